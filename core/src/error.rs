@@ -1,0 +1,345 @@
+//! Errors of the protocol and of sessions: a variant per fact, no texts made at run time.
+
+use crate::{exit::ExitCode, mux::MsgTag};
+
+/// A role of the protocol, as named in messages.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub enum Role {
+    /// Owns the source files.
+    Sender,
+    /// The destination side before it splits into generator and receiver.
+    ReceiverSide,
+    /// Decides and requests.
+    Generator,
+    /// Takes the data.
+    Receiver,
+    /// The process that the user started, while options are read.
+    Client,
+    /// The process started by the peer, while options are read.
+    Server,
+}
+
+impl Role {
+    /// The name as it appears between brackets in messages.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Sender => "sender",
+            Self::ReceiverSide => "Receiver",
+            Self::Generator => "generator",
+            Self::Receiver => "receiver",
+            Self::Client => "client",
+            Self::Server => "server",
+        }
+    }
+}
+
+impl core::fmt::Display for Role {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// Why a received name is refused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+#[non_exhaustive]
+pub enum NameFault {
+    /// It holds a `..` component, or starts with a slash without `-R`.
+    #[error("ABORTING due to unsafe pathname from sender")]
+    Unsafe,
+    /// Its directory is not the one announced, or not in the list.
+    #[error("ABORTING due to invalid path from sender")]
+    WrongDirectory,
+    /// It holds a NUL byte.
+    #[error("file name with a NUL byte from sender")]
+    Nul,
+    /// It is empty, or nothing that was asked for.
+    #[error("rejecting unrequested file-list name")]
+    Unrequested,
+    /// The receiver's own filter rules exclude it.
+    #[error("rejecting excluded file-list name")]
+    Excluded,
+    /// The transfer root is not a directory.
+    #[error("rejecting non-directory transfer-root entry")]
+    RootNotDir,
+    /// Prefix and rest together are too long, or the prefix is longer than the last name.
+    #[error("overflow: name lengths in file list")]
+    Overflow,
+}
+
+/// The kinds of values with a bound.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+#[non_exhaustive]
+pub enum Limit {
+    /// checksum count of a sum head
+    SumCount,
+    /// block length of a sum head
+    BlockLength,
+    /// zero block length with blocks
+    ZeroBlockLength,
+    /// digest length of a sum head
+    ChecksumLength,
+    /// remainder of a sum head
+    Remainder,
+    /// modtime_nsec
+    Nanoseconds,
+    /// symlink target length
+    LinkTarget,
+    /// file length
+    FileLength,
+    /// hard-link reference
+    HardLink,
+    /// deletion count
+    Deleted,
+    /// vstring
+    Vstring,
+    /// filter rule
+    FilterRule,
+    /// algorithm list
+    Negotiation,
+    /// text message
+    Text,
+    /// ACL
+    Acl,
+    /// extended attributes
+    Xattr,
+    /// one allocation
+    Alloc,
+    /// number of entries in a file list
+    Entries,
+}
+
+/// What the peer did wrong.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+#[non_exhaustive]
+pub enum ProtocolError {
+    /// The first word is no version.
+    #[error("protocol version mismatch -- is your shell clean?\n(see the rsync manpage for an explanation)")]
+    VersionMismatch {
+        /// The word that came.
+        got: i32,
+    },
+    /// A varint or varlong announces more bytes than it can have.
+    #[error("Overflow in read_varint()")]
+    VarintOverflow,
+    /// A frame header with a code that does not exist.
+    #[error("unexpected tag {tag}")]
+    UnknownTag {
+        /// The code (header byte minus 7).
+        tag: i16,
+    },
+    /// A message of the wrong length, or that this role cannot receive.
+    #[error("invalid multi-message {}:{len}", tag.number())]
+    BadMessage {
+        /// The message.
+        tag: MsgTag,
+        /// Length of its payload, bytes.
+        len: u32,
+    },
+    /// A text message or name longer than 5119 bytes.
+    #[error("multiplexing overflow {}:{len}", tag.number())]
+    MessageTooLong {
+        /// The message.
+        tag: MsgTag,
+        /// Length of its payload, bytes.
+        len: u32,
+    },
+    /// A value outside its range.
+    #[error("wire value out of range: {what:?} is {got}, limit {max}")]
+    OutOfRange {
+        /// Which value.
+        what: Limit,
+        /// What came.
+        got: i64,
+        /// The largest legal value.
+        max: i64,
+    },
+    /// An index outside all lists.
+    #[error("File-list index {got} not in {first} - {last}")]
+    BadNdx {
+        /// The index.
+        got: i32,
+        /// First legal index.
+        first: i32,
+        /// Last legal index.
+        last: i32,
+    },
+    /// An index of an entry that was dropped as a duplicate.
+    #[error("refusing transfer of cleared file index {ndx}")]
+    ClearedNdx {
+        /// The index.
+        ndx: i32,
+    },
+    /// Data was asked for something that is no regular file.
+    #[error("received request to transfer non-regular file: {ndx}")]
+    NotRegular {
+        /// The index.
+        ndx: i32,
+    },
+    /// A transfer request in the last phase.
+    #[error("got transfer request in phase {phase}")]
+    LatePhase {
+        /// The phase.
+        phase: u8,
+    },
+    /// Something else than DONE at the end.
+    #[error("Invalid packet at end of run ({got})")]
+    BadGoodbye {
+        /// The index that came.
+        got: i32,
+    },
+    /// A list announcement when none is allowed.
+    #[error("Invalid file-list announcement {got}")]
+    UnexpectedList {
+        /// The index that came.
+        got: i32,
+    },
+    /// A list for a directory that does not exist.
+    #[error("Invalid dir index: {got} ({count})")]
+    BadDirNdx {
+        /// The directory number.
+        got: i32,
+        /// How many are known.
+        count: u32,
+    },
+    /// A second list for one directory.
+    #[error("refusing malicious duplicate flist for dir {0}")]
+    DuplicateList(u32),
+    /// A name that must not be used.
+    #[error("{0}")]
+    Name(NameFault),
+    /// A mode that is no file type.
+    #[error("invalid file mode 0{0:o}")]
+    BadMode(u32),
+    /// A block number outside the basis.
+    #[error("Invalid block index {got} (count={count})")]
+    BadBlock {
+        /// The block number.
+        got: i64,
+        /// Number of blocks.
+        count: u32,
+    },
+    /// A block reference without a basis.
+    #[error("got a block match with no basis file")]
+    NoBasis,
+    /// A token number outside its range.
+    #[error("invalid token number in compressed stream")]
+    BadToken,
+    /// A compressed record that does not decode.
+    #[error("{codec} decompression failed: {what}")]
+    Inflate {
+        /// The codec's name.
+        codec: &'static str,
+        /// What went wrong.
+        what: &'static str,
+    },
+    /// A basis directory that was not given.
+    #[error("invalid basis_dir index: {0}.")]
+    BadBasisDir(u8),
+    /// A fuzzy basis without `--fuzzy`.
+    #[error("refusing malicious fuzzy operation")]
+    UnexpectedFuzzy,
+    /// No common algorithm.
+    #[error("Failed to negotiate a {what} choice.")]
+    NoCommonAlgorithm {
+        /// `checksum` or `compress`.
+        what: &'static str,
+    },
+    /// An algorithm name that does not exist.
+    #[error("unknown {what} name")]
+    UnknownAlgorithm {
+        /// `checksum` or `compress`.
+        what: &'static str,
+    },
+    /// Incremental recursion although it was not offered.
+    #[error("Incompatible options specified for inc-recursive connection.")]
+    UnofferedIncRecursion,
+    /// An option needs a newer protocol.
+    #[error("--{option} requires protocol {needs} or higher (negotiated {negotiated}).")]
+    OptionNeedsProtocol {
+        /// The option, without dashes.
+        option: &'static str,
+        /// The version it needs.
+        needs: u8,
+        /// The version in use.
+        negotiated: u8,
+    },
+    /// A filter rule of the peer that cannot be parsed.
+    #[error("invalid filter rule from peer")]
+    BadFilterRule,
+    /// A filter rule that an old protocol cannot carry.
+    #[error("filter rules are too modern for remote rsync.")]
+    FilterTooModern,
+    /// An ACL or xattr value that does not fit the table.
+    #[error("{0} index out of range")]
+    BadTableIndex(&'static str),
+}
+
+impl ProtocolError {
+    /// The exit code that goes with the fault (spec: exit codes, limits).
+    pub const fn exit_code(&self) -> ExitCode {
+        match self {
+            Self::UnknownTag { .. }
+            | Self::BadMessage { .. }
+            | Self::MessageTooLong { .. }
+            | Self::VarintOverflow
+            | Self::Inflate { .. } => ExitCode::STREAM_IO,
+            Self::NoCommonAlgorithm { .. } | Self::UnknownAlgorithm { .. } => ExitCode::UNSUPPORTED,
+            Self::OutOfRange { what: Limit::Negotiation, .. } => ExitCode::UNSUPPORTED,
+            Self::OutOfRange { what: Limit::FilterRule | Limit::Alloc | Limit::Entries, .. } => ExitCode::MALLOC,
+            Self::Name(NameFault::Overflow) => ExitCode::MALLOC,
+            Self::Name(NameFault::Unsafe | NameFault::Unrequested | NameFault::Excluded) => {
+                ExitCode::UNSUPPORTED
+            }
+            Self::UnofferedIncRecursion | Self::BadFilterRule => ExitCode::SYNTAX,
+            _ => ExitCode::PROTOCOL,
+        }
+    }
+}
+
+/// Why a session ended early. `E` is the error of the transport.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error<E> {
+    /// The transport failed.
+    #[error("transport: {0}")]
+    Io(E),
+    /// The peer closed the stream in the middle.
+    #[error("connection unexpectedly closed")]
+    Eof,
+    /// The peer broke the protocol.
+    #[error("{0}")]
+    Protocol(#[from] ProtocolError),
+    /// The peer asked for a common end with this code (`MSG_ERROR_EXIT`); nothing more is to be said.
+    #[error("peer ends with exit code {}", .0.0)]
+    PeerExit(ExitCode),
+    /// This side ends with a code; the reason was already reported to the observer.
+    #[error("ending with exit code {}", .0.0)]
+    Exit(ExitCode),
+}
+
+impl<E> Error<E> {
+    /// The exit code of a session that ended with this error.
+    pub const fn exit_code(&self) -> ExitCode {
+        match self {
+            Self::Io(_) => ExitCode::SOCKET_IO,
+            Self::Eof => ExitCode::STREAM_IO,
+            Self::Protocol(p) => p.exit_code(),
+            Self::PeerExit(code) | Self::Exit(code) => *code,
+        }
+    }
+
+    /// Maps the transport's error.
+    pub fn map_io<F>(self, map: impl FnOnce(E) -> F) -> Error<F> {
+        match self {
+            Self::Io(e) => Error::Io(map(e)),
+            Self::Eof => Error::Eof,
+            Self::Protocol(p) => Error::Protocol(p),
+            Self::PeerExit(c) => Error::PeerExit(c),
+            Self::Exit(c) => Error::Exit(c),
+        }
+    }
+}

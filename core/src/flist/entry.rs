@@ -1,0 +1,376 @@
+//! One entry of a file list, and the compact storage of a list.
+
+use alloc::vec::Vec;
+
+use bitflags::bitflags;
+
+use crate::{item::ItemKind, names::RelName};
+
+/// File type bits of a mode, and its 12 permission bits (the same on every wire).
+pub mod mode {
+    /// Mask of the type.
+    pub const TYPE: u32 = 0o170_000;
+    /// Socket.
+    pub const SOCKET: u32 = 0o140_000;
+    /// Symbolic link.
+    pub const SYMLINK: u32 = 0o120_000;
+    /// Regular file.
+    pub const REGULAR: u32 = 0o100_000;
+    /// Block device.
+    pub const BLOCK: u32 = 0o060_000;
+    /// Directory.
+    pub const DIR: u32 = 0o040_000;
+    /// Character device.
+    pub const CHAR: u32 = 0o020_000;
+    /// Fifo.
+    pub const FIFO: u32 = 0o010_000;
+    /// Permission bits, set-id and sticky bits included.
+    pub const PERMS: u32 = 0o7777;
+}
+
+/// The type of a file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub enum FileKind {
+    /// Regular file.
+    Regular,
+    /// Directory.
+    Dir,
+    /// Symbolic link.
+    Symlink,
+    /// Block device.
+    Block,
+    /// Character device.
+    Char,
+    /// Fifo.
+    Fifo,
+    /// Socket.
+    Socket,
+    /// Mode 0: an argument that is missing at the sender (`--delete-missing-args`).
+    Missing,
+}
+
+impl FileKind {
+    /// The type in a mode; `None` if the bits are no type.
+    pub const fn from_mode(m: u32) -> Option<Self> {
+        Some(match m & mode::TYPE {
+            mode::REGULAR => Self::Regular,
+            mode::DIR => Self::Dir,
+            mode::SYMLINK => Self::Symlink,
+            mode::BLOCK => Self::Block,
+            mode::CHAR => Self::Char,
+            mode::FIFO => Self::Fifo,
+            mode::SOCKET => Self::Socket,
+            0 if m == 0 => Self::Missing,
+            _ => return None,
+        })
+    }
+    /// Block or character device.
+    pub const fn is_device(self) -> bool {
+        matches!(self, Self::Block | Self::Char)
+    }
+    /// Fifo or socket.
+    pub const fn is_special(self) -> bool {
+        matches!(self, Self::Fifo | Self::Socket)
+    }
+    /// For the itemize string.
+    pub const fn item(self) -> ItemKind {
+        match self {
+            Self::Regular | Self::Missing => ItemKind::File,
+            Self::Dir => ItemKind::Dir,
+            Self::Symlink => ItemKind::Symlink,
+            Self::Block | Self::Char => ItemKind::Device,
+            Self::Fifo | Self::Socket => ItemKind::Special,
+        }
+    }
+}
+
+bitflags! {
+    /// Local facts about an entry (none of these bits travels as such).
+    #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+    pub struct EntryFlags: u16 {
+        /// Directory: a source argument whose contents are sent (XMIT_TOP_DIR).
+        const TOP_DIR = 0x0001;
+        /// Directory: its contents are in the transfer; deletion inside is allowed.
+        const CONTENT_DIR = 0x0002;
+        /// Directory: parent of an argument under `-R`, its contents are not in the transfer.
+        const IMPLIED_DIR = 0x0004;
+        /// Dropped as a duplicate: the slot stays, the entry is never acted upon.
+        const CLEARED = 0x0008;
+        /// Member of a hard-link group (`Extra::link_group`).
+        const HLINKED = 0x0010;
+        /// First member of its group in transmission order.
+        const HLINK_FIRST = 0x0020;
+        /// The sender has sent this file's data once.
+        const SENT = 0x0040;
+        /// A mount point: a directory on another device, sent without contents.
+        const MOUNT_DIR = 0x0080;
+        /// The receiver asked for a redo.
+        const REDO = 0x0100;
+        /// The destination took it over (success reported).
+        const DONE = 0x0200;
+        /// Contents of this directory are skipped (failed mkdir and the like).
+        const SKIP_CONTENTS = 0x0400;
+        /// The directory was created by this run, early, and still has to be itemized.
+        const CREATED = 0x0800;
+        /// Its group of the owner mapping must not be changed (not a member).
+        const SKIP_GROUP = 0x1000;
+    }
+}
+
+/// Position of a byte string in the list's arena.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Span {
+    offset: u32,
+    len: u16,
+}
+
+/// Index of an [`Extra`]; most entries have none.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ExtraIndex(u32);
+
+impl ExtraIndex {
+    /// No extra.
+    pub const NONE: Self = Self(u32::MAX);
+}
+
+/// The fields that every entry has. 56 bytes; the name lies in the list's arena.
+#[derive(Debug, Clone, Copy)]
+pub struct Entry {
+    /// Length, bytes.
+    pub size: u64,
+    /// Modification time, seconds since 1970.
+    pub mtime: i64,
+    name: Span,
+    /// Local facts.
+    pub flags: EntryFlags,
+    /// Nanoseconds of the modification time, 0..=999999999.
+    pub nsec: u32,
+    /// File type and permissions, as in `st_mode`.
+    pub mode: u32,
+    /// Owner.
+    pub uid: u32,
+    /// Group.
+    pub gid: u32,
+    extra: ExtraIndex,
+    /// Sender: number of the directory (source argument) that the name is relative to.
+    pub base: u32,
+}
+
+impl Entry {
+    /// The type; `Missing` for mode 0.
+    pub fn kind(&self) -> FileKind {
+        FileKind::from_mode(self.mode).unwrap_or(FileKind::Missing)
+    }
+    /// Directory?
+    pub const fn is_dir(&self) -> bool {
+        self.mode & mode::TYPE == mode::DIR
+    }
+    /// Regular file?
+    pub const fn is_regular(&self) -> bool {
+        self.mode & mode::TYPE == mode::REGULAR
+    }
+    /// Symbolic link?
+    pub const fn is_symlink(&self) -> bool {
+        self.mode & mode::TYPE == mode::SYMLINK
+    }
+    /// Not dropped as a duplicate.
+    pub const fn is_active(&self) -> bool {
+        !self.flags.contains(EntryFlags::CLEARED)
+    }
+}
+
+/// Fields that only some entries have.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Extra {
+    /// Target of a symlink.
+    pub link: Span,
+    /// Whole-file checksum (`-c`).
+    pub sum: Span,
+    /// Major and minor of a device.
+    pub rdev: (u32, u32),
+    /// Number of the hard-link group (with [`EntryFlags::HLINKED`]).
+    pub link_group: u32,
+    /// Device and inode, for hard links of protocols below 30 and at the sender.
+    pub dev_ino: (u64, u64),
+    /// Access time, seconds (`-U`).
+    pub atime: i64,
+    /// Creation time, seconds (`-N`).
+    pub crtime: i64,
+    /// Number of the access ACL in the session's table plus one; 0: none.
+    pub acl: u32,
+    /// Number of the default ACL plus one; 0: none.
+    pub default_acl: u32,
+    /// Number of the xattr set plus one; 0: none.
+    pub xattrs: u32,
+}
+
+/// A list of entries with their names in one buffer.
+#[derive(Debug, Default, Clone)]
+pub struct FileList {
+    /// The entries; after [`crate::flist::order::sort`] in transfer order.
+    pub entries: Vec<Entry>,
+    extras: Vec<Extra>,
+    bytes: Vec<u8>,
+}
+
+/// What a new entry consists of.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct NewEntry<'a> {
+    /// Full name below the transfer root.
+    pub name: &'a [u8],
+    /// See [`Entry`].
+    pub size: u64,
+    /// See [`Entry`].
+    pub mtime: i64,
+    /// See [`Entry`].
+    pub nsec: u32,
+    /// See [`Entry`].
+    pub mode: u32,
+    /// See [`Entry`].
+    pub uid: u32,
+    /// See [`Entry`].
+    pub gid: u32,
+    /// See [`Entry`].
+    pub flags: EntryFlags,
+    /// See [`Entry`].
+    pub base: u32,
+}
+
+/// An entry together with the list that holds its strings.
+#[derive(Debug, Clone, Copy)]
+pub struct EntryRef<'a> {
+    /// The list.
+    pub list: &'a FileList,
+    /// The entry, one of the list's.
+    pub entry: &'a Entry,
+}
+
+impl<'a> EntryRef<'a> {
+    /// Full name.
+    pub fn name(&self) -> &'a [u8] {
+        self.list.bytes_of(self.entry.name)
+    }
+    /// Full name, as checked by the decoder or made by the scan.
+    pub fn rel_name(&self) -> RelName<'a> {
+        RelName::new(self.name()).unwrap_or(RelName::ROOT)
+    }
+    /// The extra fields, or their defaults.
+    pub fn extra(&self) -> Extra {
+        self.list.extra(self.entry)
+    }
+    /// Target of a symlink; empty for others.
+    pub fn link_target(&self) -> &'a [u8] {
+        self.list.bytes_of(self.extra().link)
+    }
+    /// Whole-file checksum; empty if there is none.
+    pub fn checksum(&self) -> &'a [u8] {
+        self.list.bytes_of(self.extra().sum)
+    }
+}
+
+impl FileList {
+    /// An empty list.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Number of entries.
+    pub fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// No entries at all?
+    pub fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
+    /// Appends an entry and returns its position.
+    pub fn push(&mut self, new: &NewEntry<'_>) -> usize {
+        let name = self.store(new.name);
+        self.entries.push(Entry {
+            size: new.size,
+            mtime: new.mtime,
+            name,
+            flags: new.flags,
+            nsec: new.nsec,
+            mode: new.mode,
+            uid: new.uid,
+            gid: new.gid,
+            extra: ExtraIndex::NONE,
+            base: new.base,
+        });
+        self.entries.len() - 1
+    }
+
+    /// Stores a byte string of at most 65535 bytes.
+    ///
+    /// # Panics
+    /// If the arena of one list exceeds 4 GiB or the string 64 KiB; the decoder's limits prevent both.
+    pub fn store(&mut self, bytes: &[u8]) -> Span {
+        let offset = u32::try_from(self.bytes.len()).expect("names of one list fit 4 GiB");
+        let len = u16::try_from(bytes.len()).expect("names are shorter than 64 KiB");
+        self.bytes.extend_from_slice(bytes);
+        Span { offset, len }
+    }
+
+    /// The bytes of a span of this list.
+    pub fn bytes_of(&self, span: Span) -> &[u8] {
+        let start = span.offset as usize;
+        self.bytes.get(start..start + usize::from(span.len)).unwrap_or_default()
+    }
+
+    /// Name of an entry of this list.
+    pub fn name(&self, entry: &Entry) -> &[u8] {
+        self.bytes_of(entry.name)
+    }
+
+    /// Replaces the name of the entry at `position`.
+    pub fn rename(&mut self, position: usize, name: &[u8]) {
+        let span = self.store(name);
+        if let Some(e) = self.entries.get_mut(position) {
+            e.name = span;
+        }
+    }
+
+    /// A view of the entry at `position`.
+    pub fn get(&self, position: usize) -> Option<EntryRef<'_>> {
+        self.entries.get(position).map(|entry| EntryRef { list: self, entry })
+    }
+
+    /// The extra fields of an entry of this list, or their defaults.
+    pub fn extra(&self, entry: &Entry) -> Extra {
+        self.extras.get(entry.extra.0 as usize).copied().unwrap_or_default()
+    }
+
+    /// The extra fields of the entry at `position`, made when missing.
+    ///
+    /// # Panics
+    /// If there is no such entry.
+    pub fn extra_mut(&mut self, position: usize) -> &mut Extra {
+        let entry = self.entries.get_mut(position).expect("position of an entry");
+        if entry.extra == ExtraIndex::NONE {
+            entry.extra = ExtraIndex(u32::try_from(self.extras.len()).expect("fewer than 2^32 entries"));
+            self.extras.push(Extra::default());
+        }
+        let index = entry.extra.0 as usize;
+        self.extras.get_mut(index).expect("index made above")
+    }
+
+    /// Bytes of memory held, for statistics.
+    pub fn memory(&self) -> usize {
+        self.entries.capacity() * size_of::<Entry>()
+            + self.extras.capacity() * size_of::<Extra>()
+            + self.bytes.capacity()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_entry_stays_small() {
+        assert!(size_of::<Entry>() <= 56);
+    }
+}

@@ -1,0 +1,3 @@
+//! File lists.
+
+pub mod entry;

@@ -1,0 +1,32 @@
+//! The rsync protocol without an operating system.
+#![no_std]
+#![forbid(unsafe_code)]
+
+#[cfg(feature = "alloc")]
+extern crate alloc;
+#[cfg(any(test, feature = "std"))]
+extern crate std;
+
+pub mod checksum;
+#[cfg(feature = "alloc")]
+pub mod chmod;
+pub mod delta;
+pub mod error;
+pub mod exit;
+#[cfg(feature = "alloc")]
+pub mod filter;
+#[cfg(feature = "alloc")]
+pub mod flist;
+pub mod item;
+pub mod limits;
+pub mod mux;
+#[cfg(feature = "alloc")]
+pub mod names;
+#[cfg(feature = "alloc")]
+pub mod options;
+#[cfg(feature = "alloc")]
+pub mod ports;
+#[cfg(feature = "alloc")]
+pub mod stats;
+pub mod token;
+pub mod version;

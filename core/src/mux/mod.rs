@@ -1,0 +1,5 @@
+//! Framing of the stream.
+
+mod tag;
+
+pub use tag::{Header, MsgTag};

@@ -1,0 +1,169 @@
+//! What a received name may look like. A [`RelName`] is the proof that it was checked.
+
+use alloc::vec::Vec;
+
+use crate::{
+    error::{NameFault, ProtocolError},
+    limits::MAX_PATH,
+};
+
+/// A path below the transfer root: no leading slash, no empty, `.` or `..` component, no NUL.
+/// The root itself is `.`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct RelName<'a>(&'a [u8]);
+
+impl<'a> RelName<'a> {
+    /// The transfer root.
+    pub const ROOT: RelName<'static> = RelName(b".");
+
+    /// Wraps a name that is already clean.
+    pub fn new(name: &'a [u8]) -> Option<Self> {
+        let clean = name == b"."
+            || (!name.is_empty()
+                && name.len() < MAX_PATH
+                && !name.contains(&0)
+                && name.split(|&b| b == b'/').all(|c| !c.is_empty() && c != b"." && c != b".."));
+        clean.then_some(Self(name))
+    }
+
+    /// The bytes.
+    pub const fn bytes(self) -> &'a [u8] {
+        self.0
+    }
+
+    /// Directory part (without slash) and last component; the directory part of a top-level name is `None`.
+    pub fn split(self) -> (Option<&'a [u8]>, &'a [u8]) {
+        match memchr::memrchr(b'/', self.0) {
+            Some(i) => (self.0.get(..i), self.0.get(i + 1..).unwrap_or_default()),
+            None => (None, self.0),
+        }
+    }
+
+    /// The last component.
+    pub fn base(self) -> &'a [u8] {
+        self.split().1
+    }
+
+    /// The directory that holds the name; the root for a top-level name.
+    pub fn parent(self) -> RelName<'a> {
+        self.split().0.map_or(RelName::ROOT, RelName)
+    }
+}
+
+/// Cleans a name from the wire in place of copying it when it is clean already (spec: checks per entry).
+///
+/// Slashes are collapsed, `.` components and a trailing slash dropped. `..` anywhere, a NUL, and an
+/// absolute name without `absolute_allowed` (`-R`) are faults; with it the leading slashes are kept out.
+pub fn clean(name: &[u8], absolute_allowed: bool, out: &mut Vec<u8>) -> Result<(), ProtocolError> {
+    out.clear();
+    if name.contains(&0) {
+        return Err(ProtocolError::Name(NameFault::Nul));
+    }
+    if name.first() == Some(&b'/') && !absolute_allowed {
+        return Err(ProtocolError::Name(NameFault::Unsafe));
+    }
+    for component in name.split(|&b| b == b'/') {
+        match component {
+            b"" | b"." => {}
+            b".." => return Err(ProtocolError::Name(NameFault::Unsafe)),
+            c => {
+                if !out.is_empty() {
+                    out.push(b'/');
+                }
+                out.extend_from_slice(c);
+            }
+        }
+    }
+    if name.is_empty() {
+        return Err(ProtocolError::Name(NameFault::Unrequested));
+    }
+    if out.is_empty() {
+        out.push(b'.');
+    }
+    if out.len() >= MAX_PATH {
+        return Err(ProtocolError::Name(NameFault::Overflow));
+    }
+    Ok(())
+}
+
+/// True if following a symlink leaves the transfer tree (spec: unsafe symlinks).
+///
+/// `path` is the name of the link below the transfer root.
+pub fn is_unsafe_link(target: &[u8], path: &[u8]) -> bool {
+    if target.is_empty() || target.starts_with(b"/") {
+        return true;
+    }
+    let mut rest = target;
+    while let Some(after) = rest.strip_prefix(b"../") {
+        let skip = after.iter().take_while(|&&b| b == b'/').count();
+        rest = after.get(skip..).unwrap_or_default();
+    }
+    if memchr::memmem::find(rest, b"/../").is_some() || (target.len() > 3 && target.ends_with(b"/..")) {
+        return true;
+    }
+    let mut depth = 0i32;
+    let mut components = path.split(|&b| b == b'/').filter(|c| !c.is_empty()).peekable();
+    while let Some(component) = components.next() {
+        if components.peek().is_none() {
+            break;
+        }
+        match component {
+            b"." => {}
+            b".." => depth = 0,
+            _ => depth += 1,
+        }
+    }
+    let mut parts = target.split(|&b| b == b'/').peekable();
+    while let Some(part) = parts.next() {
+        let last = parts.peek().is_none();
+        match part {
+            b".." => {
+                depth -= 1;
+                if depth < 0 {
+                    return true;
+                }
+            }
+            b"" | b"." => {}
+            _ if !last => depth += 1,
+            _ => {}
+        }
+    }
+    depth < 0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn cleaning_follows_the_reference() {
+        let mut out = Vec::new();
+        clean(b"a//b/./c/", false, &mut out).unwrap();
+        assert_eq!(out, b"a/b/c");
+        clean(b"/etc//x", true, &mut out).unwrap();
+        assert_eq!(out, b"etc/x");
+        clean(b"./", false, &mut out).unwrap();
+        assert_eq!(out, b".");
+        for bad in [&b"../x"[..], b"a/../x", b"/x", b"a/..", b"a\0b"] {
+            assert!(clean(bad, false, &mut out).is_err(), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn unsafe_links_as_observed() {
+        for safe in [
+            "x", "../x", "../../x", "..", ".", "./x", "..//..//x", "../..//", "../.", "../b/x", "x/..y", "...",
+        ] {
+            assert!(!is_unsafe_link(safe.as_bytes(), b"a/b/L"), "{safe}");
+        }
+        for bad in [
+            "../../../x", "/etc/x", "b/../x", "../..", "../../..", "x/..", "x/../y", "../a/../x", "./../x",
+            "./..", "../../../",
+        ] {
+            assert!(is_unsafe_link(bad.as_bytes(), b"a/b/L"), "{bad}");
+        }
+        assert!(!is_unsafe_link(b"sub/x", b"L"));
+        assert!(is_unsafe_link(b"../x", b"L"));
+        assert!(is_unsafe_link(b"..", b"L"));
+    }
+}

@@ -1,0 +1,335 @@
+//! What a session is asked to do: the options that change the wire, the decisions or the result.
+//!
+//! Texts, colours, log files and transports are the host's business and not found here. Both ends of a
+//! connection must hold equal values for every field that says so; the client tells the server by the
+//! server argument vector (spec: server argument list).
+
+use alloc::{boxed::Box, string::String, vec::Vec};
+
+use crate::{checksum::ChecksumKind, token::CompressKind};
+
+/// All options of one session, grouped by who consumes them.
+#[derive(Debug, Clone, Default)]
+pub struct SessionOptions {
+    /// Highest protocol version this side offers (`--protocol`), `None`: the newest.
+    pub protocol: Option<u8>,
+    /// Seed of the block and transfer checksums (`--checksum-seed`); 0: the server chooses.
+    pub checksum_seed: i32,
+    /// Which attributes travel and are set.
+    pub preserve: Preserve,
+    /// Which files take part.
+    pub select: Select,
+    /// What is deleted.
+    pub delete: Delete,
+    /// How data gets to its place.
+    pub transfer: Transfer,
+    /// How much is reported over the wire.
+    pub report: Report,
+    /// `--no-inc-recursive` or `--qsort` given.
+    pub no_inc_recursive: bool,
+    /// `-n`: decide and report, change nothing.
+    pub dry_run: bool,
+    /// `--list-only` or a missing destination.
+    pub list_only: bool,
+    /// Seconds without traffic after which the session fails; 0: none. (`--timeout`)
+    pub timeout: u32,
+    /// Largest single allocation made on behalf of the peer, bytes; 0: no limit. (`--max-alloc`)
+    pub max_alloc: u64,
+    /// Received names are not compared with what was asked for (`--trust-sender`, `--old-args`).
+    pub trust_sender: bool,
+    /// The receiving side reads a batch file (`--read-batch`): statistics and some checks differ.
+    pub read_batch: bool,
+}
+
+/// Attributes. Both ends hold equal values of all but the `omit_*`, `super_user` and `fake_super` fields.
+#[derive(Debug, Clone, Default)]
+#[allow(clippy::struct_excessive_bools)]
+pub struct Preserve {
+    /// `-l`
+    pub links: bool,
+    /// `-p`
+    pub perms: bool,
+    /// `-E` (no effect with `perms`)
+    pub executability: bool,
+    /// `-A`
+    pub acls: bool,
+    /// `-X`, counted
+    pub xattrs: u8,
+    /// `-t`
+    pub times: bool,
+    /// `-U`, counted
+    pub atimes: u8,
+    /// `-N`
+    pub crtimes: bool,
+    /// `-O`
+    pub omit_dir_times: bool,
+    /// `-J`
+    pub omit_link_times: bool,
+    /// `-o`
+    pub owner: bool,
+    /// `-g`
+    pub group: bool,
+    /// `--devices`
+    pub devices: bool,
+    /// `--specials`
+    pub specials: bool,
+    /// `-H`, counted
+    pub hard_links: u8,
+    /// `--numeric-ids`
+    pub numeric_ids: bool,
+    /// `--super` (`Some(true)`), `--no-super` (`Some(false)`), or by uid.
+    pub super_user: Option<bool>,
+    /// `--fake-super`
+    pub fake_super: bool,
+    /// `--chmod`, applied by the client; see [`crate::chmod`].
+    pub chmod: Option<crate::chmod::Chmod>,
+    /// `--usermap`, `--groupmap`, `--chown`: text of the lists, parsed on the receiving side.
+    pub usermap: Option<Vec<u8>>,
+    /// See `usermap`.
+    pub groupmap: Option<Vec<u8>>,
+    /// `--open-noatime` or `-UU`
+    pub open_noatime: bool,
+}
+
+/// File selection and comparison.
+#[derive(Debug, Clone, Default)]
+#[allow(clippy::struct_excessive_bools)]
+pub struct Select {
+    /// `-r`
+    pub recursive: bool,
+    /// `-d` or implied by `-r`, listing, `--files-from`
+    pub dirs: bool,
+    /// `-R`
+    pub relative: bool,
+    /// `--no-implied-dirs` clears it
+    pub implied_dirs: bool,
+    /// `-x`, counted
+    pub one_file_system: u8,
+    /// `-L`
+    pub copy_links: bool,
+    /// `--copy-unsafe-links`
+    pub copy_unsafe_links: bool,
+    /// `-k`
+    pub copy_dirlinks: bool,
+    /// `--safe-links`
+    pub safe_links: bool,
+    /// `--munge-links`
+    pub munge_links: bool,
+    /// `-K`
+    pub keep_dirlinks: bool,
+    /// `-m`
+    pub prune_empty_dirs: bool,
+    /// `--existing`
+    pub existing: bool,
+    /// `--ignore-existing`
+    pub ignore_existing: bool,
+    /// `-u`
+    pub update: bool,
+    /// `--size-only`
+    pub size_only: bool,
+    /// `-I`
+    pub ignore_times: bool,
+    /// `-c`
+    pub checksum: bool,
+    /// `--modify-window`, seconds; negative: compare nanoseconds
+    pub modify_window: i32,
+    /// `--max-size`, bytes
+    pub max_size: Option<u64>,
+    /// `--min-size`, bytes
+    pub min_size: Option<u64>,
+    /// `--ignore-missing-args`
+    pub ignore_missing_args: bool,
+    /// `-C`
+    pub cvs_exclude: bool,
+    /// `--files-from` of any kind is in use
+    pub files_from: FilesFrom,
+    /// `--copy-devices`
+    pub copy_devices: bool,
+    /// `--write-devices`
+    pub write_devices: bool,
+    /// `--mkpath`
+    pub mkpath: bool,
+    /// `--drop-D`
+    pub drop_devices: bool,
+}
+
+/// Where the list of names of `--files-from` is read.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum FilesFrom {
+    /// Not used.
+    #[default]
+    None,
+    /// The sender has it (a file on its own machine).
+    Local,
+    /// The names come over the wire from the receiving side.
+    Wire,
+    /// The list is on this receiving side and must be sent to the sender.
+    Send,
+}
+
+/// Time at which extraneous files are removed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DeleteWhen {
+    /// `--delete` alone: before for protocol < 30, during otherwise.
+    Default,
+    /// `--delete-before`
+    Before,
+    /// `--delete-during`, `--del`
+    During,
+    /// `--delete-delay`
+    Delay,
+    /// `--delete-after`
+    After,
+}
+
+/// Deletion.
+#[derive(Debug, Clone, Default)]
+#[allow(clippy::struct_excessive_bools)]
+pub struct Delete {
+    /// `--delete*`; `None`: nothing is deleted.
+    pub when: Option<DeleteWhen>,
+    /// `--delete-excluded`
+    pub excluded: bool,
+    /// `--delete-missing-args`
+    pub missing_args: bool,
+    /// `--force`
+    pub force: bool,
+    /// `--ignore-errors`
+    pub ignore_errors: bool,
+    /// `--max-delete`; negative values are stored as 0.
+    pub max_delete: Option<u32>,
+}
+
+/// Alternate basis directories (`--compare-dest` and relatives), all of one kind.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AltDestKind {
+    /// `--compare-dest`
+    Compare,
+    /// `--copy-dest`
+    Copy,
+    /// `--link-dest`
+    Link,
+}
+
+/// `--append` and relatives.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Append {
+    /// Off.
+    #[default]
+    Off,
+    /// `--append`: the old part is trusted.
+    Trust,
+    /// `--append-verify`: the old part is part of the file checksum.
+    Verify,
+}
+
+/// What is asked of compression.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Compress {
+    /// No compression.
+    #[default]
+    Off,
+    /// `-z`: the algorithm is negotiated (zlib with peers that cannot negotiate).
+    Negotiate,
+    /// A named algorithm.
+    Explicit(CompressKind),
+}
+
+/// Data transfer.
+#[derive(Debug, Clone, Default)]
+#[allow(clippy::struct_excessive_bools)]
+pub struct Transfer {
+    /// `-W` (`Some(true)`), `--no-whole-file` (`Some(false)`), or by the kind of transfer.
+    pub whole_file: Option<bool>,
+    /// `--inplace`
+    pub inplace: bool,
+    /// `--append`, `--append-verify`
+    pub append: Append,
+    /// `-S`
+    pub sparse: bool,
+    /// `--preallocate`
+    pub preallocate: bool,
+    /// `--fsync`
+    pub fsync: bool,
+    /// `-B`; 0: automatic
+    pub block_size: u32,
+    /// `--partial`
+    pub partial: bool,
+    /// `--partial-dir`, as given (normalised)
+    pub partial_dir: Option<Vec<u8>>,
+    /// `--temp-dir`
+    pub temp_dir: Option<Vec<u8>>,
+    /// `--delay-updates`
+    pub delay_updates: bool,
+    /// `-b`
+    pub backup: bool,
+    /// `--backup-dir`
+    pub backup_dir: Option<Vec<u8>>,
+    /// `--suffix`, resolved (`~`, or empty with a backup dir)
+    pub suffix: Vec<u8>,
+    /// `-y`, counted
+    pub fuzzy: u8,
+    /// Kind of the alternate directories.
+    pub alt_dest_kind: Option<AltDestKind>,
+    /// The alternate directories, in order.
+    pub alt_dests: Vec<Vec<u8>>,
+    /// `--remove-source-files`
+    pub remove_source: bool,
+    /// `-z` and relatives
+    pub compress: Compress,
+    /// `--compress-level`
+    pub compress_level: Option<i32>,
+    /// `--checksum-choice`: transfer and file-list algorithm; `None` in a half: automatic.
+    pub checksum_choice: Option<(Option<ChecksumKind>, Option<ChecksumKind>)>,
+    /// `RSYNC_CHECKSUM_LIST`, this side's part: replaces the offered list.
+    pub checksum_list: Option<Box<[String]>>,
+    /// `RSYNC_COMPRESS_LIST`, this side's part.
+    pub compress_list: Option<Box<[String]>>,
+}
+
+/// Reporting that is visible on the wire.
+#[derive(Debug, Clone, Default)]
+#[allow(clippy::struct_excessive_bools)]
+pub struct Report {
+    /// An itemized or named output is wanted (a `--log-format` was sent or an output format is in use).
+    pub items: bool,
+    /// The format holds `%i`.
+    pub itemize: bool,
+    /// Unchanged items are wanted too (`-ii`, `%I`, or `--info=name2`).
+    pub unchanged: bool,
+    /// The format holds `%o` (deletions are shown through it).
+    pub operation: bool,
+    /// The format holds `%b`, `%c` or `%C`: items are reported after their transfer.
+    pub after_transfer: bool,
+    /// Names are shown: `--info=name1`.
+    pub names: bool,
+    /// `--info=del` or an output format shows deletions.
+    pub deletions: bool,
+    /// Progress of single files is wanted.
+    pub progress: bool,
+    /// `--stats` or `-v`: statistics wanted at the end.
+    pub stats: bool,
+}
+
+impl SessionOptions {
+    /// True if any deletion pass over the destination is on.
+    pub fn deleting(&self) -> bool {
+        self.delete.when.is_some()
+    }
+
+    /// True if this side must not offer incremental recursion (spec: capability letter `i`).
+    pub fn forbids_inc_recursion(&self, receiving_side: bool) -> bool {
+        !self.select.recursive
+            || self.no_inc_recursive
+            || (receiving_side
+                && (matches!(self.delete.when, Some(DeleteWhen::Before | DeleteWhen::After))
+                    || self.transfer.delay_updates
+                    || self.select.prune_empty_dirs))
+    }
+
+    /// True if a pushing client sends its filter list: the receiver deletes or prunes with it.
+    pub fn push_sends_filters(&self, protocol: crate::version::ProtocolVersion) -> bool {
+        self.select.prune_empty_dirs
+            || (self.deleting() && (!self.delete.excluded || protocol.has_filter_modifiers()))
+    }
+}

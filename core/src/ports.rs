@@ -1,0 +1,670 @@
+//! What a session needs from the world: files to read ([`Source`]), a tree to change ([`Target`]), somebody
+//! who watches ([`Observer`]). Plain data only: no implementation of these traits sees a wire format.
+//!
+//! All methods take `&self`, since generator and receiver run as two futures of one task; implementations
+//! use interior mutability. None of the futures needs to be `Send`. Unless a method says otherwise its future
+//! may be dropped at any await; the session must then be given up.
+
+use alloc::vec::Vec;
+
+use crate::{
+    checksum::{ChecksumKind, Digest},
+    error::Role,
+    exit::ExitCode,
+    flist::entry::{EntryRef, FileKind},
+    item::{BasisType, ItemFlags},
+    mux::MsgTag,
+    names::RelName,
+    stats::Stats,
+};
+
+/// A failed operation: the number of the operating system's error (`errno`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub struct PortError(pub i32);
+
+impl PortError {
+    /// No such file or directory.
+    pub const NOT_FOUND: Self = Self(2);
+    /// Not a directory.
+    pub const NOT_DIR: Self = Self(20);
+    /// Directory not empty.
+    pub const NOT_EMPTY: Self = Self(39);
+    /// No data available: a file ended before its size.
+    pub const NO_DATA: Self = Self(61);
+    /// True for ENOENT.
+    pub fn is_not_found(self) -> bool {
+        self == Self::NOT_FOUND
+    }
+}
+
+/// What `lstat` tells about a file (with the fake-super attribute already applied, where it is in use).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Stat {
+    /// Type and permissions.
+    pub mode: u32,
+    /// Size, bytes.
+    pub size: u64,
+    /// Modification time, seconds.
+    pub mtime: i64,
+    /// Its nanoseconds.
+    pub nsec: u32,
+    /// Access time, seconds.
+    pub atime: i64,
+    /// Owner.
+    pub uid: u32,
+    /// Group.
+    pub gid: u32,
+    /// Major and minor, for devices.
+    pub rdev: (u32, u32),
+    /// Device that holds the file.
+    pub dev: u64,
+    /// Inode number.
+    pub ino: u64,
+    /// Number of hard links.
+    pub nlink: u32,
+}
+
+impl Stat {
+    /// The type; types unknown to the protocol count as missing.
+    pub fn kind(&self) -> FileKind {
+        FileKind::from_mode(self.mode).unwrap_or(FileKind::Missing)
+    }
+    /// Directory?
+    pub fn is_dir(&self) -> bool {
+        self.kind() == FileKind::Dir
+    }
+    /// Regular file?
+    pub fn is_regular(&self) -> bool {
+        self.kind() == FileKind::Regular
+    }
+}
+
+/// One name found in a directory.
+#[derive(Debug, Clone)]
+pub struct Child {
+    /// The name, one component.
+    pub name: Vec<u8>,
+    /// Its `lstat`, or why that failed.
+    pub stat: Result<Stat, PortError>,
+}
+
+/// A path at the sender: a name below one of the directories registered with [`Source::enter`].
+#[derive(Debug, Clone, Copy)]
+pub struct SourcePath<'a> {
+    /// Number returned by [`Source::enter`].
+    pub base: u32,
+    /// Name below it; `.` is the directory itself. May contain `..` and symlinks: the user typed it.
+    pub name: &'a [u8],
+}
+
+/// The sender's file tree.
+#[allow(async_fn_in_trait)]
+pub trait Source {
+    /// An open file.
+    type File;
+
+    /// Registers a directory that names are relative to. `""` or `.` is the current directory.
+    /// Equal directories may get equal numbers. Fails if it cannot be entered.
+    async fn enter(&self, dir: &[u8]) -> Result<u32, PortError>;
+    /// `lstat`, or with `follow` `stat`.
+    async fn stat(&self, path: SourcePath<'_>, follow: bool) -> Result<Stat, PortError>;
+    /// Target of a symlink.
+    async fn read_link(&self, path: SourcePath<'_>) -> Result<Vec<u8>, PortError>;
+    /// The children of a directory in the order of the file system, without `.` and `..`, each with `lstat`.
+    /// An error in the middle is returned as second value beside what was read.
+    async fn read_dir(&self, path: SourcePath<'_>) -> Result<(Vec<Child>, Option<PortError>), PortError>;
+    /// Says that [`Source::read_dir`] will be called for these directories soon, in this order.
+    fn will_read(&self, _base: u32, _dirs: &mut dyn Iterator<Item = &[u8]>) {}
+    /// The whole contents of a small file (filter files); at most `limit` bytes.
+    async fn read_small(&self, path: SourcePath<'_>, limit: usize) -> Result<Vec<u8>, PortError>;
+    /// Opens a file for reading and returns its size now.
+    async fn open(&self, path: SourcePath<'_>) -> Result<(Self::File, Stat), PortError>;
+    /// Reads at `offset` into the whole of `buf`; fewer bytes only at the end of the file.
+    async fn read_at(&self, file: &Self::File, offset: u64, buf: &mut [u8]) -> Result<usize, PortError>;
+    /// Digest of a whole file (`-c`), unseeded.
+    async fn digest(&self, path: SourcePath<'_>, kind: ChecksumKind) -> Result<Digest, PortError>;
+    /// Removes a file (`--remove-source-files`).
+    async fn remove(&self, path: SourcePath<'_>) -> Result<(), PortError>;
+    /// Name of a user, if it has one.
+    fn user_name(&self, uid: u32) -> Option<Vec<u8>>;
+    /// Name of a group, if it has one.
+    fn group_name(&self, gid: u32) -> Option<Vec<u8>>;
+}
+
+/// Where a file of the destination side is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Place<'a> {
+    /// The name below the destination directory.
+    Dest(RelName<'a>),
+    /// The same name below alternate directory number n.
+    Alt(u8, RelName<'a>),
+    /// The partial file of that name.
+    Partial(RelName<'a>),
+    /// The backup of that name.
+    Backup(RelName<'a>),
+}
+
+/// Attributes to set. `None`: leave alone.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Attrs {
+    /// Type and the 12 permission bits wanted.
+    pub mode: Option<u32>,
+    /// Owner wanted.
+    pub uid: Option<u32>,
+    /// Group wanted.
+    pub gid: Option<u32>,
+    /// Modification time wanted, seconds and nanoseconds.
+    pub mtime: Option<(i64, u32)>,
+    /// Access time wanted, seconds.
+    pub atime: Option<i64>,
+    /// What the file is (for fake-super and symlinks).
+    pub rdev: Option<(u32, u32)>,
+}
+
+/// The step at which setting attributes failed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AttrStep {
+    /// Owner or group; the steps after it were skipped. True if the owner was to change.
+    Owner {
+        /// The owner was to change (not only the group).
+        owner: bool,
+    },
+    /// Times.
+    Times,
+    /// Permissions.
+    Mode,
+}
+
+/// How received data is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum WriteMode {
+    /// Into a temporary beside the target (or in `--temp-dir`), renamed when complete.
+    Temporary,
+    /// Into the target itself.
+    InPlace,
+    /// Into the partial file, in place (the partial file is the basis).
+    PartialInPlace,
+}
+
+/// A file about to be received.
+#[derive(Debug, Clone, Copy)]
+pub struct Create<'a> {
+    /// Its name.
+    pub name: RelName<'a>,
+    /// How.
+    pub mode: WriteMode,
+    /// Type and permissions it will have.
+    pub file_mode: u32,
+    /// Size that the list announced, bytes (a hint for preallocation).
+    pub size: u64,
+    /// In-place: the part that is kept and appended to.
+    pub append_from: u64,
+}
+
+/// Where a completed file goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Destination {
+    /// Onto the target name.
+    Final {
+        /// Back up what is there first.
+        backup: bool,
+    },
+    /// To the partial place, because it is incomplete, failed verification or is delayed.
+    Partial,
+    /// Onto the target name although incomplete (`--partial` without a directory).
+    KeptPartial {
+        /// Back up what is there first.
+        backup: bool,
+    },
+}
+
+/// What failed when a file was put in place.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CommitStep {
+    /// The backup of the old file. Fatal for the session.
+    Backup,
+    /// Truncating or flushing (`--fsync`). Fatal.
+    Sync,
+    /// Writing buffered data. Fatal.
+    Write,
+    /// Setting attributes; the file is in place.
+    Attrs(AttrStep),
+    /// Renaming; the temporary was removed.
+    Rename,
+    /// The partial directory could not be made; the data was removed.
+    PartialDir,
+}
+
+/// The tree that is changed.
+#[allow(async_fn_in_trait)]
+pub trait Target {
+    /// A basis file, open for reading at any position.
+    type Basis;
+    /// A file being received.
+    type Output;
+
+    /// `lstat`; `Ok(None)` if there is nothing (ENOENT), with `follow` `stat`.
+    async fn stat(&self, at: Place<'_>, follow: bool) -> Result<Option<Stat>, PortError>;
+    /// `lstat` of many names of one directory, in order; the results are appended to `out`.
+    async fn stat_many(
+        &self,
+        names: &mut dyn Iterator<Item = RelName<'_>>,
+        out: &mut Vec<Result<Option<Stat>, PortError>>,
+    );
+    /// Target of a symlink.
+    async fn read_link(&self, at: Place<'_>) -> Result<Vec<u8>, PortError>;
+    /// The children of a directory, without `.` and `..`.
+    async fn list(&self, dir: RelName<'_>) -> Result<Vec<Child>, PortError>;
+    /// The whole contents of a small file (filter files); at most `limit` bytes.
+    async fn read_small(&self, name: RelName<'_>, limit: usize) -> Result<Vec<u8>, PortError>;
+    /// Digest of a whole file, unseeded (`-c`).
+    async fn digest(&self, at: Place<'_>, kind: ChecksumKind) -> Result<Digest, PortError>;
+
+    /// Makes a directory with this mode exactly (no umask).
+    async fn make_dir(&self, name: RelName<'_>, mode: u32) -> Result<(), PortError>;
+    /// Makes a symlink; with `replace` atomically over a non-directory.
+    async fn make_symlink(&self, name: RelName<'_>, target: &[u8], replace: bool) -> Result<(), PortError>;
+    /// Makes a device, fifo or socket; with `replace` atomically over a non-directory.
+    async fn make_node(
+        &self,
+        name: RelName<'_>,
+        mode: u32,
+        rdev: (u32, u32),
+        replace: bool,
+    ) -> Result<(), PortError>;
+    /// Makes `name` a hard link to `existing`; with `replace` atomically over a non-directory.
+    async fn hard_link(&self, existing: Place<'_>, name: RelName<'_>, replace: bool) -> Result<(), PortError>;
+    /// Copies a file on this side (`--copy-dest`), data only, through a temporary; returns its size.
+    async fn copy_local(&self, from: Place<'_>, create: &Create<'_>) -> Result<Self::Output, PortError>;
+    /// Removes a non-directory.
+    async fn remove_file(&self, at: Place<'_>) -> Result<(), PortError>;
+    /// Removes an empty directory.
+    async fn remove_dir(&self, at: Place<'_>) -> Result<(), PortError>;
+    /// Moves what stands at `name` to its backup name. `keep`: leave the target where it is, if possible
+    /// (the next step renames over it).
+    async fn back_up(&self, name: RelName<'_>, keep: bool) -> Result<(), PortError>;
+    /// Moves the partial file to its final name (`--delay-updates`).
+    async fn promote_partial(&self, name: RelName<'_>) -> Result<(), PortError>;
+    /// Removes the partial directory of this name's directory if it is relative and empty.
+    async fn tidy_partial_dir(&self, name: RelName<'_>);
+    /// Sets attributes of a file in place. `standing`: what it has now. Returns whether anything changed.
+    async fn set_attrs(
+        &self,
+        at: Place<'_>,
+        standing: &Stat,
+        attrs: &Attrs,
+    ) -> Result<bool, (AttrStep, PortError)>;
+
+    /// Opens a basis for reading; returns its size.
+    async fn open_basis(&self, at: Place<'_>) -> Result<(Self::Basis, u64), PortError>;
+    /// Reads at `offset` into the whole of `buf`; fewer bytes only at the end of the file.
+    async fn read_basis(&self, basis: &Self::Basis, offset: u64, buf: &mut [u8]) -> Result<usize, PortError>;
+
+    /// Starts a file.
+    async fn create(&self, create: &Create<'_>) -> Result<Self::Output, PortError>;
+    /// Appends data at the output's position.
+    async fn write(&self, out: &mut Self::Output, data: &[u8]) -> Result<(), PortError>;
+    /// In place: the next `len` bytes are already there.
+    async fn keep(&self, out: &mut Self::Output, len: u64) -> Result<(), PortError>;
+    /// Completes a file: truncate, flush, back up, attributes, rename, in this order.
+    /// `set_times`: false leaves the mtime at "now". The work may go on in the background; see [`Target::settle`].
+    async fn commit(
+        &self,
+        out: Self::Output,
+        attrs: &Attrs,
+        to: Destination,
+    ) -> Result<(), (CommitStep, PortError)>;
+    /// Gives a file up: the temporary is removed.
+    async fn discard(&self, out: Self::Output);
+
+    /// Id of a user name on this machine.
+    fn user_id(&self, name: &[u8]) -> Option<u32>;
+    /// Id of a group name on this machine.
+    fn group_id(&self, name: &[u8]) -> Option<u32>;
+    /// What this process may do.
+    fn rights(&self) -> Rights;
+}
+
+/// What the process on the destination side may do.
+#[derive(Debug, Clone, Default)]
+pub struct Rights {
+    /// Owner changes are attempted (root, `--super`; not with `--no-super`).
+    pub super_user: bool,
+    /// Effective user id.
+    pub euid: u32,
+    /// Groups that the process is a member of.
+    pub groups: Vec<u32>,
+    /// File creation mask.
+    pub umask: u32,
+}
+
+/// How a notice is to be treated by whoever shows it (spec: message codes).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Severity {
+    /// stdout
+    Info,
+    /// stderr
+    Warning,
+    /// stderr
+    Error,
+    /// stderr, and the run ends with exit code 23
+    TransferError,
+}
+
+/// An operation that failed on a path, for [`Notice::Failed`]. The text that the reference uses stands behind.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Op {
+    /// `link_stat FULL failed`
+    LinkStat,
+    /// `readlink_stat(FULL) failed`
+    ReadlinkStat,
+    /// `opendir FULL failed`
+    OpenDir,
+    /// `readdir(FULL)`
+    ReadDir,
+    /// `change_dir FULL failed`
+    ChangeDir,
+    /// `send_files failed to open FULL`
+    SendOpen,
+    /// `read errors mapping FULL`
+    ReadErrors,
+    /// `recv_generator: failed to stat FULL`
+    GeneratorStat,
+    /// `recv_generator: mkdir FULL failed`
+    GeneratorMkdir,
+    /// `failed to open FULL, continuing`
+    OpenBasis,
+    /// `symlink FULL -> "TARGET" failed`
+    Symlink,
+    /// `mknod FULL failed`
+    Mknod,
+    /// `link FULL => X failed`
+    HardLink,
+    /// `rename FULL -> "NAME"`
+    Rename,
+    /// `mkstemp FULL failed`
+    Mkstemp,
+    /// `open FULL failed` of an in-place target
+    OpenInPlace,
+    /// `write failed on FULL`
+    Write,
+    /// `fsync failed on FULL`
+    Fsync,
+    /// `chown FULL failed`
+    Chown,
+    /// `chgrp FULL failed`
+    Chgrp,
+    /// `failed to set times on FULL`
+    SetTimes,
+    /// `failed to set permissions on FULL`
+    SetPermissions,
+    /// `delete_file: unlink(NAME) failed`
+    Unlink,
+    /// `delete_file: rmdir(NAME) failed`
+    Rmdir,
+    /// backing up failed
+    Backup,
+    /// `copy_file FULL => X`
+    CopyFile,
+    /// `sender failed to remove NAME`
+    SenderRemove,
+}
+
+/// Something to tell the user. The wording, the level at which it is shown and the place (which stream, or
+/// the peer) are the observer's.
+#[derive(Debug, Clone, Copy)]
+#[non_exhaustive]
+pub enum Notice<'a> {
+    /// A system call failed. `other`: second name of the operation, where it has one.
+    Failed {
+        /// What.
+        op: Op,
+        /// On which name below the root of this side (sender: see `base`).
+        name: &'a [u8],
+        /// Number of the source directory that the name is relative to, at the sender.
+        base: Option<u32>,
+        /// Target of a symlink, other end of a link.
+        other: &'a [u8],
+        /// Why.
+        error: PortError,
+    },
+    /// `file has vanished: FULL` (24), or `directory has vanished`.
+    Vanished {
+        /// Name at the sender.
+        name: &'a [u8],
+        /// See `Failed`.
+        base: u32,
+        /// It was a directory.
+        dir: bool,
+    },
+    /// `skipping directory NAME`
+    SkippingDirectory(&'a [u8]),
+    /// `symlink has no referent: FULL`
+    NoReferent {
+        /// Name at the sender.
+        name: &'a [u8],
+        /// See `Failed`.
+        base: u32,
+    },
+    /// `copying unsafe symlink "X" -> "Y"`
+    CopyingUnsafe {
+        /// The link.
+        name: &'a [u8],
+        /// Its target.
+        target: &'a [u8],
+    },
+    /// `[sender] skipping mount-point dir NAME`
+    SkippingMountPoint(&'a [u8]),
+    /// `skipped diminished file: FULL`
+    Diminished {
+        /// Name at the sender.
+        name: &'a [u8],
+        /// See `Failed`.
+        base: u32,
+    },
+    /// `skipping non-regular file "NAME"`
+    NonRegular(&'a [u8]),
+    /// `ignoring unsafe symlink "NAME" -> "TARGET"`
+    IgnoringUnsafe {
+        /// The link.
+        name: &'a [u8],
+        /// Its target.
+        target: &'a [u8],
+    },
+    /// `not creating new file|directory "NAME"`
+    NotCreating {
+        /// The item.
+        name: &'a [u8],
+        /// It is a directory.
+        dir: bool,
+    },
+    /// `NAME exists`, with SKIP2 and a reason
+    Exists {
+        /// The item.
+        name: &'a [u8],
+        /// ` (type change)`, ` (sum change)`, ` (file change)`, ` (attr change)`, ` (uptodate)`
+        why: &'static str,
+    },
+    /// `NAME is newer`
+    Newer(&'a [u8]),
+    /// `NAME is over max-size`
+    OverMaxSize(&'a [u8]),
+    /// `NAME is under min-size`
+    UnderMinSize(&'a [u8]),
+    /// `NAME is uptodate`
+    UpToDate(&'a [u8]),
+    /// `*** Skipping any contents from this failed directory ***`
+    SkippingContents,
+    /// `could not make way for new KIND: NAME`
+    NoWay {
+        /// `regular file`, `directory`, `symlink`, `device file`, `special file`
+        kind: &'static str,
+        /// The item.
+        name: &'a [u8],
+    },
+    /// `cannot delete non-empty directory: NAME`
+    NotEmpty(&'a [u8]),
+    /// `cannot delete mount point: NAME`
+    MountPoint(&'a [u8]),
+    /// `IO error encountered -- skipping file deletion`
+    DeletionSkipped,
+    /// `Deletions stopped due to --max-delete limit (K skipped)`
+    MaxDelete {
+        /// How many were skipped.
+        skipped: u64,
+    },
+    /// `created directory DEST`
+    CreatedDirectory(&'a [u8]),
+    /// `created K directories for PATH`
+    CreatedPath {
+        /// How many.
+        count: u32,
+        /// For what.
+        path: &'a [u8],
+    },
+    /// `backed up NAME to BACKUP`
+    BackedUp(&'a [u8]),
+    /// `WARNING: NAME failed verification -- update WHERE (will try again).` or `ERROR: …`
+    FailedVerification {
+        /// The file.
+        name: &'a [u8],
+        /// `discarded`, `retained`, `put into partial-dir`
+        kept: &'static str,
+        /// It will be requested again.
+        again: bool,
+    },
+    /// `recv_files: FULL is a directory`
+    ReceiveIsDir(&'a [u8]),
+    /// `sender removed NAME`
+    SenderRemoved(&'a [u8]),
+    /// `ERROR: Skipping sender remove for changed file: NAME`
+    SenderChanged(&'a [u8]),
+    /// `removing duplicate name NAME from file list (N)`
+    Duplicate {
+        /// The name.
+        name: &'a [u8],
+        /// Its index.
+        ndx: u32,
+    },
+    /// `uid 4294967295 (-1) is impossible to set on FULL`
+    ImpossibleId {
+        /// The file.
+        name: &'a [u8],
+        /// A group id.
+        group: bool,
+    },
+    /// `WARNING: file is too large for checksum sending: NAME`
+    TooLargeForSums(&'a [u8]),
+    /// A name that cannot be sent: `skipping overly long name: NAME`
+    TooLong(&'a [u8]),
+    /// The file list begins: `sending incremental file list` and relatives
+    ListStart,
+    /// The file list is complete (not incremental): ` done`
+    ListDone,
+    /// `total: matches=M  hash_hits=H  false_alarms=F data=D`
+    DeltaTotals(&'a Stats),
+    /// `delta-transmission disabled for local transfer or --whole-file` / `enabled`
+    DeltaTransmission(bool),
+    /// `Unable to create partial-dir for NAME -- discarding …`
+    PartialDirFailed(&'a [u8]),
+    /// `hard link target of NAME is missing` and other facts without a text of the reference
+    Internal(&'static str),
+}
+
+impl Notice<'_> {
+    /// How it is to be treated.
+    pub fn severity(&self) -> Severity {
+        match self {
+            Self::Failed { op, .. } => match op {
+                Op::OpenBasis | Op::CopyFile => Severity::Error,
+                _ => Severity::TransferError,
+            },
+            Self::NoReferent { .. }
+            | Self::NoWay { .. }
+            | Self::SkippingContents
+            | Self::SenderChanged(_)
+            | Self::ReceiveIsDir(_)
+            | Self::ImpossibleId { .. }
+            | Self::PartialDirFailed(_)
+            | Self::TooLong(_)
+            | Self::FailedVerification { again: false, .. } => Severity::TransferError,
+            Self::FailedVerification { again: true, .. }
+            | Self::Vanished { .. }
+            | Self::Diminished { .. }
+            | Self::TooLargeForSums(_)
+            | Self::MaxDelete { .. } => Severity::Warning,
+            Self::Internal(_) => Severity::Error,
+            _ => Severity::Info,
+        }
+    }
+}
+
+/// One item as it is reported to the user.
+#[derive(Debug, Clone, Copy)]
+pub struct ItemEvent<'a> {
+    /// The entry; `None` for a deletion reported by the peer.
+    pub entry: Option<EntryRef<'a>>,
+    /// Its name (a directory without a trailing slash).
+    pub name: &'a [u8],
+    /// Flags, the local ones included.
+    pub flags: ItemFlags,
+    /// Name of the file that it is a hard link to.
+    pub link: Option<&'a [u8]>,
+    /// The basis.
+    pub basis: BasisType,
+    /// Data of the transfer, when it is over.
+    pub transfer: Option<FileTransfer>,
+    /// Kind of the item.
+    pub kind: FileKind,
+}
+
+/// Figures of one transferred file.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct FileTransfer {
+    /// Bytes written to the peer for it.
+    pub sent: u64,
+    /// Bytes read from the peer for it.
+    pub received: u64,
+    /// Its whole-file checksum.
+    pub sum: Digest,
+}
+
+/// How far one file is.
+#[derive(Debug, Clone, Copy)]
+pub struct FileProgress<'a> {
+    /// Its name.
+    pub name: &'a [u8],
+    /// Size, bytes.
+    pub size: u64,
+    /// Bytes done.
+    pub done: u64,
+    /// Bytes that were there from the start (append).
+    pub start: u64,
+    /// The file is complete.
+    pub finished: bool,
+    /// Number of files transferred, this one included.
+    pub transfers: u64,
+    /// Index of the file, counted over all lists.
+    pub index: u64,
+    /// Number of entries known so far.
+    pub known: u64,
+    /// No further lists will come.
+    pub complete: bool,
+}
+
+/// Who watches a session. Never decides anything.
+pub trait Observer {
+    /// Something happened.
+    fn notice(&self, from: Role, notice: &Notice<'_>);
+    /// A text message of the peer.
+    fn peer_text(&self, tag: MsgTag, text: &[u8]);
+    /// An item is being handled; on the side that the user sees.
+    fn item(&self, event: &ItemEvent<'_>);
+    /// Whether an item is to be reported after its transfer (its format shows figures of it).
+    fn progress(&self, progress: &FileProgress<'_>);
+    /// The peer asks to be reported dead after this many seconds (`MSG_IO_TIMEOUT`).
+    fn lower_timeout(&self, _seconds: u32) {}
+    /// The session is about to end with this code because the peer said so.
+    fn peer_exit(&self, _code: ExitCode) {}
+}
