@@ -228,6 +228,8 @@ pub enum CommitStep {
     Sync,
     /// Writing buffered data. Fatal.
     Write,
+    /// Making the temporary, where that was put off; the data was dropped.
+    Create,
     /// Setting attributes; the file is in place.
     Attrs(AttrStep),
     /// Renaming; the temporary was removed.
@@ -308,7 +310,6 @@ pub trait Target {
     /// In place: the next `len` bytes are already there.
     async fn keep(&self, out: &mut Self::Output, len: u64) -> Result<(), PortError>;
     /// Completes a file: truncate, flush, back up, attributes, rename, in this order.
-    /// `set_times`: false leaves the mtime at "now". The work may go on in the background; see [`Target::settle`].
     async fn commit(
         &self,
         out: Self::Output,
@@ -568,6 +569,26 @@ pub enum Notice<'a> {
     DeltaTransmission(bool),
     /// `Unable to create partial-dir for NAME -- discarding …`
     PartialDirFailed(&'a [u8]),
+    /// `Unknown --usermap name on receiver: X`
+    UnknownMapName {
+        /// The name.
+        name: &'a [u8],
+        /// `--groupmap`
+        group: bool,
+    },
+    /// `No colon found in --usermap: X` and relatives; fatal.
+    BadMap {
+        /// The text in front of the option.
+        what: &'static str,
+        /// The item of the list.
+        text: &'a [u8],
+        /// `--groupmap`
+        group: bool,
+    },
+    /// `found ".." dir in relative path: X`
+    DotDotInRelative(&'a [u8]),
+    /// A rule of a per-directory filter file that cannot be used.
+    FilterFault(&'a crate::filter::FilterError),
     /// `hard link target of NAME is missing` and other facts without a text of the reference
     Internal(&'static str),
 }
@@ -581,6 +602,8 @@ impl Notice<'_> {
                 _ => Severity::TransferError,
             },
             Self::NoReferent { .. }
+            | Self::DotDotInRelative(_)
+            | Self::FilterFault(_)
             | Self::NoWay { .. }
             | Self::SkippingContents
             | Self::SenderChanged(_)
@@ -593,8 +616,9 @@ impl Notice<'_> {
             | Self::Vanished { .. }
             | Self::Diminished { .. }
             | Self::TooLargeForSums(_)
+            | Self::UnknownMapName { .. }
             | Self::MaxDelete { .. } => Severity::Warning,
-            Self::Internal(_) => Severity::Error,
+            Self::Internal(_) | Self::BadMap { .. } => Severity::Error,
             _ => Severity::Info,
         }
     }
