@@ -163,7 +163,7 @@ impl Matcher {
     fn expected(&mut self, buf: &[u8], offset: u64, sum: u32) -> Option<u32> {
         let len = u64::from(self.head.block_len);
         let full = |block: u32| self.head.block_range(block).1 == self.head.block_len;
-        let aligned = (self.in_place.is_some() && offset % len == 0)
+        let aligned = (self.in_place.is_some() && offset.is_multiple_of(len))
             .then(|| u32::try_from(offset / len).ok())
             .flatten()
             .filter(|&b| b < self.head.count);
@@ -189,7 +189,7 @@ impl Matcher {
         }
         self.stats.hash_hits += 1;
         let mut digest: Option<Digest> = None;
-        let aligned = if self.in_place.is_some() && output % u64::from(self.head.block_len) == 0 {
+        let aligned = if self.in_place.is_some() && output.is_multiple_of(u64::from(self.head.block_len)) {
             u32::try_from(output / u64::from(self.head.block_len)).ok()
         } else {
             None
