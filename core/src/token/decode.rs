@@ -69,6 +69,13 @@ enum Codec {
     Lz4,
 }
 
+/// The tail of a sync flush and an empty stored block.
+#[cfg(feature = "zlib")]
+const TAIL_AND_BLOCK: [u8; 9] = {
+    let [a, b, c, d] = SYNC_TAIL;
+    [a, b, c, d, 0, a, b, c, d]
+};
+
 /// What was found, with ranges instead of slices.
 enum Found {
     NeedInput,
@@ -336,7 +343,8 @@ impl TokenDecoder {
         Ok(())
     }
 
-    /// Before anything else: the tail of the sync flush, which was not sent, must give no data.
+    /// Before anything else: the tail of the sync flush, which was not sent, must give no data. An empty stored
+    /// block behind it shows that the decompressor is between two blocks.
     fn end_records(&mut self) -> Result<(), ProtocolError> {
         #[cfg(feature = "zlib")]
         if let Codec::Zlib { inflate, unflushed, .. } = &mut self.codec
@@ -344,8 +352,9 @@ impl TokenDecoder {
         {
             let (before_in, before_out) = (inflate.total_in(), inflate.total_out());
             let mut output = [0; 1];
-            let result = inflate.decompress(&SYNC_TAIL, &mut output, zlib_rs::InflateFlush::SyncFlush);
-            let in_sync = inflate.total_in() - before_in == 4 && inflate.total_out() == before_out;
+            let result = inflate.decompress(&TAIL_AND_BLOCK, &mut output, zlib_rs::InflateFlush::SyncFlush);
+            let in_sync = inflate.total_in() - before_in == TAIL_AND_BLOCK.len() as u64
+                && inflate.total_out() == before_out;
             if !matches!(result, Ok(zlib_rs::Status::Ok)) || !in_sync {
                 return Err(self.broken("decompressor lost sync!"));
             }
