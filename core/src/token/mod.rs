@@ -340,7 +340,7 @@ mod tests {
         assert!(inflate(z, b"\x40\x02\x03\x00\x80")); // a final block
         assert!(inflate(z, b"\x40\x04\x4b\x4c\x4a\x06\x80")); // not flushed
         assert!(inflate(Some(CompressKind::Lz4), b"\x40\x00"));
-        assert!(inflate(Some(CompressKind::Lz4), b"\x40\x02\x10\x10"));
+        assert!(inflate(Some(CompressKind::Lz4), b"\x40\x01\x10"));
         assert!(inflate(Some(CompressKind::Zstd), b"\x40\x08\0\0\0\0\0\0\0\0"));
     }
 
