@@ -9,8 +9,10 @@ use core::ops::Range;
 
 /// Different blocks that are tried for one weak sum.
 const MAX_CANDIDATES: usize = 1024;
-/// Bitmap bits per block: about one probe in 16 of a file without matches looks further.
-const BITS_PER_BLOCK: usize = 16;
+/// Bitmap bits per block: about one probe in 100 of a file without matches looks further.
+const BITS_PER_BLOCK: usize = 64;
+/// A bitmap of more bits than this (1 MiB) no longer fits the cache; then 8 bits per block have to do.
+const CACHED_BITS: usize = 1 << 23;
 
 /// Which of several equal blocks stands for all of them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -51,8 +53,9 @@ impl Index {
         entries.sort_unstable();
         collapse(&mut entries, strong, width, keep);
 
-        let wanted = (entries.len().max(1) * BITS_PER_BLOCK).next_power_of_two().ilog2();
-        let bit_shift = shift(wanted.clamp(12, 27));
+        let blocks = entries.len().max(64);
+        let wanted = (blocks * BITS_PER_BLOCK).min(CACHED_BITS).max(blocks * 8).next_power_of_two();
+        let bit_shift = shift(wanted.ilog2().min(31));
         let mut bitmap = vec![0u64; 1 << (32 - bit_shift - 6)];
         for entry in &entries {
             let bit = (entry >> 32) as u32 >> bit_shift;
