@@ -274,7 +274,8 @@ pub trait Target {
         replace: bool,
     ) -> Result<(), PortError>;
     /// Makes `name` a hard link to `existing`; with `replace` atomically over a non-directory.
-    async fn hard_link(&self, existing: Place<'_>, name: RelName<'_>, replace: bool) -> Result<(), PortError>;
+    async fn hard_link(&self, existing: Place<'_>, name: RelName<'_>, replace: bool)
+    -> Result<(), PortError>;
     /// Copies a file on this side (`--copy-dest`), data only, through a temporary; returns its size.
     async fn copy_local(&self, from: Place<'_>, create: &Create<'_>) -> Result<Self::Output, PortError>;
     /// Removes a non-directory.

@@ -1,1 +1,4 @@
 //! arsync.
+
+#[allow(dead_code, reason = "used by the sessions")]
+mod engine;
