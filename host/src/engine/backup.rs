@@ -1,9 +1,7 @@
 //! Backups of what is replaced or deleted (spec: backups).
 
-use std::{
-    os::fd::OwnedFd,
-    sync::{Arc, OnceLock},
-};
+use alloc::sync::Arc;
+use std::{os::fd::OwnedFd, sync::OnceLock};
 
 use arsync_core::{
     flist::entry::{FileKind, mode},

@@ -4,12 +4,11 @@
 //! `openat2` (or component by component where the kernel lacks it) under a symlink policy, and kept in a small
 //! cache; the caller then works on (parent, base) without following links. Must not know what the names mean.
 
+use alloc::sync::Arc;
+use core::sync::atomic::{AtomicBool, Ordering};
 use std::{
     os::fd::OwnedFd,
-    sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicBool, Ordering},
-    },
+    sync::{Mutex, MutexGuard, PoisonError},
 };
 
 use arsync_core::names::RelName;

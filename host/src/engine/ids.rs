@@ -1,6 +1,8 @@
 //! Names of users and groups, by the C library (which knows the name services), remembered.
 
-use std::{cell::RefCell, collections::HashMap, ffi::CString, hash::Hash, mem::MaybeUninit, ptr};
+use alloc::ffi::CString;
+use core::{cell::RefCell, hash::Hash, mem::MaybeUninit, ptr};
+use std::collections::HashMap;
 
 /// The four lookups, each remembered for the life of the value.
 #[derive(Debug, Default)]

@@ -1,6 +1,7 @@
 //! The children of a directory with their attributes.
 
-use std::{cell::RefCell, os::fd::OwnedFd};
+use core::cell::RefCell;
+use std::os::fd::OwnedFd;
 
 use arsync_core::ports::Child;
 use rustix::{

@@ -3,7 +3,9 @@
 //! Names come from the user and from directory listings. Where no option lets the sender follow symlinks, the
 //! directory part of a name must hold none: one that appears between listing and reading is refused.
 
-use std::{cell::RefCell, os::fd::OwnedFd, rc::Rc, sync::Arc};
+use alloc::{rc::Rc, sync::Arc};
+use core::cell::RefCell;
+use std::os::fd::OwnedFd;
 
 use arsync_core::{
     checksum::{ChecksumKind, Digest},

@@ -1,7 +1,8 @@
 //! Symlinks, devices, fifos, sockets and hard links, put in place atomically where something stands
 //! (spec: symlinks, devices, specials, hard links).
 
-use std::{os::fd::OwnedFd, sync::Arc};
+use alloc::sync::Arc;
+use std::os::fd::OwnedFd;
 
 use arsync_core::flist::entry::mode;
 use rustix::{

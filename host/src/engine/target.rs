@@ -3,7 +3,8 @@
 //! Finds out where a [`Place`] is and calls what does the work: [`write`](super::write) for file data,
 //! [`special`], [`meta`], [`backup`](super::backup). Decides nothing.
 
-use std::{os::fd::OwnedFd, sync::Arc};
+use alloc::sync::Arc;
+use std::os::fd::OwnedFd;
 
 use arsync_core::{
     checksum::{ChecksumKind, Digest},

@@ -3,14 +3,15 @@
 //! A [`Temp`] that is dropped unlinks its file. [`unlink_all`] is for the way out of the process: it removes
 //! whatever is alive and refuses new ones.
 
+use alloc::sync::Arc;
+use core::{
+    hash::{BuildHasher, Hasher},
+    sync::atomic::{AtomicU64, Ordering},
+};
 use std::{
     collections::hash_map::RandomState,
-    hash::{BuildHasher, Hasher},
     os::fd::OwnedFd,
-    sync::{
-        Arc, Mutex, MutexGuard, OnceLock, PoisonError,
-        atomic::{AtomicU64, Ordering},
-    },
+    sync::{Mutex, MutexGuard, OnceLock, PoisonError},
     thread,
 };
 

@@ -4,10 +4,10 @@
 //! its way: small ones stay in memory until they are complete, so that a new file costs open, write, times,
 //! rename and close, and what else its attributes demand.
 
+use alloc::{borrow::Cow, sync::Arc};
 use std::{
-    borrow::Cow,
     os::fd::OwnedFd,
-    sync::{Arc, Mutex, OnceLock, PoisonError},
+    sync::{Mutex, OnceLock, PoisonError},
 };
 
 use arsync_core::{
