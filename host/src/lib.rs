@@ -1,1 +1,6 @@
 //! arsync.
+
+extern crate alloc;
+
+#[allow(dead_code, reason = "used by the sessions")]
+mod engine;
