@@ -28,6 +28,8 @@ pub mod options;
 #[cfg(feature = "alloc")]
 pub mod ports;
 pub mod rt;
+#[cfg(feature = "alloc")]
+pub mod session;
 pub mod setup;
 #[cfg(feature = "alloc")]
 pub mod stats;

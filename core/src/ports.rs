@@ -686,7 +686,9 @@ pub trait Observer {
     fn peer_text(&self, tag: MsgTag, text: &[u8]);
     /// An item is being handled; on the side that the user sees.
     fn item(&self, event: &ItemEvent<'_>);
-    /// Whether an item is to be reported after its transfer (its format shows figures of it).
+    /// An entry of a listing (`--list-only`).
+    fn listed(&self, entry: &EntryRef<'_>);
+    /// A file in transfer has come this far.
     fn progress(&self, progress: &FileProgress<'_>);
     /// The peer asks to be reported dead after this many seconds (`MSG_IO_TIMEOUT`).
     fn lower_timeout(&self, _seconds: u32) {}

@@ -23,4 +23,16 @@ pub trait ChunkWrite: Write {
     async fn write_chunk(&mut self, chunk: bytes::Bytes) -> Result<(), Self::Error> {
         self.write_all(&chunk).await
     }
+    /// Starts to write what is queued, without waiting for it.
+    fn kick(&mut self) {}
+}
+
+#[cfg(feature = "alloc")]
+impl<T: ChunkWrite> ChunkWrite for &mut T {
+    async fn write_chunk(&mut self, chunk: bytes::Bytes) -> Result<(), Self::Error> {
+        (**self).write_chunk(chunk).await
+    }
+    fn kick(&mut self) {
+        (**self).kick();
+    }
 }

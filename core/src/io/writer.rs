@@ -149,6 +149,17 @@ impl<W: Write, B: AsRef<[u8]> + AsMut<[u8]>> WireWriter<W, B> {
         self.inner.flush().await.map_err(Error::Io)
     }
 
+    /// Hands everything to the transport, which starts to write it.
+    #[cfg(feature = "alloc")]
+    pub async fn kick(&mut self) -> Result<(), Error<W::Error>>
+    where
+        W: super::ChunkWrite,
+    {
+        self.spill().await?;
+        self.inner.kick();
+        Ok(())
+    }
+
     /// An encoded number.
     pub async fn encoded(&mut self, e: Encoded) -> Result<(), Error<W::Error>> {
         self.bytes(e.as_slice()).await

@@ -327,6 +327,9 @@ where
     }
 
     async fn walk(&mut self, segment: &Rc<Segment>) -> Result<(), Error<L::Error>> {
+        if self.options().list_only {
+            return Ok(());
+        }
         let incremental = self.shared().agreed.inc_recurse();
         let during = matches!(self.delete_when(), Some(DeleteWhen::During | DeleteWhen::Delay));
         if incremental {

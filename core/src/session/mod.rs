@@ -9,6 +9,8 @@ mod generator;
 mod goodbye;
 mod inbox;
 pub mod lists;
+mod outlet;
+mod prune;
 mod receiver;
 mod run;
 mod scan;
@@ -19,8 +21,8 @@ use alloc::{collections::VecDeque, rc::Rc, vec::Vec};
 use core::cell::{Cell, RefCell};
 
 pub use inbox::Inbox;
-pub use run::{End, Local, Outcome, Session, run_local};
-pub use scan::{SourceArgs, split_argument};
+pub use run::{Entered, Entrance, FirstList, run_local, run_receiver, run_sender};
+pub use scan::SourceArgs;
 
 use crate::{
     error::Role,

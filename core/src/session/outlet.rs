@@ -15,7 +15,7 @@ use super::{
     transfer::FileContext,
 };
 use crate::{
-    delta::{matcher::Matcher, signature::append_block_sums, sum_head::SumHead},
+    delta::{Matcher, SumHead, append_block_sums},
     error::{Error, Role},
     exit::ExitCode,
     flist::entry::EntryRef,

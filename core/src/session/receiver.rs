@@ -188,15 +188,15 @@ impl ListReader {
     }
 }
 
-pub(super) struct Receiver<'a, 'r, R, T, O> {
+pub(super) struct Receiver<'a, 'r, 'i, R, T, O> {
     pub(super) side: &'a DestSide<'a, T, O>,
-    pub(super) r: &'r mut WireReader<R, Inbox<'a, O>>,
+    pub(super) r: &'r mut WireReader<R, Inbox<'i, O>>,
     pub(super) lists: ListReader,
     incoming: Incoming,
     phase: u8,
 }
 
-impl<'a, 'r, R, T, O> Receiver<'a, 'r, R, T, O>
+impl<'a, 'r, 'i, R, T, O> Receiver<'a, 'r, 'i, R, T, O>
 where
     R: BufRead,
     T: Target,
@@ -204,11 +204,11 @@ where
 {
     pub(super) fn new(
         side: &'a DestSide<'a, T, O>,
-        r: &'r mut WireReader<R, Inbox<'a, O>>,
+        r: &'r mut WireReader<R, Inbox<'i, O>>,
         lists: ListReader,
-    ) -> Self {
-        let incoming = Incoming::new(side.shared.options, &side.shared.agreed);
-        Self { side, r, lists, incoming, phase: 0 }
+    ) -> Result<Self, ProtocolError> {
+        let incoming = Incoming::new(side.shared.options, &side.shared.agreed)?;
+        Ok(Self { side, r, lists, incoming, phase: 0 })
     }
 
     fn shared(&self) -> &'a Shared<'a, O> {
@@ -254,6 +254,9 @@ where
             &mut list,
             start,
         );
+        if shared.options.list_only {
+            super::run::show_list(shared, &list);
+        }
         self.side.lists.borrow_mut().push(list, Some(dir));
         shared.wake_generator.notify();
         Ok(())

@@ -7,6 +7,7 @@ use core::{
 };
 
 use embedded_io_async::BufRead;
+use hashbrown::HashMap;
 
 use super::{
     Inbox, Shared,
@@ -22,7 +23,7 @@ use crate::{
     exit::ExitCode,
     filter::{FilterList, FilterSide},
     flist::{
-        entry::{FileKind, FileList},
+        entry::{EntryFlags, FileKind, FileList},
         ids::IdTable,
     },
     io::{ChunkWrite, WireReader, WireWriter},
@@ -30,7 +31,7 @@ use crate::{
     mux::MsgTag,
     options::FilesFrom,
     ports::{Notice, Observer, Source, Target},
-    rt::{join2, select2},
+    rt::join2,
     setup::Side,
 };
 
@@ -185,7 +186,7 @@ where
             Err(_) => return Err(ProtocolError::FilterTooModern.into()),
         }
     }
-    let mut sender = Sender::new(shared, source, filters, r, w);
+    let mut sender = Sender::new(shared, source, filters, r, w)?;
     let result = sender.run(args).await;
     let (written, read) = sender.counts();
     {
@@ -278,9 +279,6 @@ where
         return drain_to_end(r).await;
     }
     let mut facts = first;
-    if options.list_only {
-        return list_only(shared, entrance, reader, list, r, w).await;
-    }
     // A list of one entry: the next item says whether there is more.
     let second = if incremental && list.len() == 1 { Some(r.ndx(&mut reader.read_ndx).await?) } else { None };
     if second.is_some_and(|ndx| ndx != crate::wire::ndx::NDX_FLIST_EOF) {
@@ -290,6 +288,9 @@ where
     prepare_first(shared, Some(&entered.target), &mut reader, &mut list, start)?;
     if options.select.prune_empty_dirs {
         super::prune::prune_empty_dirs(&mut list, filters);
+    }
+    if options.list_only {
+        show_list(shared, &list);
     }
     let mut lists = Lists::new(incremental);
     lists.push(list, None);
@@ -323,7 +324,7 @@ where
 {
     let outlet = WireOutlet::new(side, w);
     let mut generator = Generator::new(side, outlet);
-    let mut receiver = Receiver::new(side, r, reader);
+    let mut receiver = Receiver::new(side, r, reader)?;
     if let Some(ndx) = second {
         receiver.list_item(ndx).await?;
     }
@@ -352,42 +353,6 @@ async fn drain_to_end<R: BufRead, O: Observer>(r: &mut WireReader<R, Inbox<'_, O
     r.drain().await
 }
 
-/// Shows the lists instead of updating anything.
-async fn list_only<'a, R, W, N, O>(
-    shared: &'a Shared<'a, O>,
-    _entrance: &N,
-    mut reader: ListReader,
-    mut list: FileList,
-    r: &mut WireReader<R, Inbox<'a, O>>,
-    w: &mut WireWriter<W, Vec<u8>>,
-) -> Result<(), Error<R::Error>>
-where
-    R: BufRead,
-    W: ChunkWrite<Error = R::Error>,
-    N: Entrance,
-    O: Observer,
-{
-    let incremental = shared.agreed.inc_recurse();
-    prepare_first::<N::Target, O, R::Error>(shared, None, &mut reader, &mut list, i32::from(incremental))?;
-    show_list(shared, &list);
-    let mut lists = Lists::new(incremental);
-    lists.push(list, None);
-    lists.complete = !incremental;
-    let nothing = super::prune::NoTarget;
-    let filters = FilterList::default();
-    let side = DestSide {
-        shared,
-        target: &nothing,
-        filters: &filters,
-        rights: nothing.rights(),
-        lists: RefCell::new(lists),
-        freed: Cell::new(0),
-        single_name: None,
-        missing_root: true,
-    };
-    super::prune::list_session(&side, reader, r, w).await
-}
-
 /// Hands each entry to the observer.
 pub(super) fn show_list<O: Observer>(shared: &Shared<'_, O>, list: &FileList) {
     for i in 0..list.len() {
@@ -403,6 +368,7 @@ pub(super) struct LocalLists<'a, S, O> {
     scanner: Scanner<'a, S, O>,
     pending: Vec<(u32, u32)>,
     mapping: Mapping,
+    links: LinkGroups,
 }
 
 impl<'a, S: Source, O: Observer> LocalLists<'a, S, O> {
@@ -430,13 +396,30 @@ impl<'a, S: Source, O: Observer> LocalLists<'a, S, O> {
             &mut list,
             start,
         );
-        group_links(self.shared, &mut list, start);
+        self.links.number(&mut list);
         if self.shared.options.list_only {
             show_list(self.shared, &list);
         }
         let segment = side.lists.borrow_mut().push(list, Some(number));
         self.pending.push((segment.first_dir, segment.first_dir + segment.dir_count));
         Ok(())
+    }
+}
+
+/// Numbers of link groups by device and inode, where no wire numbers them.
+#[derive(Debug, Default)]
+struct LinkGroups(HashMap<(u64, u64), u32>);
+
+impl LinkGroups {
+    fn number(&mut self, list: &mut FileList) {
+        for i in 0..list.len() {
+            let linked = list.entries.get(i).is_some_and(|e| e.flags.contains(EntryFlags::HLINKED));
+            if linked {
+                let next = u32::try_from(self.0.len()).unwrap_or(u32::MAX);
+                let extra = list.extra_mut(i);
+                extra.link_group = *self.0.entry(extra.dev_ino).or_insert(next);
+            }
+        }
     }
 }
 
@@ -522,7 +505,8 @@ where
     let mut mapping = Mapping::new(shared, &entered.target).map_err(Error::Exit)?;
     let none = IdTable::default();
     prepare(shared, Some(&entered.target), &mut mapping, &none, &none, &mut list, start);
-    group_links(shared, &mut list, start);
+    let mut links = LinkGroups::default();
+    links.number(&mut list);
     if shared.options.select.prune_empty_dirs {
         super::prune::prune_empty_dirs(&mut list, dest_filters);
     }
@@ -540,7 +524,7 @@ where
         missing_root: entered.missing_root,
     };
     let pending = Vec::from([(first.first_dir, first.first_dir + first.dir_count)]);
-    let local = LocalLists { shared, scanner, pending, mapping };
+    let local = LocalLists { shared, scanner, pending, mapping, links };
     let outlet = LocalOutlet::new(&side, source, local);
     Generator::new(&side, outlet).run().await
 }
@@ -571,6 +555,3 @@ async fn list_local<S: Source, O: Observer>(
     }
     Ok(())
 }
-
-#[allow(unused_imports)]
-use select2 as _;

@@ -9,11 +9,12 @@ use super::{
     goodbye::{ItemHeader, read_del_stats, write_del_stats, write_stats},
     io_error,
     lists::{DirRecord, Found, Lists, Segment},
+    run::next_directory,
     scan::{Scanner, SourceArgs, below},
     transfer::{Outgoing, SendPlan},
 };
 use crate::{
-    delta::{matcher::Matcher, sum_head::SumHead},
+    delta::{Matcher, SumHead},
     error::{Error, ProtocolError, Role},
     filter::FilterList,
     flist::{
@@ -77,9 +78,9 @@ where
         filters: &'a FilterList,
         r: WireReader<R, Inbox<'a, O>>,
         w: WireWriter<W, Vec<u8>>,
-    ) -> Self {
+    ) -> Result<Self, ProtocolError> {
         let agreed = &shared.agreed;
-        Self {
+        Ok(Self {
             shared,
             source,
             r,
@@ -90,10 +91,10 @@ where
             read_ndx: NdxState::new(agreed.protocol),
             write_ndx: NdxState::new(agreed.protocol),
             pending: Vec::new(),
-            outgoing: Outgoing::new(shared.options, agreed),
+            outgoing: Outgoing::new(shared.options, agreed)?,
             reported_errors: 0,
             scratch: Vec::new(),
-        }
+        })
     }
 
     /// The whole conversation behind the handshake and the filter rules.
@@ -126,6 +127,11 @@ where
         }
         self.serve().await?;
         self.finish().await
+    }
+
+    /// The writer, when the conversation is over.
+    pub(super) const fn writer(&mut self) -> &mut WireWriter<W, Vec<u8>> {
+        &mut self.w
     }
 
     /// Bytes written and read, for the statistics.
@@ -224,33 +230,10 @@ where
         Ok(self.lists.push(list, dir))
     }
 
-    fn next_pending(&mut self) -> Option<u32> {
-        while let Some(top) = self.pending.last_mut() {
-            if top.0 < top.1 {
-                let number = top.0;
-                top.0 += 1;
-                if self.lists.dir(number).is_some_and(|d| d.entry().name() != b".") {
-                    return Some(number);
-                }
-            } else {
-                self.pending.pop();
-            }
-        }
-        None
-    }
-
     /// Sends the list of the next directory, depth first.
     async fn send_next_list(&mut self) -> Result<(), Error<R::Error>> {
-        let Some(number) = self.next_pending() else { return self.end_lists_if_done().await };
-        let Some(first) = self.lists.dir(number).cloned() else { return Ok(()) };
-        let mut same = Vec::from([first.clone()]);
-        // Directories of one name (of several arguments) share one list, announced for the first.
-        while let Some(top) = self.pending.last_mut() {
-            let twin = self.lists.dir(top.0).filter(|d| top.0 < top.1 && d.entry().name() == first.entry().name());
-            let Some(twin) = twin else { break };
-            same.push(twin.clone());
-            top.0 += 1;
-        }
+        let next = next_directory(&mut self.pending, &self.lists);
+        let Some((number, same)) = next else { return self.end_lists_if_done().await };
         let list = self.scanner.directory(&same).await?;
         let announcement = NDX_FLIST_OFFSET - i32::try_from(number).unwrap_or(0);
         self.w.ndx(&mut self.write_ndx, announcement).await?;

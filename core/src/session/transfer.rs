@@ -8,7 +8,7 @@ use embedded_io_async::BufRead;
 use super::{Inbox, Shared, io_error};
 use crate::{
     checksum::{Digest, Hasher, TransferSums},
-    delta::{matcher::Matcher, sum_head::SumHead},
+    delta::{Matcher, SumHead},
     error::{Error, ProtocolError, Role},
     flist::entry::EntryRef,
     io::{ChunkWrite, WireReader, WireWriter},
@@ -144,14 +144,14 @@ impl<S: Source, O: Observer> Reading<'_, '_, S, O> {
 }
 
 impl Outgoing {
-    pub(super) fn new(options: &SessionOptions, agreed: &Agreed) -> Self {
-        Self {
+    pub(super) fn new(options: &SessionOptions, agreed: &Agreed) -> Result<Self, ProtocolError> {
+        Ok(Self {
             sums: agreed.sums(),
-            tokens: TokenEncoder::new(agreed.compress, options.transfer.compress_level, agreed.protocol),
+            tokens: TokenEncoder::new(agreed.compress, options.transfer.compress_level, agreed.protocol)?,
             pool: ChunkPool::default(),
             window: Vec::new(),
             out: Vec::new(),
-        }
+        })
     }
 
     /// Sends tokens and checksum of one file of `size` bytes; returns the checksum.
@@ -344,14 +344,14 @@ pub(super) struct Incoming {
 }
 
 impl Incoming {
-    pub(super) fn new(options: &SessionOptions, agreed: &Agreed) -> Self {
-        Self {
+    pub(super) fn new(options: &SessionOptions, agreed: &Agreed) -> Result<Self, ProtocolError> {
+        Ok(Self {
             sums: agreed.sums(),
-            tokens: TokenDecoder::new(agreed.compress, options.transfer.compress_level, agreed.protocol),
+            tokens: TokenDecoder::new(agreed.compress, options.transfer.compress_level, agreed.protocol)?,
             copy: Vec::new(),
             agreed: *agreed,
             feeds_history: agreed.compress == Some(crate::token::CompressKind::Zlib),
-        }
+        })
     }
 
     /// Reads the echoed sum head.

@@ -82,7 +82,7 @@ impl Handshake {
             checksum_names: negotiate::join(
                 ChecksumKind::CANONICAL.iter().map(|k| k.name()).filter(offer),
             ),
-            compress_names: negotiate::join(CompressKind::canonical().map(|k| k.name()).filter(offer)),
+            compress_names: negotiate::join(CompressKind::CANONICAL.iter().map(|k| k.name()).filter(offer)),
             own_order: false,
         }
     }
