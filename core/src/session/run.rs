@@ -62,6 +62,8 @@ pub struct Entered<T> {
     pub single_name: Option<Vec<u8>>,
     /// The directory does not exist and was not made (dry run).
     pub missing_root: bool,
+    /// The directory was made just now.
+    pub created_root: bool,
 }
 
 /// Whether the direction client to server consists of frames.
@@ -304,6 +306,7 @@ where
         freed: Cell::new(0),
         single_name: entered.single_name.clone(),
         missing_root: entered.missing_root,
+        created_root: Cell::new(entered.created_root),
     };
     talk(&side, reader, second, r, w).await
 }
@@ -522,6 +525,7 @@ where
         freed: Cell::new(0),
         single_name: entered.single_name.clone(),
         missing_root: entered.missing_root,
+        created_root: Cell::new(entered.created_root),
     };
     let pending = Vec::from([(first.first_dir, first.first_dir + first.dir_count)]);
     let local = LocalLists { shared, scanner, pending, mapping, links };
