@@ -289,7 +289,9 @@ impl ProtocolError {
             | Self::Inflate { .. } => ExitCode::STREAM_IO,
             Self::NoCommonAlgorithm { .. } | Self::UnknownAlgorithm { .. } => ExitCode::UNSUPPORTED,
             Self::OutOfRange { what: Limit::Negotiation, .. } => ExitCode::UNSUPPORTED,
-            Self::OutOfRange { what: Limit::FilterRule | Limit::Alloc | Limit::Entries, .. } => ExitCode::MALLOC,
+            Self::OutOfRange { what: Limit::FilterRule | Limit::Alloc | Limit::Entries, .. } => {
+                ExitCode::MALLOC
+            }
             Self::Name(NameFault::Overflow) => ExitCode::MALLOC,
             Self::Name(NameFault::Unsafe | NameFault::Unrequested | NameFault::Excluded) => {
                 ExitCode::UNSUPPORTED

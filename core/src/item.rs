@@ -180,8 +180,8 @@ pub fn itemize(view: ItemizeView) -> [u8; 11] {
     s[2] = set(ItemFlags::REPORT_CHANGE, b'c');
     s[3] = if view.kind == ItemKind::Symlink { b'.' } else { set(ItemFlags::REPORT_SIZE, b's') };
     if f.contains(ItemFlags::REPORT_TIME) {
-        let symlink_fails = view.kind == ItemKind::Symlink
-            && (!view.symlink_times || f.contains(ItemFlags::REPORT_TIMEFAIL));
+        let symlink_fails =
+            view.kind == ItemKind::Symlink && (!view.symlink_times || f.contains(ItemFlags::REPORT_TIMEFAIL));
         s[4] = if !view.times || symlink_fails { b'T' } else { b't' };
     }
     s[5] = set(ItemFlags::REPORT_PERMS, b'p');

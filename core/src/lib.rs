@@ -17,6 +17,7 @@ pub mod exit;
 pub mod filter;
 #[cfg(feature = "alloc")]
 pub mod flist;
+pub mod io;
 pub mod item;
 pub mod limits;
 pub mod mux;
@@ -26,7 +27,12 @@ pub mod names;
 pub mod options;
 #[cfg(feature = "alloc")]
 pub mod ports;
+pub mod rt;
+#[cfg(feature = "alloc")]
+pub mod session;
+pub mod setup;
 #[cfg(feature = "alloc")]
 pub mod stats;
 pub mod token;
 pub mod version;
+pub mod wire;

@@ -53,7 +53,8 @@ impl<'a> RelName<'a> {
 /// Cleans a name from the wire in place of copying it when it is clean already (spec: checks per entry).
 ///
 /// Slashes are collapsed, `.` components and a trailing slash dropped. `..` anywhere, a NUL, and an
-/// absolute name without `absolute_allowed` (`-R`) are faults; with it the leading slashes are kept out.
+/// absolute name without `absolute_allowed` (`-R`) are faults; with it one leading slash is kept, since lists
+/// are sorted with it.
 pub fn clean(name: &[u8], absolute_allowed: bool, out: &mut Vec<u8>) -> Result<(), ProtocolError> {
     out.clear();
     if name.contains(&0) {
@@ -62,12 +63,16 @@ pub fn clean(name: &[u8], absolute_allowed: bool, out: &mut Vec<u8>) -> Result<(
     if name.first() == Some(&b'/') && !absolute_allowed {
         return Err(ProtocolError::Name(NameFault::Unsafe));
     }
+    let absolute = name.first() == Some(&b'/');
+    if absolute {
+        out.push(b'/');
+    }
     for component in name.split(|&b| b == b'/') {
         match component {
             b"" | b"." => {}
             b".." => return Err(ProtocolError::Name(NameFault::Unsafe)),
             c => {
-                if !out.is_empty() {
+                if out.len() > usize::from(absolute) {
                     out.push(b'/');
                 }
                 out.extend_from_slice(c);
@@ -77,7 +82,7 @@ pub fn clean(name: &[u8], absolute_allowed: bool, out: &mut Vec<u8>) -> Result<(
     if name.is_empty() {
         return Err(ProtocolError::Name(NameFault::Unrequested));
     }
-    if out.is_empty() {
+    if out.len() == usize::from(absolute) {
         out.push(b'.');
     }
     if out.len() >= MAX_PATH {
@@ -141,7 +146,7 @@ mod tests {
         clean(b"a//b/./c/", false, &mut out).unwrap();
         assert_eq!(out, b"a/b/c");
         clean(b"/etc//x", true, &mut out).unwrap();
-        assert_eq!(out, b"etc/x");
+        assert_eq!(out, b"/etc/x");
         clean(b"./", false, &mut out).unwrap();
         assert_eq!(out, b".");
         for bad in [&b"../x"[..], b"a/../x", b"/x", b"a/..", b"a\0b"] {
@@ -152,13 +157,33 @@ mod tests {
     #[test]
     fn unsafe_links_as_observed() {
         for safe in [
-            "x", "../x", "../../x", "..", ".", "./x", "..//..//x", "../..//", "../.", "../b/x", "x/..y", "...",
+            "x",
+            "../x",
+            "../../x",
+            "..",
+            ".",
+            "./x",
+            "..//..//x",
+            "../..//",
+            "../.",
+            "../b/x",
+            "x/..y",
+            "...",
         ] {
             assert!(!is_unsafe_link(safe.as_bytes(), b"a/b/L"), "{safe}");
         }
         for bad in [
-            "../../../x", "/etc/x", "b/../x", "../..", "../../..", "x/..", "x/../y", "../a/../x", "./../x",
-            "./..", "../../../",
+            "../../../x",
+            "/etc/x",
+            "b/../x",
+            "../..",
+            "../../..",
+            "x/..",
+            "x/../y",
+            "../a/../x",
+            "./../x",
+            "./..",
+            "../../../",
         ] {
             assert!(is_unsafe_link(bad.as_bytes(), b"a/b/L"), "{bad}");
         }

@@ -228,6 +228,8 @@ pub enum CommitStep {
     Sync,
     /// Writing buffered data. Fatal.
     Write,
+    /// Making the temporary, where that was put off; the data was dropped.
+    Create,
     /// Setting attributes; the file is in place.
     Attrs(AttrStep),
     /// Renaming; the temporary was removed.
@@ -274,7 +276,8 @@ pub trait Target {
         replace: bool,
     ) -> Result<(), PortError>;
     /// Makes `name` a hard link to `existing`; with `replace` atomically over a non-directory.
-    async fn hard_link(&self, existing: Place<'_>, name: RelName<'_>, replace: bool) -> Result<(), PortError>;
+    async fn hard_link(&self, existing: Place<'_>, name: RelName<'_>, replace: bool)
+    -> Result<(), PortError>;
     /// Copies a file on this side (`--copy-dest`), data only, through a temporary; returns its size.
     async fn copy_local(&self, from: Place<'_>, create: &Create<'_>) -> Result<Self::Output, PortError>;
     /// Removes a non-directory.
@@ -308,7 +311,6 @@ pub trait Target {
     /// In place: the next `len` bytes are already there.
     async fn keep(&self, out: &mut Self::Output, len: u64) -> Result<(), PortError>;
     /// Completes a file: truncate, flush, back up, attributes, rename, in this order.
-    /// `set_times`: false leaves the mtime at "now". The work may go on in the background; see [`Target::settle`].
     async fn commit(
         &self,
         out: Self::Output,
@@ -568,6 +570,26 @@ pub enum Notice<'a> {
     DeltaTransmission(bool),
     /// `Unable to create partial-dir for NAME -- discarding …`
     PartialDirFailed(&'a [u8]),
+    /// `Unknown --usermap name on receiver: X`
+    UnknownMapName {
+        /// The name.
+        name: &'a [u8],
+        /// `--groupmap`
+        group: bool,
+    },
+    /// `No colon found in --usermap: X` and relatives; fatal.
+    BadMap {
+        /// The text in front of the option.
+        what: &'static str,
+        /// The item of the list.
+        text: &'a [u8],
+        /// `--groupmap`
+        group: bool,
+    },
+    /// `found ".." dir in relative path: X`
+    DotDotInRelative(&'a [u8]),
+    /// A rule of a per-directory filter file that cannot be used.
+    FilterFault(&'a crate::filter::FilterError),
     /// `hard link target of NAME is missing` and other facts without a text of the reference
     Internal(&'static str),
 }
@@ -581,6 +603,8 @@ impl Notice<'_> {
                 _ => Severity::TransferError,
             },
             Self::NoReferent { .. }
+            | Self::DotDotInRelative(_)
+            | Self::FilterFault(_)
             | Self::NoWay { .. }
             | Self::SkippingContents
             | Self::SenderChanged(_)
@@ -593,8 +617,9 @@ impl Notice<'_> {
             | Self::Vanished { .. }
             | Self::Diminished { .. }
             | Self::TooLargeForSums(_)
+            | Self::UnknownMapName { .. }
             | Self::MaxDelete { .. } => Severity::Warning,
-            Self::Internal(_) => Severity::Error,
+            Self::Internal(_) | Self::BadMap { .. } => Severity::Error,
             _ => Severity::Info,
         }
     }
@@ -661,7 +686,9 @@ pub trait Observer {
     fn peer_text(&self, tag: MsgTag, text: &[u8]);
     /// An item is being handled; on the side that the user sees.
     fn item(&self, event: &ItemEvent<'_>);
-    /// Whether an item is to be reported after its transfer (its format shows figures of it).
+    /// An entry of a listing (`--list-only`).
+    fn listed(&self, entry: &EntryRef<'_>);
+    /// A file in transfer has come this far.
     fn progress(&self, progress: &FileProgress<'_>);
     /// The peer asks to be reported dead after this many seconds (`MSG_IO_TIMEOUT`).
     fn lower_timeout(&self, _seconds: u32) {}

@@ -1,1 +1,18 @@
-//! Delta transfer.
+//! Delta transfer: what describes a basis file, and the search for its blocks in a new file.
+//!
+//! [`SumHead`] is the header of the block sums; [`append_block_sums`] makes the sums (generator), [`Matcher`]
+//! searches with them (sender). Nothing here reads or writes by itself.
+
+#[cfg(feature = "alloc")]
+mod index;
+#[cfg(feature = "alloc")]
+mod matcher;
+#[cfg(feature = "alloc")]
+mod signature;
+mod sum_head;
+
+#[cfg(feature = "alloc")]
+pub use matcher::{MatchStats, Matcher, Step};
+#[cfg(feature = "alloc")]
+pub use signature::append_block_sums;
+pub use sum_head::SumHead;

@@ -253,7 +253,8 @@ impl<'a> EntryRef<'a> {
     }
     /// Full name, as checked by the decoder or made by the scan.
     pub fn rel_name(&self) -> RelName<'a> {
-        RelName::new(self.name()).unwrap_or(RelName::ROOT)
+        let name = self.name();
+        RelName::new(name.strip_prefix(b"/").unwrap_or(name)).unwrap_or(RelName::ROOT)
     }
     /// The extra fields, or their defaults.
     pub fn extra(&self) -> Extra {

@@ -1,0 +1,411 @@
+//! Searches a new file for the blocks of a basis file (sender side).
+//!
+//! The caller owns the bytes: it shows a part of the file to [`Matcher::next`] and is told how many bytes are
+//! literal and which block follows them. Any matches that cover the file are valid on the wire; this search
+//! prefers the block after the last match, then the lowest equal block (in place: the same place, then the
+//! highest).
+
+use alloc::{vec, vec::Vec};
+
+use super::{
+    SumHead,
+    index::{Index, Keep},
+};
+use crate::checksum::{Digest, Rolling, TransferSums, weak};
+
+/// What a part of the file consists of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Step {
+    /// Bytes at the front of the buffer that are in no block.
+    pub literal: usize,
+    /// The block that follows them; its length is that of the head.
+    pub block: Option<u32>,
+}
+
+/// Counters of a search.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct MatchStats {
+    /// Blocks that were found.
+    pub matches: u64,
+    /// Positions whose weak sum some block has.
+    pub hash_hits: u64,
+    /// Of those, the ones where no strong sum was equal.
+    pub false_alarms: u64,
+}
+
+/// The search for one file.
+#[derive(Debug)]
+pub struct Matcher {
+    head: SumHead,
+    sums: TransferSums,
+    weak: Vec<u32>,
+    strong: Vec<u8>,
+    /// Bytes of a strong sum.
+    width: usize,
+    /// Blocks of full length; a shorter last one is not in here.
+    index: Index,
+    /// The block after the last match.
+    want: u32,
+    in_place: Option<InPlace>,
+    stats: MatchStats,
+}
+
+/// Which basis blocks are still readable by a receiver that overwrites the basis.
+#[derive(Debug)]
+struct InPlace {
+    /// Bit per block that was matched at its own place, so that it is never overwritten.
+    kept: Vec<u64>,
+}
+
+impl InPlace {
+    fn usable(&self, block: u32, basis: u64, output: u64) -> bool {
+        basis >= output || self.kept[block as usize / 64] >> (block % 64) & 1 != 0
+    }
+}
+
+impl Matcher {
+    /// `weak` has `head.count` sums and `strong` `head.count * head.s2length` bytes; a basis without sums (append
+    /// mode, whole files) is given as [`SumHead::EMPTY`]. `in_place`: the receiver overwrites the basis while it
+    /// reads it.
+    pub fn new(head: SumHead, weak: Vec<u32>, strong: Vec<u8>, sums: TransferSums, in_place: bool) -> Self {
+        let width = head.s2length as usize;
+        debug_assert!(weak.len() == head.count as usize && strong.len() == weak.len() * width);
+        let short_last = head.remainder != 0 && head.remainder != head.block_len;
+        let full = weak.len() - usize::from(short_last && !weak.is_empty());
+        let keep = if in_place { Keep::Last } else { Keep::First };
+        let index = Index::new(&weak[..full], &strong, width, keep);
+        let in_place = in_place.then(|| InPlace { kept: vec![0; weak.len().div_ceil(64)] });
+        Self { head, sums, weak, strong, width, index, want: 0, in_place, stats: MatchStats::default() }
+    }
+
+    /// The counters so far.
+    pub fn stats(&self) -> MatchStats {
+        self.stats
+    }
+
+    /// Decides about the front of `buf`, which is at `offset` (bytes) of the new file. `last`: `buf` ends the
+    /// file.
+    ///
+    /// With a block, the caller sends `literal` bytes and the block and calls again with what is behind it.
+    /// Without one, it sends `literal` bytes; unless `last`, fewer than `block_len` bytes are then undecided and
+    /// must be shown again with more data behind them. Each call sums up one block anew, so buffers should be
+    /// several blocks long.
+    pub fn next(&mut self, buf: &[u8], offset: u64, last: bool) -> Step {
+        let len = self.head.block_len as usize;
+        if self.index.is_empty() {
+            return self.finish(buf, offset, last, 0);
+        }
+        if buf.len() < len {
+            return self.finish(buf, offset, last, 0);
+        }
+        let mut rolling = Rolling::new(&buf[..len]);
+        let mut pos = 0;
+        if let Some(block) = self.expected(buf, offset, rolling.value()) {
+            return self.matched(0, block, offset);
+        }
+        loop {
+            let probe = self.index.probe();
+            // The window at `pos` was not looked at yet; `old` leaves and `new` enters to get to the next one.
+            let mut sum = rolling;
+            let mut hit = None;
+            let pairs = buf[pos..].iter().zip(&buf[pos + len..]);
+            for (i, (&old, &new)) in pairs.enumerate() {
+                if probe.may_have(sum.value()) {
+                    hit = Some(pos + i);
+                    break;
+                }
+                sum.roll(old, new, len as u32);
+            }
+            let end = buf.len() - len;
+            let at = hit.unwrap_or(end);
+            if let Some(block) = self.search(&buf[at..at + len], sum.value(), offset + at as u64) {
+                return self.matched(at, block, offset);
+            }
+            if at == end {
+                return self.finish(buf, offset, last, end + 1);
+            }
+            sum.roll(buf[at], buf[at + len], len as u32);
+            rolling = sum;
+            pos = at + 1;
+        }
+    }
+
+    /// Nothing before `decided` starts a full block and nothing from there on is long enough for one.
+    fn finish(&mut self, buf: &[u8], offset: u64, last: bool, decided: usize) -> Step {
+        if last {
+            if let Some((literal, block)) = self.short_last(buf, offset) {
+                return self.matched(literal, block, offset);
+            }
+            return Step { literal: buf.len(), block: None };
+        }
+        // Without full blocks nothing was looked at, but the tail may still become the short last block.
+        let undecided = (self.head.block_len as usize).saturating_sub(1);
+        Step { literal: decided.max(buf.len().saturating_sub(undecided)), block: None }
+    }
+
+    /// The short last block, which matches only at the very end of the file.
+    fn short_last(&mut self, buf: &[u8], offset: u64) -> Option<(usize, u32)> {
+        let block = self.head.count.checked_sub(1)?;
+        let (_, len) = self.head.block_range(block);
+        let literal = buf.len().checked_sub(len as usize)?;
+        if len == self.head.block_len || weak(&buf[literal..]) != self.weak[block as usize] {
+            return None;
+        }
+        self.stats.hash_hits += 1;
+        let found = self.usable(block, offset + literal as u64)
+            && self.same(block, &self.sums.block(&buf[literal..]));
+        self.stats.false_alarms += u64::from(!found);
+        found.then_some((literal, block))
+    }
+
+    /// The block that is likely at the front of the buffer: in place the one at the same offset, else the one
+    /// after the last match.
+    fn expected(&mut self, buf: &[u8], offset: u64, sum: u32) -> Option<u32> {
+        let len = u64::from(self.head.block_len);
+        let full = |block: u32| self.head.block_range(block).1 == self.head.block_len;
+        let aligned = (self.in_place.is_some() && offset.is_multiple_of(len))
+            .then(|| u32::try_from(offset / len).ok())
+            .flatten()
+            .filter(|&b| b < self.head.count);
+        let mut digest = None;
+        for block in [aligned, Some(self.want).filter(|&b| b < self.head.count)].into_iter().flatten() {
+            if self.weak[block as usize] == sum && full(block) && self.usable(block, offset) {
+                let digest = digest.get_or_insert_with(|| self.sums.block(&buf[..len as usize]));
+                if self.same(block, digest) {
+                    self.stats.hash_hits += 1;
+                    return Some(block);
+                }
+            }
+        }
+        None
+    }
+
+    /// A block equal to `window`, which is at `output` of the new file.
+    #[inline(never)]
+    fn search(&mut self, window: &[u8], sum: u32, output: u64) -> Option<u32> {
+        let places = self.index.candidates(sum);
+        if places.is_empty() {
+            return None;
+        }
+        self.stats.hash_hits += 1;
+        let mut digest: Option<Digest> = None;
+        let aligned = if self.in_place.is_some() && output.is_multiple_of(u64::from(self.head.block_len)) {
+            u32::try_from(output / u64::from(self.head.block_len)).ok()
+        } else {
+            None
+        };
+        let preferred = [aligned, Some(self.want)].into_iter().flatten().filter(|&b| {
+            b < self.head.count
+                && self.weak[b as usize] == sum
+                && self.head.block_range(b).1 == self.head.block_len
+        });
+        for block in preferred.chain(places.map(|place| self.index.block(place))) {
+            // The cheap test first: a block that was overwritten is not worth hashing for.
+            if !self.usable(block, output) {
+                continue;
+            }
+            let digest = digest.get_or_insert_with(|| self.sums.block(window));
+            if self.same(block, digest) {
+                return Some(block);
+            }
+        }
+        self.stats.false_alarms += 1;
+        None
+    }
+
+    fn matched(&mut self, literal: usize, block: u32, offset: u64) -> Step {
+        let (basis, _) = self.head.block_range(block);
+        if let Some(in_place) = &mut self.in_place
+            && basis == offset + literal as u64
+        {
+            in_place.kept[block as usize / 64] |= 1 << (block % 64);
+        }
+        self.want = block + 1;
+        self.stats.matches += 1;
+        Step { literal, block: Some(block) }
+    }
+
+    fn usable(&self, block: u32, output: u64) -> bool {
+        match &self.in_place {
+            None => true,
+            Some(in_place) => in_place.usable(block, self.head.block_range(block).0, output),
+        }
+    }
+
+    fn same(&self, block: u32, digest: &Digest) -> bool {
+        let at = block as usize * self.width;
+        digest.as_bytes().get(..self.width) == self.strong.get(at..at + self.width)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::{checksum::ChecksumKind, delta::append_block_sums, version::ProtocolVersion};
+
+    fn sums() -> TransferSums {
+        TransferSums::new(ChecksumKind::Xxh64, 5, false, false)
+    }
+
+    fn matcher(basis: &[u8], block: u32, in_place: bool) -> (SumHead, Matcher) {
+        let head = SumHead::for_basis(basis.len() as u64, block, ProtocolVersion::MAX, true, 8).unwrap();
+        let mut wire = Vec::new();
+        append_block_sums(&head, &sums(), 0, basis, &mut wire);
+        let mut weak = Vec::new();
+        let mut strong = Vec::new();
+        for entry in wire.chunks_exact(12) {
+            weak.push(u32::from_le_bytes(entry[..4].try_into().unwrap()));
+            strong.extend_from_slice(&entry[4..]);
+        }
+        (head, Matcher::new(head, weak, strong, sums(), in_place))
+    }
+
+    /// Literal bytes as one-element vectors would be noise: `Err(len)` is a literal, `Ok(n)` a block.
+    fn tokens(
+        m: &mut Matcher,
+        head: &SumHead,
+        file: &[u8],
+        mut chunk: impl FnMut() -> usize,
+    ) -> Vec<Result<u32, usize>> {
+        let (mut pos, mut seen) = (0, 0);
+        let mut out = Vec::new();
+        loop {
+            let last = seen == file.len();
+            let step = m.next(&file[pos..seen], pos as u64, last);
+            assert!(
+                last || step.block.is_some() || seen - pos - step.literal < head.block_len.max(1) as usize
+            );
+            if step.literal > 0 {
+                out.push(Err(step.literal));
+                pos += step.literal;
+            }
+            match step.block {
+                Some(block) => {
+                    pos += head.block_range(block).1 as usize;
+                    out.push(Ok(block));
+                }
+                None if last => break,
+                None => seen = (seen + chunk().max(1)).min(file.len()),
+            }
+        }
+        assert_eq!(pos, file.len());
+        out
+    }
+
+    /// Rebuilds the file as a receiver does, in place or not.
+    fn apply(
+        tokens: &[Result<u32, usize>],
+        head: &SumHead,
+        basis: &[u8],
+        file: &[u8],
+        in_place: bool,
+    ) -> Vec<u8> {
+        let mut old = basis.to_vec();
+        let mut out = Vec::new();
+        for token in tokens {
+            let at = out.len();
+            match *token {
+                Err(len) => out.extend_from_slice(&file[at..at + len]),
+                Ok(block) => {
+                    let (from, len) = head.block_range(block);
+                    out.extend_from_slice(&old[from as usize..from as usize + len as usize]);
+                }
+            }
+            if in_place {
+                old.resize(old.len().max(out.len()), 0);
+                old[at..out.len()].copy_from_slice(&out[at..]);
+            }
+        }
+        out
+    }
+
+    fn run(basis: &[u8], file: &[u8], block: u32) -> Vec<Result<u32, usize>> {
+        let (head, mut m) = matcher(basis, block, false);
+        tokens(&mut m, &head, file, || usize::MAX / 2)
+    }
+
+    #[test]
+    fn unchanged_and_shifted_files_are_all_blocks() {
+        let basis: Vec<u8> = (0..100).map(|i: u32| (i * i % 251) as u8).collect();
+        assert_eq!(run(&basis, &basis, 30), [Ok(0), Ok(1), Ok(2), Ok(3)]);
+        let shifted = [b"xyz", &basis[..]].concat();
+        assert_eq!(run(&basis, &shifted, 30), [Err(3), Ok(0), Ok(1), Ok(2), Ok(3)]);
+        assert_eq!(run(&basis, &basis[40..], 30), [Err(20), Ok(2), Ok(3)]);
+        assert_eq!(run(&basis, b"", 30), []);
+        assert_eq!(run(b"", b"abc", 30), [Err(3)]);
+    }
+
+    #[test]
+    fn short_final_block_matches_only_at_end() {
+        let basis = b"abcdefgh123";
+        assert_eq!(run(basis, b"123abcdefgh", 8), [Err(3), Ok(0)]);
+        assert_eq!(run(basis, b"zz123", 8), [Err(2), Ok(1)]);
+        assert_eq!(run(b"123", b"abcdefgh123", 8), [Err(8), Ok(0)]);
+    }
+
+    #[test]
+    fn runs_continue_with_the_next_block_among_equal_ones() {
+        let basis = [0u8; 40];
+        assert_eq!(run(&basis, &basis, 10), [Ok(0), Ok(1), Ok(2), Ok(3)]);
+        assert_eq!(run(&basis, &[0; 60], 10), [Ok(0), Ok(1), Ok(2), Ok(3), Ok(0), Ok(1)]);
+    }
+
+    #[test]
+    fn in_place_uses_no_block_that_is_overwritten() {
+        let basis: Vec<u8> = (0..40).collect();
+        // Everything moved towards the end: all blocks but none are gone when they are needed.
+        let file = [&[99; 10][..], &basis[..30]].concat();
+        let (head, mut m) = matcher(&basis, 10, true);
+        assert_eq!(tokens(&mut m, &head, &file, || 1000), [Err(40)]);
+        // Towards the front: all of them are there.
+        let (head, mut m) = matcher(&basis, 10, true);
+        assert_eq!(tokens(&mut m, &head, &basis[10..], || 1000), [Ok(1), Ok(2), Ok(3)]);
+        // Block 0 stays where it is, so it can be used again later.
+        let file = [&basis[..10], &basis[..10]].concat();
+        let (head, mut m) = matcher(&basis, 10, true);
+        assert_eq!(tokens(&mut m, &head, &file, || 1000), [Ok(0), Ok(0)]);
+    }
+
+    #[test]
+    fn counters_tell_matches_from_false_alarms() {
+        let (head, mut m) = matcher(b"abcdabcd", 4, false);
+        tokens(&mut m, &head, b"abcdxabcd", || 100);
+        assert_eq!(m.stats(), MatchStats { matches: 2, hash_hits: 2, false_alarms: 0 });
+        // Same weak sum, other bytes: (1, 3, 1) and (2, 1, 2).
+        let (head, mut m) = matcher(&[1, 3, 1], 3, false);
+        tokens(&mut m, &head, &[2, 1, 2], || 100);
+        assert_eq!(m.stats(), MatchStats { matches: 0, hash_hits: 1, false_alarms: 1 });
+    }
+
+    proptest! {
+        #[test]
+        fn applying_the_tokens_gives_the_file(
+            basis in prop::collection::vec(0u8..3, 0..200),
+            edits in prop::collection::vec((any::<prop::sample::Index>(), 0usize..20, prop::collection::vec(0u8..4, 0..12)), 0..6),
+            block in 1u32..20,
+            chunks in prop::collection::vec(1usize..40, 1..10),
+            in_place: bool,
+        ) {
+            let mut file = basis.clone();
+            for (at, cut, new) in edits {
+                let at = at.index(file.len() + 1);
+                let end = (at + cut).min(file.len());
+                file.splice(at..end, new);
+            }
+            let (head, mut m) = matcher(&basis, block, in_place);
+            let mut sizes = chunks.iter().cycle();
+            let found = tokens(&mut m, &head, &file, || *sizes.next().unwrap());
+            prop_assert_eq!(apply(&found, &head, &basis, &file, in_place), file);
+        }
+
+        #[test]
+        fn an_unchanged_file_has_no_literals(
+            basis in prop::collection::vec(0u8..3, 1..200), block in 1u32..20, in_place: bool,
+        ) {
+            let (head, mut m) = matcher(&basis, block, in_place);
+            prop_assert!(tokens(&mut m, &head, &basis, || 37).iter().all(Result::is_ok));
+        }
+    }
+}

@@ -1,0 +1,465 @@
+//! Bytes to entries. The state runs through all lists of a connection.
+
+#![warn(clippy::indexing_slicing)]
+
+use alloc::vec::Vec;
+
+use embedded_io_async::BufRead;
+use hashbrown::HashMap;
+
+use super::{
+    Format,
+    encode::split_native_rdev,
+    entry::{EntryFlags, FileKind, FileList, NewEntry, mode},
+    ids::IdTable,
+    xmit,
+};
+use crate::{
+    error::{Error, Limit, NameFault, ProtocolError},
+    io::{MessageSink, WireReader},
+    limits::MAX_PATH,
+    names,
+};
+
+/// Running state of the receiving side.
+#[derive(Debug)]
+pub struct Decoder {
+    format: Format,
+    raw_name: Vec<u8>,
+    clean_name: Vec<u8>,
+    mode: u32,
+    mtime: i64,
+    atime: i64,
+    uid: u32,
+    gid: u32,
+    rdev: u32,
+    rdev_major: u32,
+    dev: i64,
+    /// Groups of protocols below 30: device and inode to number.
+    groups: HashMap<(i64, i64), u32>,
+    /// Groups that lists before the current one have declared.
+    known_groups: hashbrown::HashSet<u32>,
+    scratch: Vec<u8>,
+    /// Names that came with user ids.
+    pub users: IdTable,
+    /// Names that came with group ids.
+    pub group_names: IdTable,
+    /// Below protocol 30: the name of the directory that opened the running delete hierarchy.
+    hierarchy: Option<Vec<u8>>,
+    recursive: bool,
+}
+
+/// How one item of a list ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Item {
+    Entry,
+    End { io_error: u32 },
+}
+
+fn out_of_range(what: Limit, got: i64, max: i64) -> ProtocolError {
+    ProtocolError::OutOfRange { what, got, max }
+}
+
+#[allow(clippy::cast_possible_truncation, clippy::cast_possible_wrap, clippy::cast_sign_loss)]
+impl Decoder {
+    /// The state before the first entry. `recursive`: `-r` is in force (matters below protocol 30).
+    pub fn new(format: Format, recursive: bool) -> Self {
+        Self {
+            format,
+            raw_name: Vec::new(),
+            clean_name: Vec::new(),
+            mode: 0,
+            mtime: 0,
+            atime: 0,
+            uid: 0,
+            gid: 0,
+            rdev: 0,
+            rdev_major: 0,
+            dev: 0,
+            groups: HashMap::new(),
+            known_groups: hashbrown::HashSet::new(),
+            scratch: Vec::new(),
+            users: IdTable::default(),
+            group_names: IdTable::default(),
+            hierarchy: None,
+            recursive,
+        }
+    }
+
+    /// Reads one list up to and including its end marker. `list_start`: index of its first entry.
+    /// Returns the entries in transmission order and the error bits of the end marker.
+    pub async fn list<R: BufRead, S: MessageSink>(
+        &mut self,
+        r: &mut WireReader<R, S>,
+        list_start: i32,
+    ) -> Result<(FileList, u32), Error<R::Error>> {
+        let mut list = FileList::new();
+        loop {
+            match self.entry(r, &mut list, list_start).await? {
+                Item::Entry => {}
+                Item::End { io_error } => {
+                    for e in &list.entries {
+                        if e.flags.contains(EntryFlags::HLINK_FIRST) {
+                            self.known_groups.insert(list.extra(e).link_group);
+                        }
+                    }
+                    return Ok((list, io_error & 7));
+                }
+            }
+            if list.len() >= i32::MAX as usize - list_start.max(0) as usize {
+                return Err(out_of_range(Limit::Entries, list.len() as i64, i64::from(i32::MAX)).into());
+            }
+        }
+    }
+
+    /// Reads the id lists of a session with one list.
+    pub async fn id_lists<R: BufRead, S: MessageSink>(
+        &mut self,
+        r: &mut WireReader<R, S>,
+    ) -> Result<(), Error<R::Error>> {
+        let f = self.format;
+        if f.inc_recurse || f.numeric_ids {
+            return Ok(());
+        }
+        for (on, table) in [
+            (f.owner || f.acls, &mut self.users),
+            (f.group || f.acls, &mut self.group_names),
+        ] {
+            if !on {
+                continue;
+            }
+            loop {
+                let id = r.varint30(f.protocol).await? as u32;
+                if id == 0 && !f.id0_names {
+                    break;
+                }
+                self.scratch.clear();
+                let len = r.u8().await?;
+                r.append(usize::from(len), &mut self.scratch).await?;
+                table.insert(id, &self.scratch);
+                if id == 0 {
+                    break;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    async fn flags<R: BufRead, S: MessageSink>(
+        &mut self,
+        r: &mut WireReader<R, S>,
+    ) -> Result<Result<u32, u32>, Error<R::Error>> {
+        let f = self.format;
+        if f.varint_flags {
+            let flags = r.varint().await? as u32;
+            if flags == 0 {
+                return Ok(Err(r.varint().await? as u32));
+            }
+            return Ok(Ok(flags));
+        }
+        let mut flags = u32::from(r.u8().await?);
+        if flags == 0 {
+            return Ok(Err(0));
+        }
+        if f.protocol.has_extended_flags() && flags & xmit::EXTENDED != 0 {
+            flags |= u32::from(r.u8().await?) << 8;
+            if flags == xmit::IO_ERROR_END && f.safe_end {
+                return Ok(Err(r.varint().await? as u32));
+            }
+        }
+        Ok(Ok(flags))
+    }
+
+    async fn name<R: BufRead, S: MessageSink>(
+        &mut self,
+        r: &mut WireReader<R, S>,
+        flags: u32,
+    ) -> Result<(), Error<R::Error>> {
+        let overflow = || Error::Protocol(ProtocolError::Name(NameFault::Overflow));
+        let shared = if flags & xmit::SAME_NAME != 0 { usize::from(r.u8().await?) } else { 0 };
+        let rest = if flags & xmit::LONG_NAME != 0 {
+            usize::try_from(r.varint30(self.format.protocol).await?).map_err(|_| overflow())?
+        } else {
+            usize::from(r.u8().await?)
+        };
+        if shared > self.raw_name.len() || shared + rest >= MAX_PATH {
+            return Err(overflow());
+        }
+        self.raw_name.truncate(shared);
+        r.append(rest, &mut self.raw_name).await?;
+        names::clean(&self.raw_name, self.format.relative, &mut self.clean_name)?;
+        Ok(())
+    }
+
+    /// Facts about directories that the flags carry.
+    fn dir_flags(&mut self, flags: u32) -> EntryFlags {
+        let top = flags & xmit::TOP_DIR != 0;
+        if self.format.protocol.has_no_content_dirs() {
+            return match (top, flags & xmit::NO_CONTENT_DIR != 0) {
+                (false, false) => EntryFlags::CONTENT_DIR,
+                (true, false) => EntryFlags::CONTENT_DIR | EntryFlags::TOP_DIR,
+                (true, true) => EntryFlags::IMPLIED_DIR,
+                (false, true) => EntryFlags::empty(),
+            };
+        }
+        let name = &self.clean_name;
+        if top {
+            if self.recursive {
+                self.hierarchy = Some(name.clone());
+                return EntryFlags::CONTENT_DIR | EntryFlags::TOP_DIR;
+            }
+            return EntryFlags::TOP_DIR;
+        }
+        let below = match &self.hierarchy {
+            None => false,
+            Some(_) if !self.format.relative => true,
+            Some(top) if top == b"." => true,
+            Some(top) => name.strip_prefix(top.as_slice()).is_some_and(|r| r.first() == Some(&b'/')),
+        };
+        if below {
+            EntryFlags::CONTENT_DIR
+        } else {
+            self.hierarchy = None;
+            EntryFlags::empty()
+        }
+    }
+
+    #[allow(clippy::too_many_lines)]
+    async fn entry<R: BufRead, S: MessageSink>(
+        &mut self,
+        r: &mut WireReader<R, S>,
+        list: &mut FileList,
+        list_start: i32,
+    ) -> Result<Item, Error<R::Error>> {
+        let f = self.format;
+        let p = f.protocol;
+        let flags = match self.flags(r).await? {
+            Ok(flags) => flags,
+            Err(io_error) => return Ok(Item::End { io_error }),
+        };
+        self.name(r, flags).await?;
+
+        let grouped = f.hard_links && p.has_link_groups() && flags & xmit::HLINKED != 0;
+        let index = list_start + list.len() as i32;
+        let mut group = index;
+        if grouped && flags & xmit::HLINK_FIRST == 0 {
+            group = r.varint().await?;
+            if group < 0 || group >= index {
+                return Err(out_of_range(Limit::HardLink, i64::from(group), i64::from(index)).into());
+            }
+            if group >= list_start {
+                return self.abbreviated(list, (group - list_start) as usize, group as u32);
+            }
+            if !self.known_groups.contains(&(group as u32)) {
+                return Err(out_of_range(Limit::HardLink, i64::from(group), i64::from(list_start)).into());
+            }
+        }
+
+        let size = r.varlong30(p, 3).await?;
+        if size < 0 {
+            return Err(out_of_range(Limit::FileLength, size, i64::MAX).into());
+        }
+        if flags & xmit::SAME_TIME == 0 {
+            self.mtime = if p.has_varints() {
+                r.varlong(4).await?
+            } else {
+                i64::from(r.i32().await? as u32)
+            };
+        }
+        let mtime = self.mtime;
+        let mut nsec = 0;
+        if flags & xmit::MOD_NSEC != 0 && p.has_nanoseconds() {
+            let n = r.varint().await?;
+            if !(0..=999_999_999).contains(&n) {
+                return Err(out_of_range(Limit::Nanoseconds, i64::from(n), 999_999_999).into());
+            }
+            nsec = n as u32;
+        }
+        let mut crtime = mtime;
+        if f.crtimes && flags & xmit::CRTIME_EQ_MTIME == 0 {
+            crtime = r.varlong(4).await?;
+        }
+        if flags & xmit::SAME_MODE == 0 {
+            self.mode = r.i32().await? as u32;
+        }
+        let m = self.mode;
+        let kind = FileKind::from_mode(m)
+            .filter(|k| *k != FileKind::Missing || f.missing_args)
+            .ok_or(ProtocolError::BadMode(m))?;
+        let is_dir = kind == FileKind::Dir;
+        if f.atimes && !is_dir && flags & xmit::SAME_ATIME == 0 {
+            self.atime = r.varlong(4).await?;
+        }
+        if f.owner && flags & xmit::SAME_UID == 0 {
+            self.uid = r.varint30(p).await? as u32;
+            if flags & xmit::USER_NAME != 0 && p.has_varints() {
+                self.scratch.clear();
+                let len = r.u8().await?;
+                r.append(usize::from(len), &mut self.scratch).await?;
+                self.users.insert(self.uid, &self.scratch);
+            }
+        }
+        if f.group && flags & xmit::SAME_GID == 0 {
+            self.gid = r.varint30(p).await? as u32;
+            if flags & xmit::GROUP_NAME != 0 && p.has_varints() {
+                self.scratch.clear();
+                let len = r.u8().await?;
+                r.append(usize::from(len), &mut self.scratch).await?;
+                self.group_names.insert(self.gid, &self.scratch);
+            }
+        }
+        let mut rdev = (0, 0);
+        if (f.devices && kind.is_device())
+            || (f.specials && kind.is_special() && !p.specials_have_no_rdev())
+        {
+            rdev = self.rdev(r, flags).await?;
+            if kind.is_special() {
+                rdev = (0, 0);
+            }
+        } else if !p.has_extended_flags() {
+            self.rdev = 0;
+        }
+        self.scratch.clear();
+        let mut has_target = false;
+        if f.links && kind == FileKind::Symlink {
+            let len = r.varint30(p).await?;
+            let len = usize::try_from(len)
+                .ok()
+                .filter(|n| *n < MAX_PATH)
+                .ok_or(out_of_range(Limit::LinkTarget, i64::from(len), MAX_PATH as i64 - 1))?;
+            r.append(len, &mut self.scratch).await?;
+            has_target = true;
+        }
+
+        let mut entry_flags = EntryFlags::empty();
+        if is_dir {
+            entry_flags |= self.dir_flags(flags);
+        }
+        if self.clean_name == b"." && !is_dir {
+            return Err(ProtocolError::Name(NameFault::RootNotDir).into());
+        }
+        let position = list.push(&NewEntry {
+            name: &self.clean_name,
+            size: if kind.is_device() { 0 } else { size as u64 },
+            mtime,
+            nsec,
+            mode: m,
+            uid: self.uid,
+            gid: self.gid,
+            flags: entry_flags,
+            base: 0,
+        });
+        if has_target {
+            let span = list.store(&self.scratch);
+            list.extra_mut(position).link = span;
+        }
+        if rdev != (0, 0) {
+            list.extra_mut(position).rdev = rdev;
+        }
+        if f.atimes && !is_dir {
+            list.extra_mut(position).atime = self.atime;
+        }
+        if f.crtimes {
+            list.extra_mut(position).crtime = crtime;
+        }
+        if grouped && !is_dir {
+            self.mark_linked(list, position, group as u32, flags & xmit::HLINK_FIRST != 0);
+        }
+        if f.hard_links && !p.has_link_groups() {
+            let has_id =
+                if p.has_extended_flags() { flags & xmit::HLINKED != 0 && !is_dir } else { kind == FileKind::Regular };
+            if has_id {
+                if flags & xmit::SAME_DEV_PRE30 == 0 || !p.has_extended_flags() {
+                    self.dev = r.longint().await?;
+                }
+                let ino = r.longint().await?;
+                let next = self.groups.len() as u32;
+                let known = self.groups.get(&(self.dev, ino)).copied();
+                let group = known.unwrap_or(next);
+                self.groups.insert((self.dev, ino), group);
+                self.mark_linked(list, position, group, known.is_none());
+            }
+        }
+        if let Some(len) = f.checksum_len {
+            if kind == FileKind::Regular || !p.has_extended_flags() {
+                self.scratch.clear();
+                r.append(len, &mut self.scratch).await?;
+                if kind == FileKind::Regular {
+                    let span = list.store(&self.scratch);
+                    list.extra_mut(position).sum = span;
+                }
+            }
+        }
+        Ok(Item::Entry)
+    }
+
+    fn mark_linked(&self, list: &mut FileList, position: usize, group: u32, first: bool) {
+        if let Some(e) = list.entries.get_mut(position) {
+            e.flags |= EntryFlags::HLINKED;
+            e.flags.set(EntryFlags::HLINK_FIRST, first);
+        }
+        list.extra_mut(position).link_group = group;
+    }
+
+    /// A later member of a group whose first member is in this list: its fields are copied, and become the
+    /// values that the next entry may refer to.
+    fn abbreviated<E>(&mut self, list: &mut FileList, first: usize, group: u32) -> Result<Item, Error<E>> {
+        let Some(from) = list.entries.get(first).copied() else {
+            return Err(out_of_range(Limit::HardLink, first as i64, list.len() as i64).into());
+        };
+        let extra = list.extra(&from);
+        let position = list.push(&NewEntry {
+            name: &self.clean_name,
+            size: from.size,
+            mtime: from.mtime,
+            nsec: from.nsec,
+            mode: from.mode,
+            uid: from.uid,
+            gid: from.gid,
+            flags: EntryFlags::empty(),
+            base: 0,
+        });
+        *list.extra_mut(position) = extra;
+        if !from.is_dir() {
+            self.mark_linked(list, position, group, false);
+        }
+        self.mode = from.mode;
+        self.mtime = from.mtime;
+        self.uid = from.uid;
+        self.gid = from.gid;
+        if self.format.atimes {
+            self.atime = extra.atime;
+        }
+        if from.kind().is_device() {
+            self.rdev_major = extra.rdev.0;
+        }
+        Ok(Item::Entry)
+    }
+
+    async fn rdev<R: BufRead, S: MessageSink>(
+        &mut self,
+        r: &mut WireReader<R, S>,
+        flags: u32,
+    ) -> Result<(u32, u32), Error<R::Error>> {
+        let p = self.format.protocol;
+        if !p.has_extended_flags() {
+            if flags & xmit::SAME_RDEV_PRE28 == 0 {
+                self.rdev = r.i32().await? as u32;
+            }
+            return Ok(split_native_rdev(self.rdev));
+        }
+        if flags & xmit::SAME_RDEV_MAJOR == 0 {
+            self.rdev_major = r.varint30(p).await? as u32;
+        }
+        let minor = if p.has_varints() {
+            r.varint().await? as u32
+        } else if flags & xmit::RDEV_MINOR_8_PRE30 != 0 {
+            u32::from(r.u8().await?)
+        } else {
+            r.i32().await? as u32
+        };
+        Ok((self.rdev_major, minor))
+    }
+}
+
+const _: () = assert!(mode::DIR == 0o040_000);

@@ -1,0 +1,399 @@
+//! Entries to bytes. The state runs through all lists of a connection.
+
+use alloc::vec::Vec;
+
+use hashbrown::{HashMap, HashSet, hash_map::Entry as Slot};
+
+use super::{
+    Format,
+    entry::{EntryFlags, EntryRef, FileKind, mode},
+    xmit,
+};
+use crate::wire::{Encoded, int::encode_longint, varint};
+
+/// Gives the names of ids of this machine.
+pub trait IdNames {
+    /// Name of a user.
+    fn user(&self, uid: u32) -> Option<Vec<u8>>;
+    /// Name of a group.
+    fn group(&self, gid: u32) -> Option<Vec<u8>>;
+}
+
+/// Running state of the sender's side.
+#[derive(Debug)]
+pub struct Encoder {
+    format: Format,
+    name: Vec<u8>,
+    mode: u32,
+    mtime: i64,
+    atime: i64,
+    uid: u32,
+    gid: u32,
+    rdev: u32,
+    rdev_major: u32,
+    dev: u64,
+    any_sent: bool,
+    links: HashMap<(u64, u64), i32>,
+    /// Ids in order of first use, for the lists behind a single file list.
+    users: Vec<u32>,
+    groups: Vec<u32>,
+    users_seen: HashSet<u32>,
+    groups_seen: HashSet<u32>,
+}
+
+fn put(out: &mut Vec<u8>, e: Encoded) {
+    out.extend_from_slice(e.as_slice());
+}
+
+#[allow(clippy::cast_possible_truncation, clippy::cast_possible_wrap, clippy::cast_sign_loss)]
+impl Encoder {
+    /// The state before the first entry.
+    pub fn new(format: Format) -> Self {
+        Self {
+            format,
+            name: Vec::new(),
+            mode: 0,
+            mtime: 0,
+            atime: 0,
+            uid: 0,
+            gid: 0,
+            rdev: 0,
+            rdev_major: 0,
+            dev: 0,
+            any_sent: false,
+            links: HashMap::new(),
+            users: Vec::new(),
+            groups: Vec::new(),
+            users_seen: HashSet::new(),
+            groups_seen: HashSet::new(),
+        }
+    }
+
+    fn varint30(&self, out: &mut Vec<u8>, v: u32) {
+        if self.format.protocol.has_varints() {
+            put(out, varint::encode_varint(v as i32));
+        } else {
+            out.extend_from_slice(&v.to_le_bytes());
+        }
+    }
+
+    fn varlong30(&self, out: &mut Vec<u8>, v: i64, min: usize) {
+        if self.format.protocol.has_varints() {
+            put(out, varint::encode_varlong(v, min));
+        } else {
+            put(out, encode_longint(v));
+        }
+    }
+
+    /// Appends one entry. `index`: its transmission index (`ndx_start` of its list plus the number of entries
+    /// sent before it in the list); `list_start`: that `ndx_start`. `names`: for ids with inline names.
+    #[allow(clippy::too_many_lines)]
+    pub fn entry(
+        &mut self,
+        e: EntryRef<'_>,
+        index: i32,
+        list_start: i32,
+        names: &dyn IdNames,
+        out: &mut Vec<u8>,
+    ) {
+        let f = self.format;
+        let p = f.protocol;
+        let extra = e.extra();
+        let entry = e.entry;
+        let kind = entry.kind();
+        let is_dir = kind == FileKind::Dir;
+        let mut flags = 0u32;
+
+        if is_dir {
+            let top = entry.flags.contains(EntryFlags::TOP_DIR);
+            let implied = entry.flags.contains(EntryFlags::IMPLIED_DIR);
+            if top || (implied && p.has_no_content_dirs()) {
+                flags |= xmit::TOP_DIR;
+            }
+            if p.has_no_content_dirs() && (implied || !entry.flags.contains(EntryFlags::CONTENT_DIR)) {
+                flags |= xmit::NO_CONTENT_DIR;
+            }
+        }
+        if entry.mode == self.mode {
+            flags |= xmit::SAME_MODE;
+        }
+        self.mode = entry.mode;
+
+        let sends_rdev = (f.devices && kind.is_device())
+            || (f.specials && kind.is_special() && !p.specials_have_no_rdev());
+        let (major, minor) = if kind.is_device() { extra.rdev } else { (0, 0) };
+        if sends_rdev {
+            if !p.has_extended_flags() {
+                let word = native_rdev(major, minor);
+                if kind.is_special() || word == self.rdev {
+                    flags |= xmit::SAME_RDEV_PRE28;
+                } else {
+                    self.rdev = word;
+                }
+            } else {
+                if kind.is_special() || major == self.rdev_major {
+                    flags |= xmit::SAME_RDEV_MAJOR;
+                } else {
+                    self.rdev_major = major;
+                }
+                if !p.has_varints() && minor <= 0xff {
+                    flags |= xmit::RDEV_MINOR_8_PRE30;
+                }
+            }
+        } else if !p.has_extended_flags() {
+            self.rdev = 0;
+        }
+
+        let mut user_name = None;
+        if !f.owner || (entry.uid == self.uid && self.any_sent) {
+            flags |= xmit::SAME_UID;
+        } else {
+            self.uid = entry.uid;
+            if !f.numeric_ids {
+                if f.inc_recurse {
+                    user_name = self.users_seen.insert(entry.uid).then(|| names.user(entry.uid)).flatten();
+                } else if self.users_seen.insert(entry.uid) {
+                    self.users.push(entry.uid);
+                }
+            }
+            if user_name.is_some() {
+                flags |= xmit::USER_NAME;
+            }
+        }
+        let mut group_name = None;
+        if !f.group || (entry.gid == self.gid && self.any_sent) {
+            flags |= xmit::SAME_GID;
+        } else {
+            self.gid = entry.gid;
+            if !f.numeric_ids {
+                if f.inc_recurse {
+                    group_name = self.groups_seen.insert(entry.gid).then(|| names.group(entry.gid)).flatten();
+                } else if self.groups_seen.insert(entry.gid) {
+                    self.groups.push(entry.gid);
+                }
+            }
+            if group_name.is_some() {
+                flags |= xmit::GROUP_NAME;
+            }
+        }
+        if entry.mtime == self.mtime {
+            flags |= xmit::SAME_TIME;
+        }
+        self.mtime = entry.mtime;
+        if p.has_nanoseconds() && entry.nsec != 0 {
+            flags |= xmit::MOD_NSEC;
+        }
+        let sends_atime = f.atimes && !is_dir;
+        if sends_atime {
+            if extra.atime == self.atime {
+                flags |= xmit::SAME_ATIME;
+            }
+            self.atime = extra.atime;
+        }
+        if f.crtimes && extra.crtime == entry.mtime {
+            flags |= xmit::CRTIME_EQ_MTIME;
+        }
+
+        let mut first_link = None;
+        let linked = f.hard_links
+            && !is_dir
+            && if p.has_extended_flags() { entry.flags.contains(EntryFlags::HLINKED) } else { entry.is_regular() };
+        if linked && p.has_extended_flags() {
+            flags |= xmit::HLINKED;
+            if p.has_link_groups() {
+                match self.links.entry(extra.dev_ino) {
+                    Slot::Occupied(first) => first_link = Some(*first.get()),
+                    Slot::Vacant(slot) => {
+                        slot.insert(index);
+                        flags |= xmit::HLINK_FIRST;
+                    }
+                }
+            } else if extra.dev_ino.0 == self.dev {
+                flags |= xmit::SAME_DEV_PRE30;
+            } else {
+                self.dev = extra.dev_ino.0;
+            }
+        }
+
+        let name = e.name();
+        let shared = name.iter().zip(&self.name).take(255).take_while(|(a, b)| a == b).count();
+        let rest = name.get(shared..).unwrap_or_default();
+        if shared > 0 {
+            flags |= xmit::SAME_NAME;
+        }
+        if rest.len() > 255 {
+            flags |= xmit::LONG_NAME;
+        }
+
+        if f.varint_flags {
+            let word = if flags == 0 { xmit::EXTENDED } else { flags };
+            put(out, varint::encode_varint(word as i32));
+        } else if p.has_extended_flags() {
+            if flags == 0 && !is_dir {
+                flags |= xmit::TOP_DIR;
+            }
+            if flags & 0xff00 != 0 || flags == 0 {
+                out.extend_from_slice(&((flags | xmit::EXTENDED) as u16).to_le_bytes());
+            } else {
+                out.push(flags as u8);
+            }
+        } else {
+            if flags & 0xff == 0 {
+                flags |= if is_dir { xmit::LONG_NAME } else { xmit::TOP_DIR };
+            }
+            out.push(flags as u8);
+        }
+        if shared > 0 {
+            out.push(shared as u8);
+        }
+        if flags & xmit::LONG_NAME != 0 {
+            self.varint30(out, rest.len() as u32);
+        } else {
+            out.push(rest.len() as u8);
+        }
+        out.extend_from_slice(rest);
+        self.name.truncate(shared);
+        self.name.extend_from_slice(rest);
+        self.any_sent = true;
+
+        if let Some(first) = first_link {
+            put(out, varint::encode_varint(first));
+            if first >= list_start {
+                return;
+            }
+        }
+        self.varlong30(out, entry.size as i64, 3);
+        if flags & xmit::SAME_TIME == 0 {
+            if p.has_varints() {
+                put(out, varint::encode_varlong(entry.mtime, 4));
+            } else {
+                out.extend_from_slice(&(entry.mtime as u32).to_le_bytes());
+            }
+        }
+        if flags & xmit::MOD_NSEC != 0 {
+            put(out, varint::encode_varint(entry.nsec as i32));
+        }
+        if f.crtimes && flags & xmit::CRTIME_EQ_MTIME == 0 {
+            put(out, varint::encode_varlong(extra.crtime, 4));
+        }
+        if flags & xmit::SAME_MODE == 0 {
+            out.extend_from_slice(&entry.mode.to_le_bytes());
+        }
+        if sends_atime && flags & xmit::SAME_ATIME == 0 {
+            put(out, varint::encode_varlong(extra.atime, 4));
+        }
+        if f.owner && flags & xmit::SAME_UID == 0 {
+            self.varint30(out, entry.uid);
+            if let Some(n) = user_name {
+                put_name(out, &n);
+            }
+        }
+        if f.group && flags & xmit::SAME_GID == 0 {
+            self.varint30(out, entry.gid);
+            if let Some(n) = group_name {
+                put_name(out, &n);
+            }
+        }
+        if sends_rdev {
+            if !p.has_extended_flags() {
+                if flags & xmit::SAME_RDEV_PRE28 == 0 {
+                    out.extend_from_slice(&native_rdev(major, minor).to_le_bytes());
+                }
+            } else {
+                if flags & xmit::SAME_RDEV_MAJOR == 0 {
+                    self.varint30(out, major);
+                }
+                if p.has_varints() {
+                    put(out, varint::encode_varint(minor as i32));
+                } else if flags & xmit::RDEV_MINOR_8_PRE30 != 0 {
+                    out.push(minor as u8);
+                } else {
+                    out.extend_from_slice(&minor.to_le_bytes());
+                }
+            }
+        }
+        if f.links && kind == FileKind::Symlink {
+            let target = e.link_target();
+            self.varint30(out, target.len() as u32);
+            out.extend_from_slice(target);
+        }
+        if linked && !p.has_link_groups() {
+            let (dev, ino) = extra.dev_ino;
+            if flags & xmit::SAME_DEV_PRE30 == 0 || !p.has_extended_flags() {
+                put(out, encode_longint(dev.wrapping_add(1) as i64));
+            }
+            put(out, encode_longint(ino as i64));
+        }
+        if let Some(len) = f.checksum_len {
+            if entry.is_regular() || !p.has_extended_flags() {
+                let sum = e.checksum();
+                out.extend_from_slice(sum);
+                out.resize(out.len() + len.saturating_sub(sum.len()), 0);
+            }
+        }
+    }
+
+    /// Appends the end of a list. `io_error`: the error bits to report with it, 0 for none. Returns the bits
+    /// that this form cannot carry and that must go another way (`MSG_IO_ERROR` at protocol 30, the word
+    /// behind the id lists below).
+    pub fn end(&self, io_error: u32, out: &mut Vec<u8>) -> u32 {
+        if self.format.varint_flags {
+            out.push(0);
+            put(out, varint::encode_varint(io_error as i32));
+            return 0;
+        }
+        if io_error != 0 && self.format.safe_end {
+            out.extend_from_slice(&(xmit::IO_ERROR_END as u16).to_le_bytes());
+            put(out, varint::encode_varint(io_error as i32));
+            return 0;
+        }
+        out.push(0);
+        io_error
+    }
+
+    /// Appends the id lists of a session with one list (nothing with incremental recursion or
+    /// `--numeric-ids`). Ids come in reverse order of their first use.
+    pub fn id_lists(&self, names: &dyn IdNames, out: &mut Vec<u8>) {
+        let f = self.format;
+        if f.inc_recurse || f.numeric_ids {
+            return;
+        }
+        type Lookup<'a> = &'a dyn Fn(u32) -> Option<Vec<u8>>;
+        let lists: [(bool, &Vec<u32>, Lookup<'_>); 2] = [
+            (f.owner || f.acls, &self.users, &|id| names.user(id)),
+            (f.group || f.acls, &self.groups, &|id| names.group(id)),
+        ];
+        for (_, ids, lookup) in lists.iter().filter(|(on, ..)| *on) {
+            for &id in ids.iter().rev().filter(|id| **id != 0) {
+                if let Some(name) = lookup(id) {
+                    self.varint30(out, id);
+                    put_name(out, &name);
+                }
+            }
+            self.varint30(out, 0);
+            if f.id0_names {
+                put_name(out, &lookup(0).unwrap_or_default());
+            }
+        }
+    }
+}
+
+/// Length byte and at most 255 bytes.
+#[allow(clippy::cast_possible_truncation)]
+fn put_name(out: &mut Vec<u8>, name: &[u8]) {
+    let name = name.get(..255).unwrap_or(name);
+    out.push(name.len() as u8);
+    out.extend_from_slice(name);
+}
+
+/// The low 32 bits of Linux' encoding of a device number, as protocol 27 sends it.
+const fn native_rdev(major: u32, minor: u32) -> u32 {
+    (minor & 0xff) | ((major & 0xfff) << 8) | ((minor & !0xff) << 12)
+}
+
+/// Inverse of [`native_rdev`].
+pub(super) const fn split_native_rdev(word: u32) -> (u32, u32) {
+    ((word >> 8) & 0xfff, (word & 0xff) | ((word >> 12) & !0xff))
+}
+
+const _: () = assert!(mode::SYMLINK == 0o120_000);

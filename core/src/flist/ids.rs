@@ -1,0 +1,175 @@
+//! User and group ids: the names that travel with them, and the mapping on the receiving side
+//! (spec: id lists; users and groups).
+
+use alloc::vec::Vec;
+
+use hashbrown::HashMap;
+
+/// Names that came with ids.
+#[derive(Debug, Default)]
+pub struct IdTable {
+    names: HashMap<u32, Vec<u8>>,
+}
+
+impl IdTable {
+    /// Notes the name of an id; the first one stays.
+    pub fn insert(&mut self, id: u32, name: &[u8]) {
+        self.names.entry(id).or_insert_with(|| name.to_vec());
+    }
+    /// The name that came with an id.
+    pub fn name(&self, id: u32) -> Option<&[u8]> {
+        self.names.get(&id).map(Vec::as_slice)
+    }
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum From {
+    Range(u32, u32),
+    /// A wildcard pattern, or (without wildcards) a name; empty: ids without a name.
+    Name(Vec<u8>),
+}
+
+/// A parsed `--usermap` or `--groupmap`.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct IdRules(Vec<(From, u32)>);
+
+/// Why a map list cannot be used; fatal on the receiving side.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum MapFault {
+    /// `No colon found in --usermap: X`
+    #[error("No colon found")]
+    NoColon(Vec<u8>),
+    /// `No name found after colon --usermap: X:`
+    #[error("No name found after colon")]
+    NoName(Vec<u8>),
+    /// `Invalid number in --usermap: X`
+    #[error("Invalid number")]
+    BadNumber(Vec<u8>),
+}
+
+impl IdRules {
+    /// Parses `FROM:TO[,FROM:TO...]`. `lookup` finds the id of a name; names that do not exist are handed to
+    /// `unknown` and their rule is left out.
+    pub fn parse(
+        list: &[u8],
+        lookup: impl Fn(&[u8]) -> Option<u32>,
+        mut unknown: impl FnMut(&[u8]),
+    ) -> Result<Self, MapFault> {
+        let mut rules = Vec::new();
+        for item in list.split(|&b| b == b',') {
+            let Some(colon) = memchr::memchr(b':', item) else {
+                return Err(MapFault::NoColon(item.to_vec()));
+            };
+            let (from, to) = (item.get(..colon).unwrap_or_default(), item.get(colon + 1..).unwrap_or_default());
+            if to.is_empty() {
+                return Err(MapFault::NoName(item.to_vec()));
+            }
+            let from = if from.first().is_some_and(u8::is_ascii_digit) {
+                let mut ends = from.splitn(2, |&b| b == b'-');
+                let low = ends.next().and_then(number);
+                let high = ends.next().map_or(low, number);
+                match (low, high) {
+                    (Some(low), Some(high)) => From::Range(low, high),
+                    _ => return Err(MapFault::BadNumber(item.to_vec())),
+                }
+            } else {
+                From::Name(from.to_vec())
+            };
+            let to = if to.iter().all(u8::is_ascii_digit) { number(to) } else { lookup(to).or_else(|| {
+                unknown(to);
+                None
+            }) };
+            if let Some(to) = to {
+                rules.push((from, to));
+            }
+        }
+        Ok(Self(rules))
+    }
+
+    fn find(&self, id: u32, name: &[u8]) -> Option<u32> {
+        self.0.iter().find_map(|(from, to)| {
+            let hit = match from {
+                From::Range(low, high) => (*low..=*high).contains(&id),
+                From::Name(pattern) if memchr::memchr3(b'*', b'?', b'[', pattern).is_some() => {
+                    crate::filter::wild::matches(pattern, name)
+                }
+                From::Name(exact) => exact == name,
+            };
+            hit.then_some(*to)
+        })
+    }
+}
+
+fn number(text: &[u8]) -> Option<u32> {
+    core::str::from_utf8(text).ok()?.parse().ok()
+}
+
+/// Maps the ids of the sender to those of this machine.
+#[derive(Debug, Default)]
+pub struct IdMap {
+    rules: IdRules,
+    /// Names count: not `--numeric-ids`.
+    by_name: bool,
+    known: HashMap<u32, u32>,
+}
+
+impl IdMap {
+    /// A map; `by_name`: ids with a name take the id of that name here.
+    pub fn new(rules: IdRules, by_name: bool) -> Self {
+        Self { rules, by_name, known: HashMap::new() }
+    }
+
+    /// The id on this machine. Id 0 is never mapped by its name; without a name from the peer it counts as
+    /// `root` for the rules.
+    pub fn map(&mut self, id: u32, table: &IdTable, lookup: impl Fn(&[u8]) -> Option<u32>) -> u32 {
+        if self.rules.0.is_empty() && (id == 0 || !self.by_name) {
+            return id;
+        }
+        if let Some(&mapped) = self.known.get(&id) {
+            return mapped;
+        }
+        let name = match table.name(id) {
+            Some(name) if self.by_name => name,
+            None if self.by_name && id == 0 => b"root",
+            _ => b"",
+        };
+        let mapped = self
+            .rules
+            .find(id, name)
+            .or_else(|| if id != 0 && !name.is_empty() { lookup(name) } else { None })
+            .unwrap_or(id);
+        self.known.insert(id, mapped);
+        mapped
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rules_come_before_names() {
+        let lookup = |name: &[u8]| (name == b"bin").then_some(2);
+        let rules = IdRules::parse(b"10-20:7,d*:bin,:99", lookup, |_| ()).unwrap();
+        let mut map = IdMap::new(rules, true);
+        let mut table = IdTable::default();
+        table.insert(1, b"daemon");
+        table.insert(5, b"bin");
+        assert_eq!(map.map(15, &table, lookup), 7);
+        assert_eq!(map.map(1, &table, lookup), 2);
+        assert_eq!(map.map(5, &table, lookup), 2);
+        assert_eq!(map.map(6, &table, lookup), 99);
+        assert_eq!(map.map(0, &table, lookup), 0);
+    }
+
+    #[test]
+    fn faults_of_map_lists() {
+        let none = |_: &[u8]| None;
+        assert_eq!(IdRules::parse(b"a", none, |_| ()), Err(MapFault::NoColon(b"a".to_vec())));
+        assert_eq!(IdRules::parse(b"a:", none, |_| ()), Err(MapFault::NoName(b"a:".to_vec())));
+        assert_eq!(IdRules::parse(b"1x:2", none, |_| ()), Err(MapFault::BadNumber(b"1x:2".to_vec())));
+        let mut unknown = 0;
+        assert_eq!(IdRules::parse(b"a:nobodyhere", none, |_| unknown += 1), Ok(IdRules::default()));
+        assert_eq!(unknown, 1);
+    }
+}

@@ -1,0 +1,38 @@
+//! Bytes in and out: the traits of a transport, typed reading and writing with framing, and (for tests) an
+//! in-memory pipe.
+//!
+//! A transport implements embedded-io-async's [`BufRead`] for what comes from the peer and [`Write`] for what
+//! goes there; with `alloc` also [`ChunkWrite`].
+
+mod reader;
+mod writer;
+
+#[cfg(any(test, feature = "test-util"))]
+pub mod duplex;
+
+pub use embedded_io_async::{BufRead, ErrorKind, ErrorType, Read, Write};
+pub use reader::{MessageFault, MessageSink, WireReader};
+pub use writer::WireWriter;
+
+/// A writer that can take a buffer over instead of copying it.
+#[cfg(feature = "alloc")]
+#[allow(async_fn_in_trait)]
+pub trait ChunkWrite: Write {
+    /// Appends `chunk` to the stream. A completion-based transport keeps the buffer until the kernel has taken
+    /// it; the default copies. Not cancel-safe: if the future is dropped the session must be given up.
+    async fn write_chunk(&mut self, chunk: bytes::Bytes) -> Result<(), Self::Error> {
+        self.write_all(&chunk).await
+    }
+    /// Starts to write what is queued, without waiting for it.
+    fn kick(&mut self) {}
+}
+
+#[cfg(feature = "alloc")]
+impl<T: ChunkWrite> ChunkWrite for &mut T {
+    async fn write_chunk(&mut self, chunk: bytes::Bytes) -> Result<(), Self::Error> {
+        (**self).write_chunk(chunk).await
+    }
+    fn kick(&mut self) {
+        (**self).kick();
+    }
+}

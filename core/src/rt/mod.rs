@@ -1,0 +1,11 @@
+//! The little of an executor that a session needs: two futures joined, and a wake-up between them.
+//!
+//! No spawning, no allocation for the futures, no thread.
+
+mod join;
+mod notify;
+mod poll_once;
+
+pub use join::{Either, join2, select2};
+pub use notify::Notify;
+pub use poll_once::block_on_ready;

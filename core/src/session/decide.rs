@@ -1,0 +1,226 @@
+//! What is decided about one item: pure functions of the entry, what stands there, and the options.
+//! The same in a remote and in a local run, in earnest and in a dry run.
+
+use crate::{
+    flist::entry::{Entry, Extra, FileKind, mode},
+    item::ItemFlags,
+    options::SessionOptions,
+    ports::{Attrs, Rights, Stat},
+};
+
+/// Modification times are the same under `--modify-window` (spec: quick check). Window 0 looks at whole
+/// seconds; a negative one at nanoseconds too.
+pub fn same_time(window: i32, a: (i64, u32), b: (i64, u32)) -> bool {
+    match window {
+        0 => a.0 == b.0,
+        w if w < 0 => a == b,
+        w => a.0.abs_diff(b.0) <= u64::from(w.unsigned_abs()),
+    }
+}
+
+/// Outcome of the quick check of a regular file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Quick {
+    /// Nothing to transfer.
+    Same,
+    /// Must be transferred.
+    Different,
+    /// Depends on the digests (`-c`, equal sizes).
+    Digest,
+}
+
+/// The quick check; precedence: size, `--checksum`, `--size-only`, `--ignore-times`, times.
+pub fn quick_check(entry: &Entry, stat: &Stat, options: &SessionOptions) -> Quick {
+    let select = &options.select;
+    if entry.size != stat.size {
+        Quick::Different
+    } else if select.checksum {
+        Quick::Digest
+    } else if select.size_only {
+        Quick::Same
+    } else if select.ignore_times
+        || !same_time(select.modify_window, (entry.mtime, entry.nsec), (stat.mtime, stat.nsec))
+    {
+        Quick::Different
+    } else {
+        Quick::Same
+    }
+}
+
+/// `--update`: the target is newer, or with a window not clearly older (seconds only).
+pub const fn is_newer(entry: &Entry, stat: &Stat, window: i32) -> bool {
+    entry.mtime.saturating_sub(stat.mtime) < window as i64
+}
+
+/// The mode that the item will have, without `-p` made from what stands there (spec: permissions).
+pub fn dest_mode(entry_mode: u32, standing: Option<&Stat>, options: &SessionOptions, umask: u32) -> u32 {
+    let p = &options.preserve;
+    if p.perms || entry_mode & mode::TYPE == mode::SYMLINK {
+        return entry_mode;
+    }
+    let kind = entry_mode & mode::TYPE;
+    let keeps = standing.filter(|s| {
+        let standing_kind = s.mode & mode::TYPE;
+        let dirs_agree = (standing_kind == mode::DIR) == (kind == mode::DIR);
+        dirs_agree && (standing_kind == mode::REGULAR || kind != mode::REGULAR)
+    });
+    match keeps {
+        Some(s) => {
+            let mut bits = s.mode & mode::PERMS;
+            if p.executability && kind == mode::REGULAR {
+                if entry_mode & 0o111 == 0 {
+                    bits &= !0o111;
+                } else if s.mode & 0o111 == 0 {
+                    bits |= (bits & 0o444) >> 2;
+                }
+            }
+            kind | bits
+        }
+        None => kind | (entry_mode & 0o777 & !umask),
+    }
+}
+
+/// mtime is preserved for this kind.
+pub fn keeps_time(kind: FileKind, options: &SessionOptions) -> bool {
+    let p = &options.preserve;
+    p.times
+        && match kind {
+            FileKind::Dir => !p.omit_dir_times,
+            FileKind::Symlink => !p.omit_link_times,
+            _ => true,
+        }
+}
+
+/// The group may be set by this process.
+fn group_allowed(gid: u32, rights: &Rights) -> bool {
+    rights.super_user || rights.groups.contains(&gid)
+}
+
+/// Letters for an item that exists: which attributes differ. `mode`: as made by [`dest_mode`];
+/// `doing`: flags of what is done with it (transfer, local change), which decide about the time without `-t`.
+pub fn changes(
+    entry: &Entry,
+    extra: &Extra,
+    wanted_mode: u32,
+    stat: &Stat,
+    doing: ItemFlags,
+    options: &SessionOptions,
+    rights: &Rights,
+) -> ItemFlags {
+    let p = &options.preserve;
+    let kind = entry.kind();
+    let mut flags = doing;
+    if kind == FileKind::Regular && entry.size != stat.size {
+        flags |= ItemFlags::REPORT_SIZE;
+    }
+    if keeps_time(kind, options) {
+        if !same_time(options.select.modify_window, (entry.mtime, entry.nsec), (stat.mtime, stat.nsec)) {
+            flags |= ItemFlags::REPORT_TIME;
+        }
+    } else if doing.intersects(ItemFlags::TRANSFER | ItemFlags::LOCAL_CHANGE)
+        && !doing.contains(ItemFlags::MATCHED)
+        && (kind != FileKind::Symlink || !doing.contains(ItemFlags::XNAME_FOLLOWS))
+        && !(p.times && kind == FileKind::Symlink)
+    {
+        flags |= ItemFlags::REPORT_TIME;
+    }
+    if p.atimes > 0 && kind != FileKind::Dir && kind != FileKind::Symlink && extra.atime != stat.atime {
+        flags |= ItemFlags::REPORT_ATIME;
+    }
+    if kind != FileKind::Symlink {
+        if p.perms {
+            if (wanted_mode ^ stat.mode) & mode::PERMS != 0 {
+                flags |= ItemFlags::REPORT_PERMS;
+            }
+        } else if p.executability
+            && kind == FileKind::Regular
+            && (entry.mode & 0o111 == 0) != (stat.mode & 0o111 == 0)
+        {
+            flags |= ItemFlags::REPORT_PERMS;
+        }
+    }
+    if p.owner && rights.super_user && entry.uid != stat.uid {
+        flags |= ItemFlags::REPORT_OWNER;
+    }
+    if p.group && entry.gid != stat.gid && group_allowed(entry.gid, rights) {
+        flags |= ItemFlags::REPORT_GROUP;
+    }
+    flags
+}
+
+/// Nothing but the content could differ.
+pub fn unchanged_attrs(
+    entry: &Entry,
+    extra: &Extra,
+    wanted_mode: u32,
+    stat: &Stat,
+    options: &SessionOptions,
+    rights: &Rights,
+) -> bool {
+    let flags = changes(entry, extra, wanted_mode, stat, ItemFlags::empty(), options, rights);
+    !flags.intersects(
+        ItemFlags::REPORT_TIME
+            | ItemFlags::REPORT_PERMS
+            | ItemFlags::REPORT_OWNER
+            | ItemFlags::REPORT_GROUP
+            | ItemFlags::REPORT_ATIME,
+    )
+}
+
+/// The attributes to set. `standing`: what the name has now, if the item stays in place; `None` for something
+/// new. `times`: whether the mtime is to be set.
+pub fn wanted(
+    entry: &Entry,
+    extra: &Extra,
+    wanted_mode: u32,
+    options: &SessionOptions,
+    rights: &Rights,
+    times: bool,
+) -> Attrs {
+    let p = &options.preserve;
+    let kind = entry.kind();
+    Attrs {
+        mode: (kind != FileKind::Symlink).then_some(wanted_mode),
+        uid: (p.owner && rights.super_user).then_some(entry.uid),
+        gid: (p.group && group_allowed(entry.gid, rights)).then_some(entry.gid),
+        mtime: (times && keeps_time(kind, options)).then_some((entry.mtime, entry.nsec)),
+        atime: (p.atimes > 0 && kind != FileKind::Dir && times).then_some(extra.atime),
+        rdev: kind.is_device().then_some(extra.rdev),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn stat(m: u32) -> Stat {
+        Stat { mode: m, ..Stat::default() }
+    }
+
+    #[test]
+    fn windows_as_observed() {
+        assert!(same_time(0, (5, 1), (5, 2)));
+        assert!(!same_time(-1, (5, 1), (5, 2)));
+        assert!(same_time(1, (5, 0), (6, 0)));
+        assert!(!same_time(1, (5, 0), (7, 0)));
+    }
+
+    #[test]
+    fn new_items_lose_special_bits_and_the_umask() {
+        let o = SessionOptions::default();
+        assert_eq!(dest_mode(0o104_755, None, &o, 0o027), 0o100_750);
+        assert_eq!(dest_mode(0o042_770, None, &o, 0o027), 0o040_750);
+        assert_eq!(dest_mode(0o100_644, None, &o, 0o027), 0o100_640);
+        assert_eq!(dest_mode(0o100_644, Some(&stat(0o100_600)), &o, 0o022), 0o100_600);
+        assert_eq!(dest_mode(0o100_644, Some(&stat(0o120_777)), &o, 0o022), 0o100_644);
+        assert_eq!(dest_mode(0o010_644, Some(&stat(0o120_777)), &o, 0o022), 0o010_777);
+    }
+
+    #[test]
+    fn executability_adds_and_removes() {
+        let mut o = SessionOptions::default();
+        o.preserve.executability = true;
+        assert_eq!(dest_mode(0o100_755, Some(&stat(0o100_640)), &o, 0), 0o100_750);
+        assert_eq!(dest_mode(0o100_644, Some(&stat(0o100_755)), &o, 0), 0o100_644);
+    }
+}

@@ -1,0 +1,395 @@
+//! Removal of what the sender does not have: which names, in which order, and its limits (spec: deletion).
+
+use alloc::vec::Vec;
+
+use super::{
+    generator::{Generator, Outlet},
+    io_error,
+    lists::Segment,
+};
+use crate::{
+    error::Error,
+    filter::Scope,
+    flist::{
+        entry::{EntryFlags, EntryRef, FileKind, FileList},
+        order,
+    },
+    names::RelName,
+    options::DeleteWhen,
+    ports::{Notice, Observer, Op, Place, PortError, Stat, Target},
+    version::ProtocolVersion,
+};
+
+/// Counters and what is put off.
+#[derive(Debug, Default)]
+pub(super) struct State {
+    notice_given: bool,
+    /// Removals so far, for the limit.
+    removed: u64,
+    /// Removals that the limit stopped.
+    stopped: u64,
+    /// `--delete-delay`: found while walking, removed at the end.
+    delayed: Vec<Vec<u8>>,
+    summary_given: bool,
+}
+
+/// A directory being emptied.
+struct Frame {
+    name: Vec<u8>,
+    /// Children still to be removed; the last one comes first.
+    left: Vec<(Vec<u8>, Stat)>,
+    all_gone: bool,
+    scope: Scope,
+}
+
+/// What is done with the top of a tree.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Top {
+    /// Reported and counted like everything below it.
+    Deleted,
+    /// Makes room for another item: neither reported nor counted.
+    Room,
+}
+
+/// True if the list holds the name, as whatever type.
+fn listed(list: &FileList, name: &[u8], protocol: ProtocolVersion) -> bool {
+    [false, true].into_iter().any(|dir| {
+        list.entries
+            .binary_search_by(|e| {
+                if protocol.has_dir_slash_order() {
+                    order::compare(list.name(e), e.is_dir(), name, dir)
+                } else {
+                    list.name(e).cmp(name)
+                }
+            })
+            .is_ok()
+    })
+}
+
+impl<T, O, L> Generator<'_, T, O, L>
+where
+    T: Target,
+    O: Observer,
+    L: Outlet,
+{
+    /// Removes what is extraneous in one directory, or notes it for later.
+    pub(super) async fn delete_in(&mut self, dir: EntryRef<'_>, segment: &Segment) -> Result<(), Error<L::Error>> {
+        if !dir.entry.flags.contains(EntryFlags::CONTENT_DIR) {
+            return Ok(());
+        }
+        let shared = self.shared();
+        if shared.io_error.get() & io_error::GENERAL != 0 && !shared.options.delete.ignore_errors {
+            if !core::mem::replace(&mut self.deleting.notice_given, true) {
+                self.report(&Notice::DeletionSkipped);
+            }
+            return Ok(());
+        }
+        let name = dir.rel_name();
+        if self.is_new_dir(name) {
+            return Ok(());
+        }
+        let scope = self.dest_scope(name).await?;
+        let Some(children) = self.children(name, &scope, false).await else { return Ok(()) };
+        let protocol = shared.agreed.protocol;
+        let delayed = self.delete_when() == Some(DeleteWhen::Delay);
+        let top_dev = self.side.target.stat(Place::Dest(name), true).await.ok().flatten().map(|s| s.dev);
+        for (child, stat) in children.into_iter().rev() {
+            if listed(&segment.list, &child, protocol) {
+                continue;
+            }
+            if shared.options.select.one_file_system > 0 && stat.is_dir() && top_dev.is_some_and(|d| d != stat.dev) {
+                self.report(&Notice::MountPoint(&child));
+                continue;
+            }
+            if delayed {
+                self.deleting.delayed.push(child);
+            } else {
+                self.delete_tree(child, stat, &scope, Top::Deleted).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// One pass over all directories of the list.
+    pub(super) async fn delete_everywhere(&mut self) -> Result<(), Error<L::Error>> {
+        let only = self.side.lists.borrow().oldest();
+        let Some(segment) = only else { return Ok(()) };
+        for position in 0..segment.list.len() {
+            let Some(dir) = segment.list.get(position) else { continue };
+            if dir.entry.is_dir() && dir.entry.is_active() {
+                self.delete_in(dir, &segment).await?;
+            }
+            self.outlet.pump().await?;
+        }
+        Ok(())
+    }
+
+    /// `--delete-delay`: removes what was found.
+    pub(super) async fn delete_delayed(&mut self) -> Result<(), Error<L::Error>> {
+        for name in core::mem::take(&mut self.deleting.delayed) {
+            let Some(rel) = RelName::new(&name) else { continue };
+            let Ok(Some(stat)) = self.side.target.stat(Place::Dest(rel), false).await else { continue };
+            let scope = self.dest_scope(rel.parent()).await?;
+            self.delete_tree(name, stat, &scope, Top::Deleted).await?;
+            self.outlet.pump().await?;
+        }
+        Ok(())
+    }
+
+    /// An argument that is missing at the sender (`--delete-missing-args`).
+    pub(super) async fn delete_missing(&mut self, name: RelName<'_>) -> Result<(), Error<L::Error>> {
+        let Ok(Some(stat)) = self.side.target.stat(Place::Dest(name), false).await else { return Ok(()) };
+        let scope = self.dest_scope(name.parent()).await?;
+        if scope.excludes(name.bytes(), stat.is_dir()) {
+            return Ok(());
+        }
+        self.delete_tree(name.bytes().to_vec(), stat, &scope, Top::Deleted).await.map(drop)
+    }
+
+    /// Removes a directory that is in the way. `with_contents`: it need not be empty.
+    pub(super) async fn remove_tree_for_room(
+        &mut self,
+        name: RelName<'_>,
+        with_contents: bool,
+    ) -> Result<bool, Error<L::Error>> {
+        let scope = self.dest_scope(name.parent()).await?;
+        if with_contents {
+            let stat = Stat { mode: 0o040_000, ..Stat::default() };
+            return self.delete_tree(name.bytes().to_vec(), stat, &scope, Top::Room).await;
+        }
+        let empty = self.side.target.list(name).await.is_ok_and(|c| c.is_empty());
+        if empty && self.shared().options.dry_run {
+            return Ok(true);
+        }
+        match self.side.target.remove_dir(Place::Dest(name)).await {
+            Ok(()) if empty => Ok(true),
+            Ok(()) => Ok(true),
+            Err(PortError::NOT_EMPTY) => {
+                self.report(&Notice::NotEmpty(name.bytes()));
+                Ok(false)
+            }
+            Err(error) => {
+                self.failed(Op::Rmdir, name.bytes(), error);
+                Ok(false)
+            }
+        }
+    }
+
+    /// `Deletions stopped due to --max-delete limit`, once.
+    pub(super) fn deletion_summary(&mut self) {
+        if self.deleting.stopped > 0 && !core::mem::replace(&mut self.deleting.summary_given, true) {
+            self.shared().add_io_error(io_error::DEL_LIMIT);
+            self.report(&Notice::MaxDelete { skipped: self.deleting.stopped });
+        }
+    }
+
+    fn is_new_dir(&self, name: RelName<'_>) -> bool {
+        self.side.missing_root || self.is_fresh(name.bytes())
+    }
+
+    /// Filter state inside a directory of the destination, by its own filter files.
+    async fn dest_scope(&mut self, dir: RelName<'_>) -> Result<Scope, Error<L::Error>> {
+        let filters = self.side.filters;
+        if !filters.has_dir_merge() {
+            return Ok(filters.root_scope());
+        }
+        let bytes = dir.bytes();
+        while let Some((known, _)) = self.scopes.last() {
+            let holds = known == b"."
+                || known == bytes
+                || bytes.strip_prefix(known.as_slice()).is_some_and(|r| r.first() == Some(&b'/'));
+            if holds {
+                break;
+            }
+            self.scopes.pop();
+        }
+        let mut levels = Vec::from([&b"."[..]]);
+        if bytes != b"." {
+            levels.extend(memchr::memchr_iter(b'/', bytes).filter_map(|end| bytes.get(..end)));
+            levels.push(bytes);
+        }
+        for level in levels {
+            if self.scopes.iter().any(|(known, _)| known == level) {
+                continue;
+            }
+            let outer = self.scopes.last().map_or_else(|| filters.root_scope(), |(_, s)| s.clone());
+            let target = self.side.target;
+            let entered = outer
+                .enter(level, async |path: Vec<u8>| match RelName::new(&path) {
+                    Some(name) => target.read_small(name, 1 << 20).await,
+                    None => Err(PortError::NOT_FOUND),
+                })
+                .await;
+            let scope = entered.map_err(|fault| {
+                self.report(&Notice::FilterFault(&fault));
+                Error::Exit(fault.exit_code())
+            })?;
+            self.scopes.push((level.to_vec(), scope));
+        }
+        Ok(self.scopes.last().map_or_else(|| filters.root_scope(), |(_, s)| s.clone()))
+    }
+
+    /// Children of a destination directory that the filters do not protect, in list order. `inside`: the
+    /// directory itself is being removed, so perishable rules do not count. The flag of the first value is
+    /// true if something is protected.
+    async fn children(&self, dir: RelName<'_>, scope: &Scope, inside: bool) -> Option<Vec<(Vec<u8>, Stat)>> {
+        self.children_and_protection(dir, scope, inside).await.map(|(children, _)| children)
+    }
+
+    async fn children_and_protection(
+        &self,
+        dir: RelName<'_>,
+        scope: &Scope,
+        inside: bool,
+    ) -> Option<(Vec<(Vec<u8>, Stat)>, bool)> {
+        let found = match self.side.target.list(dir).await {
+            Ok(found) => found,
+            Err(PortError::NOT_FOUND | PortError::NOT_DIR) => return None,
+            Err(error) => {
+                self.failed(Op::OpenDir, dir.bytes(), error);
+                return None;
+            }
+        };
+        let mut protected = false;
+        let mut out = Vec::with_capacity(found.len());
+        for child in found {
+            let Ok(stat) = child.stat else { continue };
+            let name = if dir == RelName::ROOT {
+                child.name
+            } else {
+                [dir.bytes(), b"/", &child.name].concat()
+            };
+            if scope.protects(&name, stat.is_dir(), inside) {
+                protected = true;
+                continue;
+            }
+            out.push((name, stat));
+        }
+        out.sort_by(|a, b| order::compare(&a.0, a.1.is_dir(), &b.0, b.1.is_dir()));
+        Some((out, protected))
+    }
+
+    fn limit_reached(&mut self) -> bool {
+        let limit = self.shared().options.delete.max_delete;
+        if limit.is_some_and(|max| self.deleting.removed >= u64::from(max)) {
+            self.deleting.stopped += 1;
+            return true;
+        }
+        false
+    }
+
+    fn count_deleted(&mut self, name: &[u8], kind: FileKind) {
+        self.deleting.removed += 1;
+        self.shared().stats.borrow_mut().deleted.add(kind);
+        self.show_deletion(name, kind);
+    }
+
+    /// Removes one name with everything below it. True if it is gone.
+    async fn delete_tree(
+        &mut self,
+        name: Vec<u8>,
+        stat: Stat,
+        scope: &Scope,
+        top: Top,
+    ) -> Result<bool, Error<L::Error>> {
+        if !stat.is_dir() {
+            return self.delete_file(&name, &stat).await;
+        }
+        let mut stack = Vec::new();
+        if let Some(frame) = self.open_frame(name, scope).await? {
+            stack.push(frame);
+        } else {
+            return Ok(true);
+        }
+        loop {
+            let Some(frame) = stack.last_mut() else { return Ok(true) };
+            if let Some((child, stat)) = frame.left.pop() {
+                if stat.is_dir() {
+                    let scope = frame.scope.clone();
+                    if let Some(inner) = self.open_frame(child, &scope).await? {
+                        stack.push(inner);
+                    }
+                } else if !self.delete_file(&child, &stat).await? {
+                    if let Some(frame) = stack.last_mut() {
+                        frame.all_gone = false;
+                    }
+                }
+                continue;
+            }
+            let Some(done) = stack.pop() else { return Ok(true) };
+            let is_top = stack.is_empty();
+            let gone = self.close_frame(&done, is_top, top).await;
+            match stack.last_mut() {
+                Some(outer) => outer.all_gone &= gone,
+                None => return Ok(gone),
+            }
+        }
+    }
+
+    async fn open_frame(&mut self, name: Vec<u8>, scope: &Scope) -> Result<Option<Frame>, Error<L::Error>> {
+        let Some(rel) = RelName::new(&name) else { return Ok(None) };
+        let scope = if self.side.filters.has_dir_merge() { self.dest_scope(rel).await? } else { scope.clone() };
+        let Some((left, protected)) = self.children_and_protection(rel, &scope, true).await else {
+            return Ok(None);
+        };
+        Ok(Some(Frame { name, left, all_gone: !protected, scope }))
+    }
+
+    /// Removes the directory whose contents were handled. True if it is gone.
+    async fn close_frame(&mut self, frame: &Frame, is_top: bool, top: Top) -> bool {
+        let room = is_top && top == Top::Room;
+        if !frame.all_gone {
+            self.report(&Notice::NotEmpty(&frame.name));
+            if is_top {
+                return false;
+            }
+        }
+        if !room && self.limit_reached() {
+            return false;
+        }
+        let Some(rel) = RelName::new(&frame.name) else { return false };
+        if !self.shared().options.dry_run {
+            match self.side.target.remove_dir(Place::Dest(rel)).await {
+                Ok(()) => {}
+                Err(error) if error.is_not_found() => return true,
+                Err(PortError::NOT_EMPTY) => {
+                    self.report(&Notice::NotEmpty(&frame.name));
+                    return false;
+                }
+                Err(error) => {
+                    self.failed(Op::Rmdir, &frame.name, error);
+                    return false;
+                }
+            }
+        }
+        if !room {
+            self.count_deleted(&frame.name, FileKind::Dir);
+        }
+        true
+    }
+
+    async fn delete_file(&mut self, name: &[u8], stat: &Stat) -> Result<bool, Error<L::Error>> {
+        if self.limit_reached() {
+            return Ok(false);
+        }
+        let Some(rel) = RelName::new(name) else { return Ok(false) };
+        let options = self.shared().options;
+        if !options.dry_run {
+            let result = if options.transfer.backup && !self.has_backup_suffix(name) {
+                self.side.target.back_up(rel, false).await.map_err(|e| (Op::Backup, e))
+            } else {
+                self.side.target.remove_file(Place::Dest(rel)).await.map_err(|e| (Op::Unlink, e))
+            };
+            match result {
+                Ok(()) => {}
+                Err((_, error)) if error.is_not_found() => return Ok(true),
+                Err((op, error)) => {
+                    self.failed(op, name, error);
+                    return Ok(false);
+                }
+            }
+        }
+        self.count_deleted(name, stat.kind());
+        Ok(true)
+    }
+}

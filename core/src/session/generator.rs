@@ -1,0 +1,1197 @@
+//! The generator: walks the lists, decides about each item, changes what needs no data, asks for the rest.
+//!
+//! It is the same in a remote and in a local run; the [`Outlet`] makes the difference.
+
+use alloc::{rc::Rc, vec::Vec};
+use core::cell::{Cell, RefCell};
+
+use hashbrown::{HashMap, HashSet};
+
+use super::{
+    Event, Shared,
+    decide::{self, Quick},
+    lists::{Found, Lists, Segment},
+};
+use crate::{
+    error::{Error, Role},
+    filter::{FilterList, Scope},
+    flist::entry::{EntryFlags, EntryRef, FileKind},
+    item::{BasisType, ItemFlags},
+    mux::MsgTag,
+    names::{RelName, is_unsafe_link},
+    options::{Append, DeleteWhen},
+    ports::{AttrStep, ItemEvent, Notice, Observer, Op, Place, PortError, Rights, Stat, Target},
+    stats::Counts,
+};
+
+/// What the generator and the receiver of one side share.
+pub(super) struct DestSide<'a, T, O> {
+    pub shared: &'a Shared<'a, O>,
+    pub target: &'a T,
+    pub filters: &'a FilterList,
+    pub rights: Rights,
+    pub lists: RefCell<Lists>,
+    /// Lists freed so far.
+    pub freed: Cell<u64>,
+    /// The one file takes this name at the destination.
+    pub single_name: Option<Vec<u8>>,
+    /// The destination directory does not exist (dry run): everything below it is new.
+    pub missing_root: bool,
+}
+
+impl<T, O> DestSide<'_, T, O> {
+    /// The name at the destination.
+    pub(super) fn local_name<'n>(&'n self, entry: EntryRef<'n>) -> RelName<'n> {
+        self.single_name.as_deref().and_then(RelName::new).unwrap_or_else(|| entry.rel_name())
+    }
+}
+
+/// How a file is requested.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Request {
+    pub flags: ItemFlags,
+    pub basis: BasisType,
+    pub xname: Option<Vec<u8>>,
+    /// Where the basis is and how large; `None`: nothing to compare with.
+    pub basis_len: Option<u64>,
+    /// Sent with full-length sums, without append mode.
+    pub redo: bool,
+    pub append: Append,
+}
+
+/// Where items and requests go: to a remote sender, or to the copying in this process.
+pub(super) trait Outlet {
+    /// Error of the transport.
+    type Error;
+    /// Mentions an item that needs no data.
+    async fn item(
+        &mut self,
+        ndx: i32,
+        entry: EntryRef<'_>,
+        flags: ItemFlags,
+        xname: Option<&[u8]>,
+    ) -> Result<(), Error<Self::Error>>;
+    /// Asks for data. The outcome comes as an event.
+    async fn request(
+        &mut self,
+        ndx: i32,
+        segment: &Rc<Segment>,
+        request: Request,
+    ) -> Result<(), Error<Self::Error>>;
+    /// `NDX_DONE`.
+    async fn done(&mut self) -> Result<(), Error<Self::Error>>;
+    /// `NDX_DEL_STATS`.
+    async fn del_stats(&mut self, counts: &Counts) -> Result<(), Error<Self::Error>>;
+    /// The item is safely in place (`--remove-source-files`).
+    async fn success(&mut self, ndx: i32, entry: EntryRef<'_>) -> Result<(), Error<Self::Error>>;
+    /// Queued messages go out; called between items.
+    async fn pump(&mut self) -> Result<(), Error<Self::Error>>;
+    /// Everything written reaches the peer.
+    async fn flush_all(&mut self) -> Result<(), Error<Self::Error>>;
+    /// Waits until an event or a list has come. Everything written is flushed first.
+    async fn wait(&mut self) -> Result<(), Error<Self::Error>>;
+}
+
+/// A hard-link group on its way (spec: hard links, choice of the leader).
+#[derive(Debug, Default)]
+struct Group {
+    /// Last member known so far.
+    last: i32,
+    members: u32,
+    leader: Option<i32>,
+    /// Members that were missing before there was a leader.
+    put_off: Vec<(i32, Rc<Segment>)>,
+    /// Members met while the leader is in transfer.
+    waiting: Vec<(i32, Rc<Segment>)>,
+    /// Name at the destination of the finished leader, and the name to show.
+    done: Option<(Vec<u8>, Vec<u8>)>,
+}
+
+pub(super) struct Generator<'a, T, O, L> {
+    pub(super) side: &'a DestSide<'a, T, O>,
+    pub(super) outlet: L,
+    groups: HashMap<u32, Group>,
+    /// First index that was not yet looked at for link groups.
+    grouped_to: i32,
+    redo: Vec<(i32, Rc<Segment>)>,
+    /// Lists for which DONE was written.
+    lists_done: u64,
+    phases_ended: u8,
+    receiver_finished: bool,
+    in_progress: u32,
+    /// Directories below which everything is skipped.
+    skipped: Vec<Vec<u8>>,
+    /// Directories made by this run: their contents need no look.
+    fresh: HashSet<Vec<u8>>,
+    /// Directories whose time or mode is set at the end: name, mtime, mode.
+    retouch: Vec<(Vec<u8>, Option<(i64, u32)>, Option<u32>)>,
+    pub(super) deleting: super::deletion::State,
+    pub(super) scopes: Vec<(Vec<u8>, Scope)>,
+}
+
+impl<'a, T, O, L> Generator<'a, T, O, L>
+where
+    T: Target,
+    O: Observer,
+    L: Outlet,
+{
+    pub(super) fn new(side: &'a DestSide<'a, T, O>, outlet: L) -> Self {
+        Self {
+            side,
+            outlet,
+            groups: HashMap::new(),
+            grouped_to: i32::MIN,
+            redo: Vec::new(),
+            lists_done: 0,
+            phases_ended: 0,
+            receiver_finished: false,
+            in_progress: 0,
+            skipped: Vec::new(),
+            fresh: HashSet::new(),
+            retouch: Vec::new(),
+            deleting: super::deletion::State::default(),
+            scopes: Vec::new(),
+        }
+    }
+
+    pub(super) fn shared(&self) -> &'a Shared<'a, O> {
+        self.side.shared
+    }
+
+    fn options(&self) -> &'a crate::options::SessionOptions {
+        self.side.shared.options
+    }
+
+    pub(super) fn report(&self, notice: &Notice<'_>) {
+        self.shared().report(Role::Generator, notice);
+    }
+
+    pub(super) fn failed(&self, op: Op, name: &[u8], error: PortError) {
+        self.report(&Notice::Failed { op, name, base: None, other: &[], error });
+    }
+
+    /// The time of deletions that is in force (spec: deletion, when).
+    pub(super) fn delete_when(&self) -> Option<DeleteWhen> {
+        self.options().delete.when.map(|when| match when {
+            DeleteWhen::Default if self.shared().agreed.protocol.has_varints() => DeleteWhen::During,
+            DeleteWhen::Default => DeleteWhen::Before,
+            when => when,
+        })
+    }
+
+    /// The whole walk, through all phases up to the last DONE.
+    pub(super) async fn run(&mut self) -> Result<(), Error<L::Error>> {
+        let protocol = self.shared().agreed.protocol;
+        let incremental = self.shared().agreed.inc_recurse();
+        let when = self.delete_when();
+        if when == Some(DeleteWhen::Before) {
+            self.delete_everywhere().await?;
+        }
+        if incremental {
+            self.walk_incremental().await?;
+        } else {
+            let only = self.side.lists.borrow().oldest();
+            if let Some(segment) = only {
+                self.note_groups(&segment);
+                self.walk(&segment).await?;
+            }
+            self.outlet.done().await?;
+        }
+        // The end of phase 0 comes back when the sender has answered everything.
+        while self.phases_ended < 1 {
+            self.wait_events().await?;
+        }
+        self.redo_pending().await?;
+        self.outlet.done().await?;
+        let delayed = self.options().transfer.delay_updates;
+        let late_delete = matches!(when, Some(DeleteWhen::Delay | DeleteWhen::After));
+        if protocol.has_item_flags() {
+            if delayed {
+                while self.phases_ended < 2 {
+                    self.wait_events().await?;
+                }
+                if protocol.has_extended_goodbye() && !late_delete {
+                    self.send_del_stats().await?;
+                }
+            }
+            self.outlet.done().await?;
+        }
+        if protocol.has_extended_goodbye() && !late_delete && !delayed {
+            self.send_del_stats().await?;
+            self.outlet.done().await?;
+        }
+        while !self.receiver_finished {
+            self.wait_events().await?;
+        }
+        match when {
+            Some(DeleteWhen::After) => self.delete_everywhere().await?,
+            Some(DeleteWhen::Delay) => self.delete_delayed().await?,
+            _ => {}
+        }
+        if protocol.has_extended_goodbye() && (late_delete || delayed) {
+            if late_delete {
+                self.send_del_stats().await?;
+            }
+            self.outlet.done().await?;
+        }
+        self.deletion_summary();
+        self.retouch_dirs().await;
+        self.outlet.pump().await?;
+        self.outlet.done().await?;
+        self.outlet.flush_all().await
+    }
+
+    async fn send_del_stats(&mut self) -> Result<(), Error<L::Error>> {
+        let options = self.options();
+        if options.deleting() || options.delete.force || options.read_batch {
+            let deleted = self.shared().stats.borrow().deleted;
+            self.outlet.del_stats(&deleted).await?;
+        }
+        Ok(())
+    }
+
+    async fn walk_incremental(&mut self) -> Result<(), Error<L::Error>> {
+        let mut last = i32::MIN;
+        loop {
+            let next = loop {
+                let (next, complete) = {
+                    let lists = self.side.lists.borrow();
+                    let next = if last == i32::MIN { lists.oldest() } else { lists.after(last) };
+                    (next, lists.complete)
+                };
+                match next {
+                    Some(segment) => break Some(segment),
+                    None if complete => break None,
+                    None => self.wait_events().await?,
+                }
+            };
+            let Some(segment) = next else { break };
+            self.note_groups(&segment);
+            self.walk(&segment).await?;
+            segment.generated.set(true);
+            last = segment.start;
+            self.redo_pending().await?;
+            self.finish_lists(true).await?;
+        }
+        while self.lists_done < self.lists_known() {
+            self.redo_pending().await?;
+            self.finish_lists(false).await?;
+            if self.lists_done < self.lists_known() {
+                self.wait_events().await?;
+            }
+        }
+        Ok(())
+    }
+
+    fn lists_known(&self) -> u64 {
+        self.side.freed.get() + self.side.lists.borrow().len() as u64
+    }
+
+    /// Writes DONE for the oldest lists that are complete. With `keep_last` the newest is kept open, since its
+    /// DONE is the end of the phase.
+    async fn finish_lists(&mut self, keep_last: bool) -> Result<(), Error<L::Error>> {
+        loop {
+            let at = usize::try_from(self.lists_done - self.side.freed.get()).unwrap_or(usize::MAX);
+            let (segment, newest) = {
+                let lists = self.side.lists.borrow();
+                (lists.get(at), at + 1 == lists.len())
+            };
+            let Some(segment) = segment else { return Ok(()) };
+            if !segment.generated.get()
+                || segment.in_progress.get() > 0
+                || segment.to_redo.get() > 0
+                || (newest && keep_last)
+            {
+                return Ok(());
+            }
+            self.lists_done += 1;
+            self.outlet.done().await?;
+        }
+    }
+
+    /// Notes the members of link groups of a list.
+    fn note_groups(&mut self, segment: &Rc<Segment>) {
+        if self.options().preserve.hard_links == 0 || segment.start < self.grouped_to {
+            return;
+        }
+        self.grouped_to = segment.end();
+        let mut ndx = segment.start;
+        for entry in &segment.list.entries {
+            if entry.flags.contains(EntryFlags::HLINKED) && entry.is_active() {
+                let group = self.groups.entry(segment.list.extra(entry).link_group).or_default();
+                group.last = ndx;
+                group.members += 1;
+            }
+            ndx += 1;
+        }
+    }
+
+    async fn walk(&mut self, segment: &Rc<Segment>) -> Result<(), Error<L::Error>> {
+        if self.options().list_only {
+            return Ok(());
+        }
+        let incremental = self.shared().agreed.inc_recurse();
+        let during = matches!(self.delete_when(), Some(DeleteWhen::During | DeleteWhen::Delay));
+        if incremental {
+            let parent = self.side.lists.borrow().find(segment.start - 1).ok();
+            if let Some(Found::Parent(dir)) = parent {
+                let entry = dir.entry();
+                if entry.entry.is_active() {
+                    self.directory(segment.start - 1, entry).await?;
+                    if during {
+                        self.delete_in(entry, segment).await?;
+                    }
+                }
+            }
+        }
+        let mut ndx = segment.start - 1;
+        for position in 0..segment.list.len() {
+            ndx += 1;
+            let Some(entry) = segment.list.get(position).filter(|e| e.entry.is_active()) else { continue };
+            if entry.entry.is_dir() {
+                if incremental {
+                    continue;
+                }
+                self.directory(ndx, entry).await?;
+                if during {
+                    self.delete_in(entry, segment).await?;
+                }
+            } else {
+                self.item(ndx, segment, false).await?;
+            }
+            self.take_events().await?;
+            self.outlet.pump().await?;
+        }
+        Ok(())
+    }
+
+    /// Handles what the receiver reported, without waiting.
+    async fn take_events(&mut self) -> Result<(), Error<L::Error>> {
+        loop {
+            let event = self.shared().events.borrow_mut().pop_front();
+            let Some(event) = event else { return Ok(()) };
+            match event {
+                Event::Success(ndx) => self.arrived(ndx).await?,
+                Event::Failed(ndx) => self.gave_up(ndx).await?,
+                Event::Redo(ndx) => {
+                    let found = self.side.lists.borrow().find(ndx);
+                    if let Ok(Found::Entry(segment)) = found {
+                        segment.to_redo.set(segment.to_redo.get() + 1);
+                        self.less_in_progress(&segment);
+                        self.redo.push((ndx, segment));
+                    }
+                }
+                Event::PhaseEnd(phase) => self.phases_ended = phase + 1,
+                Event::Finished => self.receiver_finished = true,
+            }
+        }
+    }
+
+    async fn wait_events(&mut self) -> Result<(), Error<L::Error>> {
+        self.outlet.pump().await?;
+        if self.shared().events.borrow().is_empty() {
+            self.outlet.wait().await?;
+        }
+        self.take_events().await?;
+        self.redo_if_early().await?;
+        if self.shared().agreed.inc_recurse() {
+            self.finish_lists(true).await?;
+        }
+        Ok(())
+    }
+
+    /// With several lists redos are asked for before the DONE of their list.
+    async fn redo_if_early(&mut self) -> Result<(), Error<L::Error>> {
+        if self.shared().agreed.inc_recurse() { self.redo_pending().await } else { Ok(()) }
+    }
+
+    fn less_in_progress(&mut self, segment: &Segment) {
+        segment.in_progress.set(segment.in_progress.get().saturating_sub(1));
+        self.in_progress = self.in_progress.saturating_sub(1);
+    }
+
+    async fn redo_pending(&mut self) -> Result<(), Error<L::Error>> {
+        for (ndx, segment) in core::mem::take(&mut self.redo) {
+            segment.to_redo.set(segment.to_redo.get().saturating_sub(1));
+            self.item(ndx, &segment, true).await?;
+        }
+        Ok(())
+    }
+
+    /// A file is in place.
+    async fn arrived(&mut self, ndx: i32) -> Result<(), Error<L::Error>> {
+        let found = self.side.lists.borrow().find(ndx);
+        let Ok(Found::Entry(segment)) = found else { return Ok(()) };
+        self.less_in_progress(&segment);
+        let Some(entry) = segment.get(ndx) else { return Ok(()) };
+        if self.options().transfer.remove_source {
+            self.outlet.success(ndx, entry).await?;
+        }
+        if entry.entry.flags.contains(EntryFlags::HLINKED) {
+            self.leader_done(entry).await?;
+        }
+        Ok(())
+    }
+
+    /// A file will not come. Another member of its link group takes over.
+    async fn gave_up(&mut self, ndx: i32) -> Result<(), Error<L::Error>> {
+        let found = self.side.lists.borrow().find(ndx);
+        let Ok(Found::Entry(segment)) = found else { return Ok(()) };
+        self.less_in_progress(&segment);
+        let Some(entry) = segment.get(ndx) else { return Ok(()) };
+        if !entry.entry.flags.contains(EntryFlags::HLINKED) {
+            return Ok(());
+        }
+        let id = entry.extra().link_group;
+        let next = self.groups.get_mut(&id).and_then(|group| {
+            group.leader = None;
+            if group.waiting.is_empty() { group.put_off.pop() } else { Some(group.waiting.remove(0)) }
+        });
+        if let Some((next, segment)) = next {
+            if let Some(group) = self.groups.get_mut(&id) {
+                group.leader = Some(next);
+            }
+            segment.in_progress.set(segment.in_progress.get().saturating_sub(1));
+            self.regular(next, &segment, false).await?;
+        }
+        Ok(())
+    }
+
+    pub(super) fn is_fresh(&self, dir: &[u8]) -> bool {
+        self.fresh.contains(dir)
+    }
+
+    fn is_skipped(&self, name: &[u8]) -> bool {
+        self.skipped.iter().any(|dir| {
+            dir.as_slice() == b"." || name.strip_prefix(dir.as_slice()).is_some_and(|r| r.first() == Some(&b'/'))
+        })
+    }
+
+    /// What stands at the destination under this name. The contents of directories made by this run are known
+    /// to be missing.
+    async fn standing(&self, name: RelName<'_>) -> Result<Option<Stat>, PortError> {
+        if self.side.missing_root {
+            return Ok(None);
+        }
+        if let (Some(dir), _) = name.split() {
+            if self.fresh.contains(dir) {
+                return Ok(None);
+            }
+        } else if self.fresh.contains(&b"."[..]) && name != RelName::ROOT {
+            return Ok(None);
+        }
+        self.side.target.stat(Place::Dest(name), false).await
+    }
+
+    /// Sends or shows an item that needs no data, if it is worth it.
+    async fn mention(
+        &mut self,
+        ndx: i32,
+        entry: EntryRef<'_>,
+        flags: ItemFlags,
+        xname: Option<&[u8]>,
+    ) -> Result<(), Error<L::Error>> {
+        let flags = if xname.is_some() { flags | ItemFlags::XNAME_FOLLOWS } else { flags };
+        let wanted = self.options().report.unchanged;
+        if flags.is_significant() || wanted || xname.is_some_and(|x| !x.is_empty()) {
+            self.outlet.item(ndx, entry, flags, xname).await?;
+        }
+        Ok(())
+    }
+
+    /// Flags of an item: compared with what stands there, or new.
+    fn flags_of(&self, entry: EntryRef<'_>, wanted_mode: u32, stat: Option<&Stat>, doing: ItemFlags) -> ItemFlags {
+        match stat {
+            Some(stat) => decide::changes(
+                entry.entry,
+                &entry.extra(),
+                wanted_mode,
+                stat,
+                doing,
+                self.options(),
+                &self.side.rights,
+            ),
+            None => doing | ItemFlags::IS_NEW,
+        }
+    }
+
+    /// Sets attributes of something in place and reports failures.
+    async fn set_attrs(&self, entry: EntryRef<'_>, name: RelName<'_>, wanted_mode: u32, stat: &Stat, times: bool) -> bool {
+        if self.options().dry_run {
+            return false;
+        }
+        let attrs = decide::wanted(
+            entry.entry,
+            &entry.extra(),
+            wanted_mode,
+            self.options(),
+            &self.side.rights,
+            times,
+        );
+        match self.side.target.set_attrs(Place::Dest(name), stat, &attrs).await {
+            Ok(changed) => changed,
+            Err((step, error)) => {
+                report_attrs(self.shared(), Role::Generator, name.bytes(), step, error);
+                false
+            }
+        }
+    }
+
+    /// A directory: made if missing, itemized, its attributes set.
+    async fn directory(&mut self, ndx: i32, entry: EntryRef<'_>) -> Result<(), Error<L::Error>> {
+        let options = self.options();
+        let name = entry.rel_name();
+        if self.is_skipped(name.bytes()) {
+            return Ok(());
+        }
+        let shown = name.bytes();
+        let mut stat = match self.standing(name).await {
+            Ok(stat) => stat,
+            Err(error) => {
+                if options.dry_run && error == PortError::NOT_DIR { None } else {
+                    self.failed(Op::GeneratorStat, shown, error);
+                    self.report(&Notice::SkippingContents);
+                    self.skipped.push(shown.to_vec());
+                    return Ok(());
+                }
+            }
+        };
+        if options.select.keep_dirlinks && stat.is_some_and(|s| s.kind() == FileKind::Symlink) {
+            if let Ok(Some(behind)) = self.side.target.stat(Place::Dest(name), true).await {
+                if behind.is_dir() {
+                    stat = Some(behind);
+                }
+            }
+        }
+        let no_attrs = entry.entry.flags.contains(EntryFlags::IMPLIED_DIR) && !options.select.implied_dirs;
+        if options.select.existing && stat.is_none() {
+            self.report(&Notice::NotCreating { name: shown, dir: true });
+            self.skipped.push(shown.to_vec());
+            return Ok(());
+        }
+        if options.select.ignore_existing && stat.is_some_and(|s| !s.is_dir()) {
+            self.report(&Notice::Exists { name: shown, why: " (type change)" });
+            return Ok(());
+        }
+        let mut created = false;
+        let mut existed = stat.filter(Stat::is_dir);
+        if let Some(other) = stat.filter(|s| !s.is_dir()) {
+            if !self.make_way(name, &other, "directory").await? {
+                self.skipped.push(shown.to_vec());
+                return Ok(());
+            }
+            stat = None;
+        }
+        let wanted_mode = decide::dest_mode(entry.entry.mode, existed.as_ref(), options, self.side.rights.umask);
+        if stat.is_none() {
+            created = true;
+            if options.dry_run {
+                self.fresh.insert(shown.to_vec());
+            } else {
+                let first_mode = (wanted_mode & 0o777) | 0o700;
+                let mut made = self.side.target.make_dir(name, first_mode).await;
+                if options.select.relative && made.is_err_and(PortError::is_not_found) {
+                    self.make_parents(name).await;
+                    made = self.side.target.make_dir(name, first_mode).await;
+                }
+                if let Err(error) = made {
+                    self.failed(Op::GeneratorMkdir, shown, error);
+                    self.report(&Notice::SkippingContents);
+                    self.skipped.push(shown.to_vec());
+                    return Ok(());
+                }
+                self.fresh.insert(shown.to_vec());
+                existed = self.side.target.stat(Place::Dest(name), false).await.ok().flatten();
+            }
+        }
+        let doing = if created { ItemFlags::LOCAL_CHANGE } else { ItemFlags::empty() };
+        if no_attrs {
+            return Ok(());
+        }
+        let before = if created { None } else { existed.as_ref() };
+        let flags = self.flags_of(entry, wanted_mode, before, doing);
+        self.mention(ndx, entry, flags, None).await?;
+        if let Some(stat) = existed {
+            self.dir_attrs(entry, name, wanted_mode, &stat, created).await;
+        }
+        Ok(())
+    }
+
+    /// Attributes of a directory now, and what must be set again when its contents are complete.
+    async fn dir_attrs(&mut self, entry: EntryRef<'_>, name: RelName<'_>, wanted_mode: u32, stat: &Stat, _created: bool) {
+        let options = self.options();
+        if options.dry_run {
+            return;
+        }
+        let keeps = decide::keeps_time(FileKind::Dir, options);
+        // Without the right to write into it a directory gets that right for as long as its contents change.
+        let opened = if self.side.rights.euid != 0 && wanted_mode & 0o700 != 0o700 { wanted_mode | 0o700 } else { wanted_mode };
+        self.set_attrs(entry, name, opened, stat, false).await;
+        let time = keeps.then_some((entry.entry.mtime, entry.entry.nsec));
+        let final_mode = (opened != wanted_mode).then_some(wanted_mode);
+        if time.is_some() || final_mode.is_some() {
+            self.retouch.push((name.bytes().to_vec(), time, final_mode));
+        }
+    }
+
+    async fn make_parents(&mut self, name: RelName<'_>) {
+        let bytes = name.bytes();
+        for end in memchr::memchr_iter(b'/', bytes) {
+            let Some(dir) = bytes.get(..end).and_then(RelName::new) else { continue };
+            if self.side.target.stat(Place::Dest(dir), false).await == Ok(None) {
+                let _ = self.side.target.make_dir(dir, 0o777 & !self.side.rights.umask).await;
+            }
+        }
+    }
+
+    /// Times (and withheld modes) of directories, once nothing below them changes any more.
+    async fn retouch_dirs(&mut self) {
+        for (name, time, file_mode) in core::mem::take(&mut self.retouch).into_iter().rev() {
+            let Some(name) = RelName::new(&name) else { continue };
+            let Ok(Some(stat)) = self.side.target.stat(Place::Dest(name), false).await else { continue };
+            let attrs = crate::ports::Attrs { mtime: time, mode: file_mode, ..Default::default() };
+            if let Err((step, error)) = self.side.target.set_attrs(Place::Dest(name), &stat, &attrs).await {
+                report_attrs(self.shared(), Role::Generator, name.bytes(), step, error);
+            }
+        }
+    }
+
+    /// Anything but a directory.
+    async fn item(&mut self, ndx: i32, segment: &Rc<Segment>, redo: bool) -> Result<(), Error<L::Error>> {
+        let Some(entry) = segment.get(ndx) else { return Ok(()) };
+        let options = self.options();
+        let name = self.side.local_name(entry);
+        if self.is_skipped(name.bytes()) {
+            return Ok(());
+        }
+        let shown = entry.rel_name();
+        let kind = entry.entry.kind();
+        if kind == FileKind::Missing {
+            return self.delete_missing(name).await;
+        }
+        if kind == FileKind::Regular {
+            return self.regular(ndx, segment, redo).await;
+        }
+        let stat = match self.standing(name).await {
+            Ok(stat) => stat,
+            Err(error) => {
+                self.failed(Op::GeneratorStat, shown.bytes(), error);
+                return Ok(());
+            }
+        };
+        if self.skips_by_existence(entry, stat.as_ref()).await {
+            return Ok(());
+        }
+        let preserved = match kind {
+            FileKind::Symlink => options.preserve.links,
+            FileKind::Block | FileKind::Char => {
+                options.preserve.devices && !options.select.drop_devices && self.side.rights.super_user
+            }
+            _ => options.preserve.specials && !options.select.drop_devices,
+        };
+        if !preserved {
+            self.report(&Notice::NonRegular(shown.bytes()));
+            return Ok(());
+        }
+        if kind == FileKind::Symlink && options.select.safe_links && is_unsafe_link(entry.link_target(), shown.bytes())
+        {
+            self.report(&Notice::IgnoringUnsafe { name: shown.bytes(), target: entry.link_target() });
+            return Ok(());
+        }
+        if entry.entry.flags.contains(EntryFlags::HLINKED) {
+            let id = entry.extra().link_group;
+            let leader = self.groups.get(&id).and_then(|g| g.done.clone());
+            if let Some((leader, leader_shown)) = leader {
+                return self.link(ndx, entry, &leader, &leader_shown).await;
+            }
+        }
+        self.special(ndx, entry, name, stat).await?;
+        if entry.entry.flags.contains(EntryFlags::HLINKED) {
+            self.leader_done(entry).await?;
+        }
+        Ok(())
+    }
+
+    /// `--existing` and `--ignore-existing`.
+    async fn skips_by_existence(&self, entry: EntryRef<'_>, stat: Option<&Stat>) -> bool {
+        let options = self.options();
+        let shown = entry.rel_name();
+        match stat {
+            None if options.select.existing => {
+                self.report(&Notice::NotCreating { name: shown.bytes(), dir: false });
+                true
+            }
+            Some(stat) if options.select.ignore_existing => {
+                let why = self.existing_reason(entry, stat).await;
+                self.report(&Notice::Exists { name: shown.bytes(), why });
+                true
+            }
+            _ => false,
+        }
+    }
+
+    async fn existing_reason(&self, entry: EntryRef<'_>, stat: &Stat) -> &'static str {
+        let options = self.options();
+        if entry.entry.kind() != stat.kind() {
+            return " (type change)";
+        }
+        if entry.entry.is_regular() && !self.is_same(entry, Place::Dest(self.side.local_name(entry)), stat).await {
+            return if options.select.checksum { " (sum change)" } else { " (file change)" };
+        }
+        let wanted_mode = decide::dest_mode(entry.entry.mode, Some(stat), options, self.side.rights.umask);
+        let same = decide::unchanged_attrs(
+            entry.entry,
+            &entry.extra(),
+            wanted_mode,
+            stat,
+            options,
+            &self.side.rights,
+        );
+        if same { " (uptodate)" } else { " (attr change)" }
+    }
+
+    /// The quick check, with digests where `-c` asks for them.
+    async fn is_same(&self, entry: EntryRef<'_>, at: Place<'_>, stat: &Stat) -> bool {
+        match decide::quick_check(entry.entry, stat, self.options()) {
+            Quick::Same => true,
+            Quick::Different => false,
+            Quick::Digest => {
+                let kind = self.shared().agreed.list_sum;
+                match self.side.target.digest(at, kind).await {
+                    Ok(sum) => sum.as_bytes() == entry.checksum(),
+                    Err(_) => entry.checksum().iter().all(|&b| b == 0),
+                }
+            }
+        }
+    }
+
+    /// Symlinks, devices, fifos, sockets.
+    async fn special(
+        &mut self,
+        ndx: i32,
+        entry: EntryRef<'_>,
+        name: RelName<'_>,
+        stat: Option<Stat>,
+    ) -> Result<(), Error<L::Error>> {
+        let options = self.options();
+        let kind = entry.entry.kind();
+        let target = self.side.target;
+        let extra = entry.extra();
+        let what = match kind {
+            FileKind::Symlink => "symlink",
+            FileKind::Block | FileKind::Char => "device file",
+            _ => "special file",
+        };
+        let wanted_mode =
+            decide::dest_mode(entry.entry.mode, stat.as_ref(), options, self.side.rights.umask);
+        let same_kind = stat.filter(|s| s.kind() == kind);
+        let same = match (same_kind, kind) {
+            (None, _) => false,
+            (Some(_), FileKind::Symlink) => {
+                target.read_link(Place::Dest(name)).await.is_ok_and(|t| t == entry.link_target())
+            }
+            (Some(s), FileKind::Block | FileKind::Char) => s.rdev == extra.rdev,
+            (Some(_), _) => true,
+        };
+        if let (true, Some(stat)) = (same, stat) {
+            let flags = self.flags_of(entry, wanted_mode, Some(&stat), ItemFlags::empty());
+            self.set_attrs(entry, name, wanted_mode, &stat, true).await;
+            self.mention(ndx, entry, flags, None).await?;
+            if options.transfer.remove_source {
+                self.outlet.success(ndx, entry).await?;
+            }
+            return Ok(());
+        }
+        let mut replace = false;
+        if let Some(old) = &stat {
+            if old.is_dir() {
+                if !self.make_way(name, old, what).await? {
+                    return Ok(());
+                }
+            } else {
+                if options.transfer.backup && !options.dry_run && !self.back_up(name, true).await? {
+                    return Ok(());
+                }
+                replace = true;
+            }
+        }
+        // A device replaced by one of the same type counts as a change of something that exists.
+        let before = stat.as_ref().filter(|s| s.kind() == kind || (kind.is_special() && s.kind().is_special()));
+        let doing = ItemFlags::LOCAL_CHANGE | ItemFlags::REPORT_CHANGE;
+        let flags = self.flags_of(entry, wanted_mode, before, doing);
+        if !options.dry_run {
+            let made = if kind == FileKind::Symlink {
+                target.make_symlink(name, entry.link_target(), replace).await
+            } else {
+                target.make_node(name, wanted_mode, extra.rdev, replace).await
+            };
+            if let Err(error) = made {
+                let op = if kind == FileKind::Symlink { Op::Symlink } else { Op::Mknod };
+                self.report(&Notice::Failed {
+                    op,
+                    name: name.bytes(),
+                    base: None,
+                    other: entry.link_target(),
+                    error,
+                });
+                return Ok(());
+            }
+            if let Ok(Some(now)) = target.stat(Place::Dest(name), false).await {
+                self.set_attrs(entry, name, wanted_mode, &now, true).await;
+            }
+        }
+        self.mention(ndx, entry, flags, None).await?;
+        if options.transfer.remove_source {
+            self.outlet.success(ndx, entry).await?;
+        }
+        Ok(())
+    }
+
+    pub(super) async fn back_up(&mut self, name: RelName<'_>, keep: bool) -> Result<bool, Error<L::Error>> {
+        match self.side.target.back_up(name, keep).await {
+            Ok(()) => {
+                self.report(&Notice::BackedUp(name.bytes()));
+                Ok(true)
+            }
+            Err(error) if error.is_not_found() => Ok(true),
+            Err(error) => {
+                self.failed(Op::Backup, name.bytes(), error);
+                Ok(false)
+            }
+        }
+    }
+
+    /// A regular file.
+    #[allow(clippy::too_many_lines)]
+    async fn regular(&mut self, ndx: i32, segment: &Rc<Segment>, redo: bool) -> Result<(), Error<L::Error>> {
+        let Some(entry) = segment.get(ndx) else { return Ok(()) };
+        let options = self.options();
+        let select = &options.select;
+        let name = self.side.local_name(entry);
+        let shown = entry.rel_name();
+        let mut stat = match self.standing(name).await {
+            Ok(stat) => stat,
+            Err(error) => {
+                self.failed(Op::GeneratorStat, shown.bytes(), error);
+                return Ok(());
+            }
+        };
+        if !redo && self.skips_by_existence(entry, stat.as_ref()).await {
+            return Ok(());
+        }
+        let linked = entry.entry.flags.contains(EntryFlags::HLINKED);
+        if linked && !redo && !self.leads(ndx, segment, entry, stat.as_ref()).await? {
+            return Ok(());
+        }
+        if !redo {
+            if select.max_size.is_some_and(|max| entry.entry.size > max) {
+                self.report(&Notice::OverMaxSize(shown.bytes()));
+                return self.no_leader(entry).await;
+            }
+            if select.min_size.is_some_and(|min| entry.entry.size < min) {
+                self.report(&Notice::UnderMinSize(shown.bytes()));
+                return self.no_leader(entry).await;
+            }
+            if let Some(s) = stat.as_ref().filter(|s| select.update && s.is_regular()) {
+                if decide::is_newer(entry.entry, s, select.modify_window) {
+                    self.report(&Notice::Newer(shown.bytes()));
+                    return self.no_leader(entry).await;
+                }
+            }
+        }
+        if let Some(other) = stat.filter(|s| !s.is_regular()) {
+            if other.is_dir() || !options.dry_run {
+                if !self.make_way(name, &other, "regular file").await? {
+                    return self.no_leader(entry).await;
+                }
+            }
+            stat = None;
+        }
+        let wanted_mode = decide::dest_mode(entry.entry.mode, stat.as_ref(), options, self.side.rights.umask);
+        let Some(standing) = stat else {
+            let partial = self.partial_basis(name).await;
+            let flags = ItemFlags::TRANSFER | ItemFlags::IS_NEW | self.change_flag();
+            return self.request(ndx, segment, flags, partial, None, redo).await;
+        };
+        if !redo && self.is_same(entry, Place::Dest(name), &standing).await {
+            let flags = self.flags_of(entry, wanted_mode, Some(&standing), ItemFlags::empty());
+            let changed = self.set_attrs(entry, name, wanted_mode, &standing, true).await;
+            if !changed {
+                self.report(&Notice::UpToDate(shown.bytes()));
+            }
+            self.mention(ndx, entry, flags, None).await?;
+            if options.transfer.remove_source {
+                self.outlet.success(ndx, entry).await?;
+            }
+            if linked {
+                self.leader_done(entry).await?;
+            }
+            return Ok(());
+        }
+        let append = options.transfer.append != Append::Off && !redo;
+        if append && standing.size >= entry.entry.size {
+            return self.no_leader(entry).await;
+        }
+        let partial = self.partial_basis(name).await;
+        let doing = ItemFlags::TRANSFER | self.change_flag();
+        let flags = self.flags_of(entry, wanted_mode, Some(&standing), doing);
+        self.request(ndx, segment, flags, partial, Some(standing.size), redo).await
+    }
+
+    /// `-c` marks transferred files as changed.
+    fn change_flag(&self) -> ItemFlags {
+        if self.options().select.checksum { ItemFlags::REPORT_CHANGE } else { ItemFlags::empty() }
+    }
+
+    async fn partial_basis(&self, name: RelName<'_>) -> Option<u64> {
+        let options = self.options();
+        options.transfer.partial_dir.as_ref()?;
+        if self.side.missing_root {
+            return None;
+        }
+        let stat = self.side.target.stat(Place::Partial(name), false).await.ok()??;
+        stat.is_regular().then_some(stat.size)
+    }
+
+    async fn request(
+        &mut self,
+        ndx: i32,
+        segment: &Rc<Segment>,
+        flags: ItemFlags,
+        partial: Option<u64>,
+        standing: Option<u64>,
+        redo: bool,
+    ) -> Result<(), Error<L::Error>> {
+        let append = if redo { Append::Off } else { self.options().transfer.append };
+        let mut request = Request { flags, basis_len: standing, redo, append, ..Request::default() };
+        if let Some(len) = partial {
+            request.basis = BasisType::PartialDir;
+            request.flags |= ItemFlags::BASIS_TYPE_FOLLOWS;
+            request.basis_len = Some(len);
+        }
+        if !self.options().dry_run {
+            segment.in_progress.set(segment.in_progress.get() + 1);
+            self.in_progress += 1;
+        }
+        self.outlet.request(ndx, segment, request).await?;
+        if self.options().dry_run {
+            if let Some(entry) = segment.get(ndx).filter(|e| e.entry.flags.contains(EntryFlags::HLINKED)) {
+                self.leader_done(entry).await?;
+            }
+        }
+        Ok(())
+    }
+
+    // ----- hard links ---------------------------------------------------------------------------------
+
+    /// Whether this member of a link group is handled like a single file. If not it is linked, or waits.
+    async fn leads(
+        &mut self,
+        ndx: i32,
+        segment: &Rc<Segment>,
+        entry: EntryRef<'_>,
+        stat: Option<&Stat>,
+    ) -> Result<bool, Error<L::Error>> {
+        let id = entry.extra().link_group;
+        let Some(group) = self.groups.get_mut(&id) else { return Ok(true) };
+        if let Some((leader, shown)) = group.done.clone() {
+            self.link(ndx, entry, &leader, &shown).await?;
+            return Ok(false);
+        }
+        if group.leader.is_some_and(|l| l != ndx) {
+            group.waiting.push((ndx, segment.clone()));
+            segment.in_progress.set(segment.in_progress.get() + 1);
+            return Ok(false);
+        }
+        if group.leader.is_none() && !stat.is_some_and(Stat::is_regular) && ndx != group.last {
+            group.put_off.push((ndx, segment.clone()));
+            segment.in_progress.set(segment.in_progress.get() + 1);
+            return Ok(false);
+        }
+        group.leader = Some(ndx);
+        Ok(true)
+    }
+
+    /// The leader is in place: the others are linked to it.
+    async fn leader_done(&mut self, entry: EntryRef<'_>) -> Result<(), Error<L::Error>> {
+        let id = entry.extra().link_group;
+        let leader = self.side.local_name(entry).bytes().to_vec();
+        let shown = entry.rel_name().bytes().to_vec();
+        let Some(group) = self.groups.get_mut(&id) else { return Ok(()) };
+        if group.done.is_some() {
+            return Ok(());
+        }
+        group.done = Some((leader.clone(), shown.clone()));
+        let waiting = core::mem::take(&mut group.waiting);
+        let put_off = core::mem::take(&mut group.put_off);
+        for (ndx, segment) in waiting.into_iter().chain(put_off.into_iter().rev()) {
+            segment.in_progress.set(segment.in_progress.get().saturating_sub(1));
+            if let Some(member) = segment.get(ndx) {
+                self.link(ndx, member, &leader, &shown).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The leader was skipped by a rule: a member that was put off before takes its place.
+    async fn no_leader(&mut self, entry: EntryRef<'_>) -> Result<(), Error<L::Error>> {
+        if !entry.entry.flags.contains(EntryFlags::HLINKED) {
+            return Ok(());
+        }
+        if let Some(group) = self.groups.get_mut(&entry.extra().link_group) {
+            group.leader = None;
+            for (_, segment) in group.put_off.drain(..).chain(group.waiting.drain(..)) {
+                segment.in_progress.set(segment.in_progress.get().saturating_sub(1));
+            }
+        }
+        Ok(())
+    }
+
+    /// Makes one member a link to the finished leader.
+    async fn link(
+        &mut self,
+        ndx: i32,
+        entry: EntryRef<'_>,
+        leader: &[u8],
+        leader_shown: &[u8],
+    ) -> Result<(), Error<L::Error>> {
+        let options = self.options();
+        let target = self.side.target;
+        let name = self.side.local_name(entry);
+        let Some(leader) = RelName::new(leader) else { return Ok(()) };
+        let stat = self.standing(name).await.ok().flatten();
+        let leader_stat = target.stat(Place::Dest(leader), false).await.ok().flatten();
+        let wanted_mode = leader_stat.map_or(entry.entry.mode, |s| s.mode);
+        if let (Some(s), Some(l)) = (&stat, &leader_stat) {
+            if (s.dev, s.ino) == (l.dev, l.ino) {
+                let doing = ItemFlags::LOCAL_CHANGE;
+                let flags = self.flags_of(entry, wanted_mode, stat.as_ref(), doing)
+                    .difference(ItemFlags::REPORT_TIME);
+                if options.report.unchanged {
+                    self.mention(ndx, entry, flags, Some(b"")).await?;
+                }
+                return self.linked(ndx, entry).await;
+            }
+        }
+        let mut replace = false;
+        if let Some(old) = &stat {
+            if old.is_dir() {
+                if !self.make_way(name, old, "regular file").await? {
+                    return Ok(());
+                }
+            } else {
+                if options.transfer.backup && !options.dry_run && !self.back_up(name, true).await? {
+                    return Ok(());
+                }
+                replace = true;
+            }
+        }
+        if !options.dry_run {
+            if let Err(error) = target.hard_link(Place::Dest(leader), name, replace).await {
+                self.report(&Notice::Failed {
+                    op: Op::HardLink,
+                    name: name.bytes(),
+                    base: None,
+                    other: leader.bytes(),
+                    error,
+                });
+                return Ok(());
+            }
+        }
+        let before = stat.as_ref().filter(|s| s.kind() == entry.entry.kind());
+        let flags = self.flags_of(entry, decide::dest_mode(entry.entry.mode, before, options, self.side.rights.umask), before, ItemFlags::LOCAL_CHANGE);
+        self.mention(ndx, entry, flags, Some(leader_shown)).await?;
+        self.linked(ndx, entry).await
+    }
+
+    async fn linked(&mut self, ndx: i32, entry: EntryRef<'_>) -> Result<(), Error<L::Error>> {
+        if self.options().transfer.remove_source {
+            self.outlet.success(ndx, entry).await?;
+        }
+        Ok(())
+    }
+
+    // ----- making room --------------------------------------------------------------------------------
+
+    /// Removes what is in the way of an item of another type. False: it stays, which was reported.
+    pub(super) async fn make_way(
+        &mut self,
+        name: RelName<'_>,
+        stat: &Stat,
+        kind: &'static str,
+    ) -> Result<bool, Error<L::Error>> {
+        let options = self.options();
+        if stat.is_dir() {
+            let may_empty = options.delete.force || options.deleting();
+            if self.remove_tree_for_room(name, may_empty).await? {
+                return Ok(true);
+            }
+        } else {
+            if options.dry_run {
+                return Ok(true);
+            }
+            if options.transfer.backup && !self.has_backup_suffix(name.bytes()) {
+                if self.back_up(name, false).await? {
+                    return Ok(true);
+                }
+            } else {
+                match self.side.target.remove_file(Place::Dest(name)).await {
+                    Ok(()) => return Ok(true),
+                    Err(error) if error.is_not_found() => return Ok(true),
+                    Err(error) => self.failed(Op::Unlink, name.bytes(), error),
+                }
+            }
+        }
+        self.report(&Notice::NoWay { kind, name: name.bytes() });
+        Ok(false)
+    }
+
+    pub(super) fn has_backup_suffix(&self, name: &[u8]) -> bool {
+        let transfer = &self.options().transfer;
+        transfer.backup_dir.is_none() && !transfer.suffix.is_empty() && name.ends_with(&transfer.suffix)
+    }
+
+    /// Shows a deletion, here or at the peer.
+    pub(super) fn show_deletion(&self, name: &[u8], kind: FileKind) {
+        let shared = self.shared();
+        if shared.is_client() {
+            shared.observer.item(&ItemEvent {
+                entry: None,
+                name,
+                flags: ItemFlags::DELETED,
+                link: None,
+                basis: BasisType::Name,
+                transfer: None,
+                kind,
+            });
+        } else if shared.agreed.protocol.has_deleted_message() {
+            let mut payload = name.to_vec();
+            if kind == FileKind::Dir {
+                payload.push(0);
+            }
+            shared.outbox.push(MsgTag::Deleted, payload);
+        } else {
+            let mut text = b"deleting ".to_vec();
+            text.extend_from_slice(name);
+            text.extend_from_slice(if kind == FileKind::Dir { b"/\n" } else { b"\n" });
+            shared.outbox.push(MsgTag::Info, text);
+        }
+    }
+}
+
+/// Reports an attribute that could not be set.
+pub(super) fn report_attrs<O: Observer>(
+    shared: &Shared<'_, O>,
+    role: Role,
+    name: &[u8],
+    step: AttrStep,
+    error: PortError,
+) {
+    let op = match step {
+        AttrStep::Owner { owner: true } => Op::Chown,
+        AttrStep::Owner { owner: false } => Op::Chgrp,
+        AttrStep::Times => Op::SetTimes,
+        AttrStep::Mode => Op::SetPermissions,
+    };
+    shared.report(role, &Notice::Failed { op, name, base: None, other: &[], error });
+}

@@ -1,0 +1,141 @@
+//! The item header that travels in both directions, the deletion statistics, and the closing statistics.
+
+use alloc::vec::Vec;
+
+use embedded_io_async::{BufRead, Write};
+
+use crate::{
+    error::{Error, Limit, ProtocolError},
+    io::{MessageSink, WireReader, WireWriter},
+    item::{BasisType, ItemFlags},
+    limits::{MAX_DELETED, MAX_PATH},
+    stats::{Counts, Stats},
+    version::ProtocolVersion,
+};
+
+/// What follows an index (spec: per-file request).
+#[derive(Debug, Clone, Default)]
+pub(super) struct ItemHeader {
+    pub flags: ItemFlags,
+    pub basis: BasisType,
+    pub xname: Option<Vec<u8>>,
+}
+
+impl ItemHeader {
+    pub(super) async fn read<R: BufRead, S: MessageSink>(
+        r: &mut WireReader<R, S>,
+        protocol: ProtocolVersion,
+    ) -> Result<Self, Error<R::Error>> {
+        if !protocol.has_item_flags() {
+            return Ok(Self { flags: ItemFlags::TRANSFER | ItemFlags::MISSING_DATA, ..Self::default() });
+        }
+        let flags = ItemFlags::from_wire(r.u16().await?);
+        let mut header = Self { flags, ..Self::default() };
+        if flags.contains(ItemFlags::BASIS_TYPE_FOLLOWS) {
+            header.basis = BasisType::from_wire(r.u8().await?);
+        }
+        if flags.contains(ItemFlags::XNAME_FOLLOWS) {
+            let len = r.vstring_len().await?;
+            if len >= MAX_PATH {
+                return Err(ProtocolError::OutOfRange {
+                    what: Limit::Vstring,
+                    got: len as i64,
+                    max: MAX_PATH as i64 - 1,
+                }
+                .into());
+            }
+            let mut name = Vec::new();
+            r.append(len, &mut name).await?;
+            header.xname = Some(name);
+        }
+        Ok(header)
+    }
+
+    pub(super) async fn write<W: Write, B: AsRef<[u8]> + AsMut<[u8]>>(
+        &self,
+        w: &mut WireWriter<W, B>,
+        protocol: ProtocolVersion,
+    ) -> Result<(), Error<W::Error>> {
+        if !protocol.has_item_flags() {
+            return Ok(());
+        }
+        w.u16(self.flags.to_wire()).await?;
+        if self.flags.contains(ItemFlags::BASIS_TYPE_FOLLOWS) {
+            w.u8(self.basis.to_wire()).await?;
+        }
+        if self.flags.contains(ItemFlags::XNAME_FOLLOWS) {
+            w.vstring(self.xname.as_deref().unwrap_or_default()).await?;
+        }
+        Ok(())
+    }
+}
+
+/// Reads the five counts behind `NDX_DEL_STATS`.
+#[allow(clippy::cast_sign_loss)]
+pub(super) async fn read_del_stats<R: BufRead, S: MessageSink>(
+    r: &mut WireReader<R, S>,
+) -> Result<Counts, Error<R::Error>> {
+    let mut counts = [0u64; 5];
+    for slot in &mut counts {
+        let n = r.varint().await?;
+        if !(0..=MAX_DELETED).contains(&n) {
+            return Err(ProtocolError::OutOfRange {
+                what: Limit::Deleted,
+                got: i64::from(n),
+                max: i64::from(MAX_DELETED),
+            }
+            .into());
+        }
+        *slot = n as u64;
+    }
+    let [files, dirs, symlinks, devices, specials] = counts;
+    Ok(Counts { files, dirs, symlinks, devices, specials })
+}
+
+/// Writes the five counts behind `NDX_DEL_STATS`.
+pub(super) async fn write_del_stats<W: Write, B: AsRef<[u8]> + AsMut<[u8]>>(
+    w: &mut WireWriter<W, B>,
+    c: &Counts,
+) -> Result<(), Error<W::Error>> {
+    for n in [c.files, c.dirs, c.symlinks, c.devices, c.specials] {
+        w.varint(i32::try_from(n).unwrap_or(MAX_DELETED).min(MAX_DELETED)).await?;
+    }
+    Ok(())
+}
+
+/// Writes the statistics of a server that is the sender.
+#[allow(clippy::cast_possible_wrap)]
+pub(super) async fn write_stats<W: Write, B: AsRef<[u8]> + AsMut<[u8]>>(
+    w: &mut WireWriter<W, B>,
+    protocol: ProtocolVersion,
+    read: u64,
+    stats: &Stats,
+) -> Result<(), Error<W::Error>> {
+    let written = w.count();
+    for value in [read, written, stats.total_size] {
+        w.varlong30(protocol, value as i64, 3).await?;
+    }
+    if protocol.has_item_flags() {
+        for value in [stats.flist_build_ms, stats.flist_transfer_ms] {
+            w.varlong30(protocol, value as i64, 3).await?;
+        }
+    }
+    Ok(())
+}
+
+/// Reads the statistics of a server that is the sender; what it read is what this side wrote.
+#[allow(clippy::cast_sign_loss)]
+pub(super) async fn read_stats<R: BufRead, S: MessageSink>(
+    r: &mut WireReader<R, S>,
+    protocol: ProtocolVersion,
+    stats: &mut Stats,
+) -> Result<(), Error<R::Error>> {
+    stats.written = r.varlong30(protocol, 3).await? as u64;
+    stats.read = r.varlong30(protocol, 3).await? as u64;
+    stats.total_size = r.varlong30(protocol, 3).await? as u64;
+    if protocol.has_item_flags() {
+        stats.flist_build_ms = r.varlong30(protocol, 3).await? as u64;
+        stats.flist_transfer_ms = r.varlong30(protocol, 3).await? as u64;
+    }
+    Ok(())
+}

@@ -1,0 +1,250 @@
+//! The file lists of a session and their numbering, incremental recursion included
+//! (spec: index bases, incremental recursion).
+
+use alloc::{collections::VecDeque, rc::Rc, vec::Vec};
+use core::cell::{Cell, RefCell};
+
+use crate::{
+    error::ProtocolError,
+    flist::entry::{EntryFlags, EntryRef, FileList, NewEntry},
+    wire::ndx::NDX_FLIST_OFFSET,
+};
+
+/// One list with its first index. The entries do not change any more; marks on them do.
+#[derive(Debug)]
+pub struct Segment {
+    /// The entries in transfer order.
+    pub list: FileList,
+    /// Index of the first entry.
+    pub start: i32,
+    /// Number of the directory whose contents these are; `None` for the first list.
+    pub dir: Option<u32>,
+    /// Number of the list's first directory; its directories are numbered in a row.
+    pub first_dir: u32,
+    /// How many directories it holds.
+    pub dir_count: u32,
+    marks: RefCell<Vec<EntryFlags>>,
+    /// Transfers that were requested and are not over.
+    pub in_progress: Cell<u32>,
+    /// Transfers that wait to be requested again.
+    pub to_redo: Cell<u32>,
+    /// The generator is through with it.
+    pub generated: Cell<bool>,
+}
+
+impl Segment {
+    /// The entry with index `ndx`, if it is in this list.
+    pub fn get(&self, ndx: i32) -> Option<EntryRef<'_>> {
+        usize::try_from(ndx - self.start).ok().and_then(|i| self.list.get(i))
+    }
+    /// Index behind the last entry.
+    #[allow(clippy::cast_possible_truncation, clippy::cast_possible_wrap)]
+    pub fn end(&self) -> i32 {
+        self.start + self.list.len() as i32
+    }
+    /// Marks of the entry with index `ndx`.
+    pub fn marks(&self, ndx: i32) -> EntryFlags {
+        let position = usize::try_from(ndx - self.start).unwrap_or(usize::MAX);
+        self.marks.borrow().get(position).copied().unwrap_or_default()
+    }
+    /// Adds a mark.
+    pub fn mark(&self, ndx: i32, flag: EntryFlags) {
+        let mut marks = self.marks.borrow_mut();
+        if marks.is_empty() {
+            marks.resize(self.list.len(), EntryFlags::empty());
+        }
+        if let Some(m) = usize::try_from(ndx - self.start).ok().and_then(|i| marks.get_mut(i)) {
+            *m |= flag;
+        }
+    }
+}
+
+/// A directory of some list, kept until the end.
+#[derive(Debug, Clone)]
+pub struct DirRecord {
+    list: Rc<FileList>,
+    position: u32,
+    /// A list for it came or was sent.
+    pub listed: bool,
+    /// Index of the entry in its own list.
+    pub ndx: i32,
+}
+
+impl DirRecord {
+    /// The directory's entry.
+    ///
+    /// # Panics
+    /// Never: the position was made together with the list.
+    pub fn entry(&self) -> EntryRef<'_> {
+        self.list.get(self.position as usize).expect("recorded with its list")
+    }
+}
+
+/// What an index stands for.
+#[derive(Debug, Clone)]
+pub enum Found {
+    /// Entry `ndx` of a list.
+    Entry(Rc<Segment>),
+    /// The directory whose contents a list holds (index `start - 1`).
+    Parent(DirRecord),
+}
+
+/// All lists that are alive, oldest first, and all directories.
+#[derive(Debug, Default)]
+pub struct Lists {
+    segments: VecDeque<Rc<Segment>>,
+    dirs: Vec<DirRecord>,
+    next_start: i32,
+    /// No further list will come.
+    pub complete: bool,
+    incremental: bool,
+    /// Entries of all lists, freed ones included.
+    pub total: u64,
+}
+
+#[allow(clippy::cast_possible_truncation, clippy::cast_possible_wrap, clippy::cast_sign_loss)]
+impl Lists {
+    /// No lists yet.
+    pub fn new(incremental: bool) -> Self {
+        Self { incremental, next_start: i32::from(incremental), ..Self::default() }
+    }
+
+    /// Index that the first entry of the next list will have.
+    pub const fn next_start(&self) -> i32 {
+        self.next_start
+    }
+
+    /// Adds a sorted list. `dir`: whose contents it holds.
+    pub fn push(&mut self, list: FileList, dir: Option<u32>) -> Rc<Segment> {
+        let first_dir = self.dirs.len() as u32;
+        let start = self.next_start;
+        if self.incremental {
+            let mut copies = FileList::new();
+            let mut positions = Vec::new();
+            for (i, e) in list.entries.iter().enumerate().filter(|(_, e)| e.is_dir()) {
+                positions.push(start + i as i32);
+                copies.push(&NewEntry {
+                    name: list.name(e),
+                    size: e.size,
+                    mtime: e.mtime,
+                    nsec: e.nsec,
+                    mode: e.mode,
+                    uid: e.uid,
+                    gid: e.gid,
+                    flags: e.flags,
+                    base: e.base,
+                });
+            }
+            let copies = Rc::new(copies);
+            for (i, ndx) in positions.into_iter().enumerate() {
+                self.dirs.push(DirRecord { list: copies.clone(), position: i as u32, listed: false, ndx });
+            }
+        }
+        let segment = Rc::new(Segment {
+            start,
+            dir,
+            first_dir,
+            dir_count: self.dirs.len() as u32 - first_dir,
+            marks: RefCell::new(Vec::new()),
+            in_progress: Cell::new(0),
+            to_redo: Cell::new(0),
+            generated: Cell::new(false),
+            list,
+        });
+        self.total += segment.list.len() as u64;
+        self.next_start = segment.end() + i32::from(self.incremental);
+        self.segments.push_back(segment.clone());
+        segment
+    }
+
+    /// Checks an announcement `-101 - dir` and notes that the list of that directory is there.
+    pub fn announce(&mut self, ndx: i32) -> Result<u32, ProtocolError> {
+        let count = self.dirs.len() as u32;
+        if !self.incremental || self.complete || self.segments.is_empty() {
+            return Err(ProtocolError::UnexpectedList { got: ndx });
+        }
+        let dir = i64::from(NDX_FLIST_OFFSET) - i64::from(ndx);
+        let record = usize::try_from(dir)
+            .ok()
+            .and_then(|d| self.dirs.get_mut(d))
+            .filter(|d| d.entry().entry.is_active())
+            .ok_or(ProtocolError::BadDirNdx { got: dir as i32, count })?;
+        if core::mem::replace(&mut record.listed, true) {
+            return Err(ProtocolError::DuplicateList(dir as u32));
+        }
+        Ok(dir as u32)
+    }
+
+    /// Number of directories known.
+    pub fn dir_count(&self) -> u32 {
+        self.dirs.len() as u32
+    }
+
+    /// A directory by its number.
+    pub fn dir(&self, number: u32) -> Option<&DirRecord> {
+        self.dirs.get(number as usize)
+    }
+
+    /// What an index stands for.
+    pub fn find(&self, ndx: i32) -> Result<Found, ProtocolError> {
+        let bad = || ProtocolError::BadNdx {
+            got: ndx,
+            first: self.segments.front().map_or(0, |s| s.start - i32::from(self.incremental)),
+            last: self.segments.back().map_or(-1, |s| s.end() - 1),
+        };
+        let after = self.segments.partition_point(|s| s.start <= ndx);
+        if let Some(segment) = after.checked_sub(1).and_then(|i| self.segments.get(i)) {
+            if ndx < segment.end() {
+                return Ok(Found::Entry(segment.clone()));
+            }
+        }
+        let next = self.segments.get(after).filter(|s| self.incremental && s.start - 1 == ndx);
+        match next {
+            Some(segment) => {
+                let dir = match segment.dir {
+                    Some(d) => self.dirs.get(d as usize),
+                    // The first list: index 0 is its `.` entry, if it begins with one.
+                    None => self.dirs.first().filter(|d| d.entry().name() == b"."),
+                };
+                dir.cloned().map(Found::Parent).ok_or_else(bad)
+            }
+            None => Err(bad()),
+        }
+    }
+
+    /// The oldest list.
+    pub fn oldest(&self) -> Option<Rc<Segment>> {
+        self.segments.front().cloned()
+    }
+
+    /// Number of lists alive.
+    pub fn len(&self) -> usize {
+        self.segments.len()
+    }
+
+    /// No list is alive.
+    pub fn is_empty(&self) -> bool {
+        self.segments.is_empty()
+    }
+
+    /// List number `i` of those alive, oldest first.
+    pub fn get(&self, i: usize) -> Option<Rc<Segment>> {
+        self.segments.get(i).cloned()
+    }
+
+    /// The list that starts first behind `start`.
+    pub fn after(&self, start: i32) -> Option<Rc<Segment>> {
+        let i = self.segments.partition_point(|s| s.start <= start);
+        self.segments.get(i).cloned()
+    }
+
+    /// Frees the oldest list.
+    pub fn free_oldest(&mut self) -> Option<Rc<Segment>> {
+        self.segments.pop_front()
+    }
+
+    /// Entries in lists that start behind `ndx`'s list.
+    pub fn ahead_of(&self, ndx: i32) -> usize {
+        self.segments.iter().rev().take_while(|s| s.start > ndx).map(|s| s.list.len()).sum()
+    }
+}

@@ -1,0 +1,185 @@
+//! The conversations: sender, generator, receiver, and what they share.
+//!
+//! Roles know the wire through [`crate::io`] and the world through [`crate::ports`]. A session runs on one
+//! task; on the receiving side generator and receiver are two futures joined.
+
+pub mod decide;
+mod deletion;
+mod generator;
+mod goodbye;
+mod inbox;
+pub mod lists;
+mod outlet;
+mod prune;
+mod receiver;
+mod run;
+mod scan;
+mod sender;
+mod transfer;
+
+use alloc::{collections::VecDeque, rc::Rc, vec::Vec};
+use core::cell::{Cell, RefCell};
+
+pub use inbox::Inbox;
+pub use run::{Entered, Entrance, FirstList, run_local, run_receiver, run_sender};
+pub use scan::SourceArgs;
+
+use crate::{
+    error::Role,
+    mux::MsgTag,
+    options::SessionOptions,
+    ports::{Notice, Observer, Severity},
+    rt::Notify,
+    setup::{Agreed, Side},
+    stats::Stats,
+};
+
+/// Bits of the error word that travels with file lists and in `MSG_IO_ERROR`.
+pub mod io_error {
+    /// Something could not be read.
+    pub const GENERAL: u32 = 1;
+    /// A file vanished.
+    pub const VANISHED: u32 = 2;
+    /// The deletion limit was reached.
+    pub const DEL_LIMIT: u32 = 4;
+}
+
+/// Messages that wait to be framed by whoever writes to the peer.
+#[derive(Debug, Default)]
+pub struct Outbox {
+    queue: RefCell<VecDeque<(MsgTag, Vec<u8>)>>,
+    notify: Rc<Notify>,
+}
+
+impl Outbox {
+    /// An empty one; `notify` wakes the writer.
+    pub fn new() -> Self {
+        Self::default()
+    }
+    /// Queues a message; the payload must be shorter than 5120 bytes for texts.
+    pub fn push(&self, tag: MsgTag, payload: Vec<u8>) {
+        self.queue.borrow_mut().push_back((tag, payload));
+        self.notify.notify();
+    }
+    /// The oldest message.
+    pub fn pop(&self) -> Option<(MsgTag, Vec<u8>)> {
+        self.queue.borrow_mut().pop_front()
+    }
+    /// Nothing waits.
+    pub fn is_empty(&self) -> bool {
+        self.queue.borrow().is_empty()
+    }
+}
+
+/// What the receiver tells the generator.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Event {
+    /// The file is in place.
+    Success(i32),
+    /// It failed for good, or will not come.
+    Failed(i32),
+    /// It must be requested again.
+    Redo(i32),
+    /// The sender's mark of the end of this phase was seen.
+    PhaseEnd(u8),
+    /// The sender's last mark was seen: nothing more is in transfer.
+    Finished,
+}
+
+/// State and surroundings that all roles of a session share. Single-threaded by design.
+#[derive(Debug)]
+pub struct Shared<'a, O> {
+    /// The options.
+    pub options: &'a SessionOptions,
+    /// The outcome of the handshake.
+    pub agreed: Agreed,
+    /// Who watches.
+    pub observer: &'a O,
+    /// Which end this is.
+    pub side: Side,
+    /// Messages to the peer.
+    pub outbox: Rc<Outbox>,
+    /// Error bits so far.
+    pub io_error: Cell<u32>,
+    /// Something was reported that makes the run end with code 23.
+    pub transfer_error: Cell<bool>,
+    /// Counters.
+    pub stats: RefCell<Stats>,
+    pub(crate) events: RefCell<VecDeque<Event>>,
+    pub(crate) wake_generator: Rc<Notify>,
+    /// Indexes in `MSG_SUCCESS`, for the sender.
+    pub(crate) successes: RefCell<VecDeque<i32>>,
+    /// Both ends are this process.
+    pub local: bool,
+    /// The peer asked for the end with this code.
+    pub peer_exit: Cell<Option<u8>>,
+    /// File creation mask of this process, for `--chmod`.
+    pub umask: Cell<u32>,
+}
+
+impl<'a, O: Observer> Shared<'a, O> {
+    /// The start of a session.
+    pub fn new(
+        options: &'a SessionOptions,
+        agreed: Agreed,
+        observer: &'a O,
+        side: Side,
+        outbox: Rc<Outbox>,
+    ) -> Self {
+        let wake_generator = outbox.notify.clone();
+        Self {
+            options,
+            agreed,
+            observer,
+            side,
+            outbox,
+            io_error: Cell::new(0),
+            transfer_error: Cell::new(false),
+            stats: RefCell::default(),
+            events: RefCell::default(),
+            wake_generator,
+            successes: RefCell::default(),
+            local: false,
+            peer_exit: Cell::new(None),
+            umask: Cell::new(0o022),
+        }
+    }
+
+    /// Tells the user, and remembers whether that makes the run end with code 23.
+    pub fn report(&self, role: Role, notice: &Notice<'_>) {
+        if notice.severity() == Severity::TransferError {
+            self.transfer_error.set(true);
+        }
+        self.observer.notice(role, notice);
+    }
+
+    /// Adds error bits.
+    pub fn add_io_error(&self, bits: u32) {
+        self.io_error.set(self.io_error.get() | bits);
+    }
+
+    pub(crate) fn event(&self, event: Event) {
+        self.events.borrow_mut().push_back(event);
+        self.wake_generator.notify();
+    }
+
+    /// This side is what the user sees.
+    pub fn is_client(&self) -> bool {
+        self.side == Side::Client
+    }
+
+    /// The exit code by the error bits and reports: 23 over 24 over 25.
+    pub fn partial_code(&self) -> crate::exit::ExitCode {
+        use crate::exit::ExitCode;
+        let bits = self.io_error.get();
+        if self.transfer_error.get() || bits & io_error::GENERAL != 0 {
+            ExitCode::PARTIAL
+        } else if bits & io_error::VANISHED != 0 {
+            ExitCode::VANISHED
+        } else if bits & io_error::DEL_LIMIT != 0 {
+            ExitCode::DEL_LIMIT
+        } else {
+            ExitCode::OK
+        }
+    }
+}

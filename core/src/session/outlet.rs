@@ -1,0 +1,658 @@
+//! The two places where a generator's items and requests go: a remote sender, or this process.
+
+use alloc::{rc::Rc, vec::Vec};
+use core::{convert::Infallible, future::poll_fn, task::Poll};
+
+use super::{
+    Event, Shared, decide,
+    generator::{DestSide, Outlet, Request, report_attrs},
+    goodbye::{ItemHeader, write_del_stats},
+    io_error,
+    lists::{Found, Segment},
+    run::LocalLists,
+    scan::below,
+    sender::remove_source,
+    transfer::FileContext,
+};
+use crate::{
+    delta::{Matcher, SumHead, append_block_sums},
+    error::{Error, Role},
+    exit::ExitCode,
+    flist::entry::EntryRef,
+    io::{ChunkWrite, WireWriter},
+    item::{BasisType, ItemFlags},
+    mux::MsgTag,
+    options::Append,
+    ports::{
+        CommitStep, Create, Destination, FileTransfer, ItemEvent, Notice, Observer, Op, Place, PortError,
+        Source, SourcePath, Target, WriteMode,
+    },
+    stats::Counts,
+    wire::ndx::{NDX_DEL_STATS, NDX_DONE, NdxState},
+};
+
+/// Basis files are read in pieces of about this size.
+const CHUNK: usize = 256 << 10;
+/// After this many items what was written is pushed out and the receiver gets its turn.
+const TURN: u32 = 32;
+
+/// Lets the other futures of the task run once.
+pub(super) async fn yield_now() {
+    let mut yielded = false;
+    poll_fn(|cx| {
+        if core::mem::replace(&mut yielded, true) {
+            return Poll::Ready(());
+        }
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    })
+    .await;
+}
+
+/// Where the file that a request names as its basis is.
+fn basis_place<'n>(request: &Request, name: crate::names::RelName<'n>) -> Place<'n> {
+    match request.basis {
+        BasisType::PartialDir => Place::Partial(name),
+        BasisType::Backup => Place::Backup(name),
+        BasisType::AltDest(n) => Place::Alt(n, name),
+        BasisType::Name | BasisType::Fuzzy | BasisType::FuzzyAlt(_) => Place::Dest(name),
+    }
+}
+
+/// Requests to a remote sender.
+pub(super) struct WireOutlet<'a, 'w, W, T, O> {
+    side: &'a DestSide<'a, T, O>,
+    w: &'w mut WireWriter<W, Vec<u8>>,
+    ndx: NdxState,
+    items: u32,
+    basis: Vec<u8>,
+    sums: Vec<u8>,
+}
+
+impl<'a, 'w, W: ChunkWrite, T: Target, O: Observer> WireOutlet<'a, 'w, W, T, O> {
+    pub(super) fn new(side: &'a DestSide<'a, T, O>, w: &'w mut WireWriter<W, Vec<u8>>) -> Self {
+        let ndx = NdxState::new(side.shared.agreed.protocol);
+        Self { side, w, ndx, items: 0, basis: Vec::new(), sums: Vec::new() }
+    }
+
+    fn shared(&self) -> &'a Shared<'a, O> {
+        self.side.shared
+    }
+
+    async fn messages(&mut self) -> Result<(), Error<W::Error>> {
+        while let Some((tag, payload)) = self.shared().outbox.pop() {
+            if self.w.is_framed() {
+                self.w.message(tag, &payload).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Sends the sums of a basis file.
+    async fn block_sums(&mut self, place: Place<'_>, request: &Request) -> Result<(), Error<W::Error>> {
+        let shared = self.shared();
+        let agreed = &shared.agreed;
+        let options = shared.options;
+        let whole = options.transfer.whole_file == Some(true)
+            || agreed.transfer_sum == crate::checksum::ChecksumKind::None;
+        let digest_len = agreed.transfer_sum.digest_len();
+        let wants_sums = request.append == Append::Off;
+        let basis = match request.basis_len {
+            Some(len) if len > 0 && (!whole || !wants_sums) => Some(len),
+            _ => None,
+        };
+        let Some(expected) = basis else { return self.w.bytes(&SumHead::EMPTY.encode()).await };
+        let head_for = |len| {
+            SumHead::for_basis(len, options.transfer.block_size, agreed.protocol, request.redo, digest_len)
+        };
+        if !wants_sums {
+            let head = head_for(expected).unwrap_or(SumHead::EMPTY);
+            return self.w.bytes(&head.encode()).await;
+        }
+        let name = match place {
+            Place::Dest(n) | Place::Alt(_, n) | Place::Partial(n) | Place::Backup(n) => n,
+        };
+        let (file, len) = match self.side.target.open_basis(place).await {
+            Ok(opened) => opened,
+            Err(error) => {
+                let notice =
+                    Notice::Failed { op: Op::OpenBasis, name: name.bytes(), base: None, other: &[], error };
+                shared.report(Role::Generator, &notice);
+                return self.w.bytes(&SumHead::EMPTY.encode()).await;
+            }
+        };
+        let Some(head) = head_for(len) else {
+            shared.report(Role::Generator, &Notice::TooLargeForSums(name.bytes()));
+            return self.w.bytes(&SumHead::EMPTY.encode()).await;
+        };
+        self.w.bytes(&head.encode()).await?;
+        if head.count == 0 {
+            return Ok(());
+        }
+        let sums = agreed.sums();
+        let blocks = (CHUNK / head.block_len as usize).max(1);
+        let mut first = 0u32;
+        while first < head.count {
+            let n = blocks.min((head.count - first) as usize);
+            #[allow(clippy::cast_possible_truncation)]
+            let last = first + n as u32 - 1;
+            let (from, _) = head.block_range(first);
+            let (end, end_len) = head.block_range(last);
+            let want = usize::try_from(end + u64::from(end_len) - from).unwrap_or(CHUNK);
+            self.basis.resize(want, 0);
+            let got = self.side.target.read_basis(&file, from, &mut self.basis).await.unwrap_or(0);
+            self.basis.get_mut(got..).unwrap_or_default().fill(0);
+            self.sums.clear();
+            append_block_sums(&head, &sums, first, &self.basis, &mut self.sums);
+            self.w.bytes(&self.sums).await?;
+            first = last + 1;
+            if head.count > 64 {
+                yield_now().await;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl<W: ChunkWrite, T: Target, O: Observer> Outlet for WireOutlet<'_, '_, W, T, O> {
+    type Error = W::Error;
+
+    async fn item(
+        &mut self,
+        ndx: i32,
+        _entry: EntryRef<'_>,
+        flags: ItemFlags,
+        xname: Option<&[u8]>,
+    ) -> Result<(), Error<W::Error>> {
+        let protocol = self.shared().agreed.protocol;
+        if !protocol.has_item_flags() {
+            return Ok(());
+        }
+        self.w.ndx(&mut self.ndx, ndx).await?;
+        let header = ItemHeader { flags, basis: BasisType::Name, xname: xname.map(<[u8]>::to_vec) };
+        header.write(self.w, protocol).await
+    }
+
+    async fn request(
+        &mut self,
+        ndx: i32,
+        segment: &Rc<Segment>,
+        request: Request,
+    ) -> Result<(), Error<W::Error>> {
+        let Some(entry) = segment.get(ndx) else { return Ok(()) };
+        self.w.ndx(&mut self.ndx, ndx).await?;
+        let header =
+            ItemHeader { flags: request.flags, basis: request.basis, xname: request.xname.clone() };
+        header.write(self.w, self.shared().agreed.protocol).await?;
+        if self.shared().options.dry_run {
+            return Ok(());
+        }
+        let name = self.side.local_name(entry);
+        self.block_sums(basis_place(&request, name), &request).await
+    }
+
+    async fn done(&mut self) -> Result<(), Error<W::Error>> {
+        self.messages().await?;
+        self.w.ndx(&mut self.ndx, NDX_DONE).await
+    }
+
+    async fn del_stats(&mut self, counts: &Counts) -> Result<(), Error<W::Error>> {
+        self.messages().await?;
+        self.w.ndx(&mut self.ndx, NDX_DEL_STATS).await?;
+        write_del_stats(self.w, counts).await
+    }
+
+    async fn success(&mut self, ndx: i32, _entry: EntryRef<'_>) -> Result<(), Error<W::Error>> {
+        if self.w.is_framed() {
+            self.w.message(MsgTag::Success, &ndx.to_le_bytes()).await?;
+        }
+        Ok(())
+    }
+
+    async fn pump(&mut self) -> Result<(), Error<W::Error>> {
+        self.messages().await?;
+        self.items += 1;
+        if self.items.is_multiple_of(TURN) {
+            self.w.kick().await?;
+            yield_now().await;
+        }
+        Ok(())
+    }
+
+    async fn flush_all(&mut self) -> Result<(), Error<W::Error>> {
+        self.messages().await?;
+        self.w.flush().await
+    }
+
+    async fn wait(&mut self) -> Result<(), Error<W::Error>> {
+        self.flush_all().await?;
+        self.shared().wake_generator.wait().await;
+        Ok(())
+    }
+}
+
+/// Copies in this process: the sender's files are at hand.
+pub(super) struct LocalOutlet<'a, S, T, O> {
+    side: &'a DestSide<'a, T, O>,
+    source: &'a S,
+    lists: LocalLists<'a, S, O>,
+    buf: Vec<u8>,
+    dones: u8,
+}
+
+/// Why a local copy of the data failed.
+enum CopyFault {
+    Write(PortError),
+}
+
+impl<'a, S: Source, T: Target, O: Observer> LocalOutlet<'a, S, T, O> {
+    pub(super) fn new(side: &'a DestSide<'a, T, O>, source: &'a S, lists: LocalLists<'a, S, O>) -> Self {
+        Self { side, source, lists, buf: Vec::new(), dones: 0 }
+    }
+
+    fn show(
+        &self,
+        entry: EntryRef<'_>,
+        flags: ItemFlags,
+        basis: BasisType,
+        link: Option<&[u8]>,
+        transfer: Option<FileTransfer>,
+    ) {
+        self.side.shared.observer.item(&ItemEvent {
+            entry: Some(entry),
+            name: below(entry.name()),
+            flags,
+            link,
+            basis,
+            transfer,
+            kind: entry.entry.kind(),
+        });
+    }
+
+    fn count_created(&self, flags: ItemFlags, entry: EntryRef<'_>) {
+        if flags.contains(ItemFlags::IS_NEW) {
+            self.side.shared.stats.borrow_mut().created.add(entry.entry.kind());
+        }
+    }
+
+    fn failed(&self, role: Role, op: Op, name: &[u8], base: Option<u32>, error: PortError) {
+        let other = if op == Op::Rename { name } else { &[] };
+        self.side.shared.report(role, &Notice::Failed { op, name, base, other, error });
+    }
+
+    /// Copies the data and puts the file in place. The result says whether it is there.
+    async fn copy(
+        &mut self,
+        ndx: i32,
+        entry: EntryRef<'_>,
+        request: &Request,
+    ) -> Result<bool, Error<Infallible>> {
+        let shared = self.side.shared;
+        let options = shared.options;
+        let transfer = &options.transfer;
+        let target = self.side.target;
+        let name = self.side.local_name(entry);
+        let path = SourcePath { base: entry.entry.base, name: below(entry.name()) };
+        let (file, stat) = match self.source.open(path).await {
+            Ok(opened) => opened,
+            Err(error) => {
+                if error.is_not_found() {
+                    shared.add_io_error(io_error::VANISHED);
+                    let notice = Notice::Vanished { name: path.name, base: path.base, dir: false };
+                    shared.report(Role::Sender, &notice);
+                } else {
+                    shared.add_io_error(io_error::GENERAL);
+                    self.failed(Role::Sender, Op::SendOpen, path.name, Some(path.base), error);
+                }
+                return Ok(false);
+            }
+        };
+        if request.append != Append::Off && stat.size < entry.entry.size {
+            shared.report(Role::Sender, &Notice::Diminished { name: path.name, base: path.base });
+            return Ok(false);
+        }
+        let after = options.report.after_transfer;
+        if !after {
+            self.show(entry, request.flags, request.basis, None, None);
+        }
+        let standing = if request.basis_len.is_some() && request.basis == BasisType::Name {
+            target.stat(Place::Dest(name), false).await.ok().flatten()
+        } else {
+            None
+        };
+        let wanted_mode = decide::dest_mode(
+            entry.entry.mode,
+            standing.as_ref().filter(|s| s.is_regular()),
+            options,
+            self.side.rights.umask,
+        );
+        let write_mode = match request.basis {
+            _ if transfer.inplace => WriteMode::InPlace,
+            BasisType::PartialDir => WriteMode::PartialInPlace,
+            _ => WriteMode::Temporary,
+        };
+        let whole = transfer.whole_file.unwrap_or(true)
+            || shared.agreed.transfer_sum == crate::checksum::ChecksumKind::None;
+        let append = request.append;
+        let start = match (append, request.basis_len) {
+            (Append::Off, _) | (_, None) => 0,
+            (_, Some(len)) => len.min(stat.size),
+        };
+        let create = Create {
+            name,
+            mode: write_mode,
+            file_mode: wanted_mode,
+            size: stat.size,
+            append_from: start,
+        };
+        let place = basis_place(request, name);
+        let basis = match request.basis_len {
+            Some(len) if len > 0 && !whole && append == Append::Off => target.open_basis(place).await.ok(),
+            _ => None,
+        };
+        let mut output = match target.create(&create).await {
+            Ok(output) => output,
+            Err(error) => {
+                let op = if write_mode == WriteMode::Temporary { Op::Mkstemp } else { Op::OpenInPlace };
+                self.failed(Role::Receiver, op, name.bytes(), None, error);
+                return Ok(false);
+            }
+        };
+        let context = FileContext {
+            shared,
+            entry,
+            index: u64::try_from(ndx).unwrap_or(0),
+            known: self.side.lists.borrow().total,
+            complete: self.side.lists.borrow().complete,
+        };
+        let in_place = write_mode != WriteMode::Temporary;
+        let copied = match basis {
+            Some((basis, len)) => {
+                self.delta(&file, stat.size, &basis, len, &mut output, in_place, &context).await
+            }
+            None => self.whole(&file, start, stat.size, &mut output, &context).await,
+        };
+        context.progress(stat.size, start, true);
+        let read_fine = match copied {
+            Ok(read_fine) => read_fine,
+            Err(CopyFault::Write(error)) => {
+                target.discard(output).await;
+                self.failed(Role::Receiver, Op::Write, name.bytes(), None, error);
+                return Err(Error::Exit(ExitCode::FILE_IO));
+            }
+        };
+        if !read_fine {
+            if in_place {
+                let attrs = decide::wanted(entry.entry, &entry.extra(), wanted_mode, options, &self.side.rights, false);
+                let _ = target.commit(output, &attrs, Destination::Final { backup: false }).await;
+            } else {
+                target.discard(output).await;
+            }
+            return Ok(false);
+        }
+        if after {
+            let figures = FileTransfer { sent: stat.size - start, ..FileTransfer::default() };
+            self.show(entry, request.flags, request.basis, None, Some(figures));
+        }
+        let attrs =
+            decide::wanted(entry.entry, &entry.extra(), wanted_mode, options, &self.side.rights, true);
+        let to = Destination::Final { backup: transfer.backup && !transfer.inplace };
+        match target.commit(output, &attrs, to).await {
+            Ok(()) => {}
+            Err((CommitStep::Attrs(step), error)) => {
+                report_attrs(shared, Role::Receiver, name.bytes(), step, error);
+            }
+            Err((step, error)) => {
+                let op = match step {
+                    CommitStep::Backup => Op::Backup,
+                    CommitStep::Sync => Op::Fsync,
+                    CommitStep::Write => Op::Write,
+                    CommitStep::Create | CommitStep::PartialDir => Op::Mkstemp,
+                    CommitStep::Rename | CommitStep::Attrs(_) => Op::Rename,
+                };
+                self.failed(Role::Receiver, op, name.bytes(), None, error);
+                if matches!(step, CommitStep::Backup | CommitStep::Sync | CommitStep::Write) {
+                    return Err(Error::Exit(ExitCode::FILE_IO));
+                }
+                return Ok(false);
+            }
+        }
+        if transfer.partial_dir.is_some() {
+            if matches!(place, Place::Partial(_)) {
+                let _ = target.remove_file(place).await;
+            }
+            target.tidy_partial_dir(name).await;
+        }
+        Ok(true)
+    }
+
+    fn read_error(&self, context: &FileContext<'_, '_, O>, error: PortError) {
+        let entry = context.entry;
+        context.shared.add_io_error(io_error::GENERAL);
+        self.failed(Role::Sender, Op::ReadErrors, below(entry.name()), Some(entry.entry.base), error);
+    }
+
+    /// The whole data from `start` on. `Ok(false)`: the source could not be read, which was reported.
+    async fn whole(
+        &mut self,
+        file: &S::File,
+        start: u64,
+        size: u64,
+        output: &mut T::Output,
+        context: &FileContext<'_, '_, O>,
+    ) -> Result<bool, CopyFault> {
+        let mut buf = core::mem::take(&mut self.buf);
+        let mut offset = start;
+        while offset < size {
+            let n = usize::try_from(size - offset).unwrap_or(CHUNK).min(CHUNK);
+            if buf.len() < n {
+                buf.resize(n, 0);
+            }
+            let piece = buf.get_mut(..n).unwrap_or_default();
+            let got = match self.source.read_at(file, offset, piece).await {
+                Ok(got) if got == n => got,
+                other => {
+                    self.read_error(context, other.err().unwrap_or(PortError::NO_DATA));
+                    self.buf = buf;
+                    return Ok(false);
+                }
+            };
+            let piece = buf.get(..got).unwrap_or_default();
+            self.side.target.write(output, piece).await.map_err(CopyFault::Write)?;
+            offset += n as u64;
+            context.progress(offset, start, false);
+        }
+        self.buf = buf;
+        context.shared.stats.borrow_mut().literal += size - start;
+        Ok(true)
+    }
+
+    /// The data by comparison with a basis (`--no-whole-file`).
+    #[allow(clippy::too_many_arguments)]
+    async fn delta(
+        &mut self,
+        file: &S::File,
+        size: u64,
+        basis: &T::Basis,
+        basis_len: u64,
+        output: &mut T::Output,
+        in_place: bool,
+        context: &FileContext<'_, '_, O>,
+    ) -> Result<bool, CopyFault> {
+        let shared = context.shared;
+        let target = self.side.target;
+        let agreed = &shared.agreed;
+        let digest_len = agreed.transfer_sum.digest_len();
+        let block = shared.options.transfer.block_size;
+        let Some(head) = SumHead::for_basis(basis_len, block, agreed.protocol, false, digest_len) else {
+            return self.whole(file, 0, size, output, context).await;
+        };
+        let sums = agreed.sums();
+        let (mut weak, mut strong, mut wire) = (Vec::new(), Vec::new(), Vec::new());
+        let blocks = (CHUNK / (head.block_len as usize).max(1)).max(1);
+        let mut copy = Vec::new();
+        let mut first = 0u32;
+        while first < head.count {
+            #[allow(clippy::cast_possible_truncation)]
+            let last = first + blocks.min((head.count - first) as usize) as u32 - 1;
+            let (from, _) = head.block_range(first);
+            let (end, end_len) = head.block_range(last);
+            copy.resize(usize::try_from(end + u64::from(end_len) - from).unwrap_or(CHUNK), 0);
+            let got = target.read_basis(basis, from, &mut copy).await.unwrap_or(0);
+            copy.get_mut(got..).unwrap_or_default().fill(0);
+            wire.clear();
+            append_block_sums(&head, &sums, first, &copy, &mut wire);
+            for record in wire.chunks(4 + head.s2length as usize) {
+                if let Some((w, s)) = record.split_first_chunk::<4>() {
+                    weak.push(u32::from_le_bytes(*w));
+                    strong.extend_from_slice(s);
+                }
+            }
+            first = last + 1;
+        }
+        let mut matcher = Matcher::new(head, weak, strong, sums, in_place);
+        let mut window: Vec<u8> = Vec::new();
+        let window_len = CHUNK.max(4 * head.block_len as usize);
+        let (mut pos, mut base) = (0usize, 0u64);
+        let (mut literal, mut matched) = (0u64, 0u64);
+        loop {
+            window.drain(..pos);
+            base += pos as u64;
+            pos = 0;
+            let have = window.len();
+            let from = base + have as u64;
+            let n = usize::try_from(size - from).unwrap_or(usize::MAX).min(window_len - have.min(window_len));
+            window.resize(have + n, 0);
+            match self.source.read_at(file, from, window.get_mut(have..).unwrap_or_default()).await {
+                Ok(got) if got == n => {}
+                other => {
+                    self.read_error(context, other.err().unwrap_or(PortError::NO_DATA));
+                    return Ok(false);
+                }
+            }
+            let last = from + n as u64 == size;
+            loop {
+                let rest = window.get(pos..).unwrap_or_default();
+                let step = matcher.next(rest, base + pos as u64, last);
+                let data = rest.get(..step.literal).unwrap_or_default();
+                if !data.is_empty() {
+                    target.write(output, data).await.map_err(CopyFault::Write)?;
+                    literal += data.len() as u64;
+                    pos += data.len();
+                }
+                let Some(block) = step.block else { break };
+                let (at, len) = head.block_range(block);
+                let len = len as usize;
+                if in_place && at == base + pos as u64 {
+                    target.keep(output, len as u64).await.map_err(CopyFault::Write)?;
+                } else {
+                    // The bytes are at hand: they are those of the source.
+                    let data = window.get(pos..pos + len).unwrap_or_default();
+                    target.write(output, data).await.map_err(CopyFault::Write)?;
+                }
+                matched += len as u64;
+                pos += len;
+            }
+            context.progress(base + pos as u64, 0, false);
+            if last {
+                break;
+            }
+        }
+        let mut stats = shared.stats.borrow_mut();
+        stats.literal += literal;
+        stats.matched += matched;
+        let found = matcher.stats();
+        stats.matches += found.matches;
+        stats.hash_hits += found.hash_hits;
+        stats.false_alarms += found.false_alarms;
+        Ok(true)
+    }
+}
+
+impl<S: Source, T: Target, O: Observer> Outlet for LocalOutlet<'_, S, T, O> {
+    type Error = Infallible;
+
+    async fn item(
+        &mut self,
+        _ndx: i32,
+        entry: EntryRef<'_>,
+        flags: ItemFlags,
+        xname: Option<&[u8]>,
+    ) -> Result<(), Error<Infallible>> {
+        self.count_created(flags, entry);
+        self.show(entry, flags, BasisType::Name, xname, None);
+        Ok(())
+    }
+
+    async fn request(
+        &mut self,
+        ndx: i32,
+        segment: &Rc<Segment>,
+        request: Request,
+    ) -> Result<(), Error<Infallible>> {
+        let Some(entry) = segment.get(ndx) else { return Ok(()) };
+        self.count_created(request.flags, entry);
+        {
+            let mut stats = self.side.shared.stats.borrow_mut();
+            stats.transferred += 1;
+            stats.transferred_size += entry.entry.size;
+        }
+        if self.side.shared.options.dry_run {
+            self.show(entry, request.flags, request.basis, None, None);
+            return Ok(());
+        }
+        let fine = self.copy(ndx, entry, &request).await?;
+        self.side.shared.event(if fine { Event::Success(ndx) } else { Event::Failed(ndx) });
+        Ok(())
+    }
+
+    async fn done(&mut self) -> Result<(), Error<Infallible>> {
+        // Nobody has to answer: the list or phase is over at once.
+        let shared = self.side.shared;
+        if shared.agreed.inc_recurse() {
+            let mut lists = self.side.lists.borrow_mut();
+            if lists.free_oldest().is_some() {
+                self.side.freed.set(self.side.freed.get() + 1);
+                if !lists.is_empty() || !lists.complete {
+                    return Ok(());
+                }
+            }
+        }
+        if self.dones < 2 {
+            shared.event(Event::PhaseEnd(self.dones));
+        } else if self.dones == 2 {
+            shared.event(Event::Finished);
+        }
+        self.dones = self.dones.saturating_add(1);
+        Ok(())
+    }
+
+    async fn del_stats(&mut self, _counts: &Counts) -> Result<(), Error<Infallible>> {
+        Ok(())
+    }
+
+    async fn success(&mut self, ndx: i32, _entry: EntryRef<'_>) -> Result<(), Error<Infallible>> {
+        let found = self.side.lists.borrow().find(ndx);
+        if let Ok(Found::Entry(segment)) = found {
+            if let Some(entry) = segment.get(ndx) {
+                remove_source(self.side.shared, self.source, entry).await;
+            }
+        }
+        Ok(())
+    }
+
+    async fn pump(&mut self) -> Result<(), Error<Infallible>> {
+        Ok(())
+    }
+
+    async fn flush_all(&mut self) -> Result<(), Error<Infallible>> {
+        Ok(())
+    }
+
+    async fn wait(&mut self) -> Result<(), Error<Infallible>> {
+        if !self.side.shared.events.borrow().is_empty() {
+            return Ok(());
+        }
+        self.lists.next(self.side).await
+    }
+}

@@ -1,0 +1,715 @@
+//! The receiver: takes lists and file data, and tells the generator what became of them.
+
+use alloc::{rc::Rc, vec::Vec};
+
+use embedded_io_async::BufRead;
+
+use super::{
+    Event, Inbox, Shared, decide,
+    generator::{DestSide, report_attrs},
+    goodbye::{ItemHeader, read_del_stats, read_stats},
+    lists::{Found, Segment},
+    transfer::{FileContext, Incoming, Sink},
+};
+use crate::{
+    error::{Error, NameFault, ProtocolError, Role},
+    exit::ExitCode,
+    flist::{
+        Format,
+        decode::Decoder,
+        entry::{EntryFlags, EntryRef, FileKind, FileList, mode},
+        ids::{IdMap, IdRules, IdTable, MapFault},
+        order,
+    },
+    io::{MessageSink, WireReader},
+    item::{BasisType, ItemFlags},
+    names::RelName,
+    options::{Append, FilesFrom, SessionOptions},
+    ports::{
+        CommitStep, Create, Destination, FileTransfer, ItemEvent, Notice, Observer, Op, Place, PortError,
+        Target, WriteMode,
+    },
+    wire::ndx::{NDX_DEL_STATS, NDX_DONE, NDX_FLIST_EOF, NdxState},
+};
+
+/// Ids of the sender to ids here, for users and groups.
+#[derive(Debug, Default)]
+pub(super) struct Mapping {
+    users: IdMap,
+    groups: IdMap,
+}
+
+impl Mapping {
+    /// From `--usermap` and `--groupmap`; a fault was reported when this fails.
+    pub(super) fn new<T: Target, O: Observer>(shared: &Shared<'_, O>, target: &T) -> Result<Self, ExitCode> {
+        let p = &shared.options.preserve;
+        let parse = |list: &Option<Vec<u8>>, group: bool| -> Result<IdRules, ExitCode> {
+            let Some(list) = list else { return Ok(IdRules::default()) };
+            let lookup = |name: &[u8]| if group { target.group_id(name) } else { target.user_id(name) };
+            let unknown =
+                |name: &[u8]| shared.report(Role::ReceiverSide, &Notice::UnknownMapName { name, group });
+            IdRules::parse(list, lookup, unknown).map_err(|fault| {
+                let (kind, text) = match &fault {
+                    MapFault::NoColon(t) => ("No colon found in", t),
+                    MapFault::NoName(t) => ("No name found after colon", t),
+                    MapFault::BadNumber(t) => ("Invalid number in", t),
+                };
+                shared.report(Role::ReceiverSide, &Notice::BadMap { what: kind, text, group });
+                ExitCode::SYNTAX
+            })
+        };
+        Ok(Self {
+            users: IdMap::new(parse(&p.usermap, false)?, !p.numeric_ids),
+            groups: IdMap::new(parse(&p.groupmap, true)?, !p.numeric_ids),
+        })
+    }
+}
+
+/// Maps ids, applies `--chmod`, sorts, drops duplicates: what the receiving side does with a list.
+pub(super) fn prepare<T: Target, O: Observer>(
+    shared: &Shared<'_, O>,
+    target: Option<&T>,
+    mapping: &mut Mapping,
+    users: &IdTable,
+    groups: &IdTable,
+    list: &mut FileList,
+    start: i32,
+) {
+    let options = shared.options;
+    let p = &options.preserve;
+    if let Some(target) = target {
+        for e in &mut list.entries {
+            if p.owner {
+                e.uid = mapping.users.map(e.uid, users, |name| target.user_id(name));
+            }
+            if p.group {
+                e.gid = mapping.groups.map(e.gid, groups, |name| target.group_id(name));
+            }
+        }
+    }
+    if let (Some(chmod), true, false) = (&p.chmod, shared.is_client(), shared.local) {
+        for e in list.entries.iter_mut().filter(|e| !e.is_symlink() && e.kind() != FileKind::Missing) {
+            let perms = chmod.apply(e.mode & mode::PERMS, e.is_dir(), shared.umask.get());
+            e.mode = (e.mode & mode::TYPE) | perms;
+        }
+    }
+    let protocol = shared.agreed.protocol;
+    order::sort(list, protocol);
+    order::clear_duplicates(list, protocol, |list, position| {
+        if let Some(e) = list.get(position) {
+            #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
+            let ndx = (start as u32).wrapping_add(position as u32);
+            shared.report(Role::ReceiverSide, &Notice::Duplicate { name: e.name(), ndx });
+        }
+    });
+    let mut stats = shared.stats.borrow_mut();
+    if !shared.local {
+        for e in &list.entries {
+            stats.listed.add(e.kind());
+            if matches!(e.kind(), FileKind::Regular | FileKind::Symlink) {
+                stats.total_size += e.size;
+            }
+        }
+    }
+}
+
+/// In a session with one list each entry's directory must be in the list (spec: checks, directory parts).
+fn check_parents(list: &FileList, options: &SessionOptions, protocol: crate::version::ProtocolVersion) -> Result<(), ProtocolError> {
+    let mut last: &[u8] = b"";
+    for e in &list.entries {
+        let name = list.name(e);
+        let name = name.strip_prefix(b"/").unwrap_or(name);
+        let Some(dir) = memchr::memrchr(b'/', name).and_then(|i| name.get(..i)) else { continue };
+        if dir == last || (options.select.relative && (!options.select.implied_dirs || options.select.files_from != FilesFrom::None)) {
+            continue;
+        }
+        let found = list.entries.binary_search_by(|other| {
+            let n = list.name(other);
+            let n = n.strip_prefix(b"/").unwrap_or(n);
+            if protocol.has_dir_slash_order() {
+                order::compare(n, other.is_dir(), dir, true)
+            } else {
+                n.cmp(dir)
+            }
+        });
+        if found.is_err() && e.kind() != FileKind::Missing {
+            return Err(ProtocolError::Name(NameFault::WrongDirectory));
+        }
+        last = dir;
+    }
+    Ok(())
+}
+
+/// Reads lists; used before and beside the receiver's main loop.
+pub(super) struct ListReader {
+    pub(super) decoder: Decoder,
+    pub(super) read_ndx: NdxState,
+    pub(super) mapping: Mapping,
+}
+
+impl ListReader {
+    pub(super) fn new<O>(shared: &Shared<'_, O>) -> Self {
+        let format = Format::new(shared.options, &shared.agreed);
+        Self {
+            decoder: Decoder::new(format, shared.options.select.recursive),
+            read_ndx: NdxState::new(shared.agreed.protocol),
+            mapping: Mapping::default(),
+        }
+    }
+
+    /// The first list with everything that follows it. Ids are mapped later, when there is a target.
+    pub(super) async fn first<R: BufRead, S: MessageSink, O: Observer>(
+        &mut self,
+        r: &mut WireReader<R, S>,
+        shared: &Shared<'_, O>,
+        start: i32,
+    ) -> Result<FileList, Error<R::Error>> {
+        let (list, errors) = self.decoder.list(r, start).await?;
+        self.decoder.id_lists(r).await?;
+        let mut bits = errors;
+        if !shared.agreed.protocol.has_varints() {
+            #[allow(clippy::cast_sign_loss)]
+            {
+                bits |= r.i32().await? as u32 & 7;
+            }
+        }
+        if !shared.options.delete.ignore_errors {
+            shared.add_io_error(bits);
+        }
+        if shared.agreed.inc_recurse() {
+            for e in &list.entries {
+                let name = list.name(e);
+                if name.strip_prefix(b"/").unwrap_or(name).contains(&b'/') {
+                    return Err(ProtocolError::Name(NameFault::WrongDirectory).into());
+                }
+            }
+        }
+        Ok(list)
+    }
+}
+
+pub(super) struct Receiver<'a, 'r, 'i, R, T, O> {
+    pub(super) side: &'a DestSide<'a, T, O>,
+    pub(super) r: &'r mut WireReader<R, Inbox<'i, O>>,
+    pub(super) lists: ListReader,
+    incoming: Incoming,
+    phase: u8,
+}
+
+impl<'a, 'r, 'i, R, T, O> Receiver<'a, 'r, 'i, R, T, O>
+where
+    R: BufRead,
+    T: Target,
+    O: Observer,
+{
+    pub(super) fn new(
+        side: &'a DestSide<'a, T, O>,
+        r: &'r mut WireReader<R, Inbox<'i, O>>,
+        lists: ListReader,
+    ) -> Result<Self, ProtocolError> {
+        let incoming = Incoming::new(side.shared.options, &side.shared.agreed)?;
+        Ok(Self { side, r, lists, incoming, phase: 0 })
+    }
+
+    fn shared(&self) -> &'a Shared<'a, O> {
+        self.side.shared
+    }
+
+    /// One further list, or the mark that none will come.
+    pub(super) async fn list_item(&mut self, ndx: i32) -> Result<(), Error<R::Error>> {
+        let shared = self.shared();
+        if ndx == NDX_FLIST_EOF {
+            let mut lists = self.side.lists.borrow_mut();
+            if !shared.agreed.inc_recurse() || lists.complete {
+                return Err(ProtocolError::UnexpectedList { got: ndx }.into());
+            }
+            lists.complete = true;
+            shared.wake_generator.notify();
+            return Ok(());
+        }
+        let dir = self.side.lists.borrow_mut().announce(ndx)?;
+        let start = self.side.lists.borrow().next_start();
+        let (mut list, errors) = self.lists.decoder.list(self.r, start).await?;
+        if !shared.options.delete.ignore_errors {
+            shared.add_io_error(errors);
+        }
+        {
+            let lists = self.side.lists.borrow();
+            let parent = lists.dir(dir).map(|d| d.entry().rel_name());
+            for i in 0..list.len() {
+                let inside = list.get(i).is_some_and(|e| {
+                    Some(e.rel_name().parent()) == parent && e.rel_name() != RelName::ROOT
+                });
+                if !inside {
+                    return Err(ProtocolError::Name(NameFault::WrongDirectory).into());
+                }
+            }
+        }
+        prepare(
+            shared,
+            Some(self.side.target),
+            &mut self.lists.mapping,
+            &self.lists.decoder.users,
+            &self.lists.decoder.group_names,
+            &mut list,
+            start,
+        );
+        if shared.options.list_only {
+            super::run::show_list(shared, &list);
+        }
+        self.side.lists.borrow_mut().push(list, Some(dir));
+        shared.wake_generator.notify();
+        Ok(())
+    }
+
+    /// Takes everything up to the sender's last mark, then the statistics.
+    pub(super) async fn run(&mut self) -> Result<(), Error<R::Error>> {
+        let shared = self.shared();
+        let protocol = shared.agreed.protocol;
+        let last_phase = if protocol.has_item_flags() { 2 } else { 1 };
+        loop {
+            let ndx = self.r.ndx(&mut self.lists.read_ndx).await?;
+            match ndx {
+                NDX_DONE => {
+                    if shared.agreed.inc_recurse() {
+                        let (freed, more) = {
+                            let mut lists = self.side.lists.borrow_mut();
+                            (lists.free_oldest().is_some(), !lists.is_empty())
+                        };
+                        if freed {
+                            self.side.freed.set(self.side.freed.get() + 1);
+                            if more {
+                                continue;
+                            }
+                        }
+                    }
+                    self.phase += 1;
+                    if self.phase > last_phase {
+                        break;
+                    }
+                    if self.phase == 2 && shared.options.transfer.delay_updates {
+                        self.promote_delayed().await;
+                    }
+                    shared.event(Event::PhaseEnd(self.phase - 1));
+                }
+                NDX_DEL_STATS => {
+                    let counts = read_del_stats(self.r).await?;
+                    shared.stats.borrow_mut().deleted = counts;
+                }
+                ndx if ndx < 0 => self.list_item(ndx).await?,
+                ndx => {
+                    let header = ItemHeader::read(self.r, protocol).await?;
+                    let keep_alive = !protocol.has_varints()
+                        && self.side.lists.borrow().oldest().is_some_and(|s| s.end() == ndx);
+                    if keep_alive {
+                        continue;
+                    }
+                    self.item(ndx, header).await?;
+                }
+            }
+        }
+        if shared.is_client() && !shared.options.read_batch {
+            let mut stats = *shared.stats.borrow();
+            read_stats(self.r, protocol, &mut stats).await?;
+            *shared.stats.borrow_mut() = stats;
+        }
+        shared.event(Event::Finished);
+        Ok(())
+    }
+
+    /// What the sender still says until it closes; the end of the stream is no error here.
+    pub(super) async fn goodbye(&mut self) -> Result<(), Error<R::Error>> {
+        let protocol = self.shared().agreed.protocol;
+        if protocol.has_extended_goodbye() {
+            loop {
+                match self.r.ndx(&mut self.lists.read_ndx).await {
+                    Ok(NDX_DONE) | Err(Error::Eof) => break,
+                    Ok(NDX_DEL_STATS) => {
+                        let counts = read_del_stats(self.r).await?;
+                        self.shared().stats.borrow_mut().deleted = counts;
+                    }
+                    Ok(got) => return Err(ProtocolError::BadGoodbye { got }.into()),
+                    Err(e) => return Err(e),
+                }
+            }
+        }
+        Ok(())
+    }
+
+    async fn promote_delayed(&mut self) {
+        let segments: Vec<Rc<Segment>> = {
+            let lists = self.side.lists.borrow();
+            (0..lists.len()).filter_map(|i| lists.get(i)).collect()
+        };
+        for segment in segments {
+            let mut ndx = segment.start;
+            for position in 0..segment.list.len() {
+                let delayed = segment.marks(ndx).contains(EntryFlags::DONE);
+                if let Some(entry) = segment.list.get(position).filter(|_| delayed) {
+                    let name = self.side.local_name(entry);
+                    match self.side.target.promote_partial(name).await {
+                        Ok(()) => self.shared().event(Event::Success(ndx)),
+                        Err(error) => {
+                            self.failed(Op::Rename, name.bytes(), name.bytes(), error);
+                            self.shared().event(Event::Failed(ndx));
+                        }
+                    }
+                }
+                ndx += 1;
+            }
+        }
+    }
+
+    fn failed(&self, op: Op, name: &[u8], other: &[u8], error: PortError) {
+        self.shared().report(Role::Receiver, &Notice::Failed { op, name, base: None, other, error });
+    }
+
+    fn show(&self, entry: EntryRef<'_>, header: &ItemHeader, transfer: Option<FileTransfer>) {
+        if !self.shared().is_client() {
+            return;
+        }
+        self.shared().observer.item(&ItemEvent {
+            entry: Some(entry),
+            name: super::scan::below(entry.name()),
+            flags: header.flags,
+            link: header.xname.as_deref().filter(|_| header.flags.contains(ItemFlags::LOCAL_CHANGE)),
+            basis: header.basis,
+            transfer,
+            kind: entry.entry.kind(),
+        });
+    }
+
+    async fn item(&mut self, ndx: i32, header: ItemHeader) -> Result<(), Error<R::Error>> {
+        let found = self.side.lists.borrow().find(ndx)?;
+        let is_transfer = header.flags.contains(ItemFlags::TRANSFER);
+        let segment = match found {
+            Found::Parent(dir) => {
+                if is_transfer {
+                    return Err(ProtocolError::NotRegular { ndx }.into());
+                }
+                self.count_created(&header, dir.entry());
+                self.show(dir.entry(), &header, None);
+                return Ok(());
+            }
+            Found::Entry(segment) => segment,
+        };
+        let Some(entry) = segment.get(ndx) else { return Ok(()) };
+        if !entry.entry.is_active() {
+            return Err(ProtocolError::ClearedNdx { ndx }.into());
+        }
+        self.count_created(&header, entry);
+        if !is_transfer {
+            self.show(entry, &header, None);
+            return Ok(());
+        }
+        if !entry.entry.is_regular() {
+            return Err(ProtocolError::NotRegular { ndx }.into());
+        }
+        if self.phase == 2 {
+            return Err(ProtocolError::LatePhase { phase: self.phase }.into());
+        }
+        let redo = segment.marks(ndx).contains(EntryFlags::REDO);
+        if !redo {
+            let mut stats = self.shared().stats.borrow_mut();
+            stats.transferred += 1;
+            stats.transferred_size += entry.entry.size;
+        }
+        if self.shared().options.dry_run {
+            self.show(entry, &header, None);
+            return Ok(());
+        }
+        self.file(ndx, &segment, entry, &header, redo).await
+    }
+
+    fn count_created(&self, header: &ItemHeader, entry: EntryRef<'_>) {
+        if header.flags.contains(ItemFlags::IS_NEW) {
+            self.shared().stats.borrow_mut().created.add(entry.entry.kind());
+        }
+    }
+
+    /// Which file the sender matched against.
+    async fn basis_place<'n>(
+        &self,
+        header: &ItemHeader,
+        name: RelName<'n>,
+        redo: bool,
+    ) -> Result<Place<'n>, Error<R::Error>> {
+        let transfer = &self.shared().options.transfer;
+        if !self.shared().agreed.protocol.has_item_flags() {
+            // The kind of basis does not travel: the partial file, if there is one.
+            if transfer.partial_dir.is_some() && !redo {
+                let partial = self.side.target.stat(Place::Partial(name), false).await;
+                if matches!(partial, Ok(Some(s)) if s.is_regular()) {
+                    return Ok(Place::Partial(name));
+                }
+            }
+            return Ok(Place::Dest(name));
+        }
+        match header.basis {
+            BasisType::Name => Ok(Place::Dest(name)),
+            BasisType::PartialDir => Ok(Place::Partial(name)),
+            BasisType::Backup => Ok(Place::Backup(name)),
+            BasisType::AltDest(n) => {
+                if usize::from(n) >= transfer.alt_dests.len() {
+                    return Err(ProtocolError::BadBasisDir(n).into());
+                }
+                Ok(Place::Alt(n, name))
+            }
+            BasisType::Fuzzy | BasisType::FuzzyAlt(_) => Err(ProtocolError::UnexpectedFuzzy.into()),
+        }
+    }
+
+    #[allow(clippy::too_many_lines)]
+    async fn file(
+        &mut self,
+        ndx: i32,
+        segment: &Rc<Segment>,
+        entry: EntryRef<'_>,
+        header: &ItemHeader,
+        redo: bool,
+    ) -> Result<(), Error<R::Error>> {
+        let shared = self.shared();
+        let options = shared.options;
+        let transfer = &options.transfer;
+        let target = self.side.target;
+        let name = self.side.local_name(entry);
+        let after = options.report.after_transfer;
+        if !after {
+            self.show(entry, header, None);
+        }
+        let count_before = self.r.count();
+        let head = self.incoming.head(self.r).await?;
+        let place = self.basis_place(header, name, redo).await?;
+        let append = match transfer.append {
+            _ if redo => Append::Off,
+            Append::Trust if !shared.agreed.protocol.has_varints() => Append::Verify,
+            append => append,
+        };
+        let standing = target.stat(Place::Dest(name), false).await.ok().flatten();
+        let is_dir = standing.as_ref().is_some_and(crate::ports::Stat::is_dir);
+        if is_dir {
+            shared.report(Role::Receiver, &Notice::ReceiveIsDir(name.bytes()));
+        }
+        let basis = if head.count > 0 { target.open_basis(place).await.ok().map(|(b, _)| b) } else { None };
+        let wanted_mode = decide::dest_mode(
+            entry.entry.mode,
+            standing.as_ref().filter(|s| s.is_regular()),
+            options,
+            self.side.rights.umask,
+        );
+        let partial_in_place = header.basis == BasisType::PartialDir
+            && shared.agreed.flags.contains(crate::setup::CompatFlags::INPLACE_PARTIAL_DIR);
+        let write_mode = if transfer.inplace {
+            WriteMode::InPlace
+        } else if partial_in_place {
+            WriteMode::PartialInPlace
+        } else {
+            WriteMode::Temporary
+        };
+        let create = Create {
+            name,
+            mode: write_mode,
+            file_mode: wanted_mode,
+            size: entry.entry.size,
+            append_from: if append == Append::Off { 0 } else { head.basis_len() },
+        };
+        let output = if is_dir {
+            None
+        } else {
+            match target.create(&create).await {
+                Ok(output) => Some(output),
+                Err(error) => {
+                    let op = if write_mode == WriteMode::Temporary { Op::Mkstemp } else { Op::OpenInPlace };
+                    self.failed(op, name.bytes(), &[], error);
+                    None
+                }
+            }
+        };
+        let had_output = output.is_some();
+        let in_place = write_mode != WriteMode::Temporary && header.basis != BasisType::Backup;
+        let mut sink = Sink { target, output, basis, in_place, append };
+        let (known, complete) = {
+            let lists = self.side.lists.borrow();
+            (lists.total, lists.complete)
+        };
+        let context = FileContext {
+            shared,
+            entry,
+            index: u64::try_from(ndx).unwrap_or(0),
+            known,
+            complete,
+        };
+        let received = self.incoming.receive(self.r, head, &mut sink, &context).await?;
+        context.progress(received.size, 0, true);
+        if let Some(error) = received.write_error {
+            self.failed(Op::Write, name.bytes(), &[], error);
+            return Err(Error::Exit(ExitCode::FILE_IO));
+        }
+        if after {
+            let sum = received.sum;
+            let figures = FileTransfer { sent: 0, received: self.r.count() - count_before, sum };
+            self.show(entry, header, Some(figures));
+        }
+        let Some(output) = sink.output else {
+            if had_output || is_dir || !received.matches_sum {
+                shared.event(Event::Failed(ndx));
+            } else {
+                shared.event(Event::Failed(ndx));
+            }
+            return Ok(());
+        };
+        if received.matches_sum {
+            return self.complete(ndx, segment, entry, name, wanted_mode, output, place).await;
+        }
+        self.mismatch(ndx, segment, entry, name, wanted_mode, output, redo).await
+    }
+
+    #[allow(clippy::too_many_arguments)]
+    async fn complete(
+        &mut self,
+        ndx: i32,
+        segment: &Segment,
+        entry: EntryRef<'_>,
+        name: RelName<'_>,
+        wanted_mode: u32,
+        output: T::Output,
+        basis: Place<'_>,
+    ) -> Result<(), Error<R::Error>> {
+        let shared = self.shared();
+        let options = shared.options;
+        let target = self.side.target;
+        let attrs =
+            decide::wanted(entry.entry, &entry.extra(), wanted_mode, options, &self.side.rights, true);
+        let delayed = options.transfer.delay_updates;
+        let to = if delayed {
+            Destination::Partial
+        } else {
+            Destination::Final { backup: options.transfer.backup && !options.transfer.inplace }
+        };
+        let result = target.commit(output, &attrs, to).await;
+        let fine = self.committed(name, result)?;
+        if fine && delayed {
+            segment.mark(ndx, EntryFlags::DONE);
+            return Ok(());
+        }
+        if fine && options.transfer.partial_dir.is_some() {
+            if matches!(basis, Place::Partial(_)) {
+                let _ = target.remove_file(basis).await;
+            }
+            target.tidy_partial_dir(name).await;
+        }
+        shared.event(if fine { Event::Success(ndx) } else { Event::Failed(ndx) });
+        Ok(())
+    }
+
+    /// Reports what failed; false: the file is not in place.
+    fn committed(
+        &self,
+        name: RelName<'_>,
+        result: Result<(), (CommitStep, PortError)>,
+    ) -> Result<bool, Error<R::Error>> {
+        let Err((step, error)) = result else { return Ok(true) };
+        let bytes = name.bytes();
+        match step {
+            CommitStep::Attrs(step) => {
+                report_attrs(self.shared(), Role::Receiver, bytes, step, error);
+                Ok(true)
+            }
+            CommitStep::Rename => {
+                self.failed(Op::Rename, bytes, bytes, error);
+                Ok(false)
+            }
+            CommitStep::PartialDir => {
+                self.shared().report(Role::Receiver, &Notice::PartialDirFailed(bytes));
+                Ok(false)
+            }
+            CommitStep::Create => {
+                self.failed(Op::Mkstemp, bytes, &[], error);
+                Ok(false)
+            }
+            CommitStep::Backup | CommitStep::Sync | CommitStep::Write => {
+                let op = match step {
+                    CommitStep::Backup => Op::Backup,
+                    CommitStep::Sync => Op::Fsync,
+                    _ => Op::Write,
+                };
+                self.failed(op, bytes, &[], error);
+                Err(Error::Exit(ExitCode::FILE_IO))
+            }
+        }
+    }
+
+    #[allow(clippy::too_many_arguments)]
+    async fn mismatch(
+        &mut self,
+        ndx: i32,
+        segment: &Segment,
+        entry: EntryRef<'_>,
+        name: RelName<'_>,
+        wanted_mode: u32,
+        output: T::Output,
+        redo: bool,
+    ) -> Result<(), Error<R::Error>> {
+        let shared = self.shared();
+        let options = shared.options;
+        let transfer = &options.transfer;
+        let target = self.side.target;
+        let kept = if transfer.inplace {
+            "retained"
+        } else if transfer.partial_dir.is_some() && !transfer.delay_updates {
+            "put into partial-dir"
+        } else {
+            "discarded"
+        };
+        let notice = Notice::FailedVerification { name: entry.rel_name().bytes(), kept, again: !redo };
+        shared.report(Role::Receiver, &notice);
+        let attrs =
+            decide::wanted(entry.entry, &entry.extra(), wanted_mode, options, &self.side.rights, false);
+        if transfer.inplace {
+            let result = target.commit(output, &attrs, Destination::Final { backup: false }).await;
+            self.committed(name, result)?;
+        } else if transfer.partial_dir.is_some() {
+            let result = target.commit(output, &attrs, Destination::Partial).await;
+            self.committed(name, result)?;
+        } else if transfer.partial {
+            let backup = transfer.backup && !redo;
+            let result = target.commit(output, &attrs, Destination::KeptPartial { backup }).await;
+            self.committed(name, result)?;
+        } else {
+            target.discard(output).await;
+        }
+        if redo {
+            shared.event(Event::Failed(ndx));
+        } else {
+            segment.mark(ndx, EntryFlags::REDO);
+            shared.event(Event::Redo(ndx));
+        }
+        Ok(())
+    }
+}
+
+/// Checks and prepares the first list once there is a target.
+pub(super) fn prepare_first<T: Target, O: Observer, E>(
+    shared: &Shared<'_, O>,
+    target: Option<&T>,
+    lists: &mut ListReader,
+    list: &mut FileList,
+    start: i32,
+) -> Result<(), Error<E>> {
+    if let Some(target) = target {
+        lists.mapping = Mapping::new(shared, target).map_err(Error::Exit)?;
+    }
+    prepare(
+        shared,
+        target,
+        &mut lists.mapping,
+        &lists.decoder.users,
+        &lists.decoder.group_names,
+        list,
+        start,
+    );
+    if !shared.agreed.inc_recurse() {
+        check_parents(list, shared.options, shared.agreed.protocol)?;
+    }
+    Ok(())
+}

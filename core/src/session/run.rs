@@ -1,0 +1,557 @@
+//! Whole sessions: a sender, a receiving side, or both in one process.
+
+use alloc::vec::Vec;
+use core::{
+    cell::{Cell, RefCell},
+    convert::Infallible,
+};
+
+use embedded_io_async::BufRead;
+use hashbrown::HashMap;
+
+use super::{
+    Inbox, Shared,
+    generator::{DestSide, Generator},
+    lists::{DirRecord, Lists},
+    outlet::{LocalOutlet, WireOutlet},
+    receiver::{ListReader, Mapping, Receiver, prepare, prepare_first},
+    scan::{Scanner, SourceArgs},
+    sender::Sender,
+};
+use crate::{
+    error::{Error, Limit, ProtocolError, Role},
+    exit::ExitCode,
+    filter::{FilterList, FilterSide},
+    flist::{
+        entry::{EntryFlags, FileKind, FileList},
+        ids::IdTable,
+    },
+    io::{ChunkWrite, WireReader, WireWriter},
+    limits::MAX_TEXT,
+    mux::MsgTag,
+    options::FilesFrom,
+    ports::{Notice, Observer, Source, Target},
+    rt::join2,
+    setup::Side,
+};
+
+/// What the destination argument means can only be said when the first list is there.
+#[allow(async_fn_in_trait)]
+pub trait Entrance {
+    /// The tree behind it.
+    type Target: Target;
+    /// Opens (or makes) the destination. `Err`: the reason was reported.
+    async fn enter(&self, list: &FirstList) -> Result<Entered<Self::Target>, ExitCode>;
+}
+
+/// Facts about the first list.
+#[derive(Debug, Clone, Copy)]
+pub struct FirstList {
+    /// Number of entries; with incremental recursion and one entry, those of the second list are counted too.
+    pub count: usize,
+    /// Type of the first entry.
+    pub first: Option<FileKind>,
+}
+
+/// An opened destination.
+#[derive(Debug)]
+pub struct Entered<T> {
+    /// The tree.
+    pub target: T,
+    /// The one file of the list takes this name.
+    pub single_name: Option<Vec<u8>>,
+    /// The directory does not exist and was not made (dry run).
+    pub missing_root: bool,
+}
+
+/// Whether the direction client to server consists of frames.
+fn client_frames<O>(shared: &Shared<'_, O>, server_is_sender: bool) -> bool {
+    shared.agreed.protocol.has_varints() || (server_is_sender && shared.options.transfer.remove_source)
+}
+
+/// Turns framing on where it is in use behind the seed.
+fn start_framing<R: BufRead, W: ChunkWrite, O: Observer>(
+    shared: &Shared<'_, O>,
+    is_sender: bool,
+    r: &mut WireReader<R, Inbox<'_, O>>,
+    w: &mut WireWriter<W, Vec<u8>>,
+) {
+    let server_is_sender = is_sender == (shared.side == Side::Server);
+    let to_server = client_frames(shared, server_is_sender);
+    match shared.side {
+        Side::Client => {
+            r.start_framing();
+            if to_server {
+                w.start_framing();
+            }
+        }
+        Side::Server => {
+            w.start_framing();
+            if to_server {
+                r.start_framing();
+            }
+        }
+    }
+}
+
+async fn send_rules<W: ChunkWrite>(w: &mut WireWriter<W, Vec<u8>>, rules: &[Vec<u8>]) -> Result<(), Error<W::Error>> {
+    for rule in rules {
+        w.i32(i32::try_from(rule.len()).unwrap_or(i32::MAX)).await?;
+        w.bytes(rule).await?;
+    }
+    w.i32(0).await
+}
+
+async fn receive_rules<R: BufRead, O: Observer>(
+    r: &mut WireReader<R, Inbox<'_, O>>,
+) -> Result<Vec<Vec<u8>>, Error<R::Error>> {
+    let mut rules = Vec::new();
+    loop {
+        let len = r.i32().await?;
+        if len == 0 {
+            return Ok(rules);
+        }
+        let len = usize::try_from(len).ok().filter(|n| *n < MAX_TEXT).ok_or(ProtocolError::OutOfRange {
+            what: Limit::FilterRule,
+            got: i64::from(len),
+            max: MAX_TEXT as i64 - 1,
+        })?;
+        let mut rule = Vec::new();
+        r.append(len, &mut rule).await?;
+        rules.push(rule);
+    }
+}
+
+/// Rules that the client sent, added to the server's own.
+fn take_rules<O: Observer, E>(shared: &Shared<'_, O>, filters: &mut FilterList, rules: &[Vec<u8>]) -> Result<(), Error<E>> {
+    for rule in rules {
+        if let Err(fault) = filters.add_from_wire(rule, shared.agreed.protocol) {
+            shared.report(Role::Server, &Notice::FilterFault(&fault));
+            return Err(Error::Exit(fault.exit_code()));
+        }
+    }
+    Ok(())
+}
+
+/// Tells the peer with which code this side ends, where the protocol has a word for it, and that it need not
+/// answer to a word of its own.
+async fn say_exit<W: ChunkWrite, O, E>(shared: &Shared<'_, O>, w: &mut WireWriter<W, Vec<u8>>, error: &Error<E>) {
+    if !shared.agreed.protocol.has_extended_goodbye() || !w.is_framed() {
+        return;
+    }
+    while let Some((tag, payload)) = shared.outbox.pop() {
+        if w.message(tag, &payload).await.is_err() {
+            return;
+        }
+    }
+    let code = error.exit_code();
+    let payload = match error {
+        Error::PeerExit(_) => Vec::new(),
+        Error::Io(_) | Error::Eof => return,
+        _ if matches!(code.0, 10 | 12 | 19 | 30) => return,
+        _ => i32::from(code.0).to_le_bytes().to_vec(),
+    };
+    if w.message(MsgTag::ErrorExit, &payload).await.is_ok() {
+        let _ = w.flush().await;
+    }
+}
+
+/// Runs the sender behind the handshake. `filters`: a client's rules, or a server's own (`-C`), to which the
+/// client's are added. Not cancel-safe.
+pub async fn run_sender<'a, R, W, S, O>(
+    shared: &'a Shared<'a, O>,
+    source: &'a S,
+    filters: &'a mut FilterList,
+    args: &SourceArgs,
+    mut r: WireReader<R, Inbox<'a, O>>,
+    mut w: WireWriter<W, Vec<u8>>,
+) -> Result<(), Error<R::Error>>
+where
+    R: BufRead,
+    W: ChunkWrite<Error = R::Error>,
+    S: Source,
+    O: Observer,
+{
+    start_framing(shared, true, &mut r, &mut w);
+    r.sink().attach(shared);
+    let options = shared.options;
+    let protocol = shared.agreed.protocol;
+    if shared.side == Side::Server {
+        let rules = receive_rules(&mut r).await?;
+        take_rules(shared, filters, &rules)?;
+    } else {
+        match filters.wire_rules(protocol, FilterSide::Sender) {
+            Ok(rules) if options.push_sends_filters(protocol) => send_rules(&mut w, &rules).await?,
+            Ok(_) => {}
+            Err(_) => return Err(ProtocolError::FilterTooModern.into()),
+        }
+    }
+    let mut sender = Sender::new(shared, source, filters, r, w)?;
+    let result = sender.run(args).await;
+    let (written, read) = sender.counts();
+    {
+        let mut stats = shared.stats.borrow_mut();
+        stats.written = written;
+        stats.read = read;
+    }
+    if let Err(error) = &result {
+        say_exit(shared, sender.writer(), error).await;
+    }
+    result
+}
+
+/// Runs the receiving side behind the handshake. `names`: the `--files-from` list that the sender waits for.
+/// Not cancel-safe.
+pub async fn run_receiver<'a, R, W, N, O>(
+    shared: &'a Shared<'a, O>,
+    entrance: &N,
+    filters: &'a mut FilterList,
+    names: Option<&[Vec<u8>]>,
+    mut r: WireReader<R, Inbox<'a, O>>,
+    mut w: WireWriter<W, Vec<u8>>,
+) -> Result<(), Error<R::Error>>
+where
+    R: BufRead,
+    W: ChunkWrite<Error = R::Error>,
+    N: Entrance,
+    O: Observer,
+{
+    start_framing(shared, false, &mut r, &mut w);
+    r.sink().attach(shared);
+    let result = receive_with(shared, entrance, filters, names, &mut r, &mut w).await;
+    if shared.side == Side::Server || result.is_err() {
+        let mut stats = shared.stats.borrow_mut();
+        stats.written = w.count();
+        stats.read = r.count();
+    }
+    if let Err(error) = &result {
+        say_exit(shared, &mut w, error).await;
+    }
+    result
+}
+
+async fn receive_with<'a, R, W, N, O>(
+    shared: &'a Shared<'a, O>,
+    entrance: &N,
+    filters: &'a mut FilterList,
+    names: Option<&[Vec<u8>]>,
+    r: &mut WireReader<R, Inbox<'a, O>>,
+    w: &mut WireWriter<W, Vec<u8>>,
+) -> Result<(), Error<R::Error>>
+where
+    R: BufRead,
+    W: ChunkWrite<Error = R::Error>,
+    N: Entrance,
+    O: Observer,
+{
+    let options = shared.options;
+    let protocol = shared.agreed.protocol;
+    if shared.side == Side::Server {
+        if options.push_sends_filters(protocol) {
+            let rules = receive_rules(r).await?;
+            take_rules(shared, filters, &rules)?;
+        }
+    } else {
+        let Ok(rules) = filters.wire_rules(protocol, FilterSide::Receiver) else {
+            return Err(ProtocolError::FilterTooModern.into());
+        };
+        send_rules(w, &rules).await?;
+    }
+    w.flush().await?;
+
+    shared.report(Role::ReceiverSide, &Notice::ListStart);
+    let incremental = shared.agreed.inc_recurse();
+    let start = i32::from(incremental);
+    let mut reader = ListReader::new(shared);
+    let before = r.count();
+    let mut list = if options.select.files_from == FilesFrom::Send {
+        let names = names.unwrap_or_default();
+        let (list, ()) = join2(reader.first(r, shared, start), send_names(w, names)).await?;
+        list
+    } else {
+        reader.first(r, shared, start).await?
+    };
+    shared.stats.borrow_mut().flist_bytes = r.count() - before;
+    shared.report(Role::ReceiverSide, &Notice::ListDone);
+    let first = FirstList { count: list.len(), first: list.entries.first().map(|e| e.kind()) };
+    if list.is_empty() && shared.side == Side::Client {
+        // The sender has nothing and leaves.
+        return drain_to_end(r).await;
+    }
+    let mut facts = first;
+    // A list of one entry: the next item says whether there is more.
+    let second = if incremental && list.len() == 1 { Some(r.ndx(&mut reader.read_ndx).await?) } else { None };
+    if second.is_some_and(|ndx| ndx != crate::wire::ndx::NDX_FLIST_EOF) {
+        facts.count = facts.count.max(2);
+    }
+    let entered = entrance.enter(&facts).await.map_err(Error::Exit)?;
+    prepare_first(shared, Some(&entered.target), &mut reader, &mut list, start)?;
+    if options.select.prune_empty_dirs {
+        super::prune::prune_empty_dirs(&mut list, filters);
+    }
+    if options.list_only {
+        show_list(shared, &list);
+    }
+    let mut lists = Lists::new(incremental);
+    lists.push(list, None);
+    lists.complete = !incremental;
+    let side = DestSide {
+        shared,
+        target: &entered.target,
+        filters,
+        rights: entered.target.rights(),
+        lists: RefCell::new(lists),
+        freed: Cell::new(0),
+        single_name: entered.single_name.clone(),
+        missing_root: entered.missing_root,
+    };
+    talk(&side, reader, second, r, w).await
+}
+
+/// Generator and receiver side by side.
+async fn talk<'a, 's, R, W, T, O>(
+    side: &'s DestSide<'s, T, O>,
+    reader: ListReader,
+    second: Option<i32>,
+    r: &mut WireReader<R, Inbox<'a, O>>,
+    w: &mut WireWriter<W, Vec<u8>>,
+) -> Result<(), Error<R::Error>>
+where
+    R: BufRead,
+    W: ChunkWrite<Error = R::Error>,
+    T: Target,
+    O: Observer,
+{
+    let outlet = WireOutlet::new(side, w);
+    let mut generator = Generator::new(side, outlet);
+    let mut receiver = Receiver::new(side, r, reader)?;
+    if let Some(ndx) = second {
+        receiver.list_item(ndx).await?;
+    }
+    let receive = async {
+        receiver.run().await?;
+        receiver.goodbye().await
+    };
+    let generate = async {
+        generator.run().await?;
+        // From here on nothing more is said by this side.
+        Ok(())
+    };
+    join2(generate, receive).await.map(drop)
+}
+
+async fn send_names<W: ChunkWrite>(w: &mut WireWriter<W, Vec<u8>>, names: &[Vec<u8>]) -> Result<(), Error<W::Error>> {
+    for name in names.iter().filter(|n| !n.is_empty()) {
+        w.bytes(name).await?;
+        w.u8(0).await?;
+    }
+    w.u8(0).await?;
+    w.flush().await
+}
+
+async fn drain_to_end<R: BufRead, O: Observer>(r: &mut WireReader<R, Inbox<'_, O>>) -> Result<(), Error<R::Error>> {
+    r.drain().await
+}
+
+/// Hands each entry to the observer.
+pub(super) fn show_list<O: Observer>(shared: &Shared<'_, O>, list: &FileList) {
+    for i in 0..list.len() {
+        if let Some(entry) = list.get(i).filter(|e| e.entry.is_active()) {
+            shared.observer.listed(&entry);
+        }
+    }
+}
+
+/// The sender's lists of a local run, made on demand.
+pub(super) struct LocalLists<'a, S, O> {
+    shared: &'a Shared<'a, O>,
+    scanner: Scanner<'a, S, O>,
+    pending: Vec<(u32, u32)>,
+    mapping: Mapping,
+    links: LinkGroups,
+}
+
+impl<'a, S: Source, O: Observer> LocalLists<'a, S, O> {
+    /// The next list; or the end of lists is noted.
+    pub(super) async fn next<T: Target>(&mut self, side: &DestSide<'_, T, O>) -> Result<(), Error<Infallible>> {
+        let (number, same) = {
+            let mut lists = side.lists.borrow_mut();
+            match next_directory(&mut self.pending, &lists) {
+                Some(next) => next,
+                None => {
+                    lists.complete = true;
+                    return Ok(());
+                }
+            }
+        };
+        let mut list = self.scanner.directory(&same).await?;
+        let start = side.lists.borrow().next_start();
+        count_listed(self.shared, &list);
+        prepare(
+            self.shared,
+            Some(side.target),
+            &mut self.mapping,
+            &IdTable::default(),
+            &IdTable::default(),
+            &mut list,
+            start,
+        );
+        self.links.number(&mut list);
+        if self.shared.options.list_only {
+            show_list(self.shared, &list);
+        }
+        let segment = side.lists.borrow_mut().push(list, Some(number));
+        self.pending.push((segment.first_dir, segment.first_dir + segment.dir_count));
+        Ok(())
+    }
+}
+
+/// Numbers of link groups by device and inode, where no wire numbers them.
+#[derive(Debug, Default)]
+struct LinkGroups(HashMap<(u64, u64), u32>);
+
+impl LinkGroups {
+    fn number(&mut self, list: &mut FileList) {
+        for i in 0..list.len() {
+            let linked = list.entries.get(i).is_some_and(|e| e.flags.contains(EntryFlags::HLINKED));
+            if linked {
+                let next = u32::try_from(self.0.len()).unwrap_or(u32::MAX);
+                let extra = list.extra_mut(i);
+                extra.link_group = *self.0.entry(extra.dev_ino).or_insert(next);
+            }
+        }
+    }
+}
+
+/// The next directory to list, depth first, with those of the same name that follow it.
+pub(super) fn next_directory(pending: &mut Vec<(u32, u32)>, lists: &Lists) -> Option<(u32, Vec<DirRecord>)> {
+    let number = loop {
+        let top = pending.last_mut()?;
+        if top.0 >= top.1 {
+            pending.pop();
+            continue;
+        }
+        let number = top.0;
+        top.0 += 1;
+        if lists.dir(number).is_some_and(|d| d.entry().name() != b".") {
+            break number;
+        }
+    };
+    let first = lists.dir(number)?.clone();
+    let mut same = Vec::from([first.clone()]);
+    while let Some(top) = pending.last_mut() {
+        let Some(twin) =
+            lists.dir(top.0).filter(|d| top.0 < top.1 && d.entry().name() == first.entry().name())
+        else {
+            break;
+        };
+        same.push(twin.clone());
+        top.0 += 1;
+    }
+    Some((number, same))
+}
+
+fn count_listed<O>(shared: &Shared<'_, O>, list: &FileList) {
+    let mut stats = shared.stats.borrow_mut();
+    for e in &list.entries {
+        stats.listed.add(e.kind());
+        if matches!(e.kind(), FileKind::Regular | FileKind::Symlink) {
+            stats.total_size += e.size;
+        }
+    }
+}
+
+/// Runs both ends in this process: no wire, the same decisions.
+pub async fn run_local<'a, S, N, O>(
+    shared: &'a Shared<'a, O>,
+    source: &'a S,
+    entrance: &N,
+    filters: &'a FilterList,
+    dest_filters: &'a FilterList,
+    args: &SourceArgs,
+) -> Result<(), Error<Infallible>>
+where
+    S: Source,
+    N: Entrance,
+    O: Observer,
+{
+    shared.report(Role::Sender, &Notice::ListStart);
+    let mut scanner = Scanner::new(shared, source, filters);
+    let mut list = FileList::new();
+    for name in &args.names {
+        scanner.argument(name, args.base.as_deref(), &mut list).await?;
+    }
+    let incremental = shared.agreed.inc_recurse();
+    let start = i32::from(incremental);
+    count_listed(shared, &list);
+    shared.report(Role::Sender, &Notice::ListDone);
+    let mut facts = FirstList { count: list.len(), first: list.entries.first().map(|e| e.kind()) };
+    if incremental && facts.count == 1 && facts.first == Some(FileKind::Dir) {
+        // A directory argument: its own list decides whether there is more than one entry.
+        let name = list.get(0).map(|e| (e.entry.base, e.name().to_vec()));
+        if let Some((base, name)) = name.filter(|(_, n)| n != b".") {
+            let path = crate::ports::SourcePath { base, name: super::scan::below(&name) };
+            if source.read_dir(path).await.is_ok_and(|(children, _)| !children.is_empty()) {
+                facts.count = 2;
+            }
+            // The directory's list counts even when it is empty.
+            facts.count = facts.count.max(2);
+        }
+    }
+    if shared.options.list_only {
+        return list_local(shared, scanner, list).await;
+    }
+    let entered = entrance.enter(&facts).await.map_err(Error::Exit)?;
+    let mut mapping = Mapping::new(shared, &entered.target).map_err(Error::Exit)?;
+    let none = IdTable::default();
+    prepare(shared, Some(&entered.target), &mut mapping, &none, &none, &mut list, start);
+    let mut links = LinkGroups::default();
+    links.number(&mut list);
+    if shared.options.select.prune_empty_dirs {
+        super::prune::prune_empty_dirs(&mut list, dest_filters);
+    }
+    let mut lists = Lists::new(incremental);
+    let first = lists.push(list, None);
+    lists.complete = !incremental;
+    let side = DestSide {
+        shared,
+        target: &entered.target,
+        filters: dest_filters,
+        rights: entered.target.rights(),
+        lists: RefCell::new(lists),
+        freed: Cell::new(0),
+        single_name: entered.single_name.clone(),
+        missing_root: entered.missing_root,
+    };
+    let pending = Vec::from([(first.first_dir, first.first_dir + first.dir_count)]);
+    let local = LocalLists { shared, scanner, pending, mapping, links };
+    let outlet = LocalOutlet::new(&side, source, local);
+    Generator::new(&side, outlet).run().await
+}
+
+async fn list_local<S: Source, O: Observer>(
+    shared: &Shared<'_, O>,
+    mut scanner: Scanner<'_, S, O>,
+    mut list: FileList,
+) -> Result<(), Error<Infallible>> {
+    let incremental = shared.agreed.inc_recurse();
+    let protocol = shared.agreed.protocol;
+    let mut lists = Lists::new(incremental);
+    crate::flist::order::sort(&mut list, protocol);
+    crate::flist::order::clear_duplicates(&mut list, protocol, |_, _| ());
+    show_list(shared, &list);
+    let first = lists.push(list, None);
+    let mut pending = Vec::from([(first.first_dir, first.first_dir + first.dir_count)]);
+    while incremental {
+        let Some((number, same)) = next_directory(&mut pending, &lists) else { break };
+        let mut list = scanner.directory(&same).await?;
+        count_listed(shared, &list);
+        crate::flist::order::sort(&mut list, protocol);
+        crate::flist::order::clear_duplicates(&mut list, protocol, |_, _| ());
+        show_list(shared, &list);
+        let segment = lists.push(list, Some(number));
+        pending.push((segment.first_dir, segment.first_dir + segment.dir_count));
+        lists.free_oldest();
+    }
+    Ok(())
+}

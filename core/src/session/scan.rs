@@ -1,0 +1,608 @@
+//! From source arguments to file lists: what the sender offers (spec: building the list).
+
+use alloc::vec::Vec;
+
+use hashbrown::HashMap;
+
+use super::{Shared, io_error, lists::DirRecord};
+use crate::{
+    checksum::Digest,
+    error::{Error, Role},
+    filter::{FilterList, Scope},
+    flist::entry::{EntryFlags, FileKind, FileList, NewEntry, mode},
+    limits::MAX_PATH,
+    names::is_unsafe_link,
+    ports::{Notice, Observer, Op, PortError, Source, SourcePath, Stat},
+};
+
+/// What the sender was asked for.
+#[derive(Debug, Default)]
+pub struct SourceArgs {
+    /// The arguments, or the names of a `--files-from` list (then below `base`).
+    pub names: Vec<Vec<u8>>,
+    /// The one source argument of a `--files-from` run.
+    pub base: Option<Vec<u8>>,
+}
+
+/// How an argument names a directory.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ArgKind {
+    /// `name`
+    Plain,
+    /// `name/` under `-R`
+    Slash,
+    /// `name/` or `name/.`: the contents of the directory.
+    DotDir,
+}
+
+/// An argument taken apart.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Argument {
+    /// Directory that names are relative to.
+    pub dir: Vec<u8>,
+    /// Name in the transfer.
+    pub name: Vec<u8>,
+    /// See [`ArgKind`].
+    pub kind: ArgKind,
+    /// It began with `./` under `-R`: the root is part of the transfer, without its contents.
+    pub dot_root: bool,
+}
+
+/// Takes an argument apart. `Err`: the name with a `..` component under `-R`.
+pub fn split_argument(arg: &[u8], relative: bool) -> Result<Argument, Vec<u8>> {
+    if !relative {
+        let mut path = arg.to_vec();
+        if path.is_empty() || path.ends_with(b"/") {
+            path.push(b'.');
+        } else if path == b".." || path.ends_with(b"/..") {
+            path.extend_from_slice(b"/.");
+        }
+        let (dir, name) = match memchr::memrchr(b'/', &path) {
+            Some(0) => (b"/".to_vec(), path.get(1..).unwrap_or_default().to_vec()),
+            Some(i) => {
+                (path.get(..i).unwrap_or_default().to_vec(), path.get(i + 1..).unwrap_or_default().to_vec())
+            }
+            None => (Vec::new(), path.clone()),
+        };
+        let kind = if name == b"." { ArgKind::DotDir } else { ArgKind::Plain };
+        return Ok(Argument { dir, name, kind, dot_root: false });
+    }
+    let (dir, active) = match memchr::memmem::find(arg, b"/./") {
+        Some(0) => (b"/".to_vec(), arg.get(3..).unwrap_or_default()),
+        Some(i) => (arg.get(..i).unwrap_or_default().to_vec(), arg.get(i + 3..).unwrap_or_default()),
+        None if arg.starts_with(b"/") => (b"/".to_vec(), arg),
+        None => (Vec::new(), arg),
+    };
+    let absolute = active.starts_with(b"/");
+    let dot_root = !absolute && active.starts_with(b"./") && active.len() > 2;
+    let mut name = Vec::new();
+    if absolute {
+        name.push(b'/');
+    }
+    let mut last = &b""[..];
+    for part in active.split(|&b| b == b'/') {
+        last = part;
+        match part {
+            b"" | b"." => {}
+            b".." => return Err(active.to_vec()),
+            part => {
+                if name.len() > usize::from(absolute) {
+                    name.push(b'/');
+                }
+                name.extend_from_slice(part);
+            }
+        }
+    }
+    if name.len() == usize::from(absolute) {
+        name.push(b'.');
+        return Ok(Argument { dir, name, kind: ArgKind::DotDir, dot_root });
+    }
+    let kind = match last {
+        b"" => ArgKind::Slash,
+        b"." => ArgKind::Slash,
+        _ => ArgKind::Plain,
+    };
+    Ok(Argument { dir, name, kind, dot_root })
+}
+
+/// Name below the base directory: a leading slash of `-R` is not part of it.
+pub(super) fn below(name: &[u8]) -> &[u8] {
+    name.strip_prefix(b"/").unwrap_or(name)
+}
+
+/// Makes file lists from the sender's tree.
+pub(super) struct Scanner<'a, S, O> {
+    shared: &'a Shared<'a, O>,
+    source: &'a S,
+    filters: &'a FilterList,
+    root_scope: Scope,
+    /// Filter state around a directory that will be entered, where it is not the root's.
+    scopes: HashMap<(u32, Vec<u8>), Scope>,
+    last_parent: Vec<u8>,
+    /// Device of each argument's tree, by base, for `-x`.
+    devices: Vec<(u32, u64)>,
+    dot_root_sent: bool,
+}
+
+impl<'a, S: Source, O: Observer> Scanner<'a, S, O> {
+    pub(super) fn new(shared: &'a Shared<'a, O>, source: &'a S, filters: &'a FilterList) -> Self {
+        Self {
+            shared,
+            source,
+            filters,
+            root_scope: filters.root_scope(),
+            scopes: HashMap::new(),
+            last_parent: Vec::new(),
+            devices: Vec::new(),
+            dot_root_sent: false,
+        }
+    }
+
+    fn failed(&self, op: Op, path: SourcePath<'_>, error: PortError) {
+        let notice =
+            Notice::Failed { op, name: path.name, base: Some(path.base), other: &[], error };
+        self.shared.report(Role::Sender, &notice);
+    }
+
+    /// The entries of one argument, appended to `list`. With incremental recursion directories are not
+    /// entered, but for the contents of a `dir/` argument.
+    pub(super) async fn argument<E>(
+        &mut self,
+        arg: &[u8],
+        base_dir: Option<&[u8]>,
+        list: &mut FileList,
+    ) -> Result<(), Error<E>> {
+        let options = self.shared.options;
+        let select = &options.select;
+        let argument = match split_argument(arg, select.relative) {
+            Ok(a) => a,
+            Err(_) => {
+                self.shared.report(Role::Sender, &Notice::DotDotInRelative(arg));
+                return Err(Error::Exit(crate::exit::ExitCode::SYNTAX));
+            }
+        };
+        let dir = base_dir.map_or_else(|| argument.dir.clone(), |base| join(base, &argument.dir));
+        let base = match self.source.enter(&dir).await {
+            Ok(base) => base,
+            Err(error) => {
+                let notice = Notice::Failed { op: Op::ChangeDir, name: &dir, base: None, other: &[], error };
+                self.shared.add_io_error(io_error::GENERAL);
+                self.shared.report(Role::Sender, &notice);
+                return Ok(());
+            }
+        };
+        let name = argument.name;
+        let path = SourcePath { base, name: below(&name) };
+        let follow = argument.kind != ArgKind::Plain || select.copy_links;
+        let stat = match self.source.stat(path, follow).await {
+            Ok(stat) => stat,
+            Err(error) if error.is_not_found() && options.delete.missing_args => {
+                list.push(&NewEntry { name: &name, base, ..NewEntry::default() });
+                return Ok(());
+            }
+            Err(error) if error.is_not_found() && select.ignore_missing_args => return Ok(()),
+            Err(error) => {
+                if !error.is_not_found() {
+                    self.shared.add_io_error(io_error::GENERAL);
+                }
+                self.failed(Op::LinkStat, path, error);
+                return Ok(());
+            }
+        };
+        let dot_dir = argument.kind == ArgKind::DotDir;
+        let mut scope = self.root_scope.clone();
+        if !dot_dir && scope.excludes(below(&name), stat.is_dir()) {
+            return Ok(());
+        }
+        if stat.is_dir() && !select.recursive && !select.dirs {
+            self.shared.report(Role::Sender, &Notice::SkippingDirectory(&name));
+            return Ok(());
+        }
+        if argument.dot_root && !self.dot_root_sent {
+            self.dot_root_sent = true;
+            if let Ok(root) = self.source.stat(SourcePath { base, name: b"." }, true).await {
+                self.push(list, base, b".", &root, EntryFlags::IMPLIED_DIR, None);
+            }
+        }
+        if select.relative {
+            self.implied_dirs(base, &name, list).await;
+        }
+        if select.one_file_system > 0 {
+            self.devices.push((base, stat.dev));
+        }
+        let enters = select.recursive || (select.dirs && argument.kind != ArgKind::Plain);
+        let flags = if enters { EntryFlags::TOP_DIR | EntryFlags::CONTENT_DIR } else { EntryFlags::empty() };
+        let Some(position) = self.item(list, path, &name, stat, flags, &scope, true).await else { return Ok(()) };
+        let Some(entry) = list.entries.get(position).copied() else { return Ok(()) };
+        if !entry.is_dir() || !enters {
+            return Ok(());
+        }
+        if self.shared.agreed.inc_recurse() {
+            if dot_dir {
+                scope = self.enter_scope(&scope, base, &name).await?;
+                self.children(base, &name, &scope, list).await;
+            }
+            return Ok(());
+        }
+        // Depth first: all children of a directory, then the contents of each of its directories.
+        let mut stack = Vec::from([(name, scope, 0u32)]);
+        while let Some((dir, scope, depth)) = stack.pop() {
+            if depth > 0 && !select.recursive {
+                continue;
+            }
+            let scope = self.enter_scope(&scope, base, &dir).await?;
+            let from = list.len();
+            self.children(base, &dir, &scope, list).await;
+            let dirs: Vec<_> = (from..list.len())
+                .rev()
+                .filter_map(|i| list.get(i))
+                .filter(|e| e.entry.is_dir() && e.entry.flags.contains(EntryFlags::CONTENT_DIR))
+                .map(|e| (e.name().to_vec(), scope.clone(), depth + 1))
+                .collect();
+            self.source.will_read(base, &mut dirs.iter().rev().map(|(name, ..)| below(name)));
+            stack.extend(dirs);
+        }
+        Ok(())
+    }
+
+    /// The contents of directories of equal name (one, or several arguments' directories merged).
+    pub(super) async fn directory<E>(&mut self, dirs: &[DirRecord]) -> Result<FileList, Error<E>> {
+        let mut list = FileList::new();
+        let mut seen: Vec<u32> = Vec::new();
+        for dir in dirs {
+            let entry = dir.entry();
+            let base = entry.entry.base;
+            if !entry.entry.flags.contains(EntryFlags::CONTENT_DIR) || seen.contains(&base) {
+                continue;
+            }
+            seen.push(base);
+            let scope = self
+                .scopes
+                .remove(&(base, entry.name().to_vec()))
+                .unwrap_or_else(|| self.root_scope.clone());
+            let scope = self.enter_scope(&scope, base, entry.name()).await?;
+            self.children(base, entry.name(), &scope, &mut list).await;
+        }
+        Ok(list)
+    }
+
+    /// Filter state inside a directory: its per-directory rule files are read.
+    async fn enter_scope<E>(&self, outer: &Scope, base: u32, dir: &[u8]) -> Result<Scope, Error<E>> {
+        if !self.filters.has_dir_merge() {
+            return Ok(outer.clone());
+        }
+        let source = self.source;
+        let entered = outer
+            .enter(below(dir), async |path: Vec<u8>| {
+                let name = if path.is_empty() { &b"."[..] } else { &path };
+                source.read_small(SourcePath { base, name }, 1 << 20).await
+            })
+            .await;
+        entered.map_err(|fault| {
+            self.shared.report(Role::Sender, &Notice::FilterFault(&fault));
+            Error::Exit(fault.exit_code())
+        })
+    }
+
+    /// The children of a directory, appended in the order of the file system.
+    async fn children(&mut self, base: u32, dir: &[u8], scope: &Scope, list: &mut FileList) {
+        let path = SourcePath { base, name: below(dir) };
+        let (children, error) = match self.source.read_dir(path).await {
+            Ok(read) => read,
+            Err(error) => {
+                if error.is_not_found() {
+                    self.shared.add_io_error(io_error::VANISHED);
+                    self.shared.report(Role::Sender, &Notice::Vanished { name: path.name, base, dir: true });
+                } else {
+                    self.shared.add_io_error(io_error::GENERAL);
+                    self.failed(Op::OpenDir, path, error);
+                }
+                return;
+            }
+        };
+        if let Some(error) = error {
+            self.shared.add_io_error(io_error::GENERAL);
+            self.failed(Op::ReadDir, path, error);
+        }
+        let recursive = self.shared.options.select.recursive;
+        let mut name = Vec::new();
+        for child in &children {
+            name.clear();
+            if dir != b"." {
+                name.extend_from_slice(dir);
+                if !name.ends_with(b"/") {
+                    name.push(b'/');
+                }
+            }
+            name.extend_from_slice(&child.name);
+            if name.len() >= MAX_PATH {
+                self.shared.add_io_error(io_error::GENERAL);
+                self.shared.report(Role::Sender, &Notice::TooLong(&name));
+                continue;
+            }
+            let path = SourcePath { base, name: below(&name) };
+            let stat = match child.stat {
+                Ok(stat) => stat,
+                Err(error) => {
+                    if scope.excludes(path.name, false) || scope.excludes(path.name, true) {
+                        continue;
+                    }
+                    if error.is_not_found() {
+                        self.shared.add_io_error(io_error::VANISHED);
+                        self.shared.report(
+                            Role::Sender,
+                            &Notice::Vanished { name: path.name, base, dir: false },
+                        );
+                    } else {
+                        self.shared.add_io_error(io_error::GENERAL);
+                        self.failed(Op::ReadlinkStat, path, error);
+                    }
+                    continue;
+                }
+            };
+            let flags = if recursive { EntryFlags::CONTENT_DIR } else { EntryFlags::empty() };
+            if let Some(position) = self.item(list, path, &name, stat, flags, scope, false).await {
+                let is_dir = list.entries.get(position).is_some_and(crate::flist::entry::Entry::is_dir);
+                if is_dir && self.filters.has_dir_merge() {
+                    self.scopes.insert((base, name.clone()), scope.clone());
+                }
+            }
+        }
+    }
+
+    /// The parents of a name under `-R`, each once in a row of arguments.
+    async fn implied_dirs(&mut self, base: u32, name: &[u8], list: &mut FileList) {
+        let options = self.shared.options;
+        if !options.select.implied_dirs && !self.shared.agreed.protocol.has_no_content_dirs() {
+            return;
+        }
+        let Some(end) = memchr::memrchr(b'/', name).filter(|&i| i > 0) else {
+            self.last_parent.clear();
+            return;
+        };
+        let parent = name.get(..end).unwrap_or_default().to_vec();
+        let shared_len = common_components(&parent, &self.last_parent);
+        let ends = memchr::memchr_iter(b'/', &parent).chain([parent.len()]).filter(|&i| i > 0 && i > shared_len);
+        for end in ends.collect::<Vec<_>>() {
+            let dir = parent.get(..end).unwrap_or_default();
+            if let Ok(stat) = self.source.stat(SourcePath { base, name: below(dir) }, true).await {
+                self.push(list, base, dir, &stat, EntryFlags::IMPLIED_DIR, None);
+            }
+        }
+        self.last_parent = parent;
+    }
+
+    /// One found file: links followed where asked for, filtered, digested, appended. Returns its position.
+    #[allow(clippy::too_many_arguments)]
+    async fn item(
+        &mut self,
+        list: &mut FileList,
+        path: SourcePath<'_>,
+        name: &[u8],
+        mut stat: Stat,
+        mut dir_flags: EntryFlags,
+        scope: &Scope,
+        is_argument: bool,
+    ) -> Option<usize> {
+        let options = self.shared.options;
+        let select = &options.select;
+        let mut target = None;
+        if stat.kind() == FileKind::Symlink {
+            let excluded = |dir| !is_argument && scope.excludes(path.name, dir);
+            let link = match self.source.read_link(path).await {
+                Ok(link) => link,
+                Err(error) => {
+                    if !(excluded(false) || excluded(true)) {
+                        self.shared.add_io_error(io_error::GENERAL);
+                        self.failed(Op::ReadlinkStat, path, error);
+                    }
+                    return None;
+                }
+            };
+            let unsafe_link = select.copy_unsafe_links && is_unsafe_link(&link, name);
+            if select.copy_links || unsafe_link || select.copy_dirlinks {
+                match self.source.stat(path, true).await {
+                    Ok(found) if select.copy_links || unsafe_link || found.is_dir() => {
+                        if unsafe_link && !select.copy_links {
+                            let notice = Notice::CopyingUnsafe { name: path.name, target: &link };
+                            self.shared.report(Role::Sender, &notice);
+                        }
+                        stat = found;
+                    }
+                    Ok(_) => target = Some(link),
+                    Err(_) if !select.copy_links && !unsafe_link => target = Some(link),
+                    Err(error) => {
+                        if excluded(false) || excluded(true) {
+                            return None;
+                        }
+                        self.shared.add_io_error(io_error::GENERAL);
+                        if error.is_not_found() {
+                            let notice = Notice::NoReferent { name: path.name, base: path.base };
+                            self.shared.report(Role::Sender, &notice);
+                        } else {
+                            self.failed(Op::ReadlinkStat, path, error);
+                        }
+                        return None;
+                    }
+                }
+            } else {
+                target = Some(link);
+            }
+            if target.as_ref().is_some_and(Vec::is_empty) {
+                self.shared.add_io_error(io_error::GENERAL);
+                self.failed(Op::ReadlinkStat, path, PortError::NOT_FOUND);
+                return None;
+            }
+        }
+        if FileKind::from_mode(stat.mode).is_none() {
+            return None;
+        }
+        if !is_argument && scope.excludes(path.name, stat.is_dir()) {
+            return None;
+        }
+        if stat.is_dir() && select.one_file_system > 0 && !is_argument {
+            let top = self.devices.iter().rev().find(|(base, _)| *base == path.base).map(|(_, dev)| *dev);
+            if top.is_some_and(|dev| dev != stat.dev) {
+                if select.one_file_system > 1 {
+                    self.shared.report(Role::Sender, &Notice::SkippingMountPoint(path.name));
+                    return None;
+                }
+                dir_flags = EntryFlags::MOUNT_DIR;
+            }
+        }
+        let digest = if select.checksum && stat.is_regular() {
+            let kind = self.shared.agreed.list_sum;
+            let sum = self.source.digest(path, kind).await;
+            Some(sum.unwrap_or_else(|_| Digest::zero(kind.digest_len())))
+        } else {
+            None
+        };
+        let flags = if stat.is_dir() { dir_flags } else { EntryFlags::empty() };
+        let position = self.push(list, path.base, name, &stat, flags, digest);
+        if let Some(target) = target {
+            let span = list.store(&target);
+            list.extra_mut(position).link = span;
+        }
+        Some(position)
+    }
+
+    fn push(
+        &self,
+        list: &mut FileList,
+        base: u32,
+        name: &[u8],
+        stat: &Stat,
+        mut flags: EntryFlags,
+        digest: Option<Digest>,
+    ) -> usize {
+        let options = self.shared.options;
+        let kind = stat.kind();
+        let mut file_mode = stat.mode;
+        if let (Some(chmod), true) = (&options.preserve.chmod, self.shared.is_client()) {
+            if kind != FileKind::Symlink {
+                let perms = chmod.apply(file_mode & mode::PERMS, kind == FileKind::Dir, self.shared.umask.get());
+                file_mode = (file_mode & mode::TYPE) | perms;
+            }
+        }
+        let linked = options.preserve.hard_links > 0
+            && kind != FileKind::Dir
+            && (stat.nlink > 1 || !self.shared.agreed.protocol.has_extended_flags());
+        flags.set(EntryFlags::HLINKED, linked);
+        let size = match kind {
+            FileKind::Regular | FileKind::Symlink | FileKind::Dir => stat.size,
+            _ => 0,
+        };
+        let position = list.push(&NewEntry {
+            name,
+            size,
+            mtime: stat.mtime,
+            nsec: stat.nsec,
+            mode: file_mode,
+            uid: stat.uid,
+            gid: stat.gid,
+            flags,
+            base,
+        });
+        if linked {
+            list.extra_mut(position).dev_ino = (stat.dev, stat.ino);
+        }
+        if kind.is_device() {
+            list.extra_mut(position).rdev = stat.rdev;
+        }
+        if options.preserve.atimes > 0 && kind != FileKind::Dir {
+            list.extra_mut(position).atime = stat.atime;
+        }
+        if let Some(sum) = digest {
+            let span = list.store(sum.as_bytes());
+            list.extra_mut(position).sum = span;
+        }
+        position
+    }
+}
+
+/// Length of the leading part of `a` that consists of whole components of `b` too.
+fn common_components(a: &[u8], b: &[u8]) -> usize {
+    let same = a.iter().zip(b).take_while(|(x, y)| x == y).count();
+    let ends = |s: &[u8]| s.len() == same || s.get(same) == Some(&b'/');
+    if same == 0 || (ends(a) && ends(b)) {
+        return same;
+    }
+    a.get(..same).and_then(|head| memchr::memrchr(b'/', head)).unwrap_or(0)
+}
+
+/// A name of a `--files-from` list, kept below the base directory: leading slashes go, `..` cannot climb out.
+pub(super) fn clamp_name(name: &[u8]) -> Vec<u8> {
+    let mut parts: Vec<&[u8]> = Vec::new();
+    for part in name.split(|&b| b == b'/') {
+        match part {
+            b"" => {}
+            b".." => {
+                parts.pop();
+            }
+            part => parts.push(part),
+        }
+    }
+    let mut out = parts.join(&b'/');
+    if out.is_empty() {
+        out.push(b'.');
+    }
+    if name.ends_with(b"/") {
+        out.push(b'/');
+    }
+    out
+}
+
+fn join(base: &[u8], dir: &[u8]) -> Vec<u8> {
+    if dir.is_empty() || base.is_empty() || dir.starts_with(b"/") {
+        return if dir.is_empty() { base } else { dir }.to_vec();
+    }
+    let mut out = base.to_vec();
+    if !out.ends_with(b"/") {
+        out.push(b'/');
+    }
+    out.extend_from_slice(dir);
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn split(arg: &str, relative: bool) -> (alloc::string::String, alloc::string::String, ArgKind) {
+        let a = split_argument(arg.as_bytes(), relative).unwrap();
+        let text = |v: Vec<u8>| alloc::string::String::from_utf8(v).unwrap();
+        (text(a.dir), text(a.name), a.kind)
+    }
+
+    #[test]
+    fn arguments_without_relative() {
+        let want = |d: &str, n: &str, k| (d.into(), n.into(), k);
+        assert_eq!(split("src/", false), want("src", ".", ArgKind::DotDir));
+        assert_eq!(split("src", false), want("", "src", ArgKind::Plain));
+        assert_eq!(split("/a/b", false), want("/a", "b", ArgKind::Plain));
+        assert_eq!(split("/a", false), want("/", "a", ArgKind::Plain));
+        assert_eq!(split(".", false), want("", ".", ArgKind::DotDir));
+        assert_eq!(split("a/..", false), want("a/..", ".", ArgKind::DotDir));
+        assert_eq!(split("..", false), want("..", ".", ArgKind::DotDir));
+    }
+
+    #[test]
+    fn arguments_with_relative() {
+        let want = |d: &str, n: &str, k| (d.into(), n.into(), k);
+        assert_eq!(split("a/b/./c/d", true), want("a/b", "c/d", ArgKind::Plain));
+        assert_eq!(split("a//b/", true), want("", "a/b", ArgKind::Slash));
+        assert_eq!(split("/x/y", true), want("/", "/x/y", ArgKind::Plain));
+        assert_eq!(split("a/./", true), want("a", ".", ArgKind::DotDir));
+        assert_eq!(split(".", true), want("", ".", ArgKind::DotDir));
+        assert!(split_argument(b"./x", true).unwrap().dot_root);
+        assert!(split_argument(b"a/../b", true).is_err());
+    }
+
+    #[test]
+    fn parents_are_shared_by_whole_components() {
+        assert_eq!(common_components(b"a/b", b"a/b"), 3);
+        assert_eq!(common_components(b"a/bc", b"a/b"), 1);
+        assert_eq!(common_components(b"a/b/c", b"a/b"), 3);
+        assert_eq!(common_components(b"x", b"a"), 0);
+    }
+}

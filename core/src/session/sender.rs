@@ -1,0 +1,620 @@
+//! The sender: offers the lists, answers each request in the order of arrival.
+
+use alloc::{rc::Rc, vec::Vec};
+
+use embedded_io_async::BufRead;
+
+use super::{
+    Inbox, Shared,
+    goodbye::{ItemHeader, read_del_stats, write_del_stats, write_stats},
+    io_error,
+    lists::{DirRecord, Found, Lists, Segment},
+    run::next_directory,
+    scan::{Scanner, SourceArgs, below},
+    transfer::{Outgoing, SendPlan},
+};
+use crate::{
+    delta::{Matcher, SumHead},
+    error::{Error, ProtocolError, Role},
+    filter::FilterList,
+    flist::{
+        Format,
+        encode::{Encoder, IdNames},
+        entry::{EntryFlags, EntryRef, FileKind, FileList},
+        order,
+    },
+    io::{ChunkWrite, WireReader, WireWriter},
+    item::{BasisType, ItemFlags},
+    mux::MsgTag,
+    options::Append,
+    ports::{FileTransfer, ItemEvent, Notice, Observer, Op, Source, SourcePath},
+    setup::Side,
+    wire::ndx::{NDX_DEL_STATS, NDX_DONE, NDX_FLIST_EOF, NDX_FLIST_OFFSET, NdxState},
+};
+
+/// Entries that must lie in lists behind the current one before an index is waited for. The reference's
+/// receiver stops asking when it runs out of them.
+const LOOKAHEAD: usize = 1000;
+
+struct Names<'a, S>(&'a S);
+
+impl<S: Source> IdNames for Names<'_, S> {
+    fn user(&self, uid: u32) -> Option<Vec<u8>> {
+        self.0.user_name(uid)
+    }
+    fn group(&self, gid: u32) -> Option<Vec<u8>> {
+        self.0.group_name(gid)
+    }
+}
+
+pub(super) struct Sender<'a, R, W, S, O> {
+    shared: &'a Shared<'a, O>,
+    source: &'a S,
+    r: WireReader<R, Inbox<'a, O>>,
+    w: WireWriter<W, Vec<u8>>,
+    scanner: Scanner<'a, S, O>,
+    encoder: Encoder,
+    lists: Lists,
+    read_ndx: NdxState,
+    write_ndx: NdxState,
+    /// Directories whose lists are still to be sent: ranges of directory numbers, innermost last.
+    pending: Vec<(u32, u32)>,
+    outgoing: Outgoing,
+    /// Error bits already reported to the receiving side.
+    reported_errors: u32,
+    scratch: Vec<u8>,
+}
+
+impl<'a, R, W, S, O> Sender<'a, R, W, S, O>
+where
+    R: BufRead,
+    W: ChunkWrite<Error = R::Error>,
+    S: Source,
+    O: Observer,
+{
+    pub(super) fn new(
+        shared: &'a Shared<'a, O>,
+        source: &'a S,
+        filters: &'a FilterList,
+        r: WireReader<R, Inbox<'a, O>>,
+        w: WireWriter<W, Vec<u8>>,
+    ) -> Result<Self, ProtocolError> {
+        let agreed = &shared.agreed;
+        Ok(Self {
+            shared,
+            source,
+            r,
+            w,
+            scanner: Scanner::new(shared, source, filters),
+            encoder: Encoder::new(Format::new(shared.options, agreed)),
+            lists: Lists::new(agreed.inc_recurse()),
+            read_ndx: NdxState::new(agreed.protocol),
+            write_ndx: NdxState::new(agreed.protocol),
+            pending: Vec::new(),
+            outgoing: Outgoing::new(shared.options, agreed)?,
+            reported_errors: 0,
+            scratch: Vec::new(),
+        })
+    }
+
+    /// The whole conversation behind the handshake and the filter rules.
+    pub(super) async fn run(&mut self, args: &SourceArgs) -> Result<(), Error<R::Error>> {
+        self.shared.report(Role::Sender, &Notice::ListStart);
+        let before = self.w.count();
+        let mut list = FileList::new();
+        for name in &args.names {
+            self.scanner.argument(name, args.base.as_deref(), &mut list).await?;
+        }
+        if self.shared.options.select.files_from == crate::options::FilesFrom::Wire {
+            self.names_from_peer(args, &mut list).await?;
+        }
+        self.shared.report(Role::Sender, &Notice::ListDone);
+        let empty = list.is_empty();
+        let segment = self.send_list(list, None).await?;
+        if self.shared.agreed.inc_recurse() {
+            self.pending.push((segment.first_dir, segment.first_dir + segment.dir_count));
+            if segment.list.len() == 1 {
+                self.send_next_list().await?;
+            }
+            self.end_lists_if_done().await?;
+        } else {
+            self.lists.complete = true;
+        }
+        self.shared.stats.borrow_mut().flist_bytes = self.w.count() - before;
+        if empty && self.shared.side == Side::Server {
+            self.pump().await?;
+            return self.w.flush().await;
+        }
+        self.serve().await?;
+        self.finish().await
+    }
+
+    /// The writer, when the conversation is over.
+    pub(super) const fn writer(&mut self) -> &mut WireWriter<W, Vec<u8>> {
+        &mut self.w
+    }
+
+    /// Bytes written and read, for the statistics.
+    pub(super) fn counts(&self) -> (u64, u64) {
+        (self.w.count(), self.r.count())
+    }
+
+    /// Writes what the observer queued for the peer, and what else is due.
+    async fn pump(&mut self) -> Result<(), Error<R::Error>> {
+        while let Some((tag, payload)) = self.shared.outbox.pop() {
+            if self.w.is_framed() {
+                self.w.message(tag, &payload).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Names of `--files-from` that the receiving side sends: each ends in NUL, an empty one ends the list.
+    async fn names_from_peer(
+        &mut self,
+        args: &SourceArgs,
+        list: &mut FileList,
+    ) -> Result<(), Error<R::Error>> {
+        let base = args.base.clone().unwrap_or_default();
+        loop {
+            self.scratch.clear();
+            loop {
+                if !self.r.has_buffered() {
+                    self.w.flush().await?;
+                }
+                match self.r.u8().await? {
+                    0 => break,
+                    b if self.scratch.len() < crate::limits::MAX_PATH => self.scratch.push(b),
+                    _ => {
+                        return Err(ProtocolError::Name(crate::error::NameFault::Overflow).into());
+                    }
+                }
+            }
+            if self.scratch.is_empty() {
+                return Ok(());
+            }
+            let name = super::scan::clamp_name(&self.scratch);
+            self.scanner.argument(&name, Some(&base), list).await?;
+        }
+    }
+
+    /// Encodes a list, sorts it, and keeps it for requests.
+    async fn send_list(
+        &mut self,
+        mut list: FileList,
+        dir: Option<u32>,
+    ) -> Result<Rc<Segment>, Error<R::Error>> {
+        let names = Names(self.source);
+        let start = self.lists.next_start();
+        let mut out = core::mem::take(&mut self.scratch);
+        out.clear();
+        {
+            let mut stats = self.shared.stats.borrow_mut();
+            for entry in &list.entries {
+                let kind = entry.kind();
+                stats.listed.add(kind);
+                if matches!(kind, FileKind::Regular | FileKind::Symlink) {
+                    stats.total_size += entry.size;
+                }
+            }
+        }
+        let mut index = start;
+        for position in 0..list.len() {
+            if let Some(entry) = list.get(position) {
+                self.encoder.entry(entry, index, start, &names, &mut out);
+            }
+            index += 1;
+            if out.len() > 32 << 10 {
+                self.w.bytes(&out).await?;
+                out.clear();
+            }
+        }
+        let errors = if self.shared.options.delete.ignore_errors { 0 } else { self.shared.io_error.get() };
+        let news = if dir.is_none() { errors } else { errors & !self.reported_errors };
+        let report = if news == 0 { 0 } else { errors };
+        self.reported_errors |= errors;
+        let left = self.encoder.end(report, &mut out);
+        if dir.is_none() {
+            self.encoder.id_lists(&names, &mut out);
+        }
+        let protocol = self.shared.agreed.protocol;
+        if !protocol.has_varints() {
+            out.extend_from_slice(&left.to_le_bytes());
+        }
+        self.w.bytes(&out).await?;
+        self.scratch = out;
+        if left != 0 && protocol.has_io_messages() {
+            self.w.message(MsgTag::IoError, &left.to_le_bytes()).await?;
+        }
+        order::sort(&mut list, protocol);
+        Ok(self.lists.push(list, dir))
+    }
+
+    /// Sends the list of the next directory, depth first.
+    async fn send_next_list(&mut self) -> Result<(), Error<R::Error>> {
+        let next = next_directory(&mut self.pending, &self.lists);
+        let Some((number, same)) = next else { return self.end_lists_if_done().await };
+        let list = self.scanner.directory(&same).await?;
+        let announcement = NDX_FLIST_OFFSET - i32::try_from(number).unwrap_or(0);
+        self.w.ndx(&mut self.write_ndx, announcement).await?;
+        let segment = self.send_list(list, Some(number)).await?;
+        self.pending.push((segment.first_dir, segment.first_dir + segment.dir_count));
+        self.end_lists_if_done().await
+    }
+
+    async fn end_lists_if_done(&mut self) -> Result<(), Error<R::Error>> {
+        if self.lists.complete {
+            return Ok(());
+        }
+        let more = self.pending.iter().any(|&(next, end)| {
+            (next..end).any(|n| self.lists.dir(n).is_some_and(|d| d.entry().name() != b"."))
+        });
+        if !more {
+            self.lists.complete = true;
+            self.w.ndx(&mut self.write_ndx, NDX_FLIST_EOF).await?;
+        } else {
+            let upcoming: Vec<DirRecord> = self
+                .pending
+                .last()
+                .into_iter()
+                .flat_map(|&(next, end)| next..end.min(next + 64))
+                .filter_map(|n| self.lists.dir(n).cloned())
+                .collect();
+            if let Some(base) = upcoming.first().map(|d| d.entry().entry.base) {
+                let names: Vec<&[u8]> = upcoming.iter().map(|d| below(d.entry().name())).collect();
+                self.source.will_read(base, &mut names.into_iter());
+            }
+        }
+        Ok(())
+    }
+
+    async fn look_ahead(&mut self, current: i32) -> Result<(), Error<R::Error>> {
+        while !self.lists.complete && self.lists.ahead_of(current) < LOOKAHEAD {
+            self.send_next_list().await?;
+        }
+        Ok(())
+    }
+
+    /// Answers requests until the last phase is over.
+    async fn serve(&mut self) -> Result<(), Error<R::Error>> {
+        let protocol = self.shared.agreed.protocol;
+        let last_phase = if protocol.has_item_flags() { 2 } else { 1 };
+        let mut phase = 0u8;
+        let mut current = self.lists.oldest().map_or(0, |s| s.start);
+        loop {
+            self.look_ahead(current).await?;
+            self.handle_successes().await?;
+            self.pump().await?;
+            if !self.r.has_buffered() {
+                self.w.flush().await?;
+            }
+            let ndx = self.r.ndx(&mut self.read_ndx).await?;
+            match ndx {
+                NDX_DONE => {
+                    self.handle_successes().await?;
+                    if self.shared.agreed.inc_recurse() && self.lists.free_oldest().is_some() {
+                        if let Some(next) = self.lists.oldest() {
+                            current = current.max(next.start);
+                            self.w.ndx(&mut self.write_ndx, NDX_DONE).await?;
+                            continue;
+                        }
+                        if !self.lists.complete {
+                            self.send_next_list().await?;
+                            self.w.ndx(&mut self.write_ndx, NDX_DONE).await?;
+                            continue;
+                        }
+                    }
+                    phase += 1;
+                    if phase > last_phase {
+                        return Ok(());
+                    }
+                    self.w.ndx(&mut self.write_ndx, NDX_DONE).await?;
+                }
+                NDX_DEL_STATS => self.del_stats().await?,
+                ndx if ndx < 0 => return Err(ProtocolError::UnexpectedList { got: ndx }.into()),
+                ndx => {
+                    // A no-op of protocol 29 that keeps the connection alive: one index behind the list.
+                    let single = self.lists.oldest();
+                    let keep_alive = !protocol.has_varints() && single.is_some_and(|s| s.end() == ndx);
+                    if keep_alive {
+                        ItemHeader::read(&mut self.r, protocol).await?;
+                        continue;
+                    }
+                    let found = self.lists.find(ndx)?;
+                    if let Found::Entry(segment) = &found {
+                        current = segment.start;
+                        self.look_ahead(current).await?;
+                    }
+                    self.request(ndx, found, phase).await?;
+                }
+            }
+        }
+    }
+
+    async fn del_stats(&mut self) -> Result<(), Error<R::Error>> {
+        let counts = read_del_stats(&mut self.r).await?;
+        self.shared.stats.borrow_mut().deleted = counts;
+        if self.shared.side == Side::Server {
+            self.w.ndx(&mut self.write_ndx, NDX_DEL_STATS).await?;
+            write_del_stats(&mut self.w, &counts).await?;
+        }
+        Ok(())
+    }
+
+    fn show(
+        &self,
+        entry: EntryRef<'_>,
+        header: &ItemHeader,
+        transfer: Option<FileTransfer>,
+    ) {
+        if !self.shared.is_client() {
+            return;
+        }
+        self.shared.observer.item(&ItemEvent {
+            entry: Some(entry),
+            name: below(entry.name()),
+            flags: header.flags,
+            link: header.xname.as_deref().filter(|_| header.flags.contains(ItemFlags::LOCAL_CHANGE)),
+            basis: header.basis,
+            transfer,
+            kind: entry.entry.kind(),
+        });
+    }
+
+    async fn echo(&mut self, ndx: i32, header: &ItemHeader) -> Result<(), Error<R::Error>> {
+        self.w.ndx(&mut self.write_ndx, ndx).await?;
+        header.write(&mut self.w, self.shared.agreed.protocol).await
+    }
+
+    async fn request(&mut self, ndx: i32, found: Found, phase: u8) -> Result<(), Error<R::Error>> {
+        let protocol = self.shared.agreed.protocol;
+        let options = self.shared.options;
+        let header = ItemHeader::read(&mut self.r, protocol).await?;
+        let segment = match found {
+            Found::Parent(dir) => {
+                if header.flags.contains(ItemFlags::TRANSFER) {
+                    return Err(ProtocolError::NotRegular { ndx }.into());
+                }
+                self.count_created(&header, dir.entry());
+                self.show(dir.entry(), &header, None);
+                return self.echo(ndx, &header).await;
+            }
+            Found::Entry(segment) => segment,
+        };
+        let Some(entry) = segment.get(ndx) else { return Ok(()) };
+        self.count_created(&header, entry);
+        if !header.flags.contains(ItemFlags::TRANSFER) {
+            self.show(entry, &header, None);
+            return self.echo(ndx, &header).await;
+        }
+        if !entry.entry.is_regular() {
+            return Err(ProtocolError::NotRegular { ndx }.into());
+        }
+        if phase == 2 {
+            return Err(ProtocolError::LatePhase { phase }.into());
+        }
+        let again = segment.marks(ndx).contains(EntryFlags::SENT);
+        {
+            let mut stats = self.shared.stats.borrow_mut();
+            if !again {
+                stats.transferred += 1;
+                stats.transferred_size += entry.entry.size;
+            }
+        }
+        if options.dry_run {
+            self.show(entry, &header, None);
+            return self.echo(ndx, &header).await;
+        }
+        let append = if again { Append::Off } else { self.append_mode() };
+        let plan = self.read_sums(&header, append).await?;
+        self.answer(ndx, &segment, entry, &header, plan).await
+    }
+
+    fn count_created(&self, header: &ItemHeader, entry: EntryRef<'_>) {
+        if header.flags.contains(ItemFlags::IS_NEW) {
+            self.shared.stats.borrow_mut().created.add(entry.entry.kind());
+        }
+    }
+
+    /// `--append` is `--append-verify` below protocol 30.
+    fn append_mode(&self) -> Append {
+        match self.shared.options.transfer.append {
+            Append::Trust if !self.shared.agreed.protocol.has_varints() => Append::Verify,
+            mode => mode,
+        }
+    }
+
+    async fn read_sums(&mut self, header: &ItemHeader, append: Append) -> Result<SendPlan, Error<R::Error>> {
+        let agreed = &self.shared.agreed;
+        let transfer = &self.shared.options.transfer;
+        let mut bytes = [0u8; 16];
+        self.r.exact(&mut bytes).await?;
+        let head = SumHead::decode(&bytes, agreed.protocol, agreed.transfer_sum.digest_len())?;
+        let mut plan = SendPlan { head, matcher: None, append };
+        if append != Append::Off || head.count == 0 {
+            return Ok(plan);
+        }
+        let limit = self.shared.options.max_alloc;
+        if limit != 0 && head.table_bytes() > limit {
+            return Err(ProtocolError::OutOfRange {
+                what: crate::error::Limit::Alloc,
+                got: i64::try_from(head.table_bytes()).unwrap_or(i64::MAX),
+                max: i64::try_from(limit).unwrap_or(i64::MAX),
+            }
+            .into());
+        }
+        let (mut weak, mut strong) = (Vec::new(), Vec::new());
+        for _ in 0..head.count {
+            #[allow(clippy::cast_sign_loss)]
+            weak.push(self.r.i32().await? as u32);
+            self.r.append(head.s2length as usize, &mut strong).await?;
+        }
+        // A block must not be used once the receiver may have overwritten it (spec: in-place).
+        let in_place = (agreed.flags.contains(crate::setup::CompatFlags::INPLACE_PARTIAL_DIR)
+            && header.basis == BasisType::PartialDir)
+            || (transfer.inplace
+                && if agreed.protocol.has_item_flags() {
+                    header.basis == BasisType::Name
+                } else {
+                    !transfer.backup
+                });
+        plan.matcher = Some(Matcher::new(head, weak, strong, agreed.sums(), in_place));
+        Ok(plan)
+    }
+
+    async fn answer(
+        &mut self,
+        ndx: i32,
+        segment: &Segment,
+        entry: EntryRef<'_>,
+        header: &ItemHeader,
+        plan: SendPlan,
+    ) -> Result<(), Error<R::Error>> {
+        let after = self.shared.options.report.after_transfer;
+        let path = SourcePath { base: entry.entry.base, name: below(entry.name()) };
+        let (file, stat) = match self.source.open(path).await {
+            Ok(opened) => opened,
+            Err(error) => {
+                let notice = if error.is_not_found() {
+                    self.shared.add_io_error(io_error::VANISHED);
+                    Notice::Vanished { name: path.name, base: path.base, dir: false }
+                } else {
+                    self.shared.add_io_error(io_error::GENERAL);
+                    Notice::Failed {
+                        op: Op::SendOpen,
+                        name: path.name,
+                        base: Some(path.base),
+                        other: &[],
+                        error,
+                    }
+                };
+                self.shared.report(Role::Sender, &notice);
+                return self.no_send(ndx).await;
+            }
+        };
+        if plan.append != Append::Off && stat.size < entry.entry.size {
+            self.shared.report(Role::Sender, &Notice::Diminished { name: path.name, base: path.base });
+            return self.no_send(ndx).await;
+        }
+        segment.mark(ndx, EntryFlags::SENT);
+        if !after {
+            self.show(entry, header, None);
+        }
+        let (written, read) = self.counts();
+        self.echo(ndx, header).await?;
+        self.w.bytes(&plan.head.encode()).await?;
+        let context = super::transfer::FileContext {
+            shared: self.shared,
+            entry,
+            index: u64::try_from(ndx).unwrap_or(0),
+            known: self.lists.total,
+            complete: self.lists.complete,
+        };
+        let sum = self.outgoing.send(&mut self.w, self.source, &file, stat.size, plan, &context).await?;
+        self.pump().await?;
+        if after {
+            let (now_written, now_read) = self.counts();
+            let transfer = FileTransfer { sent: now_written - written, received: now_read - read, sum };
+            self.show(entry, header, Some(transfer));
+        }
+        Ok(())
+    }
+
+    async fn no_send(&mut self, ndx: i32) -> Result<(), Error<R::Error>> {
+        if self.shared.agreed.protocol.has_io_messages() {
+            self.w.message(MsgTag::NoSend, &ndx.to_le_bytes()).await?;
+        }
+        Ok(())
+    }
+
+    /// Removes the sources of files that arrived (`--remove-source-files`).
+    async fn handle_successes(&mut self) -> Result<(), Error<R::Error>> {
+        if !self.shared.options.transfer.remove_source {
+            self.shared.successes.borrow_mut().clear();
+            return Ok(());
+        }
+        loop {
+            let next = self.shared.successes.borrow_mut().pop_front();
+            let Some(ndx) = next else { return Ok(()) };
+            let Found::Entry(segment) = self.lists.find(ndx)? else { continue };
+            let Some(entry) = segment.get(ndx) else { continue };
+            if entry.entry.is_dir() {
+                continue;
+            }
+            remove_source(self.shared, self.source, entry).await;
+        }
+    }
+
+    /// The goodbye behind the last phase.
+    async fn finish(&mut self) -> Result<(), Error<R::Error>> {
+        let protocol = self.shared.agreed.protocol;
+        let errors = self.shared.io_error.get();
+        if errors & !self.reported_errors != 0 && protocol.has_io_messages() {
+            self.w.message(MsgTag::IoError, &errors.to_le_bytes()).await?;
+        }
+        self.pump().await?;
+        self.w.ndx(&mut self.write_ndx, NDX_DONE).await?;
+        if self.shared.side == Side::Server {
+            let stats = *self.shared.stats.borrow();
+            write_stats(&mut self.w, protocol, self.r.count(), &stats).await?;
+        }
+        self.w.flush().await?;
+        if protocol.has_extended_goodbye() {
+            self.expect_done().await?;
+            self.w.ndx(&mut self.write_ndx, NDX_DONE).await?;
+            self.w.flush().await?;
+        }
+        self.expect_done().await?;
+        self.handle_successes().await?;
+        self.pump().await?;
+        self.w.flush().await
+    }
+
+    async fn expect_done(&mut self) -> Result<(), Error<R::Error>> {
+        loop {
+            match self.r.ndx(&mut self.read_ndx).await? {
+                NDX_DONE => return Ok(()),
+                NDX_DEL_STATS if self.shared.agreed.protocol.has_extended_goodbye() => {
+                    self.del_stats().await?;
+                    self.w.flush().await?;
+                }
+                // A link that became possible late: it carries no data and is over already at the other side.
+                ndx if ndx >= 0 && self.shared.agreed.protocol.has_item_flags() => {
+                    let header = ItemHeader::read(&mut self.r, self.shared.agreed.protocol).await?;
+                    if header.flags.contains(ItemFlags::TRANSFER) {
+                        return Err(ProtocolError::BadGoodbye { got: ndx }.into());
+                    }
+                }
+                got => return Err(ProtocolError::BadGoodbye { got }.into()),
+            }
+        }
+    }
+}
+
+/// Removes one source file whose copy is safe, unless it changed since it was listed.
+pub(super) async fn remove_source<S: Source, O: Observer>(
+    shared: &Shared<'_, O>,
+    source: &S,
+    entry: EntryRef<'_>,
+) {
+    let path = SourcePath { base: entry.entry.base, name: below(entry.name()) };
+    let failed = |op, error| Notice::Failed { op, name: path.name, base: Some(path.base), other: &[], error };
+    let follow = shared.options.select.copy_links;
+    match source.stat(path, follow).await {
+        Ok(now) => {
+            let same = (now.size == entry.entry.size || !entry.entry.is_regular())
+                && now.mtime == entry.entry.mtime
+                && (entry.entry.nsec == 0 || now.nsec == entry.entry.nsec);
+            if !same {
+                shared.report(Role::Sender, &Notice::SenderChanged(path.name));
+                return;
+            }
+            match source.remove(path).await {
+                Ok(()) => shared.report(Role::Sender, &Notice::SenderRemoved(path.name)),
+                Err(error) => shared.report(Role::Sender, &failed(Op::SenderRemove, error)),
+            }
+        }
+        Err(error) if error.is_not_found() => {}
+        Err(error) => shared.report(Role::Sender, &failed(Op::SenderRemove, error)),
+    }
+}

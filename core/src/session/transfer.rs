@@ -1,0 +1,520 @@
+//! The data of one file, out of the sender and into the receiver.
+
+use alloc::{collections::VecDeque, vec::Vec};
+
+use bytes::{Bytes, BytesMut};
+use embedded_io_async::BufRead;
+
+use super::{Inbox, Shared, io_error};
+use crate::{
+    checksum::{Digest, Hasher, TransferSums},
+    delta::{Matcher, SumHead},
+    error::{Error, ProtocolError, Role},
+    flist::entry::EntryRef,
+    io::{ChunkWrite, WireReader, WireWriter},
+    limits::LITERAL_PIECE,
+    options::{Append, SessionOptions},
+    ports::{FileProgress, Notice, Observer, Op, PortError, Source, Target},
+    setup::Agreed,
+    token::{Token, TokenDecoder, TokenEncoder},
+};
+
+/// File data is read and handed over in pieces of this size; it stays in the second-level cache.
+const CHUNK: usize = 256 << 10;
+/// Files up to this size are copied into the frame buffer instead of being handed over.
+const COPIED: u64 = 64 << 10;
+
+/// Facts about the file in transfer, for messages and progress.
+pub(super) struct FileContext<'a, 's, O> {
+    pub shared: &'a Shared<'s, O>,
+    pub entry: EntryRef<'a>,
+    pub index: u64,
+    pub known: u64,
+    pub complete: bool,
+}
+
+impl<O: Observer> FileContext<'_, '_, O> {
+    pub(super) fn progress(&self, done: u64, start: u64, finished: bool) {
+        if self.shared.options.report.progress && self.shared.is_client() {
+            self.shared.observer.progress(&FileProgress {
+                name: super::scan::below(self.entry.name()),
+                size: self.entry.entry.size,
+                done,
+                start,
+                finished,
+                transfers: self.shared.stats.borrow().transferred,
+                index: self.index,
+                known: self.known,
+                complete: self.complete,
+            });
+        }
+    }
+}
+
+/// How a file is to be sent.
+pub(super) struct SendPlan {
+    pub head: SumHead,
+    pub matcher: Option<Matcher>,
+    pub append: Append,
+}
+
+/// Buffers that the transport gives back when it has written them.
+#[derive(Default)]
+struct ChunkPool(VecDeque<Bytes>);
+
+impl ChunkPool {
+    fn take(&mut self, len: usize) -> BytesMut {
+        let reuse = self.0.front().is_some_and(Bytes::is_unique);
+        let free = if reuse { self.0.pop_front().and_then(|b| b.try_into_mut().ok()) } else { None };
+        let mut buf = free.unwrap_or_else(|| BytesMut::with_capacity(CHUNK));
+        buf.resize(len, 0);
+        buf
+    }
+    fn lend(&mut self, chunk: &Bytes) {
+        if self.0.len() < 16 {
+            self.0.push_back(chunk.clone());
+        }
+    }
+}
+
+/// What the sender keeps from file to file.
+pub(super) struct Outgoing {
+    sums: TransferSums,
+    tokens: TokenEncoder,
+    pool: ChunkPool,
+    window: Vec<u8>,
+    out: Vec<u8>,
+}
+
+/// Reads a source file; after an error or an early end it goes on with zeros, so that the announced length
+/// is kept, and remembers that the checksum must be spoiled.
+struct Reading<'a, 's, S: Source, O> {
+    source: &'a S,
+    file: &'a S::File,
+    context: &'a FileContext<'a, 's, O>,
+    failed: bool,
+}
+
+impl<S: Source, O: Observer> Reading<'_, '_, S, O> {
+    async fn fill(&mut self, offset: u64, buf: &mut [u8]) {
+        if !self.failed {
+            let error = match self.source.read_at(self.file, offset, buf).await {
+                Ok(n) if n == buf.len() => return,
+                Ok(n) => {
+                    buf.get_mut(n..).unwrap_or_default().fill(0);
+                    PortError::NO_DATA
+                }
+                Err(error) => {
+                    buf.fill(0);
+                    error
+                }
+            };
+            self.failed = true;
+            let entry = self.context.entry;
+            self.context.shared.add_io_error(io_error::GENERAL);
+            self.context.shared.report(
+                Role::Sender,
+                &Notice::Failed {
+                    op: Op::ReadErrors,
+                    name: super::scan::below(entry.name()),
+                    base: Some(entry.entry.base),
+                    other: &[],
+                    error,
+                },
+            );
+        } else {
+            buf.fill(0);
+        }
+    }
+
+    fn seal(&self, hasher: Hasher) -> Digest {
+        let sum = hasher.finish();
+        if !self.failed {
+            return sum;
+        }
+        let mut wrong = [0u8; Digest::MAX_LEN];
+        let len = sum.as_bytes().len();
+        if sum.as_bytes().iter().all(|&b| b == 0) {
+            if let Some(last) = len.checked_sub(1).and_then(|i| wrong.get_mut(i)) {
+                *last = 1;
+            }
+        }
+        Digest::from_slice(wrong.get(..len).unwrap_or_default()).unwrap_or_default()
+    }
+}
+
+impl Outgoing {
+    pub(super) fn new(options: &SessionOptions, agreed: &Agreed) -> Result<Self, ProtocolError> {
+        Ok(Self {
+            sums: agreed.sums(),
+            tokens: TokenEncoder::new(agreed.compress, options.transfer.compress_level, agreed.protocol)?,
+            pool: ChunkPool::default(),
+            window: Vec::new(),
+            out: Vec::new(),
+        })
+    }
+
+    /// Sends tokens and checksum of one file of `size` bytes; returns the checksum.
+    pub(super) async fn send<W, S, O>(
+        &mut self,
+        w: &mut WireWriter<W, Vec<u8>>,
+        source: &S,
+        file: &S::File,
+        size: u64,
+        plan: SendPlan,
+        context: &FileContext<'_, '_, O>,
+    ) -> Result<Digest, Error<W::Error>>
+    where
+        W: ChunkWrite,
+        S: Source,
+        O: Observer,
+    {
+        self.tokens.start_file();
+        let mut reading = Reading { source, file, context, failed: false };
+        let mut hasher = self.sums.file_hasher();
+        let mut start = 0;
+        if plan.append != Append::Off {
+            start = plan.head.basis_len().min(size);
+            if plan.append == Append::Verify {
+                self.hash_prefix(&mut reading, start, &mut hasher).await;
+            }
+        }
+        match plan.matcher {
+            Some(matcher) => self.send_delta(w, &mut reading, size, plan.head, matcher, &mut hasher).await?,
+            None => self.send_whole(w, &mut reading, start, size, &mut hasher).await?,
+        }
+        self.out.clear();
+        self.tokens.end(&mut self.out);
+        let sum = reading.seal(hasher);
+        self.out.extend_from_slice(sum.as_bytes());
+        w.bytes(&self.out).await?;
+        context.progress(size, start, true);
+        Ok(sum)
+    }
+
+    async fn hash_prefix<S: Source, O: Observer>(
+        &mut self,
+        reading: &mut Reading<'_, '_, S, O>,
+        end: u64,
+        hasher: &mut Hasher,
+    ) {
+        let mut offset = 0;
+        while offset < end {
+            let n = usize::try_from(end - offset).unwrap_or(CHUNK).min(CHUNK);
+            self.window.resize(n, 0);
+            reading.fill(offset, &mut self.window).await;
+            hasher.update(&self.window);
+            offset += n as u64;
+        }
+    }
+
+    async fn send_whole<W: ChunkWrite, S: Source, O: Observer>(
+        &mut self,
+        w: &mut WireWriter<W, Vec<u8>>,
+        reading: &mut Reading<'_, '_, S, O>,
+        start: u64,
+        size: u64,
+        hasher: &mut Hasher,
+    ) -> Result<(), Error<W::Error>> {
+        let mut offset = start;
+        while offset < size {
+            let n = usize::try_from(size - offset).unwrap_or(CHUNK).min(CHUNK);
+            if self.tokens.is_plain() && size > COPIED {
+                let mut buf = self.pool.take(n);
+                reading.fill(offset, &mut buf).await;
+                hasher.update(&buf);
+                let chunk = buf.freeze();
+                self.pool.lend(&chunk);
+                let mut at = 0;
+                while at < n {
+                    let piece = (n - at).min(LITERAL_PIECE);
+                    #[allow(clippy::cast_possible_truncation, clippy::cast_possible_wrap)]
+                    w.i32(piece as i32).await?;
+                    w.chunk(chunk.slice(at..at + piece)).await?;
+                    at += piece;
+                }
+            } else {
+                self.window.resize(n, 0);
+                reading.fill(offset, &mut self.window).await;
+                hasher.update(&self.window);
+                self.out.clear();
+                self.tokens.literal(&self.window, &mut self.out);
+                w.bytes(&self.out).await?;
+            }
+            offset += n as u64;
+            reading.context.shared.stats.borrow_mut().literal += n as u64;
+            reading.context.progress(offset, start, false);
+        }
+        Ok(())
+    }
+
+    async fn send_delta<W: ChunkWrite, S: Source, O: Observer>(
+        &mut self,
+        w: &mut WireWriter<W, Vec<u8>>,
+        reading: &mut Reading<'_, '_, S, O>,
+        size: u64,
+        head: SumHead,
+        mut matcher: Matcher,
+        hasher: &mut Hasher,
+    ) -> Result<(), Error<W::Error>> {
+        let mut window = core::mem::take(&mut self.window);
+        window.clear();
+        let window_len = CHUNK.max(4 * head.block_len as usize);
+        let mut pos = 0; // undecided bytes begin here
+        let mut base = 0u64; // file offset of window[0]
+        let (mut literal, mut matched) = (0u64, 0u64);
+        loop {
+            window.drain(..pos);
+            base += pos as u64;
+            pos = 0;
+            let have = window.len();
+            let read_from = base + have as u64;
+            let n = usize::try_from(size - read_from).unwrap_or(usize::MAX).min(window_len - have.min(window_len));
+            window.resize(have + n, 0);
+            reading.fill(read_from, window.get_mut(have..).unwrap_or_default()).await;
+            hasher.update(window.get(have..).unwrap_or_default());
+            let last = read_from + n as u64 == size;
+            loop {
+                let rest = window.get(pos..).unwrap_or_default();
+                let step = matcher.next(rest, base + pos as u64, last);
+                let data = rest.get(..step.literal).unwrap_or_default();
+                self.out.clear();
+                if !data.is_empty() {
+                    self.tokens.literal(data, &mut self.out);
+                    literal += data.len() as u64;
+                }
+                pos += step.literal;
+                if let Some(block) = step.block {
+                    let len = head.block_range(block).1 as usize;
+                    let data = window.get(pos..pos + len).unwrap_or_default();
+                    self.tokens.block(block, data, &mut self.out);
+                    matched += len as u64;
+                    pos += len;
+                }
+                w.bytes(&self.out).await?;
+                if step.block.is_none() {
+                    break;
+                }
+            }
+            reading.context.progress(base + pos as u64, 0, false);
+            if last {
+                break;
+            }
+        }
+        self.window = window;
+        let mut stats = reading.context.shared.stats.borrow_mut();
+        stats.literal += literal;
+        stats.matched += matched;
+        let found = matcher.stats();
+        stats.matches += found.matches;
+        stats.hash_hits += found.hash_hits;
+        stats.false_alarms += found.false_alarms;
+        Ok(())
+    }
+}
+
+/// Where the receiver puts the data of a file.
+pub(super) struct Sink<'a, T: Target> {
+    pub target: &'a T,
+    /// `None`: the data is read and dropped.
+    pub output: Option<T::Output>,
+    pub basis: Option<T::Basis>,
+    /// The output is the basis itself.
+    pub in_place: bool,
+    pub append: Append,
+}
+
+/// How the data of a file arrived.
+pub(super) struct Received {
+    pub matches_sum: bool,
+    pub sum: Digest,
+    /// The first write error; everything behind it was dropped.
+    pub write_error: Option<PortError>,
+    /// The basis could not be read where a block was wanted.
+    pub size: u64,
+}
+
+/// What the receiver keeps from file to file.
+pub(super) struct Incoming {
+    sums: TransferSums,
+    tokens: TokenDecoder,
+    copy: Vec<u8>,
+    agreed: Agreed,
+    feeds_history: bool,
+}
+
+impl Incoming {
+    pub(super) fn new(options: &SessionOptions, agreed: &Agreed) -> Result<Self, ProtocolError> {
+        Ok(Self {
+            sums: agreed.sums(),
+            tokens: TokenDecoder::new(agreed.compress, options.transfer.compress_level, agreed.protocol)?,
+            copy: Vec::new(),
+            agreed: *agreed,
+            feeds_history: agreed.compress == Some(crate::token::CompressKind::Zlib),
+        })
+    }
+
+    /// Reads the echoed sum head.
+    pub(super) async fn head<'i, R: BufRead, O: Observer>(
+        &self,
+        r: &mut WireReader<R, Inbox<'i, O>>,
+    ) -> Result<SumHead, Error<R::Error>> {
+        let mut bytes = [0u8; 16];
+        r.exact(&mut bytes).await?;
+        Ok(SumHead::decode(&bytes, self.agreed.protocol, self.agreed.transfer_sum.digest_len())?)
+    }
+
+    /// Takes tokens and checksum of one file.
+    pub(super) async fn receive<'i, R, T, O>(
+        &mut self,
+        r: &mut WireReader<R, Inbox<'i, O>>,
+        head: SumHead,
+        sink: &mut Sink<'_, T>,
+        context: &FileContext<'_, '_, O>,
+    ) -> Result<Received, Error<R::Error>>
+    where
+        R: BufRead,
+        T: Target,
+        O: Observer,
+    {
+        self.tokens.start_file(head.count);
+        let mut hasher = self.sums.file_hasher();
+        let mut write_error = None;
+        let mut offset = 0u64;
+        let (mut literal, mut matched) = (0u64, 0u64);
+        let start = if sink.append == Append::Off { 0 } else { head.basis_len() };
+        if start > 0 {
+            if sink.append == Append::Verify {
+                self.hash_basis(sink, start, &mut hasher).await;
+            }
+            offset = start;
+        }
+        loop {
+            let input = r.fill().await?;
+            let (used, token) = self.tokens.decode(input)?;
+            match token {
+                Token::NeedInput => {}
+                Token::Literal(data) => {
+                    hasher.update(data);
+                    literal += data.len() as u64;
+                    offset += data.len() as u64;
+                    if let Some(out) = &mut sink.output {
+                        if let Err(e) = sink.target.write(out, data).await {
+                            write_error.get_or_insert(e);
+                        }
+                    }
+                    if write_error.is_some() {
+                        if let Some(out) = sink.output.take() {
+                            sink.target.discard(out).await;
+                        }
+                    }
+                }
+                Token::Blocks { first, count } => {
+                    r.consume(used);
+                    let from = head.block_range(first).0;
+                    let (last_at, last_len) = head.block_range(first + count - 1);
+                    let len = last_at + u64::from(last_len) - from;
+                    if sink.output.is_some() && sink.basis.is_none() {
+                        return Err(ProtocolError::NoBasis.into());
+                    }
+                    if let Some(basis) = &sink.basis {
+                        let piece = if self.feeds_history { head.block_len as usize } else { CHUNK };
+                        let copied = copy_basis(
+                            sink.target,
+                            basis,
+                            sink.output.as_mut(),
+                            CopyRange { from, len, to: offset, in_place: sink.in_place, piece },
+                            &mut self.copy,
+                            &mut hasher,
+                            if self.feeds_history { Some(&mut self.tokens) } else { None },
+                        )
+                        .await;
+                        if let Err(e) = copied {
+                            write_error.get_or_insert(e);
+                            if let Some(out) = sink.output.take() {
+                                sink.target.discard(out).await;
+                            }
+                        }
+                    }
+                    matched += len;
+                    offset += len;
+                    context.progress(offset, start, false);
+                    continue;
+                }
+                Token::End => {
+                    r.consume(used);
+                    break;
+                }
+            }
+            r.consume(used);
+            context.progress(offset, start, false);
+        }
+        let mut sum = [0u8; Digest::MAX_LEN];
+        let len = self.sums.digest_len();
+        r.exact(sum.get_mut(..len).unwrap_or_default()).await?;
+        let theirs = Digest::from_slice(sum.get(..len).unwrap_or_default()).unwrap_or_default();
+        {
+            let mut stats = context.shared.stats.borrow_mut();
+            stats.literal += literal;
+            stats.matched += matched;
+        }
+        let matches_sum = hasher.finish() == theirs;
+        Ok(Received { matches_sum, sum: theirs, write_error, size: offset })
+    }
+
+    async fn hash_basis<T: Target>(&mut self, sink: &Sink<'_, T>, end: u64, hasher: &mut Hasher) {
+        let Some(basis) = &sink.basis else { return };
+        let mut offset = 0;
+        while offset < end {
+            let n = usize::try_from(end - offset).unwrap_or(CHUNK).min(CHUNK);
+            self.copy.resize(n, 0);
+            let got = sink.target.read_basis(basis, offset, &mut self.copy).await.unwrap_or(0);
+            if got == 0 {
+                return;
+            }
+            hasher.update(self.copy.get(..got).unwrap_or_default());
+            offset += got as u64;
+        }
+    }
+}
+
+struct CopyRange {
+    from: u64,
+    len: u64,
+    to: u64,
+    in_place: bool,
+    piece: usize,
+}
+
+/// Copies a range of the basis to the output. Bytes that the basis does not have any more become zeros; the
+/// checksum will tell.
+async fn copy_basis<T: Target>(
+    target: &T,
+    basis: &T::Basis,
+    mut output: Option<&mut T::Output>,
+    range: CopyRange,
+    buf: &mut Vec<u8>,
+    hasher: &mut Hasher,
+    mut history: Option<&mut TokenDecoder>,
+) -> Result<(), PortError> {
+    let mut done = 0;
+    while done < range.len {
+        let n = usize::try_from(range.len - done).unwrap_or(range.piece).min(range.piece);
+        buf.resize(n, 0);
+        let got = target.read_basis(basis, range.from + done, buf).await.unwrap_or(0);
+        buf.get_mut(got..).unwrap_or_default().fill(0);
+        hasher.update(buf);
+        if let Some(tokens) = &mut history {
+            tokens.matched(buf);
+        }
+        if let Some(out) = output.as_deref_mut() {
+            if range.in_place && range.from + done == range.to + done {
+                target.keep(out, n as u64).await?;
+            } else {
+                target.write(out, buf).await?;
+            }
+        }
+        done += n as u64;
+    }
+    Ok(())
+}

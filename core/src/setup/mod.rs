@@ -1,0 +1,317 @@
+//! From the first byte to the seed: what both ends agree on before the first file list.
+//!
+//! Order (spec: order of everything on the wire): version words, compatibility flags, algorithm names, seed.
+//! A daemon connection has its own greeting in place of the version words.
+
+pub mod compat;
+pub mod negotiate;
+
+use embedded_io_async::{BufRead, Write};
+
+pub use compat::{Capabilities, CompatFlags};
+use negotiate::NameList;
+
+use crate::{
+    checksum::{ChecksumKind, TransferSums},
+    error::{Error, Limit, ProtocolError},
+    io::{MessageSink, WireReader, WireWriter},
+    token::CompressKind,
+    version::ProtocolVersion,
+};
+
+/// Which end of the connection this is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Side {
+    /// The process that the user started.
+    Client,
+    /// The process that the client started.
+    Server,
+}
+
+/// What one side brings to the handshake.
+#[derive(Debug, Clone)]
+pub struct Handshake {
+    /// Which end.
+    pub side: Side,
+    /// Highest version offered.
+    pub max_protocol: ProtocolVersion,
+    /// Server: the letters of the client's `-e`. Client: those sent to the server.
+    pub capabilities: Capabilities,
+    /// Server: incremental recursion is allowed by its own options.
+    pub allow_inc_recurse: bool,
+    /// Server: the seed to announce; must not be 0.
+    pub seed: i32,
+    /// Transfer and file-list checksum given by the user or the command line; `None`: to be negotiated.
+    pub checksum: Option<(Option<ChecksumKind>, Option<ChecksumKind>)>,
+    /// Compression wanted.
+    pub compress: WantCompress,
+    /// Checksum names offered, in order.
+    pub checksum_names: NameList,
+    /// Compressor names offered, in order.
+    pub compress_names: NameList,
+    /// The order of the names is the user's (a client then waits for the server's list and names its choice
+    /// only, since servers differ in whose order they follow).
+    pub own_order: bool,
+}
+
+/// Compression wanted in a handshake.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum WantCompress {
+    /// None.
+    #[default]
+    Off,
+    /// Negotiated.
+    Negotiate,
+    /// Named.
+    Explicit(CompressKind),
+}
+
+impl Handshake {
+    /// A handshake with the default offers of this build.
+    pub fn new(side: Side, max_protocol: ProtocolVersion, capabilities: Capabilities) -> Self {
+        let server = side == Side::Server;
+        let offer = |name: &&str| server || *name != "none";
+        Self {
+            side,
+            max_protocol,
+            capabilities,
+            allow_inc_recurse: false,
+            seed: 1,
+            checksum: None,
+            compress: WantCompress::Off,
+            checksum_names: negotiate::join(
+                ChecksumKind::CANONICAL.iter().map(|k| k.name()).filter(offer),
+            ),
+            compress_names: negotiate::join(CompressKind::CANONICAL.iter().map(|k| k.name()).filter(offer)),
+            own_order: false,
+        }
+    }
+}
+
+/// What both ends know after the handshake.
+#[derive(Debug, Clone, Copy)]
+pub struct Agreed {
+    /// Version spoken.
+    pub protocol: ProtocolVersion,
+    /// Compatibility flags; empty below protocol 30.
+    pub flags: CompatFlags,
+    /// Checksum of blocks and whole files.
+    pub transfer_sum: ChecksumKind,
+    /// Checksum in the file list (`-c`).
+    pub list_sum: ChecksumKind,
+    /// The transfer checksum was neither chosen nor negotiated: its seed has the place of its era.
+    pub implied_sum: bool,
+    /// Compressor in use.
+    pub compress: Option<CompressKind>,
+    /// Checksum seed.
+    pub seed: i32,
+}
+
+impl Agreed {
+    /// Incremental recursion is in use.
+    pub const fn inc_recurse(&self) -> bool {
+        self.flags.contains(CompatFlags::INC_RECURSE)
+    }
+    /// File-list flags are varints.
+    pub const fn varint_flags(&self) -> bool {
+        self.flags.contains(CompatFlags::VARINT_FLIST_FLAGS)
+    }
+    /// A file list may end with an error word.
+    pub const fn safe_flist(&self) -> bool {
+        self.protocol.has_safe_flist() || self.flags.contains(CompatFlags::SAFE_FLIST)
+    }
+    /// The transfer checksum with its seeding rules.
+    pub fn sums(&self) -> TransferSums {
+        let old_md4 = self.implied_sum && !self.protocol.has_varints();
+        let md5_seed_after = self.implied_sum
+            && self.protocol.has_varints()
+            && !self.flags.contains(CompatFlags::CHKSUM_SEED_FIX);
+        TransferSums::new(self.transfer_sum, self.seed, old_md4, md5_seed_after)
+    }
+}
+
+/// Writes the own version word. The peer's may be read before or after.
+pub async fn send_version<W: Write, B: AsRef<[u8]> + AsMut<[u8]>>(
+    writer: &mut WireWriter<W, B>,
+    max: ProtocolVersion,
+) -> Result<(), Error<W::Error>> {
+    writer.i32(i32::from(max.number())).await?;
+    writer.flush().await
+}
+
+/// The whole handshake of a pipe transport (remote shell, local pipe): version words, flags, names, seed.
+/// Framing is not started here. Not cancel-safe.
+pub async fn exchange<R, S, W, B>(
+    reader: &mut WireReader<R, S>,
+    writer: &mut WireWriter<W, B>,
+    handshake: &Handshake,
+) -> Result<Agreed, Error<R::Error>>
+where
+    R: BufRead,
+    S: MessageSink,
+    W: Write<Error = R::Error>,
+    B: AsRef<[u8]> + AsMut<[u8]>,
+{
+    send_version(writer, handshake.max_protocol).await?;
+    let peer = reader.i32().await?;
+    let protocol = ProtocolVersion::agree(handshake.max_protocol, peer)?;
+    after_version(reader, writer, handshake, protocol).await
+}
+
+/// The handshake behind the version words (or behind a daemon's `@RSYNCD: OK` and arguments).
+pub async fn after_version<R, S, W, B>(
+    reader: &mut WireReader<R, S>,
+    writer: &mut WireWriter<W, B>,
+    handshake: &Handshake,
+    protocol: ProtocolVersion,
+) -> Result<Agreed, Error<R::Error>>
+where
+    R: BufRead,
+    S: MessageSink,
+    W: Write<Error = R::Error>,
+    B: AsRef<[u8]> + AsMut<[u8]>,
+{
+    let mut flags = CompatFlags::empty();
+    if protocol.has_varints() {
+        if handshake.side == Side::Server {
+            flags = handshake.capabilities.answer();
+            let inc = handshake.allow_inc_recurse
+                && handshake.capabilities.contains(Capabilities::INC_RECURSE);
+            flags.set(CompatFlags::INC_RECURSE, inc);
+            send_flags(writer, handshake.capabilities, flags).await?;
+            if handshake.capabilities.contains(Capabilities::BYTE_FLAGS) {
+                flags |= CompatFlags::VARINT_FLIST_FLAGS;
+            }
+        } else {
+            #[allow(clippy::cast_sign_loss)]
+            let bits = reader.varint().await? as u32;
+            flags = CompatFlags::from_bits_truncate(bits);
+            if flags.contains(CompatFlags::INC_RECURSE)
+                && !handshake.capabilities.contains(Capabilities::INC_RECURSE)
+            {
+                return Err(ProtocolError::UnofferedIncRecursion.into());
+            }
+        }
+    }
+    let negotiated = flags.contains(CompatFlags::VARINT_FLIST_FLAGS)
+        && (handshake.side == Side::Client
+            || handshake.capabilities.contains(Capabilities::VARINT_FLIST_FLAGS));
+    let implied = if protocol.has_varints() { ChecksumKind::Md5 } else { ChecksumKind::Md4 };
+    let mut agreed = Agreed {
+        protocol,
+        flags,
+        transfer_sum: implied,
+        list_sum: implied,
+        implied_sum: true,
+        compress: None,
+        seed: 0,
+    };
+    if let Some((transfer, list)) = handshake.checksum {
+        agreed.transfer_sum = transfer.unwrap_or(implied);
+        agreed.list_sum = list.unwrap_or(implied);
+        agreed.implied_sum = transfer.is_none();
+    }
+    match handshake.compress {
+        WantCompress::Off => {}
+        WantCompress::Explicit(kind) => agreed.compress = (kind != CompressKind::None).then_some(kind),
+        WantCompress::Negotiate => agreed.compress = Some(CompressKind::Zlib),
+    }
+    let ask_checksum = handshake.checksum.is_none();
+    let ask_compress = handshake.compress == WantCompress::Negotiate;
+    if negotiated {
+        let peer = exchange_names(reader, writer, handshake, ask_checksum, ask_compress).await?;
+        if let Some(theirs) = peer.0 {
+            let kind = pick(handshake, &handshake.checksum_names, &theirs, ChecksumKind::from_name, "checksum")?;
+            (agreed.transfer_sum, agreed.list_sum, agreed.implied_sum) = (kind, kind, false);
+        }
+        if let Some(theirs) = peer.1 {
+            let kind = pick(handshake, &handshake.compress_names, &theirs, CompressKind::from_name, "compress")?;
+            agreed.compress = (kind != CompressKind::None).then_some(kind);
+        }
+    } else {
+        let has = |names: &NameList, name: &str| {
+            negotiate::split(names).any(|n| n.eq_ignore_ascii_case(name.as_bytes()))
+        };
+        if ask_checksum && !has(&handshake.checksum_names, implied.name()) {
+            return Err(ProtocolError::NoCommonAlgorithm { what: "checksum" }.into());
+        }
+        if ask_compress && !has(&handshake.compress_names, CompressKind::Zlib.name()) {
+            return Err(ProtocolError::NoCommonAlgorithm { what: "compress" }.into());
+        }
+    }
+    if handshake.side == Side::Server {
+        writer.i32(handshake.seed).await?;
+        writer.flush().await?;
+        agreed.seed = handshake.seed;
+    } else {
+        agreed.seed = reader.i32().await?;
+    }
+    Ok(agreed)
+}
+
+fn pick<T: PartialEq>(
+    handshake: &Handshake,
+    own: &NameList,
+    theirs: &NameList,
+    parse: impl Fn(&[u8]) -> Option<T>,
+    what: &'static str,
+) -> Result<T, ProtocolError> {
+    match handshake.side {
+        Side::Client => negotiate::choose(own, theirs, parse, what),
+        Side::Server => negotiate::choose(theirs, own, parse, what),
+    }
+}
+
+async fn send_flags<W: Write, B: AsRef<[u8]> + AsMut<[u8]>>(
+    writer: &mut WireWriter<W, B>,
+    capabilities: Capabilities,
+    flags: CompatFlags,
+) -> Result<(), Error<W::Error>> {
+    if capabilities.contains(Capabilities::BYTE_FLAGS) {
+        #[allow(clippy::cast_possible_truncation)]
+        writer.u8((flags | CompatFlags::VARINT_FLIST_FLAGS).bits() as u8).await
+    } else {
+        #[allow(clippy::cast_possible_wrap)]
+        writer.varint(flags.bits() as i32).await
+    }
+}
+
+/// Sends the own lists and reads the peer's; checksum first, then compression, each only if asked for.
+async fn exchange_names<R, S, W, B>(
+    reader: &mut WireReader<R, S>,
+    writer: &mut WireWriter<W, B>,
+    handshake: &Handshake,
+    checksum: bool,
+    compress: bool,
+) -> Result<(Option<NameList>, Option<NameList>), Error<R::Error>>
+where
+    R: BufRead,
+    S: MessageSink,
+    W: Write<Error = R::Error>,
+    B: AsRef<[u8]> + AsMut<[u8]>,
+{
+    let asked = [(checksum, &handshake.checksum_names), (compress, &handshake.compress_names)];
+    let late = handshake.side == Side::Client && handshake.own_order;
+    if !late {
+        for (_, names) in asked.iter().filter(|(on, _)| *on) {
+            writer.vstring(if names.is_empty() { b"INVALID" } else { names }).await?;
+        }
+        writer.flush().await?;
+    }
+    let mut theirs = [None, None];
+    for (slot, (_, _)) in theirs.iter_mut().zip(&asked).filter(|(_, (on, _))| *on) {
+        *slot = Some(reader.vstring::<{ crate::limits::MAX_NEGOTIATION }>(Limit::Negotiation).await?);
+    }
+    let [peer_checksum, peer_compress] = theirs;
+    if late {
+        for ((_, own), peer) in asked.iter().zip([&peer_checksum, &peer_compress]) {
+            let Some(peer) = peer else { continue };
+            let choice = negotiate::split(own)
+                .find(|n| negotiate::split(peer).any(|p| p.eq_ignore_ascii_case(n)))
+                .unwrap_or(b"INVALID");
+            writer.vstring(choice).await?;
+        }
+        writer.flush().await?;
+    }
+    Ok((peer_checksum, peer_compress))
+}

@@ -1,0 +1,56 @@
+//! Fixed-width integers, and the longint of protocols below 30.
+
+use super::{Decoded, Encoded};
+
+/// One byte.
+pub fn decode_u8(b: &[u8]) -> Decoded<u8> {
+    Ok(b.first().map(|&v| (v, 1)))
+}
+
+/// shortint: u16 LE.
+pub fn decode_u16(b: &[u8]) -> Decoded<u16> {
+    Ok(b.first_chunk().map(|c| (u16::from_le_bytes(*c), 2)))
+}
+
+/// int: i32 LE.
+pub fn decode_i32(b: &[u8]) -> Decoded<i32> {
+    Ok(b.first_chunk().map(|c| (i32::from_le_bytes(*c), 4)))
+}
+
+/// longint: i32 LE for 0..=0x7fffffff, else `ff ff ff ff` and i64 LE. Any other negative first word is
+/// taken as it is.
+pub fn decode_longint(b: &[u8]) -> Decoded<i64> {
+    let Some((word, _)) = decode_i32(b)? else { return Ok(None) };
+    if word != -1 {
+        return Ok(Some((i64::from(word), 4)));
+    }
+    Ok(b.get(4..).and_then(|r| r.first_chunk()).map(|c| (i64::from_le_bytes(*c), 12)))
+}
+
+/// See [`decode_longint`].
+pub fn encode_longint(v: i64) -> Encoded {
+    if let Ok(small) = i32::try_from(v) {
+        if small >= 0 {
+            return Encoded::from_slice(&small.to_le_bytes());
+        }
+    }
+    let mut out = Encoded::from_slice(&[0xff; 4]);
+    for b in v.to_le_bytes() {
+        out.push(b);
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn longint_is_short_below_two_gib() {
+        assert_eq!(encode_longint(0x7fff_ffff).as_slice(), [0xff, 0xff, 0xff, 0x7f]);
+        let long = [0xff, 0xff, 0xff, 0xff, 0, 0, 0, 0x80, 0, 0, 0, 0];
+        assert_eq!(encode_longint(0x8000_0000).as_slice(), long);
+        assert_eq!(decode_longint(&long).unwrap(), Some((0x8000_0000, 12)));
+        assert_eq!(decode_longint(&long[..11]).unwrap(), None);
+    }
+}

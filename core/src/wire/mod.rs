@@ -1,0 +1,40 @@
+//! Numbers of the wire as pure functions between bytes and values (spec: integers).
+//!
+//! A decoder gets the bytes at hand and answers `Ok(None)` when they end too early, or the value with the
+//! number of bytes it took. Nothing here is longer than 16 bytes.
+
+pub mod int;
+pub mod ndx;
+pub mod varint;
+
+/// Up to 16 encoded bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Encoded {
+    buf: [u8; 16],
+    len: u8,
+}
+
+impl Encoded {
+    /// The bytes.
+    #[allow(clippy::indexing_slicing)]
+    pub fn as_slice(&self) -> &[u8] {
+        &self.buf[..usize::from(self.len)]
+    }
+
+    pub(crate) fn from_slice(bytes: &[u8]) -> Self {
+        let mut out = Self::default();
+        for &b in bytes {
+            out.push(b);
+        }
+        out
+    }
+
+    #[allow(clippy::indexing_slicing)]
+    pub(crate) fn push(&mut self, byte: u8) {
+        self.buf[usize::from(self.len)] = byte;
+        self.len += 1;
+    }
+}
+
+/// Outcome of a decoder: value and length, or "more bytes".
+pub type Decoded<T> = Result<Option<(T, usize)>, crate::error::ProtocolError>;

@@ -1,0 +1,258 @@
+//! Backups of what is replaced or deleted (spec: backups).
+
+use alloc::sync::Arc;
+use std::{os::fd::OwnedFd, sync::OnceLock};
+
+use arsync_core::{
+    flist::entry::{FileKind, mode},
+    names::RelName,
+    options::SessionOptions,
+    ports::{AttrStep, Attrs, Stat},
+};
+use rustix::{
+    fs::{AtFlags, Mode, OFlags, linkat, mkdirat, openat, readlinkat, renameat, statat, unlinkat},
+    io::{self, Errno},
+};
+
+use super::{
+    beneath::{Links, Tree},
+    copy::{Holes, copy_contents},
+    meta::{self, Handle},
+    special::{self, Put},
+    temp::Temp,
+    to_stat,
+    write::{Shared, Spot},
+};
+
+/// Where backups go.
+#[derive(Debug)]
+pub struct Backups {
+    suffix: Vec<u8>,
+    dir: Option<BackupDir>,
+    copies: Copies,
+}
+
+#[derive(Debug)]
+struct BackupDir {
+    /// As the user gave it; relative to the destination.
+    path: Vec<u8>,
+    tree: OnceLock<Tree>,
+}
+
+/// What a copy made for `--inplace` keeps of its original.
+#[derive(Debug)]
+struct Copies {
+    in_place: bool,
+    times: bool,
+    perms: bool,
+    owner: bool,
+    group: bool,
+}
+
+impl Backups {
+    pub fn new(options: &SessionOptions) -> Self {
+        let transfer = &options.transfer;
+        let preserve = &options.preserve;
+        Self {
+            suffix: transfer.suffix.clone(),
+            dir: transfer.backup_dir.clone().map(|path| BackupDir { path, tree: OnceLock::new() }),
+            copies: Copies {
+                in_place: transfer.inplace,
+                times: preserve.times,
+                perms: preserve.perms,
+                owner: preserve.owner,
+                group: preserve.group,
+            },
+        }
+    }
+
+    /// Where the backup of a name stands, if its directory exists.
+    pub fn spot<'n>(&self, shared: &Shared, name: RelName<'n>) -> io::Result<Spot<'n>> {
+        let at = match &self.dir {
+            None => shared.tree().at(name)?,
+            Some(dir) => dir.open(shared.tree().root()?)?.at(name)?,
+        };
+        Ok(Spot { dir: at.dir, name: [at.name, &self.suffix].concat().into() })
+    }
+
+    /// The same; the directories are made.
+    fn prepare<'n>(&self, shared: &Shared, name: RelName<'n>) -> io::Result<Spot<'n>> {
+        if let Some(dir) = &self.dir {
+            dir.make(shared, name)?;
+        }
+        self.spot(shared, name)
+    }
+
+    /// Moves what stands at `name` to its backup name; with `keep` it stays where it is, if a link can be made.
+    pub fn back_up(&self, shared: &Shared, name: RelName<'_>, keep: bool) -> io::Result<()> {
+        let from = shared.tree().at(name)?;
+        let stat = to_stat(&statat(&from.dir, from.name, AtFlags::SYMLINK_NOFOLLOW)?);
+        let to = self.prepare(shared, name)?;
+        if keep && self.copies.in_place && stat.is_regular() {
+            // A link would be changed together with the original.
+            return copy(&from.dir, from.name, &stat, &to, &self.copies.attrs(&stat, shared));
+        }
+        make_way(&to)?;
+        if keep && linkat(&from.dir, from.name, &to.dir, &*to.name, AtFlags::empty()).is_ok() {
+            return Ok(());
+        }
+        shared.tree().forget_link(name.bytes());
+        match renameat(&from.dir, from.name, &to.dir, &*to.name) {
+            Err(Errno::XDEV) => {
+                copy(&from.dir, from.name, &stat, &to, &all_of(&stat))?;
+                if keep { Ok(()) } else { unlinkat(&from.dir, from.name, AtFlags::empty()) }
+            }
+            other => other,
+        }
+    }
+}
+
+impl Copies {
+    fn attrs(&self, stat: &Stat, shared: &Shared) -> Attrs {
+        let perms = if self.perms { stat.mode & mode::PERMS } else { stat.mode & 0o777 & !shared.umask() };
+        Attrs {
+            mode: Some(stat.mode & mode::TYPE | perms),
+            uid: (self.owner && shared.is_super()).then_some(stat.uid),
+            gid: self.group.then_some(stat.gid),
+            mtime: self.times.then_some((stat.mtime, stat.nsec)),
+            ..Attrs::default()
+        }
+    }
+}
+
+impl BackupDir {
+    fn open(&self, root: &OwnedFd) -> io::Result<&Tree> {
+        if let Some(tree) = self.tree.get() {
+            return Ok(tree);
+        }
+        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let dir = openat(root, &*self.path, flags, Mode::empty())?;
+        Ok(self.tree.get_or_init(|| Tree::new(dir, Links::Never)))
+    }
+
+    /// Makes the backup directory and below it what leads to `name`, with the owners and permissions of the
+    /// real directories. Times would not outlive the first backup.
+    fn make(&self, shared: &Shared, name: RelName<'_>) -> io::Result<()> {
+        let root = shared.tree().root()?;
+        let tree = match self.open(root) {
+            Err(Errno::NOENT) => {
+                for (end, _) in self.path.iter().enumerate().skip(1).filter(|(_, b)| **b == b'/') {
+                    mkdir(root, &self.path[..end])?;
+                }
+                mkdir(root, &self.path)?;
+                self.open(root)?
+            }
+            other => other?,
+        };
+        let parent = name.parent();
+        if parent == RelName::ROOT || tree.dir(parent.bytes()).is_ok() {
+            return Ok(());
+        }
+        let path = parent.bytes();
+        let ends = path.iter().enumerate().filter(|(_, b)| **b == b'/').map(|(end, _)| end);
+        for end in ends.chain([path.len()]) {
+            let Some(part) = RelName::new(&path[..end]) else { return Err(Errno::INVAL) };
+            let at = tree.at(part)?;
+            match mkdirat(&at.dir, at.name, Mode::from_raw_mode(0o777)) {
+                Err(Errno::EXIST) if tree.dir(part.bytes()).is_ok() => continue,
+                Err(Errno::EXIST) => {
+                    unlinkat(&at.dir, at.name, AtFlags::empty())?;
+                    mkdirat(&at.dir, at.name, Mode::from_raw_mode(0o777))?;
+                }
+                other => other?,
+            }
+            let real = shared.tree().at(part)?;
+            let real = to_stat(&statat(&real.dir, real.name, AtFlags::SYMLINK_NOFOLLOW)?);
+            let made = to_stat(&statat(&at.dir, at.name, AtFlags::SYMLINK_NOFOLLOW)?);
+            if real.is_dir() {
+                // The owner must be able to put backups there.
+                let attrs = Attrs {
+                    mode: Some(real.mode | 0o300),
+                    uid: Some(real.uid),
+                    gid: Some(real.gid),
+                    ..Attrs::default()
+                };
+                apply_what_is_allowed(Handle::Name(&at.dir, at.name), &made, &attrs)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+fn mkdir(root: &OwnedFd, path: &[u8]) -> io::Result<()> {
+    match mkdirat(root, path, Mode::from_raw_mode(0o777)) {
+        Err(Errno::EXIST) => Ok(()),
+        other => other,
+    }
+}
+
+/// Removes an older backup.
+fn make_way(to: &Spot<'_>) -> io::Result<()> {
+    match unlinkat(&to.dir, &*to.name, AtFlags::empty()) {
+        Err(Errno::NOENT) => Ok(()),
+        Err(Errno::ISDIR) => unlinkat(&to.dir, &*to.name, AtFlags::REMOVEDIR),
+        other => other,
+    }
+}
+
+/// Sets attributes; an owner that this process may not give away stays.
+fn apply_what_is_allowed(on: Handle<'_>, standing: &Stat, attrs: &Attrs) -> io::Result<()> {
+    match meta::apply(on, standing, attrs) {
+        Err((AttrStep::Owner { .. }, Errno::PERM)) => {
+            let attrs = Attrs { uid: None, gid: None, ..*attrs };
+            meta::apply(on, standing, &attrs)
+        }
+        other => other,
+    }
+    .map(drop)
+    .map_err(|(_, error)| error)
+}
+
+/// Makes `to` a copy of a non-directory.
+pub fn copy(dir: &OwnedFd, name: &[u8], stat: &Stat, to: &Spot<'_>, attrs: &Attrs) -> io::Result<()> {
+    match stat.kind() {
+        FileKind::Regular => {
+            let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+            let from = openat(dir, name, flags, Mode::empty())?;
+            let (file, temp) = Temp::create(&to.dir, &to.name, true, 0o600)?;
+            copy_contents(&from, &file, stat.size, Holes::Written)?;
+            let made = to_stat(&rustix::fs::fstat(&file)?);
+            apply_what_is_allowed(Handle::File(&file), &made, attrs)?;
+            return temp.rename(&to.dir, &to.name).map_err(|(error, _unlinked)| error);
+        }
+        FileKind::Symlink => {
+            let target = readlinkat(dir, name, Vec::new())?;
+            make_way(to)?;
+            special::symlink(&to.dir, &to.name, target.to_bytes(), Put::New)?;
+        }
+        FileKind::Dir | FileKind::Missing => return Err(Errno::ISDIR),
+        _ => {
+            make_way(to)?;
+            special::node(&to.dir, &to.name, stat.mode, stat.rdev, Put::New)?;
+        }
+    }
+    let made = to_stat(&statat(&to.dir, &*to.name, AtFlags::SYMLINK_NOFOLLOW)?);
+    apply_what_is_allowed(Handle::Name(&to.dir, &to.name), &made, attrs)
+}
+
+/// Moves a non-directory, across file systems if need be.
+pub fn move_file(from: &Spot<'_>, dir: &Arc<OwnedFd>, name: &[u8]) -> io::Result<()> {
+    match renameat(&from.dir, &*from.name, dir, name) {
+        Err(Errno::XDEV) => {}
+        other => return other,
+    }
+    let stat = to_stat(&statat(&from.dir, &*from.name, AtFlags::SYMLINK_NOFOLLOW)?);
+    copy(&from.dir, &from.name, &stat, &Spot { dir: dir.clone(), name: name.into() }, &all_of(&stat))?;
+    unlinkat(&from.dir, &*from.name, AtFlags::empty())
+}
+
+/// The attributes of a file, all of them.
+fn all_of(stat: &Stat) -> Attrs {
+    Attrs {
+        mode: Some(stat.mode),
+        uid: Some(stat.uid),
+        gid: Some(stat.gid),
+        mtime: Some((stat.mtime, stat.nsec)),
+        ..Attrs::default()
+    }
+}

@@ -1,0 +1,231 @@
+//! File data from descriptor to descriptor: reflink, `copy_file_range`, or read and write; and writing with
+//! holes (spec: sparse). Knows no names.
+
+use std::os::fd::OwnedFd;
+
+use rustix::{
+    fs::{FallocateFlags, copy_file_range, fallocate, ftruncate, ioctl_ficlone},
+    io::{self, Errno, pread, pwrite},
+};
+
+/// Bytes per read and write: more falls out of the L2 cache.
+pub const PIECE: usize = 256 << 10;
+/// Bytes per `copy_file_range`, so that the call can be interrupted.
+const RANGE: usize = 64 << 20;
+/// Files below this size are read and written: cloning tiny extents costs more than copying them.
+const CLONE_FROM: u64 = 64 << 10;
+/// Shortest run of zeros inside a write that becomes a hole, bytes.
+const MIN_HOLE: usize = 1024;
+
+/// How zeros are treated when a file is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Holes {
+    /// They are written like everything else.
+    Written,
+    /// They are left out: nothing is allocated there.
+    Skipped,
+    /// They are punched: something may be allocated there.
+    Punched,
+}
+
+/// Copies all of `from` to the start of the empty file `to`; returns the number of bytes. `size`: what `from`
+/// is expected to hold. The length of `to` is right afterwards, also with holes.
+pub fn copy_contents(from: &OwnedFd, to: &OwnedFd, size: u64, holes: Holes) -> io::Result<u64> {
+    let mut done = 0;
+    if holes == Holes::Written && size >= CLONE_FROM {
+        if ioctl_ficlone(to, from).is_ok() {
+            return Ok(rustix::fs::fstat(to)?.st_size.cast_unsigned());
+        }
+        loop {
+            let (mut source, mut target) = (done, done);
+            match copy_file_range(from, Some(&mut source), to, Some(&mut target), RANGE) {
+                Ok(0) => break,
+                Ok(n) => done += n as u64,
+                Err(Errno::INTR) => {}
+                Err(error @ (Errno::NOSPC | Errno::DQUOT | Errno::FBIG | Errno::IO)) => return Err(error),
+                // Across file systems, or not supported there.
+                Err(_) => break,
+            }
+        }
+    }
+    // Also the end of what `copy_file_range` did: some file systems report a size of 0 and have data.
+    let mut buf = vec![0; PIECE.min(usize::try_from(size).unwrap_or(PIECE).saturating_add(1))];
+    loop {
+        let n = read_full(from, done, &mut buf)?;
+        write_at(to, done, &buf[..n], holes)?;
+        done += n as u64;
+        if n < buf.len() {
+            break;
+        }
+    }
+    if holes != Holes::Written {
+        ftruncate(to, done)?;
+    }
+    Ok(done)
+}
+
+/// Reads at an offset until the buffer is full or the file ends.
+pub fn read_full(file: &OwnedFd, offset: u64, buf: &mut [u8]) -> io::Result<usize> {
+    let mut done = 0;
+    while done < buf.len() {
+        match pread(file, &mut buf[done..], offset + done as u64) {
+            Ok(0) => break,
+            Ok(n) => done += n,
+            Err(Errno::INTR) => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(done)
+}
+
+/// Writes all of `data` at an offset. With holes the length of the file may be wrong afterwards.
+pub fn write_at(file: &OwnedFd, offset: u64, data: &[u8], holes: Holes) -> io::Result<()> {
+    if holes == Holes::Written {
+        return write_all(file, offset, data);
+    }
+    let mut done = 0;
+    for (start, end) in (ZeroRuns { data, from: 0 }) {
+        write_all(file, offset + done as u64, &data[done..start])?;
+        if holes == Holes::Punched {
+            punch(file, offset + start as u64, &data[start..end])?;
+        }
+        done = end;
+    }
+    write_all(file, offset + done as u64, &data[done..])
+}
+
+fn write_all(file: &OwnedFd, mut offset: u64, mut data: &[u8]) -> io::Result<()> {
+    while !data.is_empty() {
+        match pwrite(file, data, offset) {
+            Ok(n) => {
+                data = &data[n..];
+                offset += n as u64;
+            }
+            Err(Errno::INTR) => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
+}
+
+/// Makes a hole where `zeros` would be written.
+fn punch(file: &OwnedFd, offset: u64, zeros: &[u8]) -> io::Result<()> {
+    let flags = FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE;
+    match fallocate(file, flags, offset, zeros.len() as u64) {
+        Err(Errno::OPNOTSUPP | Errno::NOSYS | Errno::NODEV) => write_all(file, offset, zeros),
+        other => other,
+    }
+}
+
+/// The runs of zeros that become holes: every run at the start or the end, inside only long ones.
+struct ZeroRuns<'a> {
+    data: &'a [u8],
+    from: usize,
+}
+
+impl Iterator for ZeroRuns<'_> {
+    type Item = (usize, usize);
+
+    fn next(&mut self) -> Option<(usize, usize)> {
+        let len = self.data.len();
+        if self.from == 0 && len > 0 {
+            let end = zeros(self.data);
+            if end > 0 {
+                self.from = end;
+                return Some((0, end));
+            }
+        }
+        // A run of this length covers a multiple of it.
+        let mut probe = self.from.next_multiple_of(MIN_HOLE);
+        while probe < len {
+            if self.data[probe] == 0 {
+                let start = probe - zeros_back(&self.data[self.from..probe]);
+                let end = probe + zeros(&self.data[probe..]);
+                if end - start >= MIN_HOLE || end == len {
+                    self.from = end;
+                    return Some((start, end));
+                }
+            }
+            probe += MIN_HOLE;
+        }
+        let start = len - zeros_back(&self.data[self.from..]);
+        self.from = len;
+        (start < len).then_some((start, len))
+    }
+}
+
+/// Number of zeros at the start.
+fn zeros(data: &[u8]) -> usize {
+    let chunks = data.chunks_exact(64).take_while(|c| c.iter().fold(0, |a, b| a | b) == 0).count() * 64;
+    chunks + data[chunks..].iter().take_while(|&&b| b == 0).count()
+}
+
+/// Number of zeros at the end.
+fn zeros_back(data: &[u8]) -> usize {
+    let chunks = data.rchunks_exact(64).take_while(|c| c.iter().fold(0, |a, b| a | b) == 0).count() * 64;
+    chunks + data[..data.len() - chunks].iter().rev().take_while(|&&b| b == 0).count()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        fs::{self, File},
+        os::unix::fs::MetadataExt,
+    };
+
+    use super::*;
+
+    fn runs(data: &[u8]) -> Vec<(usize, usize)> {
+        ZeroRuns { data, from: 0 }.collect()
+    }
+
+    #[test]
+    fn edge_runs_of_any_length_and_inner_runs_from_1024_become_holes() {
+        assert_eq!(runs(&[]), []);
+        assert_eq!(runs(&[0; 10]), [(0, 10)]);
+        assert_eq!(runs(&[1; 5000]), []);
+        let mut data = vec![1; 10_000];
+        data[..3].fill(0);
+        data[9_999] = 0;
+        data[100..100 + 1023].fill(0);
+        data[3_001..3_001 + 1024].fill(0);
+        assert_eq!(runs(&data), [(0, 3), (3_001, 4_025), (9_999, 10_000)]);
+        data[4_025..].fill(0);
+        assert_eq!(runs(&data), [(0, 3), (3_001, 10_000)]);
+    }
+
+    #[test]
+    fn a_copy_has_the_same_bytes_whatever_is_done_with_zeros() {
+        let tmp = tempfile::tempdir().unwrap();
+        let mut data: Vec<u8> = (0..700_001u32).map(|n| (n % 251) as u8).collect();
+        data[100_000..400_000].fill(0);
+        data[650_000..].fill(0);
+        fs::write(tmp.path().join("a"), &data).unwrap();
+        let from: OwnedFd = File::open(tmp.path().join("a")).unwrap().into();
+        for (holes, size) in [
+            (Holes::Written, 700_001),
+            (Holes::Written, 0),
+            (Holes::Skipped, 700_001),
+            (Holes::Skipped, 5),
+            (Holes::Punched, 700_001),
+        ] {
+            let to: OwnedFd = File::create(tmp.path().join("b")).unwrap().into();
+            assert_eq!(copy_contents(&from, &to, size, holes), Ok(700_001));
+            assert!(fs::read(tmp.path().join("b")).unwrap() == data, "{holes:?}");
+            if holes != Holes::Written {
+                assert!(fs::metadata(tmp.path().join("b")).unwrap().blocks() * 512 < 500_000, "{holes:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn punching_removes_what_was_there() {
+        let tmp = tempfile::tempdir().unwrap();
+        fs::write(tmp.path().join("f"), [7; 5000]).unwrap();
+        let file: OwnedFd = File::options().write(true).open(tmp.path().join("f")).unwrap().into();
+        write_at(&file, 10, &[0; 3000], Holes::Punched).unwrap();
+        let got = fs::read(tmp.path().join("f")).unwrap();
+        assert_eq!(got.len(), 5000);
+        assert!(got[..10].iter().all(|&b| b == 7) && got[10..3010].iter().all(|&b| b == 0) && got[3010] == 7);
+    }
+}

@@ -1,0 +1,90 @@
+//! The file system: core's ports `Source` and `Target` on Linux.
+//!
+//! Plain directory-relative system calls; nothing here knows the wire or a runtime. Every access below a
+//! transfer root goes through [`beneath::Tree`]. What a file needs to be put in place is in [`write::Shared`],
+//! whose methods are plain functions on descriptors and owned data and may run on any thread.
+//! Entry points: [`FileSource`] and [`TreeTarget`].
+
+mod backup;
+mod beneath;
+mod copy;
+mod digest;
+mod ids;
+mod listing;
+mod meta;
+mod source;
+mod special;
+mod target;
+pub mod temp;
+mod write;
+
+use arsync_core::ports::{PortError, Stat};
+use rustix::io::Errno;
+
+#[allow(unused_imports, reason = "used by the sessions")]
+pub use self::{
+    copy::copy_contents,
+    digest::{FileHash, NewHash},
+    source::{FileSource, SourceFile},
+    target::{SetupError, TreeTarget},
+    write::{OwnedCreate, PutError, Shared},
+};
+
+/// The port error of a system call's error.
+pub(crate) fn port(error: Errno) -> PortError {
+    PortError(error.raw_os_error())
+}
+
+/// The port's form of a `stat`.
+fn to_stat(st: &rustix::fs::Stat) -> Stat {
+    Stat {
+        mode: st.st_mode,
+        size: u64::try_from(st.st_size).unwrap_or(0),
+        mtime: st.st_mtime,
+        nsec: u32::try_from(st.st_mtime_nsec).unwrap_or(0),
+        atime: st.st_atime,
+        uid: st.st_uid,
+        gid: st.st_gid,
+        rdev: (rustix::fs::major(st.st_rdev), rustix::fs::minor(st.st_rdev)),
+        dev: st.st_dev,
+        ino: st.st_ino,
+        nlink: u32::try_from(st.st_nlink).unwrap_or(u32::MAX),
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod testing {
+    //! The executor of the engine's tests: its futures never wait.
+    use core::{
+        future::Future,
+        pin::pin,
+        task::{Context, Poll, Waker},
+    };
+
+    use arsync_core::checksum::{ChecksumKind, Digest};
+
+    use super::FileHash;
+
+    /// Stands in for core's checksums: these tests look at files, not at sums.
+    pub(crate) struct NoHash;
+
+    impl NoHash {
+        pub(crate) fn start(_kind: ChecksumKind) -> Box<dyn FileHash> {
+            Box::new(Self)
+        }
+    }
+
+    impl FileHash for NoHash {
+        fn update(&mut self, _data: &[u8]) {}
+        fn finish(self: Box<Self>) -> Digest {
+            Digest::default()
+        }
+    }
+
+    pub(crate) fn block_on<F: Future>(future: F) -> F::Output {
+        match pin!(future).poll(&mut Context::from_waker(Waker::noop())) {
+            Poll::Ready(out) => out,
+            Poll::Pending => panic!("a file system call waited"),
+        }
+    }
+}

@@ -1,0 +1,333 @@
+//! The sender's files: [`FileSource`].
+//!
+//! Names come from the user and from directory listings. Where no option lets the sender follow symlinks, the
+//! directory part of a name must hold none: one that appears between listing and reading is refused.
+
+use alloc::{rc::Rc, sync::Arc};
+use core::cell::RefCell;
+use std::os::fd::OwnedFd;
+
+use arsync_core::{
+    checksum::{ChecksumKind, Digest},
+    options::SessionOptions,
+    ports::{Child, PortError, Source, SourcePath, Stat},
+};
+use rustix::{
+    fs::{
+        Advice, AtFlags, CWD, FileType, Mode, OFlags, SeekFrom, fadvise, fstat, openat, readlinkat, seek,
+        statat, unlinkat,
+    },
+    io::{self, Errno},
+};
+
+use super::{
+    beneath::{At, Links, Tree},
+    copy::read_full,
+    digest::{NewHash, digest_file},
+    ids::Names,
+    listing::children,
+    port, to_stat,
+};
+
+/// Files from this size on are announced to the kernel as read in order.
+const ADVISE_FROM: u64 = 1 << 20;
+
+/// The file system as a [`Source`].
+#[derive(Debug)]
+pub struct FileSource {
+    bases: RefCell<Vec<Base>>,
+    names: Names,
+    hash: NewHash,
+    /// Names may lead through symlinks.
+    through_links: bool,
+    /// A name that is a symlink stands for its target, when it is opened.
+    follow_files: bool,
+    follow_dirs: bool,
+    copy_devices: bool,
+    no_atime: bool,
+}
+
+#[derive(Debug)]
+struct Base {
+    path: Vec<u8>,
+    tree: Rc<Tree>,
+}
+
+/// A file open for reading.
+#[derive(Debug)]
+pub struct SourceFile(OwnedFd);
+
+impl FileSource {
+    /// For a session with these options. `hash` starts the checksums of `-c`.
+    pub fn new(options: &SessionOptions, hash: NewHash) -> Self {
+        let select = &options.select;
+        let follow_files = select.copy_links || select.copy_unsafe_links;
+        Self {
+            bases: RefCell::default(),
+            names: Names::default(),
+            hash,
+            through_links: follow_files || select.copy_dirlinks || select.relative,
+            follow_files,
+            follow_dirs: follow_files || select.copy_dirlinks,
+            copy_devices: select.copy_devices,
+            no_atime: options.preserve.open_noatime || options.preserve.atimes > 1,
+        }
+    }
+
+    fn links(&self, name: &[u8]) -> Links {
+        let typed = name.starts_with(b"/") || name.split(|&b| b == b'/').any(|c| c == b"..");
+        if self.through_links || typed { Links::Any } else { Links::Never }
+    }
+
+    fn tree(&self, base: u32) -> io::Result<Rc<Tree>> {
+        self.bases.borrow().get(base as usize).map(|b| b.tree.clone()).ok_or(Errno::NOENT)
+    }
+
+    /// The parent directory of a path, open, and the last component.
+    fn at<'n>(&self, path: SourcePath<'n>) -> io::Result<At<'n>> {
+        let tree = self.tree(path.base)?;
+        let end = path.name.iter().rposition(|&b| b != b'/').map_or(0, |i| i + 1);
+        let name = if path.name.starts_with(b"/") && end == 0 { &b"/"[..] } else { &path.name[..end] };
+        let (dir, base) = match memchr::memrchr(b'/', name) {
+            Some(0) => return Ok(At { dir: tree.root()?.clone(), name }),
+            Some(slash) => (tree.dir_with(&name[..slash], self.links(name))?, &name[slash + 1..]),
+            None => (tree.root()?.clone(), name),
+        };
+        Ok(At { dir, name: if base.is_empty() { b"." } else { base } })
+    }
+
+    fn open_file(&self, path: SourcePath<'_>, follow: bool) -> io::Result<OwnedFd> {
+        let at = self.at(path)?;
+        // A fifo that took the place of the file must not hold up the session.
+        let mut flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
+        if !follow {
+            flags |= OFlags::NOFOLLOW;
+        }
+        if self.no_atime {
+            match openat(&at.dir, at.name, flags | OFlags::NOATIME, Mode::empty()) {
+                Err(Errno::PERM) => {}
+                other => return other,
+            }
+        }
+        openat(&at.dir, at.name, flags, Mode::empty())
+    }
+
+    fn open_for_sending(&self, path: SourcePath<'_>) -> io::Result<(OwnedFd, Stat)> {
+        let file = self.open_file(path, self.follow_files)?;
+        let mut stat = to_stat(&fstat(&file)?);
+        match FileType::from_raw_mode(stat.mode) {
+            FileType::BlockDevice | FileType::CharacterDevice if self.copy_devices => {
+                stat.size = seek(&file, SeekFrom::End(0)).unwrap_or(0);
+            }
+            FileType::RegularFile if stat.size >= ADVISE_FROM => {
+                let _ = fadvise(&file, 0, None, Advice::Sequential);
+            }
+            _ => {}
+        }
+        Ok((file, stat))
+    }
+
+    fn list(&self, path: SourcePath<'_>) -> io::Result<(Vec<Child>, Option<Errno>)> {
+        let at = self.at(path)?;
+        let mut flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        if !self.follow_dirs && at.name != b"." {
+            flags |= OFlags::NOFOLLOW;
+        }
+        let dir = Arc::new(openat(&at.dir, at.name, flags, Mode::empty())?);
+        let found = children(&dir);
+        self.tree(path.base)?.remember(path.name, dir);
+        Ok(found)
+    }
+}
+
+impl Source for FileSource {
+    type File = SourceFile;
+
+    async fn enter(&self, dir: &[u8]) -> Result<u32, PortError> {
+        let path = if dir.is_empty() { &b"."[..] } else { dir };
+        let mut bases = self.bases.borrow_mut();
+        let number = match bases.iter().position(|b| b.path == path) {
+            Some(known) => known,
+            None => {
+                let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+                let root = openat(CWD, path, flags, Mode::empty()).map_err(port)?;
+                bases.push(Base { path: path.to_vec(), tree: Rc::new(Tree::new(root, Links::Never)) });
+                bases.len() - 1
+            }
+        };
+        u32::try_from(number).map_err(|_| PortError(Errno::MFILE.raw_os_error()))
+    }
+
+    async fn stat(&self, path: SourcePath<'_>, follow: bool) -> Result<Stat, PortError> {
+        let at = self.at(path).map_err(port)?;
+        let flags = if follow { AtFlags::empty() } else { AtFlags::SYMLINK_NOFOLLOW };
+        statat(&at.dir, at.name, flags).map(|st| to_stat(&st)).map_err(port)
+    }
+
+    async fn read_link(&self, path: SourcePath<'_>) -> Result<Vec<u8>, PortError> {
+        let at = self.at(path).map_err(port)?;
+        Ok(readlinkat(&at.dir, at.name, Vec::new()).map_err(port)?.into_bytes())
+    }
+
+    async fn read_dir(&self, path: SourcePath<'_>) -> Result<(Vec<Child>, Option<PortError>), PortError> {
+        let (found, error) = self.list(path).map_err(port)?;
+        Ok((found, error.map(port)))
+    }
+
+    async fn read_small(&self, path: SourcePath<'_>, limit: usize) -> Result<Vec<u8>, PortError> {
+        let at = self.at(path).map_err(port)?;
+        // A filter file may be a pipe that the user's shell fills.
+        let flags = OFlags::RDONLY | OFlags::NOCTTY | OFlags::CLOEXEC;
+        let file = openat(&at.dir, at.name, flags, Mode::empty()).map_err(port)?;
+        read_limited(&file, limit).map_err(port)
+    }
+
+    async fn open(&self, path: SourcePath<'_>) -> Result<(SourceFile, Stat), PortError> {
+        let (file, stat) = self.open_for_sending(path).map_err(port)?;
+        Ok((SourceFile(file), stat))
+    }
+
+    async fn read_at(&self, file: &SourceFile, offset: u64, buf: &mut [u8]) -> Result<usize, PortError> {
+        read_full(&file.0, offset, buf).map_err(port)
+    }
+
+    async fn digest(&self, path: SourcePath<'_>, kind: ChecksumKind) -> Result<Digest, PortError> {
+        let (file, _) = self.open_for_sending(path).map_err(port)?;
+        digest_file(&file, kind, self.hash).map_err(port)
+    }
+
+    async fn remove(&self, path: SourcePath<'_>) -> Result<(), PortError> {
+        let at = self.at(path).map_err(port)?;
+        unlinkat(&at.dir, at.name, AtFlags::empty()).map_err(port)
+    }
+
+    fn user_name(&self, uid: u32) -> Option<Vec<u8>> {
+        self.names.user(uid)
+    }
+
+    fn group_name(&self, gid: u32) -> Option<Vec<u8>> {
+        self.names.group(gid)
+    }
+}
+
+/// The contents of a file, at most `limit` bytes.
+pub fn read_limited(file: &OwnedFd, limit: usize) -> io::Result<Vec<u8>> {
+    let mut data = Vec::new();
+    while data.len() < limit {
+        let done = data.len();
+        data.resize(limit.min(done + (64 << 10)), 0);
+        // A pipe or a terminal has no offsets; the user may have named one.
+        let n = match read_full(file, done as u64, &mut data[done..]) {
+            Err(Errno::SPIPE) => io::read(file, &mut data[done..])?,
+            other => other?,
+        };
+        data.truncate(done + n);
+        if n == 0 {
+            break;
+        }
+    }
+    Ok(data)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        fs,
+        os::unix::{ffi::OsStrExt, fs::symlink},
+        path::Path,
+    };
+
+    use super::*;
+    use crate::engine::testing::{NoHash, block_on};
+
+    fn source(options: &SessionOptions, dir: &Path) -> FileSource {
+        let source = FileSource::new(options, NoHash::start);
+        assert_eq!(block_on(source.enter(dir.as_os_str().as_bytes())), Ok(0));
+        source
+    }
+
+    fn path(name: &str) -> SourcePath<'_> {
+        SourcePath { base: 0, name: name.as_bytes() }
+    }
+
+    #[test]
+    fn directories_are_listed_with_attributes_and_without_dots() {
+        let tmp = tempfile::tempdir().unwrap();
+        fs::create_dir(tmp.path().join("d")).unwrap();
+        fs::write(tmp.path().join("d/f"), "12345").unwrap();
+        symlink("f", tmp.path().join("d/l")).unwrap();
+        let source = source(&SessionOptions::default(), tmp.path());
+        let (mut found, error) = block_on(source.read_dir(path("d"))).unwrap();
+        assert_eq!(error, None);
+        found.sort_by(|a, b| a.name.cmp(&b.name));
+        assert_eq!(found.len(), 2);
+        assert_eq!((&*found[0].name, found[0].stat.unwrap().size), (&b"f"[..], 5));
+        assert_eq!(found[1].stat.unwrap().mode & 0o170_000, 0o120_000);
+        assert_eq!(block_on(source.read_link(path("d/l"))).unwrap(), b"f");
+        assert_eq!(block_on(source.read_dir(path("d/f"))).unwrap_err(), PortError::NOT_DIR);
+    }
+
+    #[test]
+    fn a_directory_of_many_names_is_complete() {
+        let tmp = tempfile::tempdir().unwrap();
+        for n in 0..3000 {
+            fs::write(tmp.path().join(format!("{n:0200}")), "").unwrap();
+        }
+        let source = source(&SessionOptions::default(), tmp.path());
+        assert_eq!(block_on(source.read_dir(path("."))).unwrap().0.len(), 3000);
+    }
+
+    #[test]
+    fn reading_fills_the_buffer_up_to_the_end() {
+        let tmp = tempfile::tempdir().unwrap();
+        fs::write(tmp.path().join("f"), "0123456789").unwrap();
+        let source = source(&SessionOptions::default(), tmp.path());
+        let (file, stat) = block_on(source.open(path("f"))).unwrap();
+        assert_eq!(stat.size, 10);
+        let mut buf = [0; 8];
+        assert_eq!(block_on(source.read_at(&file, 1, &mut buf)), Ok(8));
+        assert_eq!(&buf, b"12345678");
+        assert_eq!(block_on(source.read_at(&file, 8, &mut buf)), Ok(2));
+        assert_eq!(block_on(source.read_at(&file, 10, &mut buf)), Ok(0));
+        assert_eq!(block_on(source.read_small(path("f"), 4)).unwrap(), b"0123");
+        assert_eq!(block_on(source.digest(path("f"), ChecksumKind::Md5)), Ok(Digest::default()));
+        block_on(source.remove(path("f"))).unwrap();
+        assert_eq!(block_on(source.stat(path("f"), false)).unwrap_err(), PortError::NOT_FOUND);
+    }
+
+    #[test]
+    fn symlinks_are_followed_only_where_options_say_so() {
+        let tmp = tempfile::tempdir().unwrap();
+        fs::create_dir(tmp.path().join("d")).unwrap();
+        fs::write(tmp.path().join("d/f"), "x").unwrap();
+        symlink("d", tmp.path().join("dl")).unwrap();
+        symlink("d/f", tmp.path().join("fl")).unwrap();
+        let plain = source(&SessionOptions::default(), tmp.path());
+        assert_eq!(block_on(plain.open(path("fl"))).unwrap_err(), PortError(40));
+        assert_eq!(block_on(plain.open(path("dl/f"))).unwrap_err(), PortError(40));
+        assert!(block_on(plain.read_dir(path("dl"))).is_err());
+        assert!(block_on(plain.stat(path("fl"), true)).unwrap().is_regular());
+        let mut options = SessionOptions::default();
+        options.select.copy_links = true;
+        let copying = source(&options, tmp.path());
+        assert!(block_on(copying.open(path("fl"))).is_ok());
+        assert!(block_on(copying.open(path("dl/f"))).is_ok());
+        assert_eq!(block_on(copying.read_dir(path("dl"))).unwrap().0.len(), 1);
+    }
+
+    #[test]
+    fn bases_are_shared_and_typed_paths_may_climb() {
+        let tmp = tempfile::tempdir().unwrap();
+        fs::create_dir(tmp.path().join("d")).unwrap();
+        fs::write(tmp.path().join("f"), "x").unwrap();
+        let source = source(&SessionOptions::default(), &tmp.path().join("d"));
+        assert_eq!(block_on(source.enter(b"/")), Ok(1));
+        assert_eq!(block_on(source.enter(tmp.path().join("d").as_os_str().as_bytes())), Ok(0));
+        assert!(block_on(source.open(path("../f"))).is_ok());
+        assert!(block_on(source.stat(path(".."), false)).unwrap().is_dir());
+        assert!(block_on(source.stat(path(""), false)).unwrap().is_dir());
+        assert!(block_on(source.stat(path("../d/"), false)).unwrap().is_dir());
+        assert!(block_on(source.stat(SourcePath { base: 1, name: b"/" }, false)).unwrap().is_dir());
+        assert_eq!(block_on(source.enter(b"/no such directory")).unwrap_err(), PortError::NOT_FOUND);
+    }
+}

@@ -1,0 +1,373 @@
+//! The destination tree: [`TreeTarget`], the port `Target` on Linux.
+//!
+//! Finds out where a [`Place`] is and calls what does the work: [`write`](super::write) for file data,
+//! [`special`], [`meta`], [`backup`](super::backup). Decides nothing.
+
+use alloc::sync::Arc;
+use std::os::fd::OwnedFd;
+
+use arsync_core::{
+    checksum::{ChecksumKind, Digest},
+    names::RelName,
+    options::SessionOptions,
+    ports::{
+        AttrStep, Attrs, Child, CommitStep, Create, Destination, Place, PortError, Rights, Stat, Target,
+    },
+};
+use rustix::{
+    fs::{
+        AtFlags, FileType, Mode, OFlags, SeekFrom, fstat, mkdirat, openat, readlinkat, seek, statat, unlinkat,
+    },
+    io::{self, Errno},
+    process::{getegid, geteuid, getgroups, umask},
+};
+
+use super::{
+    backup::move_file,
+    beneath::{Links, Tree},
+    copy::read_full,
+    digest::{NewHash, digest_file},
+    ids::Names,
+    listing::children,
+    meta::{self, Handle, chmod_at},
+    port,
+    source::read_limited,
+    special::{self, Put},
+    to_stat,
+    write::{Output, Shared, Spot},
+};
+
+/// A destination tree.
+#[derive(Debug)]
+pub struct TreeTarget {
+    shared: Arc<Shared>,
+    alternates: Vec<Result<Tree, Errno>>,
+    names: Names,
+    rights: Rights,
+    hash: NewHash,
+    keep_dirlinks: bool,
+}
+
+/// Why a target cannot be set up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum SetupError {
+    /// The directory of `--temp-dir` cannot be opened.
+    #[error("cannot open the temporary directory: errno {}", .0.0)]
+    TempDir(PortError),
+}
+
+/// A basis file.
+#[derive(Debug)]
+pub struct Basis(OwnedFd);
+
+impl TreeTarget {
+    /// The tree below an open directory; `None` if there is none yet (dry run): everything is missing then.
+    /// `hash` starts the checksums of `-c`.
+    ///
+    /// Call it before other threads start: the umask is read by setting it.
+    pub fn new(root: Option<OwnedFd>, options: &SessionOptions, hash: NewHash) -> Result<Self, SetupError> {
+        let keep_dirlinks = options.select.keep_dirlinks;
+        let links = if keep_dirlinks { Links::Inside } else { Links::Never };
+        let tree = root.map_or_else(Tree::absent, |root| Tree::new(root, links));
+        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let open =
+            |path: &Vec<u8>| Ok(Tree::new(openat(tree.root()?, &**path, flags, Mode::empty())?, Links::Any));
+        let alternates = options.transfer.alt_dests.iter().map(open).collect();
+        let euid = geteuid().as_raw();
+        let mask = umask(Mode::empty());
+        umask(mask);
+        let mut groups: Vec<u32> = getgroups().unwrap_or_default().into_iter().map(|g| g.as_raw()).collect();
+        groups.push(getegid().as_raw());
+        let rights = Rights {
+            super_user: options.preserve.super_user.unwrap_or(euid == 0),
+            euid,
+            groups,
+            umask: mask.as_raw_mode(),
+        };
+        let shared = Shared::new(tree, options, rights.umask, rights.super_user)
+            .map_err(|e| SetupError::TempDir(port(e)))?;
+        Ok(Self {
+            shared: Arc::new(shared),
+            alternates,
+            names: Names::default(),
+            rights,
+            hash,
+            keep_dirlinks,
+        })
+    }
+
+    /// What jobs on other threads need.
+    pub fn shared(&self) -> &Arc<Shared> {
+        &self.shared
+    }
+
+    /// Alternate directories that cannot be used, by number, with the reason. They count as empty.
+    pub fn missing_alternates(&self) -> impl Iterator<Item = (usize, PortError)> + '_ {
+        let error = |tree: &Result<Tree, Errno>| tree.as_ref().err().copied().map(port);
+        self.alternates.iter().enumerate().filter_map(move |(n, tree)| Some((n, error(tree)?)))
+    }
+
+    fn tree(&self) -> &Tree {
+        self.shared.tree()
+    }
+
+    fn alternate(&self, number: u8) -> io::Result<&Tree> {
+        match self.alternates.get(usize::from(number)) {
+            Some(Ok(tree)) => Ok(tree),
+            Some(Err(_)) | None => Err(Errno::NOENT),
+        }
+    }
+
+    fn spot<'n>(&self, place: Place<'n>) -> io::Result<Spot<'n>> {
+        let at = match place {
+            Place::Dest(name) => self.tree().at(name)?,
+            Place::Alt(number, name) => self.alternate(number)?.at(name)?,
+            Place::Partial(name) => return self.shared.partial_spot(name),
+            Place::Backup(name) => return self.shared.backups().spot(&self.shared, name),
+        };
+        Ok(Spot { dir: at.dir, name: at.name.into() })
+    }
+
+    fn look(&self, place: Place<'_>, follow: bool) -> io::Result<Stat> {
+        if follow && let Place::Dest(name) = place {
+            return Ok(to_stat(&fstat(self.tree().open_with(name.bytes(), OFlags::PATH, Links::Inside)?)?));
+        }
+        let at = self.spot(place)?;
+        let flags = if follow { AtFlags::empty() } else { AtFlags::SYMLINK_NOFOLLOW };
+        Ok(to_stat(&statat(&at.dir, &*at.name, flags)?))
+    }
+
+    /// Opens a regular file for reading, or a device where those may be written.
+    fn open(&self, place: Place<'_>) -> io::Result<(OwnedFd, u64)> {
+        let at = self.spot(place)?;
+        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
+        let file = openat(&at.dir, &*at.name, flags, Mode::empty())?;
+        let stat = fstat(&file)?;
+        match FileType::from_raw_mode(stat.st_mode) {
+            FileType::RegularFile => Ok((file, stat.st_size.cast_unsigned())),
+            FileType::BlockDevice | FileType::CharacterDevice if self.shared.writes_devices() => {
+                let size = seek(&file, SeekFrom::End(0)).unwrap_or(0);
+                Ok((file, size))
+            }
+            _ => Err(Errno::INVAL),
+        }
+    }
+
+    fn open_inside(&self, name: RelName<'_>, flags: OFlags, links: Links) -> io::Result<OwnedFd> {
+        self.tree().open_with(name.bytes(), flags | OFlags::NONBLOCK | OFlags::NOCTTY, links)
+    }
+
+    fn make_dir_exactly(&self, name: RelName<'_>, mode: u32) -> io::Result<()> {
+        let at = self.tree().at(name)?;
+        self.tree().forget_link(name.bytes());
+        mkdirat(&at.dir, at.name, Mode::from_raw_mode(mode & 0o1777))?;
+        let made = to_stat(&statat(&at.dir, at.name, AtFlags::SYMLINK_NOFOLLOW)?);
+        // The group bit that a parent hands down stays; the umask and a default ACL have no say.
+        let wanted = (mode | made.mode & 0o2000) & 0o7777;
+        if made.mode & 0o7777 == wanted {
+            return Ok(());
+        }
+        chmod_at(&at.dir, at.name, wanted, made.kind())
+    }
+
+    fn how(&self, name: RelName<'_>, replace: bool) -> Put {
+        if !replace {
+            return Put::New;
+        }
+        self.tree().forget_link(name.bytes());
+        if self.shared.has_temp_dir() { Put::After } else { Put::Over }
+    }
+
+    fn link(&self, existing: Place<'_>, name: RelName<'_>, replace: bool) -> io::Result<()> {
+        let from = self.spot(existing)?;
+        let at = self.tree().at(name)?;
+        special::hard_link(&from.dir, &from.name, &at.dir, at.name, self.how(name, replace))
+    }
+
+    fn remove(&self, place: Place<'_>, flags: AtFlags) -> io::Result<()> {
+        let at = self.spot(place)?;
+        if let Place::Dest(name) = place {
+            if flags.is_empty() {
+                self.tree().forget_link(name.bytes());
+            } else {
+                self.tree().forget(name.bytes());
+            }
+        }
+        unlinkat(&at.dir, &*at.name, flags)
+    }
+}
+
+impl Target for TreeTarget {
+    type Basis = Basis;
+    type Output = Output;
+
+    async fn stat(&self, at: Place<'_>, follow: bool) -> Result<Option<Stat>, PortError> {
+        optional(self.look(at, follow))
+    }
+
+    async fn stat_many(
+        &self,
+        names: &mut dyn Iterator<Item = RelName<'_>>,
+        out: &mut Vec<Result<Option<Stat>, PortError>>,
+    ) {
+        // The parent is the same for all: it comes from the cache after the first.
+        out.extend(names.map(|name| optional(self.look(Place::Dest(name), false))));
+    }
+
+    async fn read_link(&self, at: Place<'_>) -> Result<Vec<u8>, PortError> {
+        let at = self.spot(at).map_err(port)?;
+        Ok(readlinkat(&at.dir, &*at.name, Vec::new()).map_err(port)?.into_bytes())
+    }
+
+    async fn list(&self, dir: RelName<'_>) -> Result<Vec<Child>, PortError> {
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY;
+        let dir = self.open_inside(dir, flags, self.tree().links()).map_err(port)?;
+        match children(&dir) {
+            (found, None) => Ok(found),
+            (_, Some(error)) => Err(port(error)),
+        }
+    }
+
+    async fn read_small(&self, name: RelName<'_>, limit: usize) -> Result<Vec<u8>, PortError> {
+        let file = self.open_inside(name, OFlags::RDONLY, Links::Inside).map_err(port)?;
+        read_limited(&file, limit).map_err(port)
+    }
+
+    async fn digest(&self, at: Place<'_>, kind: ChecksumKind) -> Result<Digest, PortError> {
+        let (file, _) = self.open(at).map_err(port)?;
+        digest_file(&file, kind, self.hash).map_err(port)
+    }
+
+    /// A set-group-ID bit that the new directory inherits from its parent stays, whatever `mode` says.
+    async fn make_dir(&self, name: RelName<'_>, mode: u32) -> Result<(), PortError> {
+        self.make_dir_exactly(name, mode).map_err(port)
+    }
+
+    async fn make_symlink(&self, name: RelName<'_>, target: &[u8], replace: bool) -> Result<(), PortError> {
+        let at = self.tree().at(name).map_err(port)?;
+        special::symlink(&at.dir, at.name, target, self.how(name, replace)).map_err(port)
+    }
+
+    async fn make_node(
+        &self,
+        name: RelName<'_>,
+        mode: u32,
+        rdev: (u32, u32),
+        replace: bool,
+    ) -> Result<(), PortError> {
+        let at = self.tree().at(name).map_err(port)?;
+        special::node(&at.dir, at.name, mode, rdev, self.how(name, replace)).map_err(port)
+    }
+
+    async fn hard_link(
+        &self,
+        existing: Place<'_>,
+        name: RelName<'_>,
+        replace: bool,
+    ) -> Result<(), PortError> {
+        self.link(existing, name, replace).map_err(port)
+    }
+
+    async fn copy_local(&self, from: Place<'_>, create: &Create<'_>) -> Result<Output, PortError> {
+        let (file, _) = self.open(from).map_err(port)?;
+        self.shared.copy(&file, create).map_err(port)
+    }
+
+    async fn remove_file(&self, at: Place<'_>) -> Result<(), PortError> {
+        self.remove(at, AtFlags::empty()).map_err(port)
+    }
+
+    async fn remove_dir(&self, at: Place<'_>) -> Result<(), PortError> {
+        self.remove(at, AtFlags::REMOVEDIR).map_err(port)
+    }
+
+    async fn back_up(&self, name: RelName<'_>, keep: bool) -> Result<(), PortError> {
+        self.shared.backups().back_up(&self.shared, name, keep).map_err(port)
+    }
+
+    async fn promote_partial(&self, name: RelName<'_>) -> Result<(), PortError> {
+        let from = self.spot(Place::Partial(name)).map_err(port)?;
+        let to = self.tree().at(name).map_err(port)?;
+        self.tree().forget_link(name.bytes());
+        move_file(&from, &to.dir, to.name).map_err(port)
+    }
+
+    async fn tidy_partial_dir(&self, name: RelName<'_>) {
+        self.shared.tidy_partial_dir(name);
+    }
+
+    async fn set_attrs(
+        &self,
+        at: Place<'_>,
+        standing: &Stat,
+        attrs: &Attrs,
+    ) -> Result<bool, (AttrStep, PortError)> {
+        let spot = match at {
+            // A kept link to a directory stands for the directory.
+            Place::Dest(name) if self.keep_dirlinks && standing.is_dir() => {
+                self.tree().dir(name.bytes()).map(|dir| Spot { dir, name: b"."[..].into() })
+            }
+            other => self.spot(other),
+        };
+        let spot = spot.map_err(|e| (AttrStep::Times, port(e)))?;
+        let on = Handle::Name(&spot.dir, &spot.name);
+        meta::apply(on, standing, attrs).map_err(|(step, error)| (step, port(error)))
+    }
+
+    async fn open_basis(&self, at: Place<'_>) -> Result<(Basis, u64), PortError> {
+        let (file, size) = self.open(at).map_err(port)?;
+        Ok((Basis(file), size))
+    }
+
+    async fn read_basis(&self, basis: &Basis, offset: u64, buf: &mut [u8]) -> Result<usize, PortError> {
+        read_full(&basis.0, offset, buf).map_err(port)
+    }
+
+    async fn create(&self, create: &Create<'_>) -> Result<Output, PortError> {
+        self.shared.create(create).map_err(port)
+    }
+
+    async fn write(&self, out: &mut Output, data: &[u8]) -> Result<(), PortError> {
+        out.write(data).map_err(port)
+    }
+
+    async fn keep(&self, out: &mut Output, len: u64) -> Result<(), PortError> {
+        out.keep(len).map_err(port)
+    }
+
+    async fn commit(
+        &self,
+        out: Output,
+        attrs: &Attrs,
+        to: Destination,
+    ) -> Result<(), (CommitStep, PortError)> {
+        self.shared.commit(out, attrs, to).map_err(|(step, error)| (step, port(error)))
+    }
+
+    async fn discard(&self, out: Output) {
+        self.shared.discard(out);
+    }
+
+    fn user_id(&self, name: &[u8]) -> Option<u32> {
+        self.names.uid(name)
+    }
+
+    fn group_id(&self, name: &[u8]) -> Option<u32> {
+        self.names.gid(name)
+    }
+
+    fn rights(&self) -> Rights {
+        self.rights.clone()
+    }
+}
+
+fn optional(stat: io::Result<Stat>) -> Result<Option<Stat>, PortError> {
+    match stat {
+        Ok(stat) => Ok(Some(stat)),
+        Err(Errno::NOENT) => Ok(None),
+        Err(error) => Err(port(error)),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,477 @@
+//! Files being received: created, filled, and put in place (spec: getting file data in place).
+//!
+//! [`Shared`] is what all of that needs to know, and may be used from any thread. An [`Output`] is one file on
+//! its way: small ones stay in memory until they are complete, so that a new file costs open, write, times,
+//! rename and close, and what else its attributes demand.
+
+use alloc::{borrow::Cow, sync::Arc};
+use std::{
+    os::fd::OwnedFd,
+    sync::{Mutex, OnceLock, PoisonError},
+};
+
+use arsync_core::{
+    flist::entry::mode,
+    names::RelName,
+    options::SessionOptions,
+    ports::{AttrStep, Attrs, CommitStep, Create, Destination, PortError, WriteMode},
+};
+use rustix::{
+    fs::{
+        AtFlags, FallocateFlags, Mode, OFlags, fallocate, fstat, fsync, ftruncate, mkdirat, openat, statat,
+        unlinkat,
+    },
+    io::{self, Errno},
+};
+
+use super::{
+    backup::{self, Backups},
+    beneath::Tree,
+    copy::{Holes, PIECE, copy_contents, write_at},
+    meta::{self, Handle, chmod_at},
+    port,
+    temp::Temp,
+    to_stat,
+};
+
+/// Data buffers kept for the next files.
+const SPARE_BUFFERS: usize = 4;
+
+/// A name in an open directory, possibly made up.
+#[derive(Debug, Clone)]
+pub struct Spot<'n> {
+    /// The directory.
+    pub dir: Arc<OwnedFd>,
+    /// One component, or `.`.
+    pub name: Cow<'n, [u8]>,
+}
+
+/// Where partial files are kept (`--partial-dir`).
+#[derive(Debug)]
+enum PartialDir {
+    None,
+    /// Below the directory of each file.
+    Relative(Vec<u8>),
+    Absolute(Vec<u8>, OnceLock<Arc<OwnedFd>>),
+}
+
+/// What putting files in place depends on, for one session.
+#[derive(Debug)]
+pub struct Shared {
+    tree: Tree,
+    temp_dir: Option<Arc<OwnedFd>>,
+    partial: PartialDir,
+    backups: Backups,
+    sparse: bool,
+    preallocate: bool,
+    fsync: bool,
+    write_devices: bool,
+    umask: u32,
+    euid: u32,
+    super_user: bool,
+    buffers: Mutex<Vec<Vec<u8>>>,
+    not_reserved: Mutex<Vec<(Vec<u8>, PortError)>>,
+}
+
+/// A file on its way.
+#[derive(Debug)]
+pub struct Output {
+    file: OwnedFd,
+    temp: Option<Temp>,
+    mode: WriteMode,
+    /// Name below the destination.
+    name: Box<[u8]>,
+    /// The directory of the name.
+    dir: Arc<OwnedFd>,
+    /// Where `buf` belongs in the file.
+    offset: u64,
+    buf: Vec<u8>,
+    holes: Holes,
+    /// The length may differ from what was written: older content, a hole at the end, reserved space.
+    truncate: bool,
+}
+
+/// A [`Create`] that owns its name, for jobs that move between threads.
+#[derive(Debug, Clone)]
+pub struct OwnedCreate {
+    /// The name, a `RelName`.
+    pub name: Box<[u8]>,
+    /// Type and permissions it will have.
+    pub file_mode: u32,
+}
+
+/// Why [`Shared::put`] failed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PutError {
+    /// The temporary could not be made.
+    Create(PortError),
+    /// A later step failed.
+    Commit(CommitStep, PortError),
+}
+
+impl Shared {
+    /// For a destination tree. A temporary directory that cannot be opened is an error.
+    pub fn new(tree: Tree, options: &SessionOptions, umask: u32, super_user: bool) -> io::Result<Self> {
+        let transfer = &options.transfer;
+        let temp_dir = match (&transfer.temp_dir, tree.root()) {
+            (Some(path), Ok(root)) => {
+                let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+                Some(Arc::new(openat(root, &**path, flags, Mode::empty())?))
+            }
+            _ => None,
+        };
+        let partial = match &transfer.partial_dir {
+            Some(dir) if dir.starts_with(b"/") => PartialDir::Absolute(dir.clone(), OnceLock::new()),
+            Some(dir) => PartialDir::Relative(dir.clone()),
+            None => PartialDir::None,
+        };
+        Ok(Self {
+            tree,
+            temp_dir,
+            partial,
+            backups: Backups::new(options),
+            sparse: transfer.sparse,
+            preallocate: transfer.preallocate,
+            fsync: transfer.fsync,
+            write_devices: options.select.write_devices,
+            umask,
+            euid: rustix::process::geteuid().as_raw(),
+            super_user,
+            buffers: Mutex::default(),
+            not_reserved: Mutex::default(),
+        })
+    }
+
+    /// The destination.
+    pub fn tree(&self) -> &Tree {
+        &self.tree
+    }
+
+    /// The backups.
+    pub fn backups(&self) -> &Backups {
+        &self.backups
+    }
+
+    /// File creation mask of the process.
+    pub fn umask(&self) -> u32 {
+        self.umask
+    }
+
+    /// Owners may be changed.
+    pub fn is_super(&self) -> bool {
+        self.super_user
+    }
+
+    /// A temporary directory is in use.
+    pub fn has_temp_dir(&self) -> bool {
+        self.temp_dir.is_some()
+    }
+
+    /// Names of files for which `--preallocate` failed since the last call: a warning each.
+    pub fn take_not_reserved(&self) -> Vec<(Vec<u8>, PortError)> {
+        core::mem::take(&mut self.not_reserved.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Where the partial file of a name stands, if its directory exists.
+    pub fn partial_spot<'n>(&self, name: RelName<'n>) -> io::Result<Spot<'n>> {
+        let dir = match &self.partial {
+            PartialDir::None => return Err(Errno::NOENT),
+            PartialDir::Relative(dir) => self.tree.dir(&join(name.parent(), dir))?,
+            PartialDir::Absolute(path, open) => {
+                if let Some(dir) = open.get() {
+                    dir.clone()
+                } else {
+                    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+                    let dir = openat(self.tree.root()?, &**path, flags, Mode::empty())?;
+                    open.get_or_init(|| Arc::new(dir)).clone()
+                }
+            }
+        };
+        Ok(Spot { dir, name: name.base().into() })
+    }
+
+    /// The same; the directory is made (0700), a non-directory in its place is removed.
+    fn make_partial_spot<'n>(&self, name: RelName<'n>) -> io::Result<Spot<'n>> {
+        match self.partial_spot(name) {
+            Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => {}
+            other => return other,
+        }
+        let at = match &self.partial {
+            PartialDir::None => return Err(Errno::NOENT),
+            PartialDir::Absolute(path, _) => Spot { dir: self.tree.root()?.clone(), name: path.into() },
+            PartialDir::Relative(_) => self.partial_dir_spot(name)?,
+        };
+        let private = Mode::from_raw_mode(0o700);
+        match mkdirat(&at.dir, &*at.name, private) {
+            Err(Errno::EXIST) => {
+                unlinkat(&at.dir, &*at.name, AtFlags::empty())?;
+                mkdirat(&at.dir, &*at.name, private)?;
+            }
+            other => other?,
+        }
+        self.partial_spot(name)
+    }
+
+    /// The relative partial directory itself, as a name in its parent.
+    fn partial_dir_spot(&self, name: RelName<'_>) -> io::Result<Spot<'static>> {
+        let PartialDir::Relative(dir) = &self.partial else { return Err(Errno::NOENT) };
+        let path = join(name.parent(), dir);
+        let (parent, base) = match memchr::memrchr(b'/', &path) {
+            Some(slash) => (&path[..slash], &path[slash + 1..]),
+            None => (&b"."[..], &path[..]),
+        };
+        Ok(Spot { dir: self.tree.dir(parent)?, name: base.to_vec().into() })
+    }
+
+    /// Removes the partial directory of a name if it is relative and empty.
+    pub fn tidy_partial_dir(&self, name: RelName<'_>) {
+        if let (PartialDir::Relative(dir), Ok(spot)) = (&self.partial, self.partial_dir_spot(name)) {
+            self.tree.forget(&join(name.parent(), dir));
+            let _ = unlinkat(&spot.dir, &*spot.name, AtFlags::REMOVEDIR);
+        }
+    }
+
+    /// Starts a file.
+    pub fn create(&self, create: &Create<'_>) -> io::Result<Output> {
+        let at = self.tree.at(create.name)?;
+        let in_place = |file, offset| Output {
+            file,
+            temp: None,
+            mode: create.mode,
+            name: create.name.bytes().into(),
+            dir: at.dir.clone(),
+            offset,
+            buf: Vec::new(),
+            holes: if self.sparse { Holes::Punched } else { Holes::Written },
+            truncate: true,
+        };
+        let mut out = match create.mode {
+            WriteMode::Temporary => {
+                let (dir, hidden) = match &self.temp_dir {
+                    Some(dir) => (dir, false),
+                    None => (&at.dir, true),
+                };
+                let (file, temp) = Temp::create(dir, at.name, hidden, creation_mode(create.file_mode))?;
+                Output {
+                    temp: Some(temp),
+                    holes: if self.sparse { Holes::Skipped } else { Holes::Written },
+                    truncate: self.sparse,
+                    ..in_place(file, 0)
+                }
+            }
+            WriteMode::InPlace => in_place(self.open_in_place(&at.dir, at.name)?, create.append_from),
+            WriteMode::PartialInPlace => {
+                let spot = self.make_partial_spot(create.name)?;
+                in_place(self.open_in_place(&spot.dir, &spot.name)?, create.append_from)
+            }
+        };
+        if self.preallocate && create.size > 0 {
+            self.reserve(&mut out, create.size);
+        }
+        let expected = PIECE.min(usize::try_from(create.size).unwrap_or(PIECE));
+        out.buf = self.buffers.lock().unwrap_or_else(PoisonError::into_inner).pop().unwrap_or_default();
+        out.buf.reserve_exact(expected);
+        Ok(out)
+    }
+
+    fn reserve(&self, out: &mut Output, size: u64) {
+        let flags = if self.sparse { FallocateFlags::empty() } else { FallocateFlags::KEEP_SIZE };
+        out.truncate = true;
+        match fallocate(&out.file, flags, 0, size) {
+            Ok(()) if self.sparse => out.holes = Holes::Punched,
+            Ok(()) => {}
+            Err(error) => {
+                let mut failed = self.not_reserved.lock().unwrap_or_else(PoisonError::into_inner);
+                failed.push((out.name.to_vec(), port(error)));
+            }
+        }
+    }
+
+    /// Opens a target for writing; a file that forbids its owner to write is opened nevertheless.
+    fn open_in_place(&self, dir: &OwnedFd, name: &[u8]) -> io::Result<OwnedFd> {
+        let flags = OFlags::WRONLY | OFlags::NOFOLLOW | OFlags::NOCTTY | OFlags::CLOEXEC;
+        let private = Mode::from_raw_mode(0o600);
+        match openat(dir, name, flags | OFlags::CREATE, private) {
+            Err(Errno::ACCESS) => {}
+            other => return other,
+        }
+        // A sticky directory can forbid O_CREAT on a file that may be written.
+        match openat(dir, name, flags, Mode::empty()) {
+            Err(Errno::ACCESS) => {}
+            other => return other,
+        }
+        let stat = to_stat(&statat(dir, name, AtFlags::SYMLINK_NOFOLLOW)?);
+        if !stat.is_regular() || stat.uid != self.euid || stat.mode & 0o200 != 0 {
+            return Err(Errno::ACCESS);
+        }
+        let perms = stat.mode & mode::PERMS;
+        chmod_at(dir, name, perms | 0o200, stat.kind())?;
+        let opened = openat(dir, name, flags, Mode::empty());
+        chmod_at(dir, name, perms, stat.kind())?;
+        opened
+    }
+
+    /// Copies all data of an open file into a new output.
+    pub fn copy(&self, from: &OwnedFd, create: &Create<'_>) -> io::Result<Output> {
+        let size = fstat(from)?.st_size.cast_unsigned();
+        let mut out = self.create(create)?;
+        out.offset = copy_contents(from, &out.file, size, out.holes)?;
+        Ok(out)
+    }
+
+    /// Completes a file: data, length, flush, backup, attributes, name, in this order.
+    pub fn commit(&self, mut out: Output, attrs: &Attrs, to: Destination) -> Result<(), (CommitStep, Errno)> {
+        let done = self.commit_steps(&mut out, attrs, to);
+        let mut buf = core::mem::take(&mut out.buf);
+        buf.clear();
+        let mut spare = self.buffers.lock().unwrap_or_else(PoisonError::into_inner);
+        if spare.len() < SPARE_BUFFERS {
+            spare.push(buf);
+        }
+        done
+    }
+
+    fn commit_steps(
+        &self,
+        out: &mut Output,
+        attrs: &Attrs,
+        to: Destination,
+    ) -> Result<(), (CommitStep, Errno)> {
+        out.flush().map_err(|e| (CommitStep::Write, e))?;
+        let mut stat = to_stat(&fstat(&out.file).map_err(|e| (CommitStep::Sync, e))?);
+        if out.truncate && stat.is_regular() && (stat.size != out.offset || self.preallocate) {
+            ftruncate(&out.file, out.offset).map_err(|e| (CommitStep::Sync, e))?;
+            stat.size = out.offset;
+        }
+        if self.fsync {
+            fsync(&out.file).map_err(|e| (CommitStep::Sync, e))?;
+        }
+        let name = RelName::new(&out.name).ok_or((CommitStep::Rename, Errno::INVAL))?;
+        let mut attrs = *attrs;
+        if out.mode == WriteMode::InPlace {
+            if matches!(to, Destination::KeptPartial { .. }) {
+                attrs.mtime = None;
+            }
+            return applied(meta::apply(Handle::File(&out.file), &stat, &attrs));
+        }
+        let target = match to {
+            Destination::Partial => self.make_partial_spot(name).map_err(|e| (CommitStep::PartialDir, e))?,
+            Destination::Final { backup } | Destination::KeptPartial { backup } => {
+                if backup {
+                    match self.backups.back_up(self, name, true) {
+                        Ok(()) | Err(Errno::NOENT) => {}
+                        Err(error) => return Err((CommitStep::Backup, error)),
+                    }
+                }
+                if matches!(to, Destination::KeptPartial { .. }) {
+                    // So that no later run takes it for complete.
+                    attrs.mtime = Some((0, 0));
+                }
+                Spot { dir: out.dir.clone(), name: name.base().into() }
+            }
+        };
+        let set = meta::apply(Handle::File(&out.file), &stat, &attrs);
+        let moved = match out.temp.take() {
+            Some(temp) => self.place(temp, &out.file, out.offset, &target, &attrs),
+            None if to == Destination::Partial => Ok(()),
+            None => {
+                self.partial_spot(name).and_then(|from| backup::move_file(&from, &target.dir, &target.name))
+            }
+        };
+        moved.map_err(|e| (CommitStep::Rename, e))?;
+        self.tree.forget_link(name.bytes());
+        applied(set)
+    }
+
+    /// Renames a temporary to its place, or copies it to another file system.
+    fn place(&self, temp: Temp, file: &OwnedFd, size: u64, to: &Spot<'_>, attrs: &Attrs) -> io::Result<()> {
+        let _unlinked_at_the_end = match temp.rename(&to.dir, &to.name) {
+            Ok(()) => return Ok(()),
+            Err((Errno::XDEV, temp)) => temp,
+            Err((error, _unlinked)) => return Err(error),
+        };
+        let (copy, temp) = Temp::create(&to.dir, &to.name, true, 0o600)?;
+        copy_contents(file, &copy, size, if self.sparse { Holes::Skipped } else { Holes::Written })?;
+        let stat = to_stat(&fstat(&copy)?);
+        // What fails here failed on the first temporary too, and is reported from there.
+        let _ = meta::apply(Handle::File(&copy), &stat, attrs);
+        if self.fsync {
+            fsync(&copy)?;
+        }
+        temp.rename(&to.dir, &to.name).map_err(|(error, _unlinked)| error)
+    }
+
+    /// Gives a file up.
+    pub fn discard(&self, out: Output) {
+        drop(out);
+    }
+
+    /// A complete small file in one call: temporary, data, attributes, rename.
+    pub fn put(
+        &self,
+        create: &OwnedCreate,
+        data: &[u8],
+        attrs: &Attrs,
+        to: Destination,
+    ) -> Result<(), PutError> {
+        let failed = |step, error| PutError::Commit(step, port(error));
+        let name =
+            RelName::new(&create.name).ok_or(PutError::Create(PortError(Errno::INVAL.raw_os_error())))?;
+        let create =
+            Create { name, mode: WriteMode::Temporary, file_mode: create.file_mode, size: 0, append_from: 0 };
+        let mut out = self.create(&create).map_err(|e| PutError::Create(port(e)))?;
+        write_at(&out.file, 0, data, out.holes).map_err(|e| failed(CommitStep::Write, e))?;
+        out.offset = data.len() as u64;
+        self.commit(out, attrs, to).map_err(|(step, error)| failed(step, error))
+    }
+
+    /// Device contents may be written (`--write-devices`).
+    pub fn writes_devices(&self) -> bool {
+        self.write_devices
+    }
+}
+
+fn applied(result: Result<bool, (AttrStep, Errno)>) -> Result<(), (CommitStep, Errno)> {
+    result.map(drop).map_err(|(step, error)| (CommitStep::Attrs(step), error))
+}
+
+/// Permissions of a new temporary. Those it will have, where nobody can read it with them who may not read it in
+/// the end, whoever will own it: group and others are treated alike. Else only the owner's.
+fn creation_mode(file_mode: u32) -> u32 {
+    let perms = file_mode & mode::PERMS;
+    if perms & !0o777 == 0 && perms >> 3 & 7 == perms & 7 { perms } else { (perms | 0o200) & 0o700 }
+}
+
+fn join(parent: RelName<'_>, dir: &[u8]) -> Vec<u8> {
+    if parent == RelName::ROOT { dir.to_vec() } else { [parent.bytes(), b"/", dir].concat() }
+}
+
+impl Output {
+    /// Appends data.
+    pub fn write(&mut self, data: &[u8]) -> io::Result<()> {
+        if self.buf.len() + data.len() > PIECE {
+            self.flush()?;
+            if data.len() >= PIECE {
+                write_at(&self.file, self.offset, data, self.holes)?;
+                self.offset += data.len() as u64;
+                return Ok(());
+            }
+        }
+        self.buf.extend_from_slice(data);
+        Ok(())
+    }
+
+    /// Skips what is already there.
+    pub fn keep(&mut self, len: u64) -> io::Result<()> {
+        self.flush()?;
+        self.offset += len;
+        Ok(())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        write_at(&self.file, self.offset, &self.buf, self.holes)?;
+        self.offset += self.buf.len() as u64;
+        self.buf.clear();
+        Ok(())
+    }
+}
