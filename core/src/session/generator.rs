@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{
     error::{Error, Role},
-    filter::{FilterList, Scope},
+    filter::Scope,
     flist::entry::{EntryFlags, EntryRef, FileKind},
     item::{BasisType, ItemFlags},
     mux::MsgTag,
@@ -28,7 +28,8 @@ use crate::{
 pub(super) struct DestSide<'a, T, O> {
     pub shared: &'a Shared<'a, O>,
     pub target: &'a T,
-    pub filters: &'a FilterList,
+    /// The rules of this side, at the transfer root.
+    pub scope: Scope,
     pub rights: Rights,
     pub lists: RefCell<Lists>,
     /// Lists freed so far.

@@ -76,7 +76,7 @@ where
     pub(super) fn new(
         shared: &'a Shared<'a, O>,
         source: &'a S,
-        filters: &'a FilterList,
+        filters: &FilterList,
         r: WireReader<R, Inbox<'a, O>>,
         w: WireWriter<W, Vec<u8>>,
     ) -> Result<Self, ProtocolError> {
