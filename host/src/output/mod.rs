@@ -1,9 +1,9 @@
-//! What the user sees: texts, numbers, times, and on which stream.
-
-// The sessions that use all of this are not part of the crate yet.
+//! tmp
 #![allow(dead_code)]
-
+pub(crate) mod console;
+pub(crate) mod exit_line;
 pub(crate) mod format;
+pub(crate) mod message;
 pub(crate) mod number;
 pub(crate) mod strerror;
 pub(crate) mod time;
