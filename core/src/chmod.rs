@@ -99,7 +99,7 @@ fn apply(change: Change, perms: u32, wants_x: bool, umask: u32) -> u32 {
     // Without a class the bits go to all of them, as far as the umask lets them.
     let all = if classes == 0 { 0o111 } else { classes };
     let mask = if classes == 0 { !umask } else { !0 };
-    let wanted = all * own & mask | special;
+    let wanted = (all * own) & mask | special;
     match op {
         b'+' => perms | wanted,
         b'-' => perms & !wanted,

@@ -472,6 +472,10 @@ fn errors_in_files_show_the_line_only() {
         error(&[":s .r"], &[("d/.r", "H foo")]),
         at("specified-side merge file contains specified-side filter: <rule from /t/d/.r line 1>")
     );
+    assert_eq!(
+        error(&[". f"], &[("f", ": .r"), ("d/.r", "bad")]),
+        at("Unknown filter rule: <rule from a file read earlier>")
+    );
     assert_eq!(error(&[". f"], &[("f", "bad")]), at("Unknown filter rule: <rule from f line 1>"));
     assert_eq!(error(&[". f"], &[]), (11, "failed to open exclude file f".into()));
     assert_eq!(error(&[".C"], &[]), (11, "failed to open exclude file .cvsignore".into()));
