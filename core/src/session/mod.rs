@@ -3,8 +3,10 @@
 //! Roles know the wire through [`crate::io`] and the world through [`crate::ports`]. A session runs on one
 //! task; on the receiving side generator and receiver are two futures joined.
 
+mod basis;
 pub mod decide;
 mod deletion;
+mod fuzzy;
 mod generator;
 mod goodbye;
 mod inbox;

@@ -408,7 +408,7 @@ pub(crate) fn resolve(mut cli: Cli, world: &World<'_>) -> Result<Resolved, Stop>
                 Super::Auto | Super::Fake => None,
             },
             fake_super: cli.super_user == Super::Fake,
-            chmod: None,
+            chmod: cli.chmod.as_deref().and_then(|list| arsync_core::chmod::Chmod::parse(list).ok()),
             usermap: cli.usermap.as_ref().map(|(list, _)| list.clone()),
             groupmap: cli.groupmap.as_ref().map(|(list, _)| list.clone()),
             open_noatime: cli.open_noatime || cli.atimes > 1,
