@@ -95,7 +95,8 @@ fn in_order(table: &'static [OptSpec], matches: &clap::ArgMatches) -> (Vec<Given
     let mut found: Vec<(usize, Given)> = Vec::new();
     for id in options::ids(table) {
         let name = options::arg_name(table, id);
-        let (Some(indices), Some(values)) = (matches.indices_of(name), matches.get_many::<OsString>(name)) else {
+        let (Some(indices), Some(values)) = (matches.indices_of(name), matches.get_many::<OsString>(name))
+        else {
             continue;
         };
         found.extend(indices.zip(values).map(|(at, value)| (at, Given { id, value: value.clone() })));
@@ -245,14 +246,16 @@ mod tests {
         assert_eq!(shown(&["-avessh"]), "Archive Verbose Rsh=ssh");
         assert_eq!(shown(&["-vB=700", "-B", "8", "-B="]), "Verbose BlockSize=700 BlockSize=8 BlockSize");
         assert_eq!(shown(&["-@", "-1", "--exclude", "-x"]), "ModifyWindow=-1 Exclude=-x");
-        assert_eq!(shown(&["-D", "--no-D", "-P", "-FF"]), concat!(
-            "DevicesSpecials NoDevicesSpecials PartialProgress FilterShort FilterShort"
-        ));
+        assert_eq!(
+            shown(&["-D", "--no-D", "-P", "-FF"]),
+            concat!("DevicesSpecials NoDevicesSpecials PartialProgress FilterShort FilterShort")
+        );
         assert_eq!(shown(&["-r", "--", "-x", "--"]), "Recursive <-x> <-->");
         assert_eq!(shown(&["-", "-r"]), "Recursive <->");
-        assert_eq!(shown(&["-vlogDtpre.iLsfxCIvu", "."]), concat!(
-            "Verbose Links Owner Group DevicesSpecials Times Perms Recursive Rsh=.iLsfxCIvu <.>"
-        ));
+        assert_eq!(
+            shown(&["-vlogDtpre.iLsfxCIvu", "."]),
+            concat!("Verbose Links Owner Group DevicesSpecials Times Perms Recursive Rsh=.iLsfxCIvu <.>")
+        );
         assert_eq!(shown(&["--cc=md5", "--checksum-choice", "md4"]), "ChecksumChoice=md5 ChecksumChoice=md4");
     }
 
@@ -289,9 +292,13 @@ mod tests {
 
     #[test]
     fn values_may_be_any_bytes() {
-        let argv = [OsString::from_vec(b"--exclude=\xff=\xfe".to_vec()), OsString::from_vec(b"\xfd".to_vec())];
+        let argv =
+            [OsString::from_vec(b"--exclude=\xff=\xfe".to_vec()), OsString::from_vec(b"\xfd".to_vec())];
         let parsed = parse(OPTIONS, &argv, false);
-        assert_eq!(parsed.options, [Given { id: OptId::Exclude, value: OsString::from_vec(b"\xff=\xfe".to_vec()) }]);
+        assert_eq!(
+            parsed.options,
+            [Given { id: OptId::Exclude, value: OsString::from_vec(b"\xff=\xfe".to_vec()) }]
+        );
         assert_eq!(parsed.operands, [OsString::from_vec(b"\xfd".to_vec())]);
     }
 

@@ -16,9 +16,9 @@ fn is_item(item: &[u8]) -> bool {
             perms.iter().all(|c| b"rwxXst".contains(c)) || matches!(perms, [b'u' | b'g' | b'o'])
         }
         digits => {
-            let octal = digits
-                .iter()
-                .try_fold(0u32, |n, c| (b'0'..=b'7').contains(c).then(|| (n * 8 + u32::from(c - b'0')).min(1 << 20)));
+            let octal = digits.iter().try_fold(0u32, |n, c| {
+                (b'0'..=b'7').contains(c).then(|| (n * 8 + u32::from(c - b'0')).min(1 << 20))
+            });
             !digits.is_empty()
                 && !who.iter().any(|c| b"ugoa".contains(c))
                 && octal.is_some_and(|n| n <= 0o7777)
@@ -32,7 +32,9 @@ mod tests {
 
     #[test]
     fn grammar() {
-        for good in ["u+x", "Dg+s,ug+w,Fo-w,+X", "755", "D2755,F644", "u+", "a=", "g=u", "gDu=rX", "u=xt", "07777"] {
+        for good in
+            ["u+x", "Dg+s,ug+w,Fo-w,+X", "755", "D2755,F644", "u+", "a=", "g=u", "gDu=rX", "u=xt", "07777"]
+        {
             assert!(is_valid(good.as_bytes()), "{good}");
         }
         for bad in ["", "x", "u+x,", ",u+x", "DF+x", "u755", "10000", "u+ux", "8", "u~x", "u+z", "F"] {

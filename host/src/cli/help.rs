@@ -1,9 +1,6 @@
 //! The texts of `--help` and `--version`.
 
-use super::{
-    options::{self, OPTIONS},
-    unbuilt::{UNBUILT, Unbuilt},
-};
+use super::unbuilt::{UNBUILT, Unbuilt};
 
 /// Version of the reference that the command line and the output follow.
 pub(crate) const COMPATIBLE_VERSION: &str = "3.5.0";
@@ -368,22 +365,17 @@ pub(crate) fn daemon_usage(program: &str) -> String {
     )
 }
 
-/// True if `--name` is an option of this table; used by tests of the texts.
-#[cfg(test)]
-fn exists(name: &str) -> bool {
-    options::by_name(OPTIONS, name.as_bytes()).is_some()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cli::options::{OPTIONS, by_name};
 
     #[test]
     fn every_option_of_the_help_exists() {
         for (syntax, _) in LINES.iter().filter(|(s, _)| *s != "--no-OPTION") {
             for word in syntax.split(", ").filter_map(|w| w.strip_prefix("--")) {
                 let name = word.split(['=', ' ', '[']).next().unwrap();
-                assert!(exists(name), "{name}");
+                assert!(by_name(OPTIONS, name.as_bytes()).is_some(), "{name}");
             }
         }
     }
@@ -392,7 +384,9 @@ mod tests {
     fn version_has_the_shape_that_scripts_parse() {
         let text = version("rsync");
         assert!(text.starts_with("rsync  version 3.5.0  protocol version 32\nCopyright (C) "));
-        assert!(text.contains("\nCapabilities:\n    64-bit files, 64-bit inums, 64-bit timestamps, 64-bit long ints,\n"));
+        assert!(text.contains(
+            "\nCapabilities:\n    64-bit files, 64-bit inums, 64-bit timestamps, 64-bit long ints,\n"
+        ));
         assert!(text.contains("optional secluded-args"));
         assert!(text.contains("\nChecksum list:\n    xxh128 xxh3 xxh64 (xxhash) md5 md4 sha1 none\n"));
         assert!(text.lines().all(|line| line.len() < 80));
@@ -402,8 +396,14 @@ mod tests {
     #[test]
     fn json_has_its_keys() {
         let text = version_json("rsync");
-        assert!(text.starts_with("{\n  \"program\": \"rsync\",\n  \"version\": \"3.5.0\",\n  \"protocol\": \"32.0\",\n"));
-        assert!(text.contains("\"compress_list\": [\n    \"zstd\", \"lz4\", \"zlibx\", \"zlib\", \"none\"\n  ],\n"));
+        assert!(text.starts_with(
+            "{\n  \"program\": \"rsync\",\n  \"version\": \"3.5.0\",\n  \"protocol\": \"32.0\",\n"
+        ));
+        assert!(
+            text.contains(
+                "\"compress_list\": [\n    \"zstd\", \"lz4\", \"zlibx\", \"zlib\", \"none\"\n  ],\n"
+            )
+        );
         assert!(text.ends_with("\"\n}\n"));
     }
 }

@@ -105,6 +105,9 @@ fn binary(bytes: u64) -> String {
 }
 
 fn size(text: &[u8], default_unit: u8) -> Result<u64, SizeFault> {
+    if matches!(text, [b'+', ..]) {
+        return Err(SizeFault::Invalid);
+    }
     let whole_len = text.iter().take_while(|c| c.is_ascii_digit()).count();
     let (whole, mut rest) = text.split_at(whole_len);
     let mut fraction: &[u8] = b"";
@@ -145,7 +148,7 @@ fn size(text: &[u8], default_unit: u8) -> Result<u64, SizeFault> {
             return Err(SizeFault::TooLarge);
         }
     }
-    value *= factor;
+    value = value.saturating_mul(factor);
     // The decimal places contribute the truncated part of their share.
     let mut numerator: u128 = 0;
     let mut denominator: u128 = 1;
@@ -154,6 +157,10 @@ fn size(text: &[u8], default_unit: u8) -> Result<u64, SizeFault> {
         denominator *= 10;
     }
     value += numerator * factor / denominator;
+    // The reference computes with 53 bits: what rounds to 2^63 is beyond the range.
+    if value > i64::MAX as u128 - 512 {
+        return Err(SizeFault::TooLarge);
+    }
     let value = i128::try_from(value).unwrap_or(i128::MAX).saturating_add(adjust);
     u64::try_from(value).map_err(|_| SizeFault::TooLarge)
 }
@@ -222,6 +229,9 @@ mod tests {
         let alloc =
             SizeRule { name: "max-alloc", unit: b'B', min: 1 << 20, max: None, zero_is_unlimited: true };
         let fault = alloc.parse(b"1k").unwrap_err();
-        assert_eq!(alloc.message(b"1k", &fault), b"--max-alloc=1k is too small (min: 1.00M or 0 for unlimited)");
+        assert_eq!(
+            alloc.message(b"1k", &fault),
+            b"--max-alloc=1k is too small (min: 1.00M or 0 for unlimited)"
+        );
     }
 }

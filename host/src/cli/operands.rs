@@ -48,7 +48,11 @@ impl HostSpec {
 impl Operand {
     /// Tells what an operand is.
     pub(crate) fn parse(text: &[u8]) -> Self {
-        if let Some(spec) = url(text).or_else(|| colon(text)) { Self::Remote(spec) } else { Self::Local(text.to_vec()) }
+        if let Some(spec) = url(text).or_else(|| colon(text)) {
+            Self::Remote(spec)
+        } else {
+            Self::Local(text.to_vec())
+        }
     }
 }
 
@@ -81,9 +85,8 @@ fn url(text: &[u8]) -> Option<HostSpec> {
 fn colon(text: &[u8]) -> Option<HostSpec> {
     // A bracket quotes the colons of an address, so the user part must be known before the colon is.
     let plain = text.iter().position(|c| matches!(c, b':' | b'/'));
-    let open = memchr::memchr(b'[', text).filter(|&i| {
-        (i == 0 || text.get(i - 1) == Some(&b'@')) && plain.is_none_or(|p| i < p)
-    });
+    let open = memchr::memchr(b'[', text)
+        .filter(|&i| (i == 0 || text.get(i - 1) == Some(&b'@')) && plain.is_none_or(|p| i < p));
     let (user, host, after) = match open {
         Some(i) => {
             let (host, after) = bracketed(text.get(i..)?)?;
@@ -315,7 +318,9 @@ pub(crate) fn route(operands: &[Vec<u8>], options: &RouteOptions<'_>) -> Result<
             }
             let sources = sources.to_vec();
             match to {
-                Some(Operand::Remote(spec)) => Route::Push { sources, to: machine(&spec), dest: spec.path_or_here() },
+                Some(Operand::Remote(spec)) => {
+                    Route::Push { sources, to: machine(&spec), dest: spec.path_or_here() }
+                }
                 Some(Operand::Local(dest)) => Route::Local { sources, dest: Some(dest) },
                 None => Route::Local { sources, dest: None },
             }
@@ -461,11 +466,7 @@ mod tests {
         );
         assert_eq!(
             route(&["a", "b", "h:"]),
-            Route::Push {
-                sources: vec![b"a".to_vec(), b"b".to_vec()],
-                to: shell(None),
-                dest: b".".to_vec()
-            }
+            Route::Push { sources: vec![b"a".to_vec(), b"b".to_vec()], to: shell(None), dest: b".".to_vec() }
         );
         assert_eq!(route(&["a"]), Route::Local { sources: vec![b"a".to_vec()], dest: None });
     }

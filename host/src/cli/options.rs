@@ -588,11 +588,10 @@ pub(crate) fn command(table: &'static [OptSpec]) -> Command {
         }
         let mut arg = Arg::new(arg_name(table, spec.id))
             .action(ArgAction::Append)
-            .value_parser(OsStringValueParser::new())
-            .allow_hyphen_values(true);
+            .value_parser(OsStringValueParser::new());
         arg = match spec.value {
             Value::None => arg.num_args(0).default_missing_value(""),
-            Value::Text | Value::Int => arg.num_args(1),
+            Value::Text | Value::Int => arg.num_args(1).allow_hyphen_values(true),
         };
         if !spec.long.is_empty() {
             arg = arg.long(spec.long);
@@ -629,7 +628,11 @@ pub(crate) fn by_letter(table: &'static [OptSpec], letter: u8) -> Option<&'stati
 
 /// All ids of a table, each once.
 pub(crate) fn ids(table: &'static [OptSpec]) -> impl Iterator<Item = OptId> {
-    table.iter().enumerate().filter(move |(i, s)| table.iter().position(|t| t.id == s.id) == Some(*i)).map(|(_, s)| s.id)
+    table
+        .iter()
+        .enumerate()
+        .filter(move |(i, s)| table.iter().position(|t| t.id == s.id) == Some(*i))
+        .map(|(_, s)| s.id)
 }
 
 #[cfg(test)]

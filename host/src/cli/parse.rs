@@ -351,10 +351,8 @@ pub(crate) fn parse(argv: &[OsString], world: &World<'_>) -> Result<Line, Stop> 
     let parsed = argv::parse(OPTIONS, argv, posix);
     let mut cli = Cli::default();
     for given in parsed.options {
-        if matches!(
-            given.id,
-            OptId::Daemon | OptId::Config | OptId::Dparam | OptId::Detach | OptId::NoDetach
-        ) {
+        if matches!(given.id, OptId::Daemon | OptId::Config | OptId::Dparam | OptId::Detach | OptId::NoDetach)
+        {
             return daemon(argv, posix, cli.server, world).map(|d| Line::Daemon(Box::new(d)));
         }
         cli.apply(given, world, argv.len())?;
@@ -482,11 +480,8 @@ impl Cli {
                 .into_iter()
                 .find(|(name, _)| !text.is_empty() && name.as_bytes().starts_with(&text));
                 let Some((_, mode)) = mode else {
-                    let message = [
-                        b"--stderr mode \"",
-                        &text[..],
-                        b"\" is not one of errors, all, or client",
-                    ];
+                    let message =
+                        [b"--stderr mode \"", &text[..], b"\" is not one of errors, all, or client"];
                     return Err(self.fail(message.concat()));
                 };
                 self.stderr = Some(mode);
@@ -855,7 +850,8 @@ impl Cli {
         let name = alt_dest_name(kind);
         let (first, dirs) = self.alt_dest.get_or_insert_with(|| (kind, Vec::new()));
         if *first != kind {
-            let text = format!("ERROR: the {name} option conflicts with the {} option", alt_dest_name(*first));
+            let text =
+                format!("ERROR: the {name} option conflicts with the {} option", alt_dest_name(*first));
             return Err(self.fail(text));
         }
         if dirs.len() >= MAX_ALT_DEST {

@@ -119,11 +119,20 @@ mod tests {
 
     #[test]
     fn vectors_as_observed() {
-        assert_eq!(line("bin/ssh", Some("u"), Reach::Shell, Some(6)), "[bin/ssh][-l][u][-6][h][rsync][--server]");
+        assert_eq!(
+            line("bin/ssh", Some("u"), Reach::Shell, Some(6)),
+            "[bin/ssh][-l][u][-6][h][rsync][--server]"
+        );
         assert_eq!(line("./rsh", None, Reach::Shell, Some(4)), "[./rsh][h][rsync][--server]");
         let daemon = Reach::DaemonOverShell(None);
-        assert_eq!(line("./rsh", Some("joe"), daemon, None), "[./rsh][-l][joe][h][rsync][--server][--daemon][.]");
-        assert_eq!(line("./rsh -l x", Some("joe"), daemon, None), "[./rsh][-l][x][h][rsync][--server][--daemon][.]");
+        assert_eq!(
+            line("./rsh", Some("joe"), daemon, None),
+            "[./rsh][-l][joe][h][rsync][--server][--daemon][.]"
+        );
+        assert_eq!(
+            line("./rsh -l x", Some("joe"), daemon, None),
+            "[./rsh][-l][x][h][rsync][--server][--daemon][.]"
+        );
         assert_eq!(
             line("./rsh -lx", Some("joe"), daemon, None),
             "[./rsh][-lx][-l][joe][h][rsync][--server][--daemon][.]"

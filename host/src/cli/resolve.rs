@@ -59,8 +59,6 @@ pub(crate) struct Resolved {
     pub(crate) write_batch: Option<Vec<u8>>,
     /// Name of a batch file to write instead of changing the destination.
     pub(crate) only_write_batch: Option<Vec<u8>>,
-    /// What was asked of compression; what is done may be less (a level of 0).
-    pub(crate) compress_asked: Compress,
     /// Server: letters that the client gave with `-e`.
     pub(crate) client_info: Option<Vec<u8>>,
     /// Texts to show before anything else (a server ignores some options, and says so).
@@ -128,9 +126,9 @@ pub(crate) fn resolve(mut cli: Cli, world: &World<'_>) -> Result<Resolved, Stop>
 
     let max_alloc_text = cli.max_alloc.clone().or_else(|| world.var("RSYNC_MAX_ALLOC"));
     let max_alloc = match &max_alloc_text {
-        Some(text) => MAX_ALLOC_RULE.parse(text).map_err(|fault| {
-            Stop::from(Failure::option(MAX_ALLOC_RULE.message(text, &fault), cli.server))
-        })?,
+        Some(text) => MAX_ALLOC_RULE
+            .parse(text)
+            .map_err(|fault| Stop::from(Failure::option(MAX_ALLOC_RULE.message(text, &fault), cli.server)))?,
         None => MAX_ALLOC,
     };
 
@@ -147,8 +145,8 @@ pub(crate) fn resolve(mut cli: Cli, world: &World<'_>) -> Result<Resolved, Stop>
     if matches!(checksum_choice, Some((Some(ChecksumKind::None), _))) {
         cli.whole_file = Some(true);
     }
-    let compress = compress(&cli)
-        .map_err(|name| unsupported([b"unknown compress name: ", &name[..]].concat()))?;
+    let compress =
+        compress(&cli).map_err(|name| unsupported([b"unknown compress name: ", &name[..]].concat()))?;
 
     let outbuf = match &cli.outbuf {
         Some(text) => match text.first().map(u8::to_ascii_uppercase) {
@@ -210,8 +208,7 @@ pub(crate) fn resolve(mut cli: Cli, world: &World<'_>) -> Result<Resolved, Stop>
     if timings > 1 {
         return Err(fail("You may not combine multiple --delete-WHEN options."));
     }
-    let list_only =
-        cli.list_only || (!cli.server && read_batch.is_none() && cli.operands.len() == 1);
+    let list_only = cli.list_only || (!cli.server && read_batch.is_none() && cli.operands.len() == 1);
     let recursive = match (cli.recurse, cli.dirs) {
         (_, Some(Dirs::Old)) | (Recurse::Explicit, _) => true,
         (Recurse::Archive, _) => cli.files_from.is_none(),
@@ -354,7 +351,8 @@ pub(crate) fn resolve(mut cli: Cli, world: &World<'_>) -> Result<Resolved, Stop>
     }
 
     let relative = cli.relative.unwrap_or(cli.files_from.is_some());
-    let receives = matches!(route, Route::Pull { .. } | Route::Batch { .. } | Route::Server { sender: false, .. });
+    let receives =
+        matches!(route, Route::Pull { .. } | Route::Batch { .. } | Route::Server { sender: false, .. });
     let local = matches!(route, Route::Local { .. });
     let report = {
         let format = output.format.as_deref().unwrap_or_default();
@@ -478,10 +476,7 @@ pub(crate) fn resolve(mut cli: Cli, world: &World<'_>) -> Result<Resolved, Stop>
             alt_dest_kind,
             alt_dests,
             remove_source: cli.remove_source.is_some(),
-            compress: match (compress, cli.compress_level) {
-                (Compress::Explicit(CompressKind::Zlib | CompressKind::Zlibx), Some(0)) => Compress::Off,
-                _ => compress,
-            },
+            compress,
             compress_level: cli.compress_level,
             checksum_choice,
             checksum_list: algorithm_list(world, "RSYNC_CHECKSUM_LIST", cli.server),
@@ -493,11 +488,7 @@ pub(crate) fn resolve(mut cli: Cli, world: &World<'_>) -> Result<Resolved, Stop>
         list_only,
         timeout: u32::try_from(cli.timeout).unwrap_or(0),
         max_alloc,
-        trust_sender: cli.trust_sender
-            || old_args > 0
-            || local
-            || cli.server
-            || read_batch.is_some(),
+        trust_sender: cli.trust_sender || old_args > 0 || local || cli.server || read_batch.is_some(),
         read_batch: read_batch.is_some(),
     };
 
@@ -525,7 +516,6 @@ pub(crate) fn resolve(mut cli: Cli, world: &World<'_>) -> Result<Resolved, Stop>
         max_alloc_text: max_alloc_text.filter(|_| max_alloc != MAX_ALLOC),
         write_batch,
         only_write_batch,
-        compress_asked: compress,
         warnings,
         cli,
     })
@@ -583,17 +573,10 @@ fn checksum_choice(text: &[u8]) -> Result<ChecksumChoice, Vec<u8>> {
 
 /// `None`: `auto`.
 fn checksum_kind(name: &[u8]) -> Result<Option<ChecksumKind>, Vec<u8>> {
-    Ok(Some(match name.to_ascii_lowercase().as_slice() {
-        b"auto" => return Ok(None),
-        b"xxh128" => ChecksumKind::Xxh128,
-        b"xxh3" => ChecksumKind::Xxh3,
-        b"xxh64" | b"xxhash" => ChecksumKind::Xxh64,
-        b"md5" => ChecksumKind::Md5,
-        b"md4" => ChecksumKind::Md4,
-        b"sha1" => ChecksumKind::Sha1,
-        b"none" => ChecksumKind::None,
-        _ => return Err(name.to_vec()),
-    }))
+    if name.eq_ignore_ascii_case(b"auto") {
+        return Ok(None);
+    }
+    ChecksumKind::from_name(name).map(Some).ok_or_else(|| name.to_vec())
 }
 
 /// What the options of compression amount to; the error is the unknown name.
@@ -607,16 +590,14 @@ fn compress(cli: &Cli) -> Result<Compress, Vec<u8>> {
     let Some(name) = &cli.compress_choice else {
         return Ok(negotiated);
     };
-    let kind = match name.to_ascii_lowercase().as_slice() {
-        b"auto" => return Ok(negotiated),
-        b"none" => return Ok(Compress::Off),
-        b"zstd" => CompressKind::Zstd,
-        b"lz4" => CompressKind::Lz4,
-        b"zlibx" => CompressKind::Zlibx,
-        b"zlib" => CompressKind::Zlib,
-        _ => return Err(name.clone()),
-    };
-    Ok(Compress::Explicit(kind))
+    if name.eq_ignore_ascii_case(b"auto") {
+        return Ok(negotiated);
+    }
+    match CompressKind::from_name(name) {
+        Some(CompressKind::None) => Ok(Compress::Off),
+        Some(kind) => Ok(Compress::Explicit(kind)),
+        None => Err(name.clone()),
+    }
 }
 
 /// `RSYNC_CHECKSUM_LIST` and its relative: the part of this side, as words. `None`: the default list.

@@ -149,10 +149,9 @@ fn read_list(list: &[u8], words: &[&str], slots: &mut [Option<u8>]) -> Result<()
         let (name, digits) = item.split_at(name_len);
         let level = match digits {
             [] => 1,
-            _ => digits
-                .iter()
-                .fold(0u8, |n, d| (n.saturating_mul(10)).saturating_add(d - b'0'))
-                .min(MAX_LEVEL),
+            _ => {
+                digits.iter().fold(0u8, |n, d| (n.saturating_mul(10)).saturating_add(d - b'0')).min(MAX_LEVEL)
+            }
         };
         let is = |word: &str| name.eq_ignore_ascii_case(word.as_bytes());
         if is("help") {

@@ -296,7 +296,11 @@ mod tests {
             flags: ItemFlags::from_bits_retain(flags),
             link,
             basis: BasisType::Name,
-            transfer: (flags & 0x8000 != 0).then_some(FileTransfer { sent: 49, received: 16, ..Default::default() }),
+            transfer: (flags & 0x8000 != 0).then_some(FileTransfer {
+                sent: 49,
+                received: 16,
+                ..Default::default()
+            }),
             kind: entry.entry.kind(),
         };
         String::from_utf8(expand(format.as_bytes(), &event, &VIEW)).unwrap()
