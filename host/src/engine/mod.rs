@@ -24,7 +24,6 @@ use rustix::io::Errno;
 #[allow(unused_imports, reason = "used by the sessions")]
 pub use self::{
     copy::copy_contents,
-    digest::{FileHash, NewHash},
     source::{FileSource, SourceFile},
     target::{SetupError, TreeTarget},
     write::{OwnedCreate, PutError, Shared},
@@ -61,26 +60,6 @@ pub(crate) mod testing {
         task::{Context, Poll, Waker},
     };
 
-    use arsync_core::checksum::{ChecksumKind, Digest};
-
-    use super::FileHash;
-
-    /// Stands in for core's checksums: these tests look at files, not at sums.
-    pub(crate) struct NoHash;
-
-    impl NoHash {
-        pub(crate) fn start(_kind: ChecksumKind) -> Box<dyn FileHash> {
-            Box::new(Self)
-        }
-    }
-
-    impl FileHash for NoHash {
-        fn update(&mut self, _data: &[u8]) {}
-        fn finish(self: Box<Self>) -> Digest {
-            Digest::default()
-        }
-    }
-
     pub(crate) fn block_on<F: Future>(future: F) -> F::Output {
         match pin!(future).poll(&mut Context::from_waker(Waker::noop())) {
             Poll::Ready(out) => out,
@@ -88,3 +67,6 @@ pub(crate) mod testing {
         }
     }
 }
+
+#[cfg(test)]
+mod local_tests;

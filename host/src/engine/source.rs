@@ -23,7 +23,7 @@ use rustix::{
 use super::{
     beneath::{At, Links, Tree},
     copy::read_full,
-    digest::{NewHash, digest_file},
+    digest::digest_file,
     ids::Names,
     listing::children,
     port, to_stat,
@@ -37,7 +37,6 @@ const ADVISE_FROM: u64 = 1 << 20;
 pub struct FileSource {
     bases: RefCell<Vec<Base>>,
     names: Names,
-    hash: NewHash,
     /// Names may lead through symlinks.
     through_links: bool,
     /// A name that is a symlink stands for its target, when it is opened.
@@ -58,14 +57,13 @@ struct Base {
 pub struct SourceFile(OwnedFd);
 
 impl FileSource {
-    /// For a session with these options. `hash` starts the checksums of `-c`.
-    pub fn new(options: &SessionOptions, hash: NewHash) -> Self {
+    /// For a session with these options.
+    pub fn new(options: &SessionOptions) -> Self {
         let select = &options.select;
         let follow_files = select.copy_links || select.copy_unsafe_links;
         Self {
             bases: RefCell::default(),
             names: Names::default(),
-            hash,
             through_links: follow_files || select.copy_dirlinks || select.relative,
             follow_files,
             follow_dirs: follow_files || select.copy_dirlinks,
@@ -193,7 +191,7 @@ impl Source for FileSource {
 
     async fn digest(&self, path: SourcePath<'_>, kind: ChecksumKind) -> Result<Digest, PortError> {
         let (file, _) = self.open_for_sending(path).map_err(port)?;
-        digest_file(&file, kind, self.hash).map_err(port)
+        digest_file(&file, kind).map_err(port)
     }
 
     async fn remove(&self, path: SourcePath<'_>) -> Result<(), PortError> {
@@ -238,10 +236,10 @@ mod tests {
     };
 
     use super::*;
-    use crate::engine::testing::{NoHash, block_on};
+    use crate::engine::testing::block_on;
 
     fn source(options: &SessionOptions, dir: &Path) -> FileSource {
-        let source = FileSource::new(options, NoHash::start);
+        let source = FileSource::new(options);
         assert_eq!(block_on(source.enter(dir.as_os_str().as_bytes())), Ok(0));
         source
     }

@@ -26,7 +26,7 @@ use super::{
     backup::move_file,
     beneath::{Links, Tree},
     copy::read_full,
-    digest::{NewHash, digest_file},
+    digest::digest_file,
     ids::Names,
     listing::children,
     meta::{self, Handle, chmod_at},
@@ -44,7 +44,6 @@ pub struct TreeTarget {
     alternates: Vec<Result<Tree, Errno>>,
     names: Names,
     rights: Rights,
-    hash: NewHash,
     keep_dirlinks: bool,
 }
 
@@ -62,10 +61,8 @@ pub struct Basis(OwnedFd);
 
 impl TreeTarget {
     /// The tree below an open directory; `None` if there is none yet (dry run): everything is missing then.
-    /// `hash` starts the checksums of `-c`.
-    ///
     /// Call it before other threads start: the umask is read by setting it.
-    pub fn new(root: Option<OwnedFd>, options: &SessionOptions, hash: NewHash) -> Result<Self, SetupError> {
+    pub fn new(root: Option<OwnedFd>, options: &SessionOptions) -> Result<Self, SetupError> {
         let keep_dirlinks = options.select.keep_dirlinks;
         let links = if keep_dirlinks { Links::Inside } else { Links::Never };
         let tree = root.map_or_else(Tree::absent, |root| Tree::new(root, links));
@@ -91,7 +88,6 @@ impl TreeTarget {
             alternates,
             names: Names::default(),
             rights,
-            hash,
             keep_dirlinks,
         })
     }
@@ -235,7 +231,7 @@ impl Target for TreeTarget {
 
     async fn digest(&self, at: Place<'_>, kind: ChecksumKind) -> Result<Digest, PortError> {
         let (file, _) = self.open(at).map_err(port)?;
-        digest_file(&file, kind, self.hash).map_err(port)
+        digest_file(&file, kind).map_err(port)
     }
 
     /// A set-group-ID bit that the new directory inherits from its parent stays, whatever `mode` says.
