@@ -36,6 +36,7 @@ pub(crate) enum Command {
     /// [`secluded`].
     Secluded,
     /// `--daemon`, or with its `server` field set a daemon for one connection on stdin and stdout.
+    #[allow(dead_code, reason = "used by the daemon")]
     Daemon(Box<DaemonCli>),
 }
 

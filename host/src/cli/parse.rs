@@ -125,7 +125,6 @@ pub(crate) struct Cli {
     pub(crate) server: bool,
     pub(crate) sender: bool,
     pub(crate) version: u32,
-    pub(crate) help: bool,
 
     pub(crate) verbose: u32,
     pub(crate) quiet: u32,
