@@ -120,6 +120,8 @@ pub(crate) struct Console {
     started_at: u64,
     /// The peer said with which code this ends.
     told_to_end: Cell<bool>,
+    /// Who said the last error: the one that the exit line of a fatal error names.
+    complained: Cell<Option<Role>>,
     mark: &'static str,
 }
 
@@ -168,6 +170,7 @@ impl Console {
             started: Instant::now(),
             started_at: now(),
             told_to_end: Cell::new(false),
+            complained: Cell::new(None),
             mark,
             output,
         };
@@ -206,6 +209,10 @@ impl Console {
         }
         self.end_line();
         self.stdout.borrow_mut().flush();
+        let role = match self.complained.get() {
+            Some(complained) if !is_complete(code) => complained,
+            _ => role,
+        };
         if !self.told_to_end.get() {
             write_stderr(&exit_line(code, role));
         }
@@ -368,6 +375,9 @@ impl Console {
 impl Observer for Console {
     fn notice(&self, from: Role, notice: &Notice<'_>) {
         let severity = notice.severity();
+        if matches!(severity, Severity::Error | Severity::TransferError) {
+            self.complained.set(Some(from));
+        }
         if matches!(notice, Notice::ListStart | Notice::ListDone) {
             return self.list_line(from, notice);
         }
@@ -379,7 +389,7 @@ impl Observer for Console {
                 levels: &self.levels,
                 human: self.output.human,
                 itemizes: self.options.report.itemize,
-                shows_items: self.options.report.items || self.options.report.names,
+                shows_items: self.options.report.itemize || self.options.report.names,
                 backup_dir: transfer.backup_dir.as_deref(),
                 suffix: &transfer.suffix,
                 temp_dir: transfer.temp_dir.as_deref(),
@@ -465,7 +475,10 @@ impl Observer for Console {
 }
 
 impl Speak for Console {
-    fn say(&self, tag: MsgTag, _role: Role, text: &[u8]) {
+    fn say(&self, tag: MsgTag, role: Role, text: &[u8]) {
+        if matches!(tag, MsgTag::Error | MsgTag::ErrorXfer) {
+            self.complained.set(Some(role));
+        }
         self.emit(tag, text);
     }
 }

@@ -65,7 +65,7 @@ pub(crate) struct Wording<'a> {
     pub(crate) human: u8,
     /// The format of item lines holds `%i`.
     pub(crate) itemizes: bool,
-    /// There are item lines.
+    /// Names or item changes are shown.
     pub(crate) shows_items: bool,
     /// `--backup-dir`
     pub(crate) backup_dir: Option<&'a [u8]>,
