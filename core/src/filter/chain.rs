@@ -328,7 +328,7 @@ impl Entering {
         };
         let plain_base = if is_above { relative_base.clone() } else { Vec::new() };
         let mut loader = Loader::default();
-        loader.file(shown, name, merge.template(), None);
+        loader.directory_file(shown, name, &merge);
         self.reading = Some((loader, Directory { absolute, relative_base, plain_base }, is_above));
     }
 }

@@ -102,7 +102,7 @@ impl FilterList {
     pub fn add_from(&mut self, path: &[u8], include: bool, read: ReadRules<'_>) -> Result<(), FilterError> {
         let template = Template::new(Form::Rules(Syntax::Old { include }));
         self.add(Some(read), |loader, _| {
-            loader.file(path.to_vec(), path.to_vec(), template, Some(RuleSource::Text(path.to_vec())));
+            loader.file(path.to_vec(), path.to_vec(), template, RuleSource::Text(path.to_vec()));
             Ok(())
         })
     }

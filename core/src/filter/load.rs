@@ -44,6 +44,8 @@ pub(super) struct DirMerge {
     pub absolute: bool,
     pub perishable: bool,
     pub xattr: bool,
+    /// The rule itself is in a file: messages do not name the directory's file then.
+    pub from_file: bool,
 }
 
 impl DirMerge {
@@ -116,18 +118,20 @@ struct OpenFile {
     at: usize,
     line: u32,
     template: Template,
+    /// Name or description for messages, and whether lines are told.
     name: Vec<u8>,
+    lines: bool,
     /// The rule that names the file, if it must be readable.
     source: Option<RuleSource>,
 }
 
 impl OpenFile {
     fn new(name: Vec<u8>, template: Template, source: Option<RuleSource>) -> Self {
-        Self { data: Vec::new(), at: 0, line: 0, template, name, source }
+        Self { data: Vec::new(), at: 0, line: 0, template, name, lines: !template.words, source }
     }
 
     fn source(&self) -> RuleSource {
-        let line = (!self.template.words).then_some(self.line);
+        let line = self.lines.then_some(self.line);
         RuleSource::File { name: self.name.clone(), line }
     }
 
@@ -185,16 +189,17 @@ impl Loader {
         Ok(&text[used..])
     }
 
-    /// Asks for a file of rules. `name` is for messages.
-    pub(super) fn file(
-        &mut self,
-        path: Vec<u8>,
-        name: Vec<u8>,
-        template: Template,
-        source: Option<RuleSource>,
-    ) {
-        let wanted = Wanted { path, required: source.is_some() };
-        self.wanted = Some((wanted, OpenFile::new(name, template, source)));
+    /// Asks for a file of rules, which must be readable. `name` is for messages.
+    pub(super) fn file(&mut self, path: Vec<u8>, name: Vec<u8>, template: Template, source: RuleSource) {
+        self.wanted = Some((Wanted { path, required: true }, OpenFile::new(name, template, Some(source))));
+    }
+
+    /// Asks for the per-directory file at `path`, which may be missing. `full` is its path for messages.
+    pub(super) fn directory_file(&mut self, path: Vec<u8>, full: Vec<u8>, merge: &DirMerge) {
+        let name = if merge.from_file { b"a file read earlier".to_vec() } else { full };
+        let mut file = OpenFile::new(name, merge.template(), None);
+        file.lines &= !merge.from_file;
+        self.wanted = Some((Wanted { path, required: false }, file));
     }
 
     pub(super) fn wanted(&self) -> Option<&Wanted> {
@@ -277,7 +282,7 @@ impl Loader {
             }
             Kind::DirMerge => {
                 self.exclude_self(cx, parsed);
-                Self::dir_merge(&mut self.items, cx, parsed);
+                self.dir_merge(cx, parsed, file.is_some());
                 Ok(())
             }
             _ if parsed.cvs => self.cvs(cx, parsed),
@@ -352,11 +357,11 @@ impl Loader {
             perishable: parsed.perishable,
             sides: parsed.sides,
         };
-        self.file(path, name, template, Some(source));
+        self.file(path, name, template, source);
         Ok(())
     }
 
-    fn dir_merge(items: &mut Vec<Item>, cx: &mut Context<'_>, parsed: &Parsed<'_>) {
+    fn dir_merge(&mut self, cx: &mut Context<'_>, parsed: &Parsed<'_>, from_file: bool) {
         let limited = parsed.bare.is_some()
             && parsed.sides == Sides::Unsaid
             && cx.shared.config.delete_excluded
@@ -372,12 +377,13 @@ impl Loader {
             absolute: parsed.absolute,
             perishable: parsed.perishable,
             xattr: parsed.xattr,
+            from_file,
         };
         if cx.slots.iter().any(|slot| slot.merge.base() == merge.base()) {
             return;
         }
         let merge = Arc::new(merge);
-        items.push(Item::DirMerge(cx.slots.len(), merge.clone()));
+        self.items.push(Item::DirMerge(cx.slots.len(), merge.clone()));
         cx.slots.push(Slot::new(merge));
     }
 

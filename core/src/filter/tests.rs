@@ -472,6 +472,10 @@ fn errors_in_files_show_the_line_only() {
         error(&[":s .r"], &[("d/.r", "H foo")]),
         at("specified-side merge file contains specified-side filter: <rule from /t/d/.r line 1>")
     );
+    assert_eq!(
+        error(&[". f"], &[("f", ": .r"), ("d/.r", "bad")]),
+        at("Unknown filter rule: <rule from a file read earlier>")
+    );
     assert_eq!(error(&[". f"], &[("f", "bad")]), at("Unknown filter rule: <rule from f line 1>"));
     assert_eq!(error(&[". f"], &[]), (11, "failed to open exclude file f".into()));
     assert_eq!(error(&[".C"], &[]), (11, "failed to open exclude file .cvsignore".into()));
@@ -699,15 +703,12 @@ fn old_protocols_carry_plain_rules_only() {
 
 #[test]
 fn the_server_understands_what_the_client_sends() {
-    for delete_excluded in [false, true] {
-        let config = FilterConfig { delete_excluded, ..config() };
-        let sent = list(&SAMPLE, config.clone()).unwrap();
-        let texts = sent.wire_rules(ProtocolVersion::MAX, FilterSide::Receiver).unwrap();
-        let texts = texts.iter().map(|t| &t[..]);
-        let got = FilterList::from_wire(texts.clone(), ProtocolVersion::MAX, config).unwrap();
-        let again = got.wire_rules(ProtocolVersion::MAX, FilterSide::Receiver).unwrap();
-        assert!(texts.eq(again.iter().map(|t| &t[..])));
-    }
+    let sent = list(&SAMPLE, config()).unwrap();
+    let texts = sent.wire_rules(ProtocolVersion::MAX, FilterSide::Receiver).unwrap();
+    let texts = texts.iter().map(|t| &t[..]);
+    let got = FilterList::from_wire(texts.clone(), ProtocolVersion::MAX, config()).unwrap();
+    let again = got.wire_rules(ProtocolVersion::MAX, FilterSide::Receiver).unwrap();
+    assert!(texts.eq(again.iter().map(|t| &t[..])));
     let refused = FilterList::from_wire([&b". /etc/passwd"[..]], ProtocolVersion::MAX, config());
     assert!(matches!(refused, Err(FilterError::MergeFromPeer(_))));
     let old = ProtocolVersion::new(28).unwrap();

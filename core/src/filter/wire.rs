@@ -29,7 +29,7 @@ impl FilterList {
         let mut out = Vec::new();
         for item in &self.items {
             match item {
-                Item::Rule(rule) if !local(rule.sides) && !(rule.cvs && cvs_as_one) => {
+                Item::Rule(rule) if !(local(rule.sides) || rule.cvs && cvs_as_one) => {
                     out.push(self.rule_text(rule, false, protocol, client)?);
                 }
                 Item::Cvs(rule) if !local(rule.sides) && cvs_as_one => {

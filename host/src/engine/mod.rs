@@ -34,6 +34,31 @@ pub(crate) fn port(error: Errno) -> PortError {
     PortError(error.raw_os_error())
 }
 
+/// The absolute form of a path of this process: below the current directory, without `.` components.
+pub(crate) fn absolute(path: &[u8]) -> Vec<u8> {
+    if path.starts_with(b"/") {
+        return path.to_vec();
+    }
+    let mut full = rustix::process::getcwd(Vec::new()).map(alloc::ffi::CString::into_bytes).unwrap_or_default();
+    for part in path.split(|&b| b == b'/').filter(|p| !p.is_empty() && *p != b".") {
+        if !full.ends_with(b"/") {
+            full.push(b'/');
+        }
+        full.extend_from_slice(part);
+    }
+    full
+}
+
+/// The file creation mask of this process.
+pub(crate) fn umask() -> u32 {
+    static MASK: std::sync::OnceLock<u32> = std::sync::OnceLock::new();
+    *MASK.get_or_init(|| {
+        let mask = rustix::process::umask(rustix::fs::Mode::empty());
+        rustix::process::umask(mask);
+        mask.as_raw_mode()
+    })
+}
+
 /// The port's form of a `stat`.
 fn to_stat(st: &rustix::fs::Stat) -> Stat {
     Stat {
@@ -68,5 +93,3 @@ pub(crate) mod testing {
     }
 }
 
-#[cfg(test)]
-mod local_tests;

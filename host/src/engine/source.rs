@@ -26,7 +26,7 @@ use super::{
     digest::digest_file,
     ids::Names,
     listing::children,
-    port, to_stat,
+    absolute, port, to_stat,
 };
 
 /// Files from this size on are announced to the kernel as read in order.
@@ -36,6 +36,8 @@ const ADVISE_FROM: u64 = 1 << 20;
 #[derive(Debug)]
 pub struct FileSource {
     bases: RefCell<Vec<Base>>,
+    /// Absolute paths of the bases, shared with whoever shows them.
+    paths: Rc<RefCell<Vec<Vec<u8>>>>,
     names: Names,
     /// Names may lead through symlinks.
     through_links: bool,
@@ -63,6 +65,7 @@ impl FileSource {
         let follow_files = select.copy_links || select.copy_unsafe_links;
         Self {
             bases: RefCell::default(),
+            paths: Rc::default(),
             names: Names::default(),
             through_links: follow_files || select.copy_dirlinks || select.relative,
             follow_files,
@@ -70,6 +73,11 @@ impl FileSource {
             copy_devices: select.copy_devices,
             no_atime: options.preserve.open_noatime || options.preserve.atimes > 1,
         }
+    }
+
+    /// The absolute paths of the registered directories, by number; it grows with them.
+    pub fn base_paths(&self) -> Rc<RefCell<Vec<Vec<u8>>>> {
+        self.paths.clone()
     }
 
     fn links(&self, name: &[u8]) -> Links {
@@ -150,10 +158,15 @@ impl Source for FileSource {
                 let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
                 let root = openat(CWD, path, flags, Mode::empty()).map_err(port)?;
                 bases.push(Base { path: path.to_vec(), tree: Rc::new(Tree::new(root, Links::Never)) });
+                self.paths.borrow_mut().push(absolute(path));
                 bases.len() - 1
             }
         };
         u32::try_from(number).map_err(|_| PortError(Errno::MFILE.raw_os_error()))
+    }
+
+    fn base_path(&self, base: u32) -> Vec<u8> {
+        self.paths.borrow().get(base as usize).cloned().unwrap_or_default()
     }
 
     async fn stat(&self, path: SourcePath<'_>, follow: bool) -> Result<Stat, PortError> {

@@ -19,7 +19,7 @@ use rustix::{
         AtFlags, FileType, Mode, OFlags, SeekFrom, fstat, mkdirat, openat, readlinkat, seek, statat, unlinkat,
     },
     io::{self, Errno},
-    process::{getegid, geteuid, getgroups, umask},
+    process::{getegid, geteuid, getgroups},
 };
 
 use super::{
@@ -45,6 +45,7 @@ pub struct TreeTarget {
     names: Names,
     rights: Rights,
     keep_dirlinks: bool,
+    path: Vec<u8>,
 }
 
 /// Why a target cannot be set up.
@@ -71,15 +72,13 @@ impl TreeTarget {
             |path: &Vec<u8>| Ok(Tree::new(openat(tree.root()?, &**path, flags, Mode::empty())?, Links::Any));
         let alternates = options.transfer.alt_dests.iter().map(open).collect();
         let euid = geteuid().as_raw();
-        let mask = umask(Mode::empty());
-        umask(mask);
         let mut groups: Vec<u32> = getgroups().unwrap_or_default().into_iter().map(|g| g.as_raw()).collect();
         groups.push(getegid().as_raw());
         let rights = Rights {
             super_user: options.preserve.super_user.unwrap_or(euid == 0),
             euid,
             groups,
-            umask: mask.as_raw_mode(),
+            umask: super::umask(),
         };
         let shared = Shared::new(tree, options, rights.umask, rights.super_user)
             .map_err(|e| SetupError::TempDir(port(e)))?;
@@ -89,7 +88,14 @@ impl TreeTarget {
             names: Names::default(),
             rights,
             keep_dirlinks,
+            path: Vec::new(),
         })
+    }
+
+    /// Says where the tree is, for rules about absolute paths.
+    pub fn at_path(mut self, path: Vec<u8>) -> Self {
+        self.path = path;
+        self
     }
 
     /// What jobs on other threads need.
@@ -224,8 +230,14 @@ impl Target for TreeTarget {
         }
     }
 
-    async fn read_small(&self, name: RelName<'_>, limit: usize) -> Result<Vec<u8>, PortError> {
-        let file = self.open_inside(name, OFlags::RDONLY, Links::Inside).map_err(port)?;
+    async fn read_small(&self, path: &[u8], limit: usize) -> Result<Vec<u8>, PortError> {
+        let file = match RelName::new(path) {
+            Some(name) => self.open_inside(name, OFlags::RDONLY, Links::Inside).map_err(port)?,
+            None => {
+                let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK;
+                openat(self.tree().root().map_err(port)?, path, flags, Mode::empty()).map_err(port)?
+            }
+        };
         read_limited(&file, limit).map_err(port)
     }
 
@@ -350,6 +362,10 @@ impl Target for TreeTarget {
 
     fn group_id(&self, name: &[u8]) -> Option<u32> {
         self.names.gid(name)
+    }
+
+    fn root_path(&self) -> Vec<u8> {
+        self.path.clone()
     }
 
     fn rights(&self) -> Rights {

@@ -11,10 +11,9 @@ use std::{
 use arsync_core::{
     error::Error,
     exit::ExitCode,
-    filter::FilterList,
     options::SessionOptions,
     rt::{Either, select2},
-    session::{self, Inbox, Outbox, SourceArgs},
+    session::{self, Inbox, Outbox, Rules, SourceArgs},
     setup::{Capabilities, Side},
     stats::Stats,
     version::ProtocolVersion,
@@ -28,8 +27,7 @@ use super::{
     wire::{self, FRAME_BUFFER, Fault, Reader, Writer},
 };
 use crate::{
-    engine::FileSource,
-    output::message::Roots,
+    output::{message::Roots, strerror},
     ring,
     transport::{Activity, RemoteShell, SshConnection},
 };
@@ -45,7 +43,7 @@ pub(crate) struct ClientRun<'a, O> {
     /// The client sends.
     pub(crate) role: ClientRole,
     /// The client's filter rules.
-    pub(crate) filters: FilterList,
+    pub(crate) rules: Rules,
     /// Who is told.
     pub(crate) observer: &'a O,
     /// Told the directories, for messages with full paths.
@@ -106,7 +104,7 @@ async fn connected<O: Speak>(run: ClientRun<'_, O>) -> Ended {
             let program = command.first().map(|p| p.to_string_lossy().into_owned()).unwrap_or_default();
             let errno = error.0.raw_os_error().unwrap_or(0);
             let text =
-                format!("rsync: [client] Failed to exec {program}: {}", crate::output::strerror(errno));
+                format!("rsync: [client] Failed to exec {program}{}", strerror::suffix(errno));
             return failed(ExitCode::IPC, text);
         }
     };
@@ -141,7 +139,6 @@ async fn converse<O: Speak>(
     let pushes = matches!(run.role, ClientRole::Push(_));
     let options = run.options;
     let shared;
-    let mut filters = run.filters;
     let mut r: Reader<'_, O> = Reader::new(reader, Inbox::unattached(pushes));
     let mut w: Writer = Writer::new(writer, vec![0; FRAME_BUFFER]);
     if let Some(strings) = &run.stream_args {
@@ -161,8 +158,8 @@ async fn converse<O: Speak>(
     shared = wire::shared(options, agreed, run.observer, Side::Client, run.outbox);
     let result = match run.role {
         ClientRole::Push(args) => {
-            let source = FileSource::new(options, run.roots);
-            session::run_sender(&shared, &source, &mut filters, &args, r, w).await
+            let source = super::file_source(options, run.roots);
+            session::run_sender(&shared, &source, run.rules, &args, r, w).await
         }
         ClientRole::Pull(dest, names) => {
             let entrance = DestEntrance {
@@ -172,7 +169,7 @@ async fn converse<O: Speak>(
                 roots: run.roots,
                 shows: run.shows,
             };
-            session::run_receiver(&shared, &entrance, &mut filters, names.as_deref(), r, w).await
+            session::run_receiver(&shared, &entrance, run.rules, names.as_deref(), r, w).await
         }
     };
     stats.set(*shared.stats.borrow());

@@ -21,7 +21,10 @@ use rustix::{
 };
 
 use super::Speak;
-use crate::{engine::TreeTarget, output::message::Roots};
+use crate::{
+    engine::{SetupError, TreeTarget, absolute},
+    output::{message::Roots, strerror},
+};
 
 /// A destination that is opened or made when it is entered.
 pub(crate) struct DestEntrance<'a, O> {
@@ -41,23 +44,6 @@ fn open_dir(path: &[u8]) -> Result<OwnedFd, Errno> {
     openat(CWD, path, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())
 }
 
-/// The absolute form of a path of this process, for messages.
-pub(crate) fn absolute(path: &[u8]) -> Vec<u8> {
-    if path.starts_with(b"/") {
-        return path.to_vec();
-    }
-    let mut full = std::env::current_dir()
-        .map(|dir| dir.into_os_string().as_bytes().to_vec())
-        .unwrap_or_default();
-    for part in path.split(|&b| b == b'/').filter(|p| !p.is_empty() && *p != b".") {
-        if !full.ends_with(b"/") {
-            full.push(b'/');
-        }
-        full.extend_from_slice(part);
-    }
-    full
-}
-
 impl<O: Speak> DestEntrance<'_, O> {
     fn error(&self, code: ExitCode, text: &[u8]) -> ExitCode {
         self.observer.say(MsgTag::Error, Role::ReceiverSide, text);
@@ -72,8 +58,7 @@ impl<O: Speak> DestEntrance<'_, O> {
         text.extend_from_slice(&absolute(path));
         text.extend_from_slice(b"\"");
         text.extend_from_slice(tail.as_bytes());
-        text.extend_from_slice(b": ");
-        text.extend_from_slice(crate::output::strerror(errno.raw_os_error()).as_bytes());
+        text.extend_from_slice(strerror::suffix(errno.raw_os_error()).as_bytes());
         self.error(code, &text)
     }
 
@@ -86,7 +71,7 @@ impl<O: Speak> DestEntrance<'_, O> {
     fn target(&self, dir: Option<OwnedFd>, path: &[u8]) -> Result<TreeTarget, ExitCode> {
         self.roots.borrow_mut().dest = absolute(path);
         let target = TreeTarget::new(dir, self.options).map_err(|fault| {
-            let crate::engine::SetupError::TempDir(error) = fault;
+            let SetupError::TempDir(error) = fault;
             let dir = self.options.transfer.temp_dir.clone().unwrap_or_default();
             let (what, code) = match error.0 {
                 2 => ("The temp-dir does not exist: ", ExitCode::SYNTAX),
@@ -106,7 +91,7 @@ impl<O: Speak> DestEntrance<'_, O> {
             let text = [kind.as_bytes(), b" arg ", what.as_bytes(), b": ", &dir].concat();
             self.observer.say(MsgTag::Warning, Role::ReceiverSide, &text);
         }
-        Ok(target)
+        Ok(target.at_path(absolute(path)))
     }
 
     fn entered(&self, dir: OwnedFd, path: &[u8], created: bool) -> Result<Entered<TreeTarget>, ExitCode> {

@@ -12,7 +12,7 @@ use arsync_core::{
 };
 
 use super::Speak;
-use crate::cli::parse::FilterArg;
+use crate::{cli::parse::FilterArg, output::strerror};
 
 /// Largest file of rules that is read, bytes.
 const MAX_RULES: u64 = 16 << 20;
@@ -77,7 +77,7 @@ pub(crate) fn build<O: Speak>(
 fn report<O: Speak>(observer: &O, fault: &FilterError) {
     let mut text = fault.message();
     if let FilterError::Open { error, .. } = fault {
-        text = [b"rsync: [client] ", &text[..], b": ", crate::output::strerror(error.0).as_bytes()].concat();
+        text = [b"rsync: [client] ", &text[..], strerror::suffix(error.0).as_bytes()].concat();
     }
     observer.say(MsgTag::Error, Role::Client, &text);
 }

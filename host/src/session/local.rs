@@ -16,7 +16,7 @@ use arsync_core::{
 };
 
 use super::{Speak, entrance::DestEntrance, wire};
-use crate::{engine::FileSource, output::message::Roots};
+use crate::output::message::Roots;
 
 /// How a session ended.
 #[derive(Debug)]
@@ -49,6 +49,8 @@ pub(crate) struct LocalRun<'a, O> {
     pub(crate) roots: &'a RefCell<Roots>,
     /// Names or items are shown.
     pub(crate) shows: bool,
+    /// Told the version before anything is shown.
+    pub(crate) protocol_known: &'a dyn Fn(ProtocolVersion, bool),
 }
 
 /// What two ends of this build agree on.
@@ -75,10 +77,11 @@ fn agreement(options: &SessionOptions) -> Agreed {
 /// Runs it.
 pub(crate) fn run_local<O: Speak>(run: LocalRun<'_, O>) -> Ended {
     let agreed = agreement(run.options);
+    (run.protocol_known)(agreed.protocol, agreed.inc_recurse());
     let mut shared =
         wire::shared(run.options, agreed, run.observer, Side::Client, Rc::new(Outbox::new()));
     shared.local = true;
-    let source = FileSource::new(run.options, run.roots);
+    let source = super::file_source(run.options, run.roots);
     let entrance = DestEntrance {
         dest: run.dest,
         options: run.options,

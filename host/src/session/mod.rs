@@ -2,12 +2,14 @@
 
 mod client;
 mod entrance;
-mod filters;
+pub(crate) mod filters;
 pub(crate) mod interrupt;
 mod local;
 mod server;
 mod watchdog;
 mod wire;
+
+use std::cell::RefCell;
 
 use arsync_core::{
     error::{Error, ProtocolError, Role},
@@ -17,12 +19,25 @@ use arsync_core::{
     version::ProtocolVersion,
 };
 
-pub(crate) use self::{client::run_client, local::run_local, server::run_server};
+use crate::{engine::FileSource, output::message::Roots};
+
+pub(crate) use self::{
+    client::{ClientRole, ClientRun, run_client},
+    local::{Ended, LocalRun, run_local},
+    server::{ServerRun, run_server},
+};
 
 /// An observer that also takes ready-made texts (those that no role has a notice for).
 pub(crate) trait Speak: Observer {
     /// Shows a text, without its final newline, as the message of that kind would be.
     fn say(&self, tag: MsgTag, role: Role, text: &[u8]);
+}
+
+/// The sender's files; the directories of its arguments are noted for messages.
+pub(crate) fn file_source(options: &SessionOptions, roots: &RefCell<Roots>) -> FileSource {
+    let source = FileSource::new(options);
+    roots.borrow_mut().bases = source.base_paths();
+    source
 }
 
 /// Options that the version agreed on cannot carry (spec: what p and options imply).

@@ -8,10 +8,9 @@ use std::{
 use arsync_core::{
     error::Error,
     exit::ExitCode,
-    filter::FilterList,
     options::SessionOptions,
     rt::{Either, select2},
-    session::{self, Inbox, Outbox, SourceArgs},
+    session::{self, Inbox, Outbox, Rules, SourceArgs},
     setup::{Capabilities, Side},
     stats::Stats,
     version::ProtocolVersion,
@@ -24,7 +23,7 @@ use super::{
     watchdog::expire,
     wire::{self, FRAME_BUFFER, Fault, Reader, Writer},
 };
-use crate::{engine::FileSource, output::message::Roots, ring, transport::{Activity, PipeTransport}};
+use crate::{output::message::Roots, ring, transport::{Activity, PipeTransport}};
 
 /// What a server's run gets.
 pub(crate) struct ServerRun<'a, O> {
@@ -36,8 +35,8 @@ pub(crate) struct ServerRun<'a, O> {
     pub(crate) args: Vec<Vec<u8>>,
     /// Letters of the client.
     pub(crate) client_info: Option<Vec<u8>>,
-    /// The server's own rules (`-C`).
-    pub(crate) filters: FilterList,
+    /// What holds for the client's rules.
+    pub(crate) rules: Rules,
     /// Who is told.
     pub(crate) observer: &'a O,
     /// Told the directories, for messages with full paths.
@@ -115,7 +114,6 @@ async fn converse<O: Speak>(
 ) -> Result<ExitCode, Fault> {
     let options = run.options;
     let shared;
-    let mut filters = run.filters;
     let mut r: Reader<'_, O> = Reader::new(reader, Inbox::unattached(run.sender));
     let mut w: Writer = Writer::new(writer, vec![0; FRAME_BUFFER]);
     let info = run.client_info.as_deref().unwrap_or_default();
@@ -131,14 +129,14 @@ async fn converse<O: Speak>(
     super::check_protocol(options, agreed.protocol)?;
     shared = wire::shared(options, agreed, run.observer, Side::Server, run.outbox);
     let result = if run.sender {
-        let source = FileSource::new(options, run.roots);
+        let source = super::file_source(options, run.roots);
         let wire_names = options.select.files_from == arsync_core::options::FilesFrom::Wire;
         let args = if wire_names || options.select.files_from != arsync_core::options::FilesFrom::None {
             SourceArgs { names: Vec::new(), base: run.args.into_iter().next() }
         } else {
             SourceArgs { names: run.args, base: None }
         };
-        session::run_sender(&shared, &source, &mut filters, &args, r, w).await
+        session::run_sender(&shared, &source, run.rules, &args, r, w).await
     } else {
         let entrance = DestEntrance {
             dest: run.args.into_iter().next(),
@@ -147,7 +145,7 @@ async fn converse<O: Speak>(
             roots: run.roots,
             shows: run.shows,
         };
-        session::run_receiver(&shared, &entrance, &mut filters, None, r, w).await
+        session::run_receiver(&shared, &entrance, run.rules, None, r, w).await
     };
     stats.set(*shared.stats.borrow());
     read.set(shared.stats.borrow().read);
