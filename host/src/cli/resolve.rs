@@ -6,6 +6,7 @@ use std::{fs::File, os::unix::ffi::OsStringExt};
 
 use arsync_core::{
     checksum::ChecksumKind,
+    chmod::Chmod,
     error::Role,
     exit::ExitCode,
     options::{
@@ -405,7 +406,7 @@ pub(crate) fn resolve(mut cli: Cli, world: &World<'_>) -> Result<Resolved, Stop>
                 Super::Auto | Super::Fake => None,
             },
             fake_super: cli.super_user == Super::Fake,
-            chmod: None,
+            chmod: cli.chmod.as_deref().and_then(|list| Chmod::parse(list).ok()),
             usermap: cli.usermap.as_ref().map(|(list, _)| list.clone()),
             groupmap: cli.groupmap.as_ref().map(|(list, _)| list.clone()),
             open_noatime: cli.open_noatime || cli.atimes > 1,
