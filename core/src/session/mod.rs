@@ -6,7 +6,7 @@
 pub mod decide;
 mod deletion;
 mod generator;
-mod goodbye;
+pub mod goodbye;
 mod inbox;
 pub mod lists;
 mod outlet;
