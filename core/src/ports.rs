@@ -126,6 +126,10 @@ pub trait Source {
     async fn digest(&self, path: SourcePath<'_>, kind: ChecksumKind) -> Result<Digest, PortError>;
     /// Removes a file (`--remove-source-files`).
     async fn remove(&self, path: SourcePath<'_>) -> Result<(), PortError>;
+    /// Absolute path of a registered directory, for rules that are matched against absolute paths.
+    fn base_path(&self, _base: u32) -> Vec<u8> {
+        Vec::new()
+    }
     /// Name of a user, if it has one.
     fn user_name(&self, uid: u32) -> Option<Vec<u8>>;
     /// Name of a group, if it has one.
@@ -259,7 +263,8 @@ pub trait Target {
     /// The children of a directory, without `.` and `..`.
     async fn list(&self, dir: RelName<'_>) -> Result<Vec<Child>, PortError>;
     /// The whole contents of a small file (filter files); at most `limit` bytes.
-    async fn read_small(&self, name: RelName<'_>, limit: usize) -> Result<Vec<u8>, PortError>;
+    /// `path`: below the destination directory, or absolute.
+    async fn read_small(&self, path: &[u8], limit: usize) -> Result<Vec<u8>, PortError>;
     /// Digest of a whole file, unseeded (`-c`).
     async fn digest(&self, at: Place<'_>, kind: ChecksumKind) -> Result<Digest, PortError>;
 
@@ -324,6 +329,10 @@ pub trait Target {
     fn user_id(&self, name: &[u8]) -> Option<u32>;
     /// Id of a group name on this machine.
     fn group_id(&self, name: &[u8]) -> Option<u32>;
+    /// Absolute path of the destination directory, for rules that are matched against absolute paths.
+    fn root_path(&self) -> Vec<u8> {
+        Vec::new()
+    }
     /// What this process may do.
     fn rights(&self) -> Rights;
 }
@@ -590,6 +599,8 @@ pub enum Notice<'a> {
     DotDotInRelative(&'a [u8]),
     /// A rule of a per-directory filter file that cannot be used.
     FilterFault(&'a crate::filter::FilterError),
+    /// A rule that is left out because it is too long.
+    FilterWarning(&'a crate::filter::FilterWarning),
     /// `hard link target of NAME is missing` and other facts without a text of the reference
     Internal(&'static str),
 }
@@ -619,7 +630,7 @@ impl Notice<'_> {
             | Self::TooLargeForSums(_)
             | Self::UnknownMapName { .. }
             | Self::MaxDelete { .. } => Severity::Warning,
-            Self::Internal(_) | Self::BadMap { .. } => Severity::Error,
+            Self::Internal(_) | Self::BadMap { .. } | Self::FilterWarning(_) => Severity::Error,
             _ => Severity::Info,
         }
     }

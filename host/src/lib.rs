@@ -1,9 +1,13 @@
-//! arsync.
+//! arsync: a drop-in replacement for rsync 3.5.0 on Linux.
 
 extern crate alloc;
 
-#[allow(dead_code, reason = "used by the sessions")]
+mod cli;
 mod engine;
-#[allow(dead_code, reason = "used by the sessions")]
+mod output;
 mod ring;
+mod run;
+mod session;
 pub mod transport;
+
+pub use run::run;

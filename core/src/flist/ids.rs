@@ -91,7 +91,7 @@ impl IdRules {
             let hit = match from {
                 From::Range(low, high) => (*low..=*high).contains(&id),
                 From::Name(pattern) if memchr::memchr3(b'*', b'?', b'[', pattern).is_some() => {
-                    crate::filter::wild::matches(pattern, name)
+                    crate::filter::wildmatch(pattern, name)
                 }
                 From::Name(exact) => exact == name,
             };

@@ -143,6 +143,11 @@ impl<R: BufRead, S: MessageSink> WireReader<R, S> {
         self.sink.end().map_err(fault)
     }
 
+    /// Waits until the transport has bytes (or its end). Cancel-safe where the transport's `fill_buf` is.
+    pub async fn wait_input(&mut self) -> Result<(), Error<R::Error>> {
+        self.raw_fill().await.map(drop)
+    }
+
     /// At least one byte of the stream, as many as are at hand. Follow with [`WireReader::consume`].
     pub async fn fill(&mut self) -> Result<&[u8], Error<R::Error>> {
         if !self.framed {

@@ -6,9 +6,10 @@ use super::{
     generator::{Generator, Outlet},
     io_error,
     lists::Segment,
+    rules,
 };
 use crate::{
-    error::Error,
+    error::{Error, Role},
     filter::Scope,
     flist::{
         entry::{EntryFlags, EntryRef, FileKind, FileList},
@@ -140,7 +141,7 @@ where
     pub(super) async fn delete_missing(&mut self, name: RelName<'_>) -> Result<(), Error<L::Error>> {
         let Ok(Some(stat)) = self.side.target.stat(Place::Dest(name), false).await else { return Ok(()) };
         let scope = self.dest_scope(name.parent()).await?;
-        if scope.excludes(name.bytes(), stat.is_dir()) {
+        if scope.check(name.bytes(), stat.is_dir(), false).is_excluded() {
             return Ok(());
         }
         self.delete_tree(name.bytes().to_vec(), stat, &scope, Top::Deleted).await.map(drop)
@@ -189,9 +190,9 @@ where
 
     /// Filter state inside a directory of the destination, by its own filter files.
     async fn dest_scope(&mut self, dir: RelName<'_>) -> Result<Scope, Error<L::Error>> {
-        let filters = self.side.filters;
-        if !filters.has_dir_merge() {
-            return Ok(filters.root_scope());
+        let root = self.side.scope.clone();
+        if root.is_constant() {
+            return Ok(root);
         }
         let bytes = dir.bytes();
         while let Some((known, _)) = self.scopes.last() {
@@ -212,21 +213,13 @@ where
             if self.scopes.iter().any(|(known, _)| known == level) {
                 continue;
             }
-            let outer = self.scopes.last().map_or_else(|| filters.root_scope(), |(_, s)| s.clone());
+            let outer = self.scopes.last().map_or_else(|| root.clone(), |(_, s)| s.clone());
             let target = self.side.target;
-            let entered = outer
-                .enter(level, async |path: Vec<u8>| match RelName::new(&path) {
-                    Some(name) => target.read_small(name, 1 << 20).await,
-                    None => Err(PortError::NOT_FOUND),
-                })
-                .await;
-            let scope = entered.map_err(|fault| {
-                self.report(&Notice::FilterFault(&fault));
-                Error::Exit(fault.exit_code())
-            })?;
+            let read = async |path: Vec<u8>| target.read_small(&path, 1 << 20).await;
+            let scope = rules::enter(self.shared(), Role::Generator, outer.entering(level), read).await?;
             self.scopes.push((level.to_vec(), scope));
         }
-        Ok(self.scopes.last().map_or_else(|| filters.root_scope(), |(_, s)| s.clone()))
+        Ok(self.scopes.last().map_or(root, |(_, s)| s.clone()))
     }
 
     /// Children of a destination directory that the filters do not protect, in list order. `inside`: the
@@ -259,7 +252,7 @@ where
             } else {
                 [dir.bytes(), b"/", &child.name].concat()
             };
-            if scope.protects(&name, stat.is_dir(), inside) {
+            if scope.check(&name, stat.is_dir(), inside).is_excluded() {
                 protected = true;
                 continue;
             }
@@ -328,7 +321,7 @@ where
 
     async fn open_frame(&mut self, name: Vec<u8>, scope: &Scope) -> Result<Option<Frame>, Error<L::Error>> {
         let Some(rel) = RelName::new(&name) else { return Ok(None) };
-        let scope = if self.side.filters.has_dir_merge() { self.dest_scope(rel).await? } else { scope.clone() };
+        let scope = if scope.is_constant() { scope.clone() } else { self.dest_scope(rel).await? };
         let Some((left, protected)) = self.children_and_protection(rel, &scope, true).await else {
             return Ok(None);
         };

@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{
     error::{Error, Role},
-    filter::{FilterList, Scope},
+    filter::Scope,
     flist::entry::{EntryFlags, EntryRef, FileKind},
     item::{BasisType, ItemFlags},
     mux::MsgTag,
@@ -28,7 +28,8 @@ use crate::{
 pub(super) struct DestSide<'a, T, O> {
     pub shared: &'a Shared<'a, O>,
     pub target: &'a T,
-    pub filters: &'a FilterList,
+    /// The rules of this side, at the transfer root.
+    pub scope: Scope,
     pub rights: Rights,
     pub lists: RefCell<Lists>,
     /// Lists freed so far.
@@ -37,6 +38,8 @@ pub(super) struct DestSide<'a, T, O> {
     pub single_name: Option<Vec<u8>>,
     /// The destination directory does not exist (dry run): everything below it is new.
     pub missing_root: bool,
+    /// The destination directory was made by this run and not itemized yet.
+    pub created_root: Cell<bool>,
 }
 
 impl<T, O> DestSide<'_, T, O> {
@@ -573,7 +576,10 @@ where
             self.report(&Notice::Exists { name: shown, why: " (type change)" });
             return Ok(());
         }
-        let mut created = false;
+        let mut created = name == RelName::ROOT && self.side.created_root.replace(false);
+        if created {
+            self.fresh.insert(shown.to_vec());
+        }
         let mut existed = stat.filter(Stat::is_dir);
         if let Some(other) = stat.filter(|s| !s.is_dir()) {
             if !self.make_way(name, &other, "directory").await? {

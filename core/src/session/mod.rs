@@ -12,6 +12,7 @@ pub mod lists;
 mod outlet;
 mod prune;
 mod receiver;
+mod rules;
 mod run;
 mod scan;
 mod sender;
@@ -22,6 +23,7 @@ use core::cell::{Cell, RefCell};
 
 pub use inbox::Inbox;
 pub use run::{Entered, Entrance, FirstList, run_local, run_receiver, run_sender};
+pub use rules::Rules;
 pub use scan::SourceArgs;
 
 use crate::{

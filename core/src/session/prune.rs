@@ -3,14 +3,13 @@
 use alloc::vec::Vec;
 
 use crate::{
-    filter::FilterList,
+    filter::Scope,
     flist::entry::{EntryFlags, FileList},
 };
 
 /// Clears directories below which there is nothing but directories. A directory that the receiver's rules
 /// exclude stays, with those above it. The root is never pruned. The list must be sorted.
-pub(super) fn prune_empty_dirs(list: &mut FileList, filters: &FilterList) {
-    let scope = filters.root_scope();
+pub(super) fn prune_empty_dirs(list: &mut FileList, scope: &Scope) {
     let mut keep = Vec::from_iter((0..list.len()).map(|_| false));
     // Positions of the directories on the way to the current entry.
     let mut open: Vec<usize> = Vec::new();
@@ -26,7 +25,7 @@ pub(super) fn prune_empty_dirs(list: &mut FileList, filters: &FilterList) {
             }
             open.pop();
         }
-        let holds = if entry.entry.is_dir() { scope.protects(name, true, false) } else { true };
+        let holds = if entry.entry.is_dir() { scope.check(name, true, false).is_excluded() } else { true };
         if holds {
             for &dir in &open {
                 if let Some(k) = keep.get_mut(dir) {

@@ -15,13 +15,14 @@ use super::{
     lists::{DirRecord, Lists},
     outlet::{LocalOutlet, WireOutlet},
     receiver::{ListReader, Mapping, Receiver, prepare, prepare_first},
+    rules::Rules,
     scan::{Scanner, SourceArgs},
     sender::Sender,
 };
 use crate::{
     error::{Error, Limit, ProtocolError, Role},
     exit::ExitCode,
-    filter::{FilterList, FilterSide},
+    filter::{FilterError, FilterList, FilterSide},
     flist::{
         entry::{EntryFlags, FileKind, FileList},
         ids::IdTable,
@@ -62,6 +63,8 @@ pub struct Entered<T> {
     pub single_name: Option<Vec<u8>>,
     /// The directory does not exist and was not made (dry run).
     pub missing_root: bool,
+    /// The directory was made just now.
+    pub created_root: bool,
 }
 
 /// Whether the direction client to server consists of frames.
@@ -122,15 +125,9 @@ async fn receive_rules<R: BufRead, O: Observer>(
     }
 }
 
-/// Rules that the client sent, added to the server's own.
-fn take_rules<O: Observer, E>(shared: &Shared<'_, O>, filters: &mut FilterList, rules: &[Vec<u8>]) -> Result<(), Error<E>> {
-    for rule in rules {
-        if let Err(fault) = filters.add_from_wire(rule, shared.agreed.protocol) {
-            shared.report(Role::Server, &Notice::FilterFault(&fault));
-            return Err(Error::Exit(fault.exit_code()));
-        }
-    }
-    Ok(())
+fn filter_fault<O: Observer, E>(shared: &Shared<'_, O>, fault: &FilterError) -> Error<E> {
+    shared.report(Role::Server, &Notice::FilterFault(fault));
+    Error::Exit(fault.exit_code())
 }
 
 /// Tells the peer with which code this side ends, where the protocol has a word for it, and that it need not
@@ -156,12 +153,11 @@ async fn say_exit<W: ChunkWrite, O, E>(shared: &Shared<'_, O>, w: &mut WireWrite
     }
 }
 
-/// Runs the sender behind the handshake. `filters`: a client's rules, or a server's own (`-C`), to which the
-/// client's are added. Not cancel-safe.
+/// Runs the sender behind the handshake. Not cancel-safe.
 pub async fn run_sender<'a, R, W, S, O>(
     shared: &'a Shared<'a, O>,
     source: &'a S,
-    filters: &'a mut FilterList,
+    rules: Rules,
     args: &SourceArgs,
     mut r: WireReader<R, Inbox<'a, O>>,
     mut w: WireWriter<W, Vec<u8>>,
@@ -176,17 +172,19 @@ where
     r.sink().attach(shared);
     let options = shared.options;
     let protocol = shared.agreed.protocol;
-    if shared.side == Side::Server {
-        let rules = receive_rules(&mut r).await?;
-        take_rules(shared, filters, &rules)?;
+    let cvs = options.select.cvs_exclude;
+    let filters = if shared.side == Side::Server {
+        let texts = receive_rules(&mut r).await?;
+        let list = rules.for_server(&texts, protocol, FilterSide::Sender, cvs);
+        list.map_err(|fault| filter_fault(shared, &fault))?
     } else {
-        match filters.wire_rules(protocol, FilterSide::Sender) {
-            Ok(rules) if options.push_sends_filters(protocol) => send_rules(&mut w, &rules).await?,
-            Ok(_) => {}
-            Err(_) => return Err(ProtocolError::FilterTooModern.into()),
+        let (list, texts) = rules.for_client(protocol, FilterSide::Sender, cvs)?;
+        if options.push_sends_filters(protocol) {
+            send_rules(&mut w, &texts).await?;
         }
-    }
-    let mut sender = Sender::new(shared, source, filters, r, w)?;
+        list
+    };
+    let mut sender = Sender::new(shared, source, &filters, r, w)?;
     let result = sender.run(args).await;
     let (written, read) = sender.counts();
     {
@@ -205,7 +203,7 @@ where
 pub async fn run_receiver<'a, R, W, N, O>(
     shared: &'a Shared<'a, O>,
     entrance: &N,
-    filters: &'a mut FilterList,
+    rules: Rules,
     names: Option<&[Vec<u8>]>,
     mut r: WireReader<R, Inbox<'a, O>>,
     mut w: WireWriter<W, Vec<u8>>,
@@ -218,7 +216,7 @@ where
 {
     start_framing(shared, false, &mut r, &mut w);
     r.sink().attach(shared);
-    let result = receive_with(shared, entrance, filters, names, &mut r, &mut w).await;
+    let result = receive_with(shared, entrance, rules, names, &mut r, &mut w).await;
     if shared.side == Side::Server || result.is_err() {
         let mut stats = shared.stats.borrow_mut();
         stats.written = w.count();
@@ -233,7 +231,7 @@ where
 async fn receive_with<'a, R, W, N, O>(
     shared: &'a Shared<'a, O>,
     entrance: &N,
-    filters: &'a mut FilterList,
+    rules: Rules,
     names: Option<&[Vec<u8>]>,
     r: &mut WireReader<R, Inbox<'a, O>>,
     w: &mut WireWriter<W, Vec<u8>>,
@@ -246,17 +244,16 @@ where
 {
     let options = shared.options;
     let protocol = shared.agreed.protocol;
-    if shared.side == Side::Server {
-        if options.push_sends_filters(protocol) {
-            let rules = receive_rules(r).await?;
-            take_rules(shared, filters, &rules)?;
-        }
+    let cvs = options.select.cvs_exclude;
+    let filters = if shared.side == Side::Server {
+        let texts = if options.push_sends_filters(protocol) { receive_rules(r).await? } else { Vec::new() };
+        let list = rules.for_server(&texts, protocol, FilterSide::Receiver, cvs);
+        list.map_err(|fault| filter_fault(shared, &fault))?
     } else {
-        let Ok(rules) = filters.wire_rules(protocol, FilterSide::Receiver) else {
-            return Err(ProtocolError::FilterTooModern.into());
-        };
-        send_rules(w, &rules).await?;
-    }
+        let (list, texts) = rules.for_client(protocol, FilterSide::Receiver, cvs)?;
+        send_rules(w, &texts).await?;
+        list
+    };
     w.flush().await?;
 
     shared.report(Role::ReceiverSide, &Notice::ListStart);
@@ -286,8 +283,9 @@ where
     }
     let entered = entrance.enter(&facts).await.map_err(Error::Exit)?;
     prepare_first(shared, Some(&entered.target), &mut reader, &mut list, start)?;
+    let scope = filters.scope(FilterSide::Receiver, &entered.target.root_path());
     if options.select.prune_empty_dirs {
-        super::prune::prune_empty_dirs(&mut list, filters);
+        super::prune::prune_empty_dirs(&mut list, &scope);
     }
     if options.list_only {
         show_list(shared, &list);
@@ -298,12 +296,13 @@ where
     let side = DestSide {
         shared,
         target: &entered.target,
-        filters,
+        scope: scope.clone(),
         rights: entered.target.rights(),
         lists: RefCell::new(lists),
         freed: Cell::new(0),
         single_name: entered.single_name.clone(),
         missing_root: entered.missing_root,
+        created_root: Cell::new(entered.created_root),
     };
     talk(&side, reader, second, r, w).await
 }
@@ -466,8 +465,8 @@ pub async fn run_local<'a, S, N, O>(
     shared: &'a Shared<'a, O>,
     source: &'a S,
     entrance: &N,
-    filters: &'a FilterList,
-    dest_filters: &'a FilterList,
+    filters: &FilterList,
+    dest_filters: &FilterList,
     args: &SourceArgs,
 ) -> Result<(), Error<Infallible>>
 where
@@ -507,8 +506,9 @@ where
     prepare(shared, Some(&entered.target), &mut mapping, &none, &none, &mut list, start);
     let mut links = LinkGroups::default();
     links.number(&mut list);
+    let scope = dest_filters.scope(FilterSide::Receiver, &entered.target.root_path());
     if shared.options.select.prune_empty_dirs {
-        super::prune::prune_empty_dirs(&mut list, dest_filters);
+        super::prune::prune_empty_dirs(&mut list, &scope);
     }
     let mut lists = Lists::new(incremental);
     let first = lists.push(list, None);
@@ -516,12 +516,13 @@ where
     let side = DestSide {
         shared,
         target: &entered.target,
-        filters: dest_filters,
+        scope: scope.clone(),
         rights: entered.target.rights(),
         lists: RefCell::new(lists),
         freed: Cell::new(0),
         single_name: entered.single_name.clone(),
         missing_root: entered.missing_root,
+        created_root: Cell::new(entered.created_root),
     };
     let pending = Vec::from([(first.first_dir, first.first_dir + first.dir_count)]);
     let local = LocalLists { shared, scanner, pending, mapping, links };

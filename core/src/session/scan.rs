@@ -4,11 +4,11 @@ use alloc::vec::Vec;
 
 use hashbrown::HashMap;
 
-use super::{Shared, io_error, lists::DirRecord};
+use super::{Shared, io_error, lists::DirRecord, rules};
 use crate::{
     checksum::Digest,
     error::{Error, Role},
-    filter::{FilterList, Scope},
+    filter::{FilterList, FilterSide, Scope},
     flist::entry::{EntryFlags, FileKind, FileList, NewEntry, mode},
     limits::MAX_PATH,
     names::is_unsafe_link,
@@ -114,7 +114,6 @@ pub(super) fn below(name: &[u8]) -> &[u8] {
 pub(super) struct Scanner<'a, S, O> {
     shared: &'a Shared<'a, O>,
     source: &'a S,
-    filters: &'a FilterList,
     root_scope: Scope,
     /// Filter state around a directory that will be entered, where it is not the root's.
     scopes: HashMap<(u32, Vec<u8>), Scope>,
@@ -125,12 +124,11 @@ pub(super) struct Scanner<'a, S, O> {
 }
 
 impl<'a, S: Source, O: Observer> Scanner<'a, S, O> {
-    pub(super) fn new(shared: &'a Shared<'a, O>, source: &'a S, filters: &'a FilterList) -> Self {
+    pub(super) fn new(shared: &'a Shared<'a, O>, source: &'a S, filters: &FilterList) -> Self {
         Self {
             shared,
             source,
-            filters,
-            root_scope: filters.root_scope(),
+            root_scope: filters.scope(FilterSide::Sender, b""),
             scopes: HashMap::new(),
             last_parent: Vec::new(),
             devices: Vec::new(),
@@ -190,8 +188,8 @@ impl<'a, S: Source, O: Observer> Scanner<'a, S, O> {
             }
         };
         let dot_dir = argument.kind == ArgKind::DotDir;
-        let mut scope = self.root_scope.clone();
-        if !dot_dir && scope.excludes(below(&name), stat.is_dir()) {
+        let mut scope = self.root_scope.with_cwd(&self.source.base_path(base));
+        if !dot_dir && scope.check(below(&name), stat.is_dir(), false).is_excluded() {
             return Ok(());
         }
         if stat.is_dir() && !select.recursive && !select.dirs {
@@ -259,7 +257,7 @@ impl<'a, S: Source, O: Observer> Scanner<'a, S, O> {
             let scope = self
                 .scopes
                 .remove(&(base, entry.name().to_vec()))
-                .unwrap_or_else(|| self.root_scope.clone());
+                .unwrap_or_else(|| self.root_scope.with_cwd(&self.source.base_path(base)));
             let scope = self.enter_scope(&scope, base, entry.name()).await?;
             self.children(base, entry.name(), &scope, &mut list).await;
         }
@@ -268,20 +266,14 @@ impl<'a, S: Source, O: Observer> Scanner<'a, S, O> {
 
     /// Filter state inside a directory: its per-directory rule files are read.
     async fn enter_scope<E>(&self, outer: &Scope, base: u32, dir: &[u8]) -> Result<Scope, Error<E>> {
-        if !self.filters.has_dir_merge() {
+        if outer.is_constant() {
             return Ok(outer.clone());
         }
         let source = self.source;
-        let entered = outer
-            .enter(below(dir), async |path: Vec<u8>| {
-                let name = if path.is_empty() { &b"."[..] } else { &path };
-                source.read_small(SourcePath { base, name }, 1 << 20).await
-            })
-            .await;
-        entered.map_err(|fault| {
-            self.shared.report(Role::Sender, &Notice::FilterFault(&fault));
-            Error::Exit(fault.exit_code())
+        rules::enter(self.shared, Role::Sender, outer.entering(below(dir)), async |path: Vec<u8>| {
+            source.read_small(SourcePath { base, name: &path }, 1 << 20).await
         })
+        .await
     }
 
     /// The children of a directory, appended in the order of the file system.
@@ -324,7 +316,7 @@ impl<'a, S: Source, O: Observer> Scanner<'a, S, O> {
             let stat = match child.stat {
                 Ok(stat) => stat,
                 Err(error) => {
-                    if scope.excludes(path.name, false) || scope.excludes(path.name, true) {
+                    if scope.check(path.name, false, false).is_excluded() || scope.check(path.name, true, false).is_excluded() {
                         continue;
                     }
                     if error.is_not_found() {
@@ -343,7 +335,7 @@ impl<'a, S: Source, O: Observer> Scanner<'a, S, O> {
             let flags = if recursive { EntryFlags::CONTENT_DIR } else { EntryFlags::empty() };
             if let Some(position) = self.item(list, path, &name, stat, flags, scope, false).await {
                 let is_dir = list.entries.get(position).is_some_and(crate::flist::entry::Entry::is_dir);
-                if is_dir && self.filters.has_dir_merge() {
+                if is_dir && !scope.is_constant() {
                     self.scopes.insert((base, name.clone()), scope.clone());
                 }
             }
@@ -388,7 +380,7 @@ impl<'a, S: Source, O: Observer> Scanner<'a, S, O> {
         let select = &options.select;
         let mut target = None;
         if stat.kind() == FileKind::Symlink {
-            let excluded = |dir| !is_argument && scope.excludes(path.name, dir);
+            let excluded = |dir| !is_argument && scope.check(path.name, dir, false).is_excluded();
             let link = match self.source.read_link(path).await {
                 Ok(link) => link,
                 Err(error) => {
@@ -437,7 +429,7 @@ impl<'a, S: Source, O: Observer> Scanner<'a, S, O> {
         if FileKind::from_mode(stat.mode).is_none() {
             return None;
         }
-        if !is_argument && scope.excludes(path.name, stat.is_dir()) {
+        if !is_argument && scope.check(path.name, stat.is_dir(), false).is_excluded() {
             return None;
         }
         if stat.is_dir() && select.one_file_system > 0 && !is_argument {

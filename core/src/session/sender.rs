@@ -28,6 +28,7 @@ use crate::{
     mux::MsgTag,
     options::Append,
     ports::{FileTransfer, ItemEvent, Notice, Observer, Op, Source, SourcePath},
+    rt::{Either, select2},
     setup::Side,
     wire::ndx::{NDX_DEL_STATS, NDX_DONE, NDX_FLIST_EOF, NDX_FLIST_OFFSET, NdxState},
 };
@@ -75,7 +76,7 @@ where
     pub(super) fn new(
         shared: &'a Shared<'a, O>,
         source: &'a S,
-        filters: &'a FilterList,
+        filters: &FilterList,
         r: WireReader<R, Inbox<'a, O>>,
         w: WireWriter<W, Vec<u8>>,
     ) -> Result<Self, ProtocolError> {
@@ -285,8 +286,13 @@ where
             self.look_ahead(current).await?;
             self.handle_successes().await?;
             self.pump().await?;
-            if !self.r.has_buffered() {
+            while !self.r.has_buffered() {
                 self.w.flush().await?;
+                // What the observer queues meanwhile goes out while the request is waited for.
+                match select2(self.r.wait_input(), self.shared.wake_generator.wait()).await {
+                    Either::A(input) => input?,
+                    Either::B(()) => self.pump().await?,
+                }
             }
             let ndx = self.r.ndx(&mut self.read_ndx).await?;
             match ndx {

@@ -1,26 +1,15 @@
-//! Digest of a whole file. The algorithms are core's; they come in as a [`NewHash`].
+//! Digest of a whole file.
 
 use std::os::fd::OwnedFd;
 
-use arsync_core::checksum::{ChecksumKind, Digest};
+use arsync_core::checksum::{ChecksumKind, Digest, Hasher};
 use rustix::io;
 
 use super::copy::read_full;
 
-/// A running checksum.
-pub trait FileHash {
-    /// Takes more data.
-    fn update(&mut self, data: &[u8]);
-    /// The digest of all data.
-    fn finish(self: Box<Self>) -> Digest;
-}
-
-/// Starts an unseeded checksum of a kind.
-pub type NewHash = fn(ChecksumKind) -> Box<dyn FileHash>;
-
-/// Hashes a file from its start to its end.
-pub fn digest_file(file: &OwnedFd, kind: ChecksumKind, new: NewHash) -> io::Result<Digest> {
-    let mut hash = new(kind);
+/// Hashes a file from its start to its end, unseeded.
+pub fn digest_file(file: &OwnedFd, kind: ChecksumKind) -> io::Result<Digest> {
+    let mut hash = Hasher::new(kind);
     let mut buf = vec![0; 256 << 10];
     let mut offset = 0;
     loop {

@@ -24,7 +24,6 @@ use rustix::io::Errno;
 #[allow(unused_imports, reason = "used by the sessions")]
 pub use self::{
     copy::copy_contents,
-    digest::{FileHash, NewHash},
     source::{FileSource, SourceFile},
     target::{SetupError, TreeTarget},
     write::{OwnedCreate, PutError, Shared},
@@ -33,6 +32,31 @@ pub use self::{
 /// The port error of a system call's error.
 pub(crate) fn port(error: Errno) -> PortError {
     PortError(error.raw_os_error())
+}
+
+/// The absolute form of a path of this process: below the current directory, without `.` components.
+pub(crate) fn absolute(path: &[u8]) -> Vec<u8> {
+    if path.starts_with(b"/") {
+        return path.to_vec();
+    }
+    let mut full = rustix::process::getcwd(Vec::new()).map(alloc::ffi::CString::into_bytes).unwrap_or_default();
+    for part in path.split(|&b| b == b'/').filter(|p| !p.is_empty() && *p != b".") {
+        if !full.ends_with(b"/") {
+            full.push(b'/');
+        }
+        full.extend_from_slice(part);
+    }
+    full
+}
+
+/// The file creation mask of this process.
+pub(crate) fn umask() -> u32 {
+    static MASK: std::sync::OnceLock<u32> = std::sync::OnceLock::new();
+    *MASK.get_or_init(|| {
+        let mask = rustix::process::umask(rustix::fs::Mode::empty());
+        rustix::process::umask(mask);
+        mask.as_raw_mode()
+    })
 }
 
 /// The port's form of a `stat`.
@@ -61,26 +85,6 @@ pub(crate) mod testing {
         task::{Context, Poll, Waker},
     };
 
-    use arsync_core::checksum::{ChecksumKind, Digest};
-
-    use super::FileHash;
-
-    /// Stands in for core's checksums: these tests look at files, not at sums.
-    pub(crate) struct NoHash;
-
-    impl NoHash {
-        pub(crate) fn start(_kind: ChecksumKind) -> Box<dyn FileHash> {
-            Box::new(Self)
-        }
-    }
-
-    impl FileHash for NoHash {
-        fn update(&mut self, _data: &[u8]) {}
-        fn finish(self: Box<Self>) -> Digest {
-            Digest::default()
-        }
-    }
-
     pub(crate) fn block_on<F: Future>(future: F) -> F::Output {
         match pin!(future).poll(&mut Context::from_waker(Waker::noop())) {
             Poll::Ready(out) => out,
@@ -88,3 +92,4 @@ pub(crate) mod testing {
         }
     }
 }
+

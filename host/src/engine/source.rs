@@ -23,10 +23,10 @@ use rustix::{
 use super::{
     beneath::{At, Links, Tree},
     copy::read_full,
-    digest::{NewHash, digest_file},
+    digest::digest_file,
     ids::Names,
     listing::children,
-    port, to_stat,
+    absolute, port, to_stat,
 };
 
 /// Files from this size on are announced to the kernel as read in order.
@@ -36,8 +36,9 @@ const ADVISE_FROM: u64 = 1 << 20;
 #[derive(Debug)]
 pub struct FileSource {
     bases: RefCell<Vec<Base>>,
+    /// Absolute paths of the bases, shared with whoever shows them.
+    paths: Rc<RefCell<Vec<Vec<u8>>>>,
     names: Names,
-    hash: NewHash,
     /// Names may lead through symlinks.
     through_links: bool,
     /// A name that is a symlink stands for its target, when it is opened.
@@ -58,20 +59,25 @@ struct Base {
 pub struct SourceFile(OwnedFd);
 
 impl FileSource {
-    /// For a session with these options. `hash` starts the checksums of `-c`.
-    pub fn new(options: &SessionOptions, hash: NewHash) -> Self {
+    /// For a session with these options.
+    pub fn new(options: &SessionOptions) -> Self {
         let select = &options.select;
         let follow_files = select.copy_links || select.copy_unsafe_links;
         Self {
             bases: RefCell::default(),
+            paths: Rc::default(),
             names: Names::default(),
-            hash,
             through_links: follow_files || select.copy_dirlinks || select.relative,
             follow_files,
             follow_dirs: follow_files || select.copy_dirlinks,
             copy_devices: select.copy_devices,
             no_atime: options.preserve.open_noatime || options.preserve.atimes > 1,
         }
+    }
+
+    /// The absolute paths of the registered directories, by number; it grows with them.
+    pub fn base_paths(&self) -> Rc<RefCell<Vec<Vec<u8>>>> {
+        self.paths.clone()
     }
 
     fn links(&self, name: &[u8]) -> Links {
@@ -152,10 +158,15 @@ impl Source for FileSource {
                 let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
                 let root = openat(CWD, path, flags, Mode::empty()).map_err(port)?;
                 bases.push(Base { path: path.to_vec(), tree: Rc::new(Tree::new(root, Links::Never)) });
+                self.paths.borrow_mut().push(absolute(path));
                 bases.len() - 1
             }
         };
         u32::try_from(number).map_err(|_| PortError(Errno::MFILE.raw_os_error()))
+    }
+
+    fn base_path(&self, base: u32) -> Vec<u8> {
+        self.paths.borrow().get(base as usize).cloned().unwrap_or_default()
     }
 
     async fn stat(&self, path: SourcePath<'_>, follow: bool) -> Result<Stat, PortError> {
@@ -193,7 +204,7 @@ impl Source for FileSource {
 
     async fn digest(&self, path: SourcePath<'_>, kind: ChecksumKind) -> Result<Digest, PortError> {
         let (file, _) = self.open_for_sending(path).map_err(port)?;
-        digest_file(&file, kind, self.hash).map_err(port)
+        digest_file(&file, kind).map_err(port)
     }
 
     async fn remove(&self, path: SourcePath<'_>) -> Result<(), PortError> {
@@ -238,10 +249,10 @@ mod tests {
     };
 
     use super::*;
-    use crate::engine::testing::{NoHash, block_on};
+    use crate::engine::testing::block_on;
 
     fn source(options: &SessionOptions, dir: &Path) -> FileSource {
-        let source = FileSource::new(options, NoHash::start);
+        let source = FileSource::new(options);
         assert_eq!(block_on(source.enter(dir.as_os_str().as_bytes())), Ok(0));
         source
     }

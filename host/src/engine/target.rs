@@ -19,14 +19,14 @@ use rustix::{
         AtFlags, FileType, Mode, OFlags, SeekFrom, fstat, mkdirat, openat, readlinkat, seek, statat, unlinkat,
     },
     io::{self, Errno},
-    process::{getegid, geteuid, getgroups, umask},
+    process::{getegid, geteuid, getgroups},
 };
 
 use super::{
     backup::move_file,
     beneath::{Links, Tree},
     copy::read_full,
-    digest::{NewHash, digest_file},
+    digest::digest_file,
     ids::Names,
     listing::children,
     meta::{self, Handle, chmod_at},
@@ -44,8 +44,8 @@ pub struct TreeTarget {
     alternates: Vec<Result<Tree, Errno>>,
     names: Names,
     rights: Rights,
-    hash: NewHash,
     keep_dirlinks: bool,
+    path: Vec<u8>,
 }
 
 /// Why a target cannot be set up.
@@ -62,10 +62,8 @@ pub struct Basis(OwnedFd);
 
 impl TreeTarget {
     /// The tree below an open directory; `None` if there is none yet (dry run): everything is missing then.
-    /// `hash` starts the checksums of `-c`.
-    ///
     /// Call it before other threads start: the umask is read by setting it.
-    pub fn new(root: Option<OwnedFd>, options: &SessionOptions, hash: NewHash) -> Result<Self, SetupError> {
+    pub fn new(root: Option<OwnedFd>, options: &SessionOptions) -> Result<Self, SetupError> {
         let keep_dirlinks = options.select.keep_dirlinks;
         let links = if keep_dirlinks { Links::Inside } else { Links::Never };
         let tree = root.map_or_else(Tree::absent, |root| Tree::new(root, links));
@@ -74,15 +72,13 @@ impl TreeTarget {
             |path: &Vec<u8>| Ok(Tree::new(openat(tree.root()?, &**path, flags, Mode::empty())?, Links::Any));
         let alternates = options.transfer.alt_dests.iter().map(open).collect();
         let euid = geteuid().as_raw();
-        let mask = umask(Mode::empty());
-        umask(mask);
         let mut groups: Vec<u32> = getgroups().unwrap_or_default().into_iter().map(|g| g.as_raw()).collect();
         groups.push(getegid().as_raw());
         let rights = Rights {
             super_user: options.preserve.super_user.unwrap_or(euid == 0),
             euid,
             groups,
-            umask: mask.as_raw_mode(),
+            umask: super::umask(),
         };
         let shared = Shared::new(tree, options, rights.umask, rights.super_user)
             .map_err(|e| SetupError::TempDir(port(e)))?;
@@ -91,9 +87,15 @@ impl TreeTarget {
             alternates,
             names: Names::default(),
             rights,
-            hash,
             keep_dirlinks,
+            path: Vec::new(),
         })
+    }
+
+    /// Says where the tree is, for rules about absolute paths.
+    pub fn at_path(mut self, path: Vec<u8>) -> Self {
+        self.path = path;
+        self
     }
 
     /// What jobs on other threads need.
@@ -228,14 +230,20 @@ impl Target for TreeTarget {
         }
     }
 
-    async fn read_small(&self, name: RelName<'_>, limit: usize) -> Result<Vec<u8>, PortError> {
-        let file = self.open_inside(name, OFlags::RDONLY, Links::Inside).map_err(port)?;
+    async fn read_small(&self, path: &[u8], limit: usize) -> Result<Vec<u8>, PortError> {
+        let file = match RelName::new(path) {
+            Some(name) => self.open_inside(name, OFlags::RDONLY, Links::Inside).map_err(port)?,
+            None => {
+                let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK;
+                openat(self.tree().root().map_err(port)?, path, flags, Mode::empty()).map_err(port)?
+            }
+        };
         read_limited(&file, limit).map_err(port)
     }
 
     async fn digest(&self, at: Place<'_>, kind: ChecksumKind) -> Result<Digest, PortError> {
         let (file, _) = self.open(at).map_err(port)?;
-        digest_file(&file, kind, self.hash).map_err(port)
+        digest_file(&file, kind).map_err(port)
     }
 
     /// A set-group-ID bit that the new directory inherits from its parent stays, whatever `mode` says.
@@ -354,6 +362,10 @@ impl Target for TreeTarget {
 
     fn group_id(&self, name: &[u8]) -> Option<u32> {
         self.names.gid(name)
+    }
+
+    fn root_path(&self) -> Vec<u8> {
+        self.path.clone()
     }
 
     fn rights(&self) -> Rights {

@@ -4,6 +4,7 @@
 //! compiled once. Both implement the traits of `embedded-io-async`. A transport must be made inside a compio
 //! runtime; outside, its constructor fails. Knows no protocol.
 
+mod activity;
 mod pipe;
 mod read_ahead;
 mod ssh;
@@ -14,6 +15,7 @@ mod write_queue;
 use std::io;
 
 pub use self::{
+    activity::Activity,
     pipe::PipeTransport,
     read_ahead::ReadAhead,
     ssh::{RemoteShell, SshConnection},

@@ -11,7 +11,7 @@ use std::io;
 
 use embedded_io_async::{BufRead, ErrorType, Read};
 
-use super::{Error, stream::Stream};
+use super::{Activity, Error, stream::Stream};
 
 /// Size of each of the two buffers, bytes. Larger ones fall out of the L2 cache.
 const BUFFER: usize = 256 << 10;
@@ -31,11 +31,17 @@ pub struct ReadAhead {
     spare: Vec<u8>,
     stream: Stream,
     eof: bool,
+    activity: Activity,
 }
 
 impl ReadAhead {
     pub(super) fn new(stream: Stream) -> Self {
-        Self { ready: Vec::new(), pos: 0, in_flight: None, spare: Vec::new(), stream, eof: false }
+        Self { ready: Vec::new(), pos: 0, in_flight: None, spare: Vec::new(), stream, eof: false, activity: Activity::default() }
+    }
+
+    /// Counts completed reads there.
+    pub fn watch(&mut self, activity: Activity) {
+        self.activity = activity;
     }
 
     /// What is there already and can be had without waiting.
@@ -65,6 +71,7 @@ impl ReadAhead {
         };
         self.spare = core::mem::replace(&mut self.ready, buf);
         self.pos = 0;
+        self.activity.moved(false);
         match done {
             Ok(0) => self.end(),
             Ok(_) if self.stream.is_plain() => {}

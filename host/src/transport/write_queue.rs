@@ -13,7 +13,7 @@ use bytes::{Buf, Bytes, BytesMut};
 use compio::runtime::Runtime;
 use embedded_io_async::{ErrorType, Write};
 
-use super::{Error, stream::Stream};
+use super::{Activity, Error, stream::Stream};
 
 /// A caller waits while more than this is queued, bytes.
 const HIGH_WATER: usize = 1 << 20;
@@ -43,6 +43,7 @@ pub struct WriteQueue {
     queued: usize,
     in_flight: Option<Writing>,
     failed: Option<Failure>,
+    activity: Activity,
 }
 
 /// An error that can be returned more than once.
@@ -59,9 +60,15 @@ impl WriteQueue {
             tail: BytesMut::new(),
             queue: VecDeque::new(),
             queued: 0,
+            activity: Activity::default(),
             in_flight: None,
             failed: None,
         }
+    }
+
+    /// Counts completed writes there.
+    pub fn watch(&mut self, activity: Activity) {
+        self.activity = activity;
     }
 
     /// Bytes that were accepted and have not reached the kernel.
@@ -170,7 +177,10 @@ impl WriteQueue {
                 return Poll::Pending;
             }
             Poll::Ready(Ok(0)) => self.failed = Some(Failure::Other(io::ErrorKind::WriteZero)),
-            Poll::Ready(Ok(n)) => self.advance(n),
+            Poll::Ready(Ok(n)) => {
+                self.activity.moved(true);
+                self.advance(n);
+            }
             Poll::Ready(Err(error)) => {
                 self.failed = Some(match error.raw_os_error() {
                     Some(code) => Failure::Os(code),
@@ -212,6 +222,16 @@ impl WriteQueue {
 
 impl ErrorType for WriteQueue {
     type Error = Error;
+}
+
+impl arsync_core::io::ChunkWrite for WriteQueue {
+    async fn write_chunk(&mut self, chunk: Bytes) -> Result<(), Error> {
+        Self::write_chunk(self, chunk).await
+    }
+
+    fn kick(&mut self) {
+        Self::kick(self);
+    }
 }
 
 impl Write for WriteQueue {

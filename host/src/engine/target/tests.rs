@@ -8,7 +8,7 @@ use arsync_core::ports::WriteMode;
 
 use super::*;
 use crate::engine::{
-    testing::{NoHash, block_on},
+    testing::block_on,
     write::{OwnedCreate, PutError},
 };
 
@@ -24,7 +24,7 @@ fn fixture(change: impl FnOnce(&mut SessionOptions, &Path)) -> Fixture {
     options.transfer.suffix = b"~".to_vec();
     change(&mut options, dir.path());
     let root = File::open(dir.path().join("d")).unwrap().into();
-    let target = TreeTarget::new(Some(root), &options, NoHash::start).unwrap();
+    let target = TreeTarget::new(Some(root), &options).unwrap();
     Fixture { dir, target }
 }
 
@@ -259,7 +259,7 @@ fn a_missing_temporary_directory_is_told_at_once() {
     let mut options = SessionOptions::default();
     options.transfer.temp_dir = Some(b"none".to_vec());
     let root = File::open(dir.path()).unwrap().into();
-    let error = TreeTarget::new(Some(root), &options, NoHash::start).unwrap_err();
+    let error = TreeTarget::new(Some(root), &options).unwrap_err();
     assert_eq!(error, SetupError::TempDir(PortError::NOT_FOUND));
 }
 
@@ -441,7 +441,7 @@ fn a_whole_small_file_is_one_call_on_any_thread() {
 
 #[test]
 fn without_a_destination_everything_is_missing() {
-    let target = TreeTarget::new(None, &SessionOptions::default(), NoHash::start).unwrap();
+    let target = TreeTarget::new(None, &SessionOptions::default()).unwrap();
     assert_eq!(block_on(target.stat(Place::Dest(name("x")), false)), Ok(None));
     assert_eq!(block_on(target.list(RelName::ROOT)).unwrap_err(), PortError::NOT_FOUND);
     assert!(target.rights().groups.contains(&getegid().as_raw()));

@@ -1,0 +1,184 @@
+//! The main list: built from options, files or the peer's rules, and then frozen into scopes.
+
+use alloc::{sync::Arc, vec::Vec};
+use core::sync::atomic::{AtomicBool, Ordering};
+
+use super::{
+    chain::{Scope, Slot},
+    load::{Context, Item, Loader},
+    parse::{FilterError, FilterWarning, Form, RuleSource, Syntax, Template},
+    rule::FilterSide,
+};
+use crate::{ports::PortError, version::ProtocolVersion};
+
+/// What holds for all rules of a list.
+#[derive(Debug, Clone, Default)]
+pub struct FilterConfig {
+    /// `--delete-excluded`: rules without a side are for the sender.
+    pub delete_excluded: bool,
+    /// `-0`: files of rules have NUL instead of line ends.
+    pub from0: bool,
+    /// The default CVS rules are perishable (protocol ≥ 30).
+    pub cvs_perishable: bool,
+    /// Contents of `$HOME/.cvsignore`.
+    pub cvs_home: Option<Vec<u8>>,
+    /// `$CVSIGNORE`
+    pub cvs_env: Option<Vec<u8>>,
+}
+
+/// Reads a file of rules. A path without a slash in front is relative to the current directory of the program, `-` is
+/// standard input.
+pub type ReadRules<'a> = &'a mut dyn FnMut(&[u8]) -> Result<Vec<u8>, PortError>;
+
+/// What a list and its scopes have in common.
+#[derive(Debug)]
+pub(super) struct Shared {
+    pub config: FilterConfig,
+    pub daemon: bool,
+    /// A rule with modifier `x` was read.
+    pub xattr_rules: AtomicBool,
+}
+
+/// An ordered list of rules with per-directory files.
+#[derive(Debug)]
+pub struct FilterList {
+    pub(super) shared: Arc<Shared>,
+    pub(super) items: Vec<Item>,
+    slots: Vec<Slot>,
+    warnings: Vec<FilterWarning>,
+}
+
+impl FilterList {
+    /// An empty list.
+    pub fn new(config: FilterConfig) -> Self {
+        Self::with(config, false)
+    }
+
+    /// The empty list of a daemon module: patterns with a slash mean paths of the module, an excluded `dir/` hides its
+    /// contents too, rules for the sender alone are left out and all others hold in both directions.
+    pub fn daemon(config: FilterConfig) -> Self {
+        Self::with(config, true)
+    }
+
+    fn with(config: FilterConfig, daemon: bool) -> Self {
+        let shared = Shared { config, daemon, xattr_rules: AtomicBool::new(false) };
+        Self { shared: Arc::new(shared), items: Vec::new(), slots: Vec::new(), warnings: Vec::new() }
+    }
+
+    /// The list of a server, from the rules that came on the wire. Rules that name a file to be merged are refused.
+    pub fn from_wire<'r>(
+        rules: impl IntoIterator<Item = &'r [u8]>,
+        protocol: ProtocolVersion,
+        config: FilterConfig,
+    ) -> Result<Self, FilterError> {
+        let mut list = Self::new(config);
+        for rule in rules {
+            if protocol.has_filter_modifiers() {
+                list.add(None, |loader, cx| {
+                    loader.text(cx, rule, Form::Rules(Syntax::Full))?;
+                    match loader.wanted() {
+                        Some(_) => Err(FilterError::MergeFromPeer(RuleSource::Text(rule.to_vec()))),
+                        None => Ok(()),
+                    }
+                })?;
+            } else {
+                list.add_old(rule, false)?;
+            }
+        }
+        Ok(list)
+    }
+
+    /// `--filter`: one rule in the full syntax. The files of merge rules are read at once.
+    pub fn add_filter(&mut self, rule: &[u8], read: ReadRules<'_>) -> Result<(), FilterError> {
+        self.add(Some(read), |loader, cx| loader.text(cx, rule, Form::Rules(Syntax::Full)))
+    }
+
+    /// `--exclude`, `--include`: one rule in the old syntax.
+    pub fn add_old(&mut self, rule: &[u8], include: bool) -> Result<(), FilterError> {
+        self.add(None, |loader, cx| loader.text(cx, rule, Form::Rules(Syntax::Old { include })))
+    }
+
+    /// `--exclude-from`, `--include-from`: a file of rules in the old syntax. For a daemon's parameter too.
+    pub fn add_from(&mut self, path: &[u8], include: bool, read: ReadRules<'_>) -> Result<(), FilterError> {
+        let template = Template::new(Form::Rules(Syntax::Old { include }));
+        self.add(Some(read), |loader, _| {
+            loader.file(path.to_vec(), path.to_vec(), template, RuleSource::Text(path.to_vec()));
+            Ok(())
+        })
+    }
+
+    /// A text of rules that end at white space: the daemon's parameters `filter`, `include` and `exclude`.
+    pub fn add_words(&mut self, text: &[u8], syntax: Syntax, read: ReadRules<'_>) -> Result<(), FilterError> {
+        let mut rest = text;
+        while !rest.is_empty() {
+            self.add(Some(&mut *read), |loader, cx| {
+                rest = loader.word(cx, rest, Form::Rules(syntax))?;
+                Ok(())
+            })?;
+        }
+        Ok(())
+    }
+
+    /// The option `-C`: the rule `:C` if `dir_merge`, and the rule `-C` if `patterns`. With `keep_sides` they are for
+    /// both sides even with `--delete-excluded`, as a pulling client has them.
+    pub fn add_cvs(&mut self, dir_merge: bool, patterns: bool, keep_sides: bool) -> Result<(), FilterError> {
+        for (rule, wanted) in [(b":C", dir_merge), (b"-C", patterns)] {
+            if wanted {
+                let full = Form::Rules(Syntax::Full);
+                self.add_with(keep_sides, None, |loader, cx| loader.text(cx, rule, full))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Rules that were left out because they are too long.
+    pub fn take_warnings(&mut self) -> Vec<FilterWarning> {
+        core::mem::take(&mut self.warnings)
+    }
+
+    /// True if there are no rules.
+    pub fn is_empty(&self) -> bool {
+        self.items.is_empty()
+    }
+
+    /// True if a rule for names of extended attributes was read, in this list or a file of its scopes.
+    pub fn has_xattr_rules(&self) -> bool {
+        self.shared.xattr_rules.load(Ordering::Relaxed)
+    }
+
+    /// Freezes the list as it is now, for one side. `cwd` is what names are relative to: an absolute path (in a daemon:
+    /// below the module), the slash in front may be missing.
+    pub fn scope(&self, side: FilterSide, cwd: &[u8]) -> Scope {
+        Scope::new(self.shared.clone(), self.items.clone(), self.slots.clone(), side, cwd)
+    }
+
+    fn add(
+        &mut self,
+        read: Option<ReadRules<'_>>,
+        start: impl FnOnce(&mut Loader, &mut Context<'_>) -> Result<(), FilterError>,
+    ) -> Result<(), FilterError> {
+        self.add_with(false, read, start)
+    }
+
+    fn add_with(
+        &mut self,
+        keep_sides: bool,
+        read: Option<ReadRules<'_>>,
+        start: impl FnOnce(&mut Loader, &mut Context<'_>) -> Result<(), FilterError>,
+    ) -> Result<(), FilterError> {
+        let mut loader = Loader::default();
+        core::mem::swap(&mut loader.items, &mut self.items);
+        let mut cx =
+            Context { shared: &self.shared, slots: &mut self.slots, dir: None, side: None, keep_sides };
+        let mut result = start(&mut loader, &mut cx);
+        if let Some(read) = read {
+            while let (Ok(()), Some(wanted)) = (&result, loader.wanted()) {
+                let contents = read(&wanted.path);
+                result = loader.supply(&mut cx, contents);
+            }
+        }
+        self.items = loader.items;
+        self.warnings.append(&mut loader.warnings);
+        result
+    }
+}

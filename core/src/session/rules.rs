@@ -1,0 +1,101 @@
+//! The filter rules of a session: a client's own, or what a client sent (spec: wire exchange).
+
+use alloc::vec::Vec;
+
+use crate::{
+    error::Error,
+    filter::{Entering, FilterConfig, FilterError, FilterList, FilterSide, Scope},
+    ports::{Notice, Observer, PortError},
+    version::ProtocolVersion,
+};
+
+use super::Shared;
+
+/// Where the rules of a session come from.
+#[derive(Debug)]
+pub enum Rules {
+    /// A client has them, without those of the option `-C`.
+    Own(FilterList),
+    /// A server gets them from its client.
+    FromPeer(FilterConfig),
+}
+
+impl Rules {
+    /// The list of a client, and the texts that its server is to get.
+    pub(super) fn for_client(
+        self,
+        protocol: ProtocolVersion,
+        side: FilterSide,
+        cvs: bool,
+    ) -> Result<(FilterList, Vec<Vec<u8>>), crate::error::ProtocolError> {
+        let mut list = match self {
+            Self::Own(list) => list,
+            Self::FromPeer(config) => FilterList::new(config),
+        };
+        let modern = protocol.has_filter_modifiers();
+        let receiving = side == FilterSide::Receiver;
+        // What the server adds by itself is added behind the exchange. Adding the built-in rules cannot fail.
+        let mut add = |list: &mut FilterList, dir_merge, patterns, keep| {
+            if cvs {
+                let _ = list.add_cvs(dir_merge, patterns, keep);
+            }
+        };
+        match (receiving, modern) {
+            (true, true) => {}
+            (false, true) => add(&mut list, true, true, false),
+            (_, false) => add(&mut list, false, true, false),
+        }
+        let texts = list.wire_rules(protocol, side)?;
+        match (receiving, modern) {
+            (true, true) => add(&mut list, true, true, true),
+            (false, true) => {}
+            (_, false) => add(&mut list, true, false, false),
+        }
+        Ok((list, texts))
+    }
+
+    /// The list of a server, from the texts of its client.
+    pub(super) fn for_server(
+        self,
+        texts: &[Vec<u8>],
+        protocol: ProtocolVersion,
+        side: FilterSide,
+        cvs: bool,
+    ) -> Result<FilterList, FilterError> {
+        let mut list = match self {
+            Self::Own(list) => list,
+            Self::FromPeer(config) => {
+                FilterList::from_wire(texts.iter().map(Vec::as_slice), protocol, config)?
+            }
+        };
+        if cvs {
+            match (side, protocol.has_filter_modifiers()) {
+                (FilterSide::Sender, true) => list.add_cvs(true, true, false)?,
+                (_, false) => list.add_cvs(true, false, false)?,
+                (FilterSide::Receiver, true) => {}
+            }
+        }
+        Ok(list)
+    }
+}
+
+/// Reads the files that a directory asks for until its scope is complete.
+pub(super) async fn enter<O: Observer, E>(
+    shared: &Shared<'_, O>,
+    role: crate::error::Role,
+    mut entering: Entering,
+    read: impl AsyncFn(Vec<u8>) -> Result<Vec<u8>, PortError>,
+) -> Result<Scope, Error<E>> {
+    loop {
+        let Some(wanted) = entering.wanted() else { break };
+        let contents = read(wanted.path.clone()).await;
+        if let Err(fault) = entering.supply(contents) {
+            shared.report(role, &Notice::FilterFault(&fault));
+            return Err(Error::Exit(fault.exit_code()));
+        }
+    }
+    for warning in entering.take_warnings() {
+        shared.report(role, &Notice::FilterWarning(&warning));
+    }
+    Ok(entering.finish())
+}

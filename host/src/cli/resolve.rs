@@ -1,0 +1,685 @@
+//! From what was typed to what is meant: cross checks, implied options, environment, routes.
+//!
+//! The checks are made in the order of the reference, so that the first complaint is the same one.
+
+use std::{fs::File, os::unix::ffi::OsStringExt};
+
+use arsync_core::{
+    checksum::ChecksumKind,
+    error::Role,
+    exit::ExitCode,
+    options::{
+        Append, Compress, Delete, DeleteWhen, FilesFrom, Preserve, Report, Select, SessionOptions, Transfer,
+    },
+    token::CompressKind,
+};
+
+use super::{
+    failure::{Failure, Stop},
+    help,
+    number::SizeRule,
+    operands::{self, Operand, Route, RouteOptions},
+    parse::{Cli, Dirs, During, FilterArg, OutBuf, Recurse, RemoveSource, StderrMode, Super, World},
+    words::{Info, Levels},
+};
+use crate::output::{format, strerror};
+
+/// What a run is to do.
+#[derive(Debug)]
+pub(crate) struct Resolved {
+    /// What was typed; the server's argument vector is made from it.
+    pub(crate) cli: Cli,
+    /// What the session is asked to do.
+    pub(crate) opts: SessionOptions,
+    /// From where to where.
+    pub(crate) route: Route,
+    /// Levels of `--info` and `--debug`.
+    pub(crate) levels: Levels,
+    /// How output looks.
+    pub(crate) output: Output,
+    /// What adds filter rules, in order, the implied ones included.
+    pub(crate) filters: Vec<FilterArg>,
+    /// Where the names to transfer are read.
+    pub(crate) files_from: NameList,
+    /// Lists of names and rules end with NUL instead of newline.
+    pub(crate) from0: bool,
+    /// Level of `--old-args`, the environment included.
+    pub(crate) old_args: u32,
+    /// `-s`, the environment included.
+    pub(crate) secluded_args: bool,
+    /// Command text of the remote shell.
+    pub(crate) rsh: Vec<u8>,
+    /// Program to run on the other side.
+    pub(crate) rsync_path: Vec<u8>,
+    /// Charsets of names: the text of `--iconv`; `None`: off.
+    pub(crate) iconv: Option<Vec<u8>>,
+    /// Text of `--max-alloc`, the environment included, where it is not the default.
+    pub(crate) max_alloc_text: Option<Vec<u8>>,
+    /// Name of a batch file to write beside the transfer.
+    pub(crate) write_batch: Option<Vec<u8>>,
+    /// Name of a batch file to write instead of changing the destination.
+    pub(crate) only_write_batch: Option<Vec<u8>>,
+    /// Server: letters that the client gave with `-e`.
+    pub(crate) client_info: Option<Vec<u8>>,
+    /// Texts to show before anything else (a server ignores some options, and says so).
+    pub(crate) warnings: Vec<&'static str>,
+}
+
+/// Where the list of `--files-from` is.
+#[derive(Debug, Default)]
+pub(crate) enum NameList {
+    /// There is none.
+    #[default]
+    None,
+    /// This process's stdin (on a server: it comes through the protocol).
+    Stdin,
+    /// A file of this machine, opened.
+    File(File),
+    /// A file of the other side.
+    Remote(Vec<u8>),
+}
+
+/// How output looks.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Output {
+    /// Format of the lines of items; `None`: no such lines.
+    pub(crate) format: Option<Vec<u8>>,
+    /// The format was given by the user, not implied by `-i` or by the level of names.
+    pub(crate) format_given: bool,
+    /// Level of number formats, 0..=3.
+    pub(crate) human: u8,
+    /// Where messages of the other side travel.
+    pub(crate) stderr: StderrMode,
+    /// `--stderr` or a relative was given.
+    pub(crate) stderr_given: bool,
+    /// Buffering of stdout.
+    pub(crate) outbuf: Option<OutBuf>,
+    /// Bytes above 127 are shown as they are.
+    pub(crate) eight_bit: bool,
+    /// `-q`: only errors and warnings.
+    pub(crate) quiet: bool,
+}
+
+/// Default of `--max-alloc`, bytes.
+const MAX_ALLOC: u64 = 1 << 30;
+/// Longest name of a batch file, bytes.
+const MAX_BATCH_NAME: usize = 256;
+/// From this length on a temporary directory leaves no room for names.
+const MAX_TEMP_DIR: usize = 4086;
+/// Directory of `--delay-updates` where none is given.
+const DELAY_DIR: &[u8] = b".~tmp~";
+
+const MAX_ALLOC_RULE: SizeRule =
+    SizeRule { name: "max-alloc", unit: b'B', min: 1 << 20, max: None, zero_is_unlimited: true };
+
+/// Makes sense of a command line.
+pub(crate) fn resolve(mut cli: Cli, world: &World<'_>) -> Result<Resolved, Stop> {
+    let role = if cli.server { Role::Server } else { Role::Client };
+    let fail = |text: &str| Stop::from(Failure::option(text, cli.server));
+    let unsupported = |text: Vec<u8>| Stop::from(Failure::plain(text, ExitCode::UNSUPPORTED, role));
+
+    if cli.version > 0 {
+        let json = cli.version > 1 && !cli.server;
+        let text = if json { help::version_json(world.program) } else { help::version(world.program) };
+        return Err(Stop::Print(text.into_bytes()));
+    }
+
+    let max_alloc_text = cli.max_alloc.clone().or_else(|| world.var("RSYNC_MAX_ALLOC"));
+    let max_alloc = match &max_alloc_text {
+        Some(text) => MAX_ALLOC_RULE
+            .parse(text)
+            .map_err(|fault| Stop::from(Failure::option(MAX_ALLOC_RULE.message(text, &fault), cli.server)))?,
+        None => MAX_ALLOC,
+    };
+
+    let (old_args, secluded_args) = argument_protection(&cli, world);
+    if old_args > 0 && secluded_args {
+        return Err(fail("--secluded-args conflicts with --old-args."));
+    }
+
+    let checksum_choice = match &cli.checksum_choice {
+        Some(text) => checksum_choice(text)
+            .map_err(|name| unsupported([b"unknown checksum name: ", &name[..]].concat()))?,
+        None => None,
+    };
+    if matches!(checksum_choice, Some((Some(ChecksumKind::None), _))) {
+        cli.whole_file = Some(true);
+    }
+    let compress =
+        compress(&cli).map_err(|name| unsupported([b"unknown compress name: ", &name[..]].concat()))?;
+
+    let outbuf = match &cli.outbuf {
+        Some(text) => match text.first().map(u8::to_ascii_uppercase) {
+            Some(b'N' | b'U') => Some(OutBuf::None),
+            Some(b'L') => Some(OutBuf::Line),
+            Some(b'B' | b'F') => Some(OutBuf::Block),
+            _ if cli.server => None,
+            _ => return Err(fail("Invalid --outbuf setting -- specify N, L, or B.")),
+        },
+        None => None,
+    };
+
+    if cli.xattrs > 1 && cli.super_user == Super::Fake {
+        return Err(fail("--fake-super conflicts with -XX"));
+    }
+
+    let mut warnings = Vec::new();
+    let (mut write_batch, mut read_batch) = (cli.write_batch.clone(), cli.read_batch.clone());
+    let mut only_write_batch = cli.only_write_batch.clone();
+    if cli.server {
+        if write_batch.take().is_some() {
+            warnings.push("ignoring --write-batch option sent to server");
+        }
+        if read_batch.take().is_some() {
+            warnings.push("ignoring --read-batch option sent to server");
+        }
+    }
+    if read_batch.is_some() {
+        if write_batch.is_some() || only_write_batch.is_some() {
+            return Err(fail("--write-batch and --read-batch can not be used together"));
+        }
+        if cli.files_from.is_some() {
+            return Err(fail("--read-batch cannot be used with --files-from"));
+        }
+        match cli.remove_source {
+            Some(RemoveSource::All) => {
+                return Err(fail("--read-batch cannot be used with --remove-source-files"));
+            }
+            Some(RemoveSource::Sent) => {
+                return Err(fail("--read-batch cannot be used with --remove-sent-files"));
+            }
+            None => {}
+        }
+    }
+    let batch_name = write_batch.as_ref().or(only_write_batch.as_ref()).or(read_batch.as_ref());
+    if batch_name.is_some_and(|name| name.len() > MAX_BATCH_NAME) {
+        return Err(fail("the batch-file name must be 256 characters or less."));
+    }
+    if cli.dry_run {
+        write_batch = None;
+        only_write_batch = None;
+    }
+    if cli.temp_dir.as_ref().is_some_and(|dir| dir.len() >= MAX_TEMP_DIR) {
+        return Err(fail("the --temp-dir path is WAY too long."));
+    }
+
+    let timings =
+        [cli.delete_before, cli.delete_during.is_some(), cli.delete_after].iter().filter(|on| **on).count();
+    if timings > 1 {
+        return Err(fail("You may not combine multiple --delete-WHEN options."));
+    }
+    let list_only = cli.list_only || (!cli.server && read_batch.is_none() && cli.operands.len() == 1);
+    let recursive = match (cli.recurse, cli.dirs) {
+        (_, Some(Dirs::Old)) | (Recurse::Explicit, _) => true,
+        (Recurse::Archive, _) => cli.files_from.is_none(),
+        (Recurse::Off, _) => false,
+    };
+    let dirs = match cli.dirs {
+        Some(Dirs::On | Dirs::Old) => true,
+        Some(Dirs::Off) => recursive,
+        None => recursive || list_only || cli.files_from.is_some(),
+    };
+    let deleting = cli.delete || cli.delete_excluded || timings > 0;
+    if deleting && !dirs {
+        return Err(fail("--delete does not work without --recursive (-r) or --dirs (-d)."));
+    }
+    if let Some(root) = &cli.confine_root {
+        if root.first() != Some(&b'/') {
+            return Err(fail("--confine-root must be an absolute path"));
+        }
+        if cli.insecure_links {
+            return Err(fail("--insecure-links cannot be combined with --confine-root"));
+        }
+    }
+
+    let backup = cli.backup || cli.backup_dir.is_some();
+    let backup_dir = cli.backup_dir.as_deref().map(without_dot_slashes).filter(|dir| !is_here(dir));
+    let suffix = match &cli.suffix {
+        Some(suffix) => suffix.clone(),
+        None if cli.backup_dir.is_some() => Vec::new(),
+        None => b"~".to_vec(),
+    };
+    if suffix.contains(&b'/') {
+        let text = [b"--suffix cannot contain slashes: ", &suffix[..]].concat();
+        return Err(Failure::option(text, cli.server).into());
+    }
+    if suffix.is_empty() && backup_dir.is_none() {
+        return Err(fail(match cli.backup_dir {
+            Some(_) => "--suffix cannot be empty when --backup-dir is the same as the dest dir",
+            None => "--suffix cannot be empty without a --backup-dir",
+        }));
+    }
+
+    let in_place = cli.inplace || cli.append != Append::Off || cli.write_devices;
+    let mut partial = cli.partial || cli.partial_dir.is_some();
+    let mut partial_dir = cli.partial_dir.as_deref().map(clean).filter(|dir| !is_here(dir));
+    if in_place {
+        if cli.append != Append::Off && cli.whole_file == Some(true) {
+            return Err(fail("--append cannot be used with --whole-file"));
+        }
+        let name = if cli.append == Append::Off { "--inplace" } else { "--append" };
+        if cli.delay_updates {
+            return Err(fail(&format!("{name} cannot be used with --delay-updates")));
+        }
+        if cli.partial_dir.is_some() {
+            return Err(fail(&format!("{name} cannot be used with --partial-dir")));
+        }
+        partial = false;
+    } else {
+        if cli.partial && cli.partial_dir.is_none() && !cli.delay_updates && !cli.server {
+            let dir = world.var("RSYNC_PARTIAL_DIR");
+            partial_dir = dir.as_deref().map(clean).filter(|dir| !is_here(dir));
+        }
+        if cli.delay_updates && partial_dir.is_none() {
+            partial_dir = Some(DELAY_DIR.to_vec());
+        }
+        partial |= partial_dir.is_some();
+    }
+
+    let files_from = name_list(&cli, role)?;
+
+    let old_destination = old_args > 0;
+    let operands: Vec<Vec<u8>> = cli.operands.drain(..).map(OsStringExt::into_vec).collect();
+    let route = if cli.server {
+        let role = if cli.sender { Role::Sender } else { Role::ReceiverSide };
+        let (_, args) = operands.split_first().ok_or(Stop::Usage(role))?;
+        Route::Server { sender: cli.sender, args: args.to_vec() }
+    } else {
+        if cli.files_from.is_some() && operands.len() != 2 {
+            return Err(Stop::Usage(Role::Client));
+        }
+        let options = RouteOptions {
+            read_batch: read_batch.is_some(),
+            shell_given: cli.rsh.is_some(),
+            old_args: old_destination,
+            files_from: cli.files_from.as_deref(),
+        };
+        operands::route(&operands, &options)?
+    };
+    let route_role = route.role();
+    if !cli.server {
+        check_daemon_options(&cli, &route, route_role)?;
+        if let Some(machine) = route.machine() {
+            operands::check_host(machine, route_role)?;
+        }
+    }
+
+    let shows_names = cli.out_format.is_some() || cli.itemize > 0;
+    let mut extra: Vec<(Info, u8)> = Vec::new();
+    if cli.stats {
+        extra.push((Info::Stats, if cli.verbose > 1 { 3 } else { 2 }));
+    }
+    if cli.progress && !cli.server {
+        extra.extend([(Info::Flist, 2), (Info::Progress, 1)]);
+        if !shows_names {
+            extra.push((Info::Name, 1));
+        }
+    }
+    let levels = Levels::new(cli.verbose, &extra, &cli.words);
+    let names = levels.info(Info::Name);
+    let implied_format = match (cli.itemize, names) {
+        (0, 0) => None,
+        (0, _) => Some(b"%n%L".to_vec()),
+        _ => Some(b"%i %n%L".to_vec()),
+    };
+    let format_given = cli.out_format.is_some();
+    let output = Output {
+        format: cli.out_format.clone().or(implied_format),
+        format_given,
+        human: cli.human_readable.0.min(3),
+        stderr: cli.stderr.unwrap_or_default(),
+        stderr_given: cli.stderr.is_some(),
+        outbuf,
+        eight_bit: cli.eight_bit,
+        quiet: cli.quiet > 0,
+    };
+
+    let mut filters = cli.filters.clone();
+    if !cli.server {
+        if cli.dirs == Some(Dirs::Old) {
+            filters.push(FilterArg::Rule(b"- /*/*".to_vec()));
+        }
+        if backup && deleting && !cli.delete_excluded && backup_dir.is_none() {
+            filters.push(FilterArg::Rule([b"P *", &suffix[..]].concat()));
+        }
+        if let Some(dir) = partial_dir.as_ref().filter(|dir| dir.first() != Some(&b'/')) {
+            filters.push(FilterArg::PartialDir(dir.clone()));
+        }
+    }
+    if cli.cvs_exclude {
+        filters.push(FilterArg::CvsExclude);
+    }
+
+    let relative = cli.relative.unwrap_or(cli.files_from.is_some());
+    let receives =
+        matches!(route, Route::Pull { .. } | Route::Batch { .. } | Route::Server { sender: false, .. });
+    let local = matches!(route, Route::Local { .. });
+    let report = {
+        let format = output.format.as_deref().unwrap_or_default();
+        let has = |letters: &[u8]| format::uses(format, letters);
+        let itemize = has(b"i");
+        Report {
+            items: output.format.is_some(),
+            itemize,
+            unchanged: names >= 2 || (itemize && (cli.itemize > 1 || (cli.server && has(b"I")))),
+            operation: has(b"o"),
+            after_transfer: has(b"bcC"),
+            names: names > 0,
+            deletions: levels.info(Info::Del) > 0 || output.format.is_some(),
+            progress: !cli.server && levels.info(Info::Progress) > 0,
+            stats: levels.info(Info::Stats) > 0,
+        }
+    };
+    let delete_when = match (cli.delete_before, cli.delete_during, cli.delete_after) {
+        (true, ..) => Some(DeleteWhen::Before),
+        (_, Some(During::During), _) => Some(DeleteWhen::During),
+        (_, Some(During::Delay), _) => Some(DeleteWhen::Delay),
+        (.., true) => Some(DeleteWhen::After),
+        _ => deleting.then_some(DeleteWhen::Default),
+    };
+    let level = |n: u32| u8::try_from(n.min(2)).unwrap_or(2);
+    let (alt_dest_kind, alt_dests) = match cli.alt_dest.clone() {
+        Some((kind, dirs)) => (Some(kind), dirs),
+        None => (None, Vec::new()),
+    };
+    let opts = SessionOptions {
+        protocol: cli.protocol.map(|p| u8::try_from(p.max(0)).unwrap_or(u8::MAX)),
+        checksum_seed: cli.checksum_seed,
+        preserve: Preserve {
+            links: cli.links,
+            perms: cli.perms,
+            executability: cli.executability,
+            acls: cli.acls,
+            xattrs: level(cli.xattrs),
+            times: cli.times,
+            atimes: level(cli.atimes),
+            crtimes: false,
+            omit_dir_times: cli.omit_dir_times || (backup && backup_dir.is_none()),
+            omit_link_times: cli.omit_link_times,
+            owner: cli.owner,
+            group: cli.group,
+            devices: cli.devices,
+            specials: cli.specials,
+            hard_links: level(cli.hard_links),
+            numeric_ids: cli.numeric_ids,
+            super_user: match cli.super_user {
+                Super::On => Some(true),
+                Super::Off => Some(false),
+                Super::Auto | Super::Fake => None,
+            },
+            fake_super: cli.super_user == Super::Fake,
+            chmod: None,
+            usermap: cli.usermap.as_ref().map(|(list, _)| list.clone()),
+            groupmap: cli.groupmap.as_ref().map(|(list, _)| list.clone()),
+            open_noatime: cli.open_noatime || cli.atimes > 1,
+        },
+        select: Select {
+            recursive,
+            dirs,
+            relative,
+            implied_dirs: relative && !cli.no_implied_dirs,
+            one_file_system: level(cli.one_file_system),
+            copy_links: cli.copy_links,
+            copy_unsafe_links: cli.copy_unsafe_links,
+            copy_dirlinks: cli.copy_dirlinks,
+            safe_links: cli.safe_links,
+            munge_links: cli.munge_links,
+            keep_dirlinks: cli.keep_dirlinks,
+            prune_empty_dirs: cli.prune_empty_dirs,
+            existing: cli.existing,
+            ignore_existing: cli.ignore_existing,
+            update: cli.update,
+            size_only: cli.size_only,
+            ignore_times: cli.ignore_times,
+            checksum: cli.checksum,
+            modify_window: cli.modify_window.unwrap_or(0),
+            max_size: cli.max_size,
+            min_size: cli.min_size,
+            ignore_missing_args: cli.ignore_missing_args && !cli.delete_missing_args,
+            cvs_exclude: cli.cvs_exclude,
+            files_from: match (&files_from, receives) {
+                (NameList::None, _) => FilesFrom::None,
+                (NameList::Stdin | NameList::File(_), true) => FilesFrom::Send,
+                (NameList::Stdin, false) if cli.server => FilesFrom::Wire,
+                (NameList::Remote(_), false) => FilesFrom::Wire,
+                _ => FilesFrom::Local,
+            },
+            copy_devices: cli.copy_devices,
+            write_devices: cli.write_devices,
+            mkpath: cli.mkpath,
+            drop_devices: cli.drop_devices,
+        },
+        delete: Delete {
+            when: delete_when,
+            excluded: cli.delete_excluded,
+            missing_args: cli.delete_missing_args,
+            force: cli.force,
+            ignore_errors: cli.ignore_errors,
+            max_delete: cli.max_delete.map(|n| u32::try_from(n).unwrap_or(0)),
+        },
+        transfer: Transfer {
+            whole_file: cli.whole_file,
+            inplace: in_place,
+            append: cli.append,
+            sparse: cli.sparse,
+            preallocate: cli.preallocate,
+            fsync: cli.fsync,
+            block_size: cli.block_size,
+            partial,
+            partial_dir,
+            temp_dir: cli.temp_dir.clone(),
+            delay_updates: cli.delay_updates,
+            backup,
+            backup_dir,
+            suffix,
+            fuzzy: level(cli.fuzzy),
+            alt_dest_kind,
+            alt_dests,
+            remove_source: cli.remove_source.is_some(),
+            compress,
+            compress_level: cli.compress_level,
+            checksum_choice,
+            checksum_list: algorithm_list(world, "RSYNC_CHECKSUM_LIST", cli.server),
+            compress_list: algorithm_list(world, "RSYNC_COMPRESS_LIST", cli.server),
+        },
+        report,
+        no_inc_recursive: cli.no_inc_recursive || cli.qsort,
+        dry_run: cli.dry_run || only_write_batch.is_some(),
+        list_only,
+        timeout: u32::try_from(cli.timeout).unwrap_or(0),
+        max_alloc,
+        trust_sender: cli.trust_sender || old_args > 0 || local || cli.server || read_batch.is_some(),
+        read_batch: read_batch.is_some(),
+    };
+
+    let iconv = match (&cli.iconv, cli.server) {
+        (Some(text), _) => Some(text.clone()),
+        (None, false) => world.var("RSYNC_ICONV"),
+        (None, true) => None,
+    }
+    .filter(|text| text != b"-");
+    let rsh = cli.rsh.clone().or_else(|| world.var("RSYNC_RSH")).unwrap_or_else(|| b"ssh".to_vec());
+    Ok(Resolved {
+        opts,
+        route,
+        levels,
+        output,
+        filters,
+        files_from,
+        from0: cli.from0,
+        old_args,
+        secluded_args,
+        client_info: cli.rsh.clone().filter(|_| cli.server),
+        rsh,
+        rsync_path: cli.rsync_path.clone().unwrap_or_else(|| b"rsync".to_vec()),
+        iconv,
+        max_alloc_text: max_alloc_text.filter(|_| max_alloc != MAX_ALLOC),
+        write_batch,
+        only_write_batch,
+        warnings,
+        cli,
+    })
+}
+
+/// Levels of `--old-args` and `-s`, with the environment where the command line says nothing.
+fn argument_protection(cli: &Cli, world: &World<'_>) -> (u32, bool) {
+    if cli.server {
+        return (cli.old_args.unwrap_or(0), cli.secluded_args == Some(true));
+    }
+    let mut old_args = cli.old_args;
+    let mut secluded = cli.secluded_args;
+    if old_args.is_none()
+        && secluded != Some(true)
+        && let Some(text) = world.var("RSYNC_OLD_ARGS")
+    {
+        old_args = Some(u32::try_from(atoi(&text)).unwrap_or(0));
+        secluded = Some(false);
+    }
+    if secluded.is_none()
+        && old_args.unwrap_or(0) == 0
+        && let Some(text) = world.var("RSYNC_PROTECT_ARGS")
+    {
+        secluded = Some(atoi(&text) != 0);
+    }
+    (old_args.unwrap_or(0), secluded == Some(true))
+}
+
+/// C's `atoi`: leading blanks, a sign, digits; 0 for anything else.
+fn atoi(text: &[u8]) -> i64 {
+    let text = text.trim_ascii_start();
+    let (sign, digits) = match text {
+        [b'-', rest @ ..] => (-1, rest),
+        [b'+', rest @ ..] => (1, rest),
+        rest => (1, rest),
+    };
+    let number = digits
+        .iter()
+        .take_while(|c| c.is_ascii_digit())
+        .fold(0i64, |n, c| (n * 10 + i64::from(c - b'0')).min(i64::from(i32::MAX)));
+    sign * number
+}
+
+type ChecksumChoice = Option<(Option<ChecksumKind>, Option<ChecksumKind>)>;
+
+/// `--checksum-choice=TRANSFER[,PRETRANSFER]`; the error is the unknown name.
+fn checksum_choice(text: &[u8]) -> Result<ChecksumChoice, Vec<u8>> {
+    let (transfer, list) = match memchr::memchr(b',', text) {
+        Some(0) | None => (text, text),
+        Some(i) => (&text[..i], &text[i + 1..]),
+    };
+    let halves = (checksum_kind(transfer)?, checksum_kind(list)?);
+    Ok((halves != (None, None)).then_some(halves))
+}
+
+/// `None`: `auto`.
+fn checksum_kind(name: &[u8]) -> Result<Option<ChecksumKind>, Vec<u8>> {
+    if name.eq_ignore_ascii_case(b"auto") {
+        return Ok(None);
+    }
+    ChecksumKind::from_name(name).map(Some).ok_or_else(|| name.to_vec())
+}
+
+/// What the options of compression amount to; the error is the unknown name.
+fn compress(cli: &Cli) -> Result<Compress, Vec<u8>> {
+    let asked = cli.compress > 0 || cli.compress_level.is_some();
+    let negotiated = match (cli.compress, asked) {
+        (2.., _) => Compress::Explicit(CompressKind::Zlibx),
+        (_, true) => Compress::Negotiate,
+        (_, false) => Compress::Off,
+    };
+    let Some(name) = &cli.compress_choice else {
+        return Ok(negotiated);
+    };
+    if name.eq_ignore_ascii_case(b"auto") {
+        return Ok(negotiated);
+    }
+    match CompressKind::from_name(name) {
+        Some(CompressKind::None) => Ok(Compress::Off),
+        Some(kind) => Ok(Compress::Explicit(kind)),
+        None => Err(name.clone()),
+    }
+}
+
+/// `RSYNC_CHECKSUM_LIST` and its relative: the part of this side, as words. `None`: the default list.
+fn algorithm_list(world: &World<'_>, name: &str, server: bool) -> Option<Box<[String]>> {
+    let text = world.var(name)?;
+    let text = String::from_utf8_lossy(&text);
+    let part = match text.split_once('&') {
+        Some((_, part)) if server => part,
+        Some((part, _)) => part,
+        None => &text,
+    };
+    let words: Vec<String> = part.split_whitespace().map(str::to_ascii_lowercase).collect();
+    (!words.is_empty()).then(|| words.into_boxed_slice())
+}
+
+/// Drops leading `./` pairs.
+fn without_dot_slashes(dir: &[u8]) -> Vec<u8> {
+    let mut dir = dir;
+    while let Some(rest) = dir.strip_prefix(b"./") {
+        dir = rest;
+    }
+    dir.to_vec()
+}
+
+fn is_here(dir: &[u8]) -> bool {
+    dir.is_empty() || dir == b"."
+}
+
+/// A path without doubled slashes and `.`, with `..` taken off where that can be known from the text.
+fn clean(path: &[u8]) -> Vec<u8> {
+    let absolute = path.first() == Some(&b'/');
+    let mut parts: Vec<&[u8]> = Vec::new();
+    for part in path.split(|&b| b == b'/') {
+        match part {
+            b"" | b"." => {}
+            b".." => match parts.last() {
+                Some(&last) if last != b".." => {
+                    parts.pop();
+                }
+                None if absolute => {}
+                _ => parts.push(part),
+            },
+            _ => parts.push(part),
+        }
+    }
+    let mut out = if absolute { b"/".to_vec() } else { Vec::new() };
+    out.extend(parts.join(&b'/'));
+    out
+}
+
+fn name_list(cli: &Cli, role: Role) -> Result<NameList, Stop> {
+    let Some(text) = &cli.files_from else {
+        return Ok(NameList::None);
+    };
+    if text == b"-" {
+        return Ok(NameList::Stdin);
+    }
+    if !cli.server
+        && let Operand::Remote(spec) = Operand::parse(text)
+    {
+        return Ok(NameList::Remote(spec.path));
+    }
+    match File::open(std::ffi::OsString::from_vec(text.clone())) {
+        Ok(file) => Ok(NameList::File(file)),
+        Err(e) => {
+            let reason = strerror::of(&e);
+            let line = [b"failed to open files-from file ", &text[..], b": ", reason.as_bytes()].concat();
+            Err(Failure { role, ..Failure::option(line, cli.server) }.into())
+        }
+    }
+}
+
+/// Options that only make sense with a daemon.
+fn check_daemon_options(cli: &Cli, route: &Route, role: Role) -> Result<(), Stop> {
+    let reach = route.machine().map(|m| m.reach);
+    if cli.password_file.is_some() && !reach.is_some_and(operands::Reach::is_daemon) {
+        let text = "The --password-file option may only be used when accessing an rsync daemon.";
+        return Err(Failure::plain(text, ExitCode::SYNTAX, role).into());
+    }
+    if cli.contimeout != 0 && !matches!(reach, Some(operands::Reach::Daemon(_))) {
+        let text = "The --contimeout option may only be used when connecting to an rsync daemon.";
+        return Err(Failure::plain(text, ExitCode::SYNTAX, role).into());
+    }
+    Ok(())
+}

@@ -1,0 +1,213 @@
+//! The client of a remote shell: starts it, shakes hands, runs one role, and folds the exit codes.
+
+use std::{
+    cell::{Cell, RefCell},
+    ffi::OsString,
+    os::unix::{ffi::OsStringExt, process::ExitStatusExt},
+    process::ExitStatus,
+    rc::Rc,
+};
+
+use arsync_core::{
+    error::Error,
+    exit::ExitCode,
+    options::SessionOptions,
+    rt::{Either, select2},
+    session::{self, Inbox, Outbox, Rules, SourceArgs},
+    setup::{Capabilities, Side},
+    stats::Stats,
+    version::ProtocolVersion,
+};
+
+use super::{
+    Speak,
+    entrance::DestEntrance,
+    local::{Ended, Text},
+    watchdog::expire,
+    wire::{self, FRAME_BUFFER, Fault, Reader, Writer},
+};
+use crate::{
+    output::{message::Roots, strerror},
+    ring,
+    transport::{Activity, RemoteShell, SshConnection},
+};
+
+/// What a client's run gets.
+pub(crate) struct ClientRun<'a, O> {
+    /// The options.
+    pub(crate) options: &'a SessionOptions,
+    /// Words of the remote shell's command line.
+    pub(crate) command: Vec<Vec<u8>>,
+    /// Strings that go first through the connection (`-s`).
+    pub(crate) stream_args: Option<Vec<Vec<u8>>>,
+    /// The client sends.
+    pub(crate) role: ClientRole,
+    /// The client's filter rules.
+    pub(crate) rules: Rules,
+    /// Who is told.
+    pub(crate) observer: &'a O,
+    /// Told the directories, for messages with full paths.
+    pub(crate) roots: &'a RefCell<Roots>,
+    /// Queue for messages to the peer.
+    pub(crate) outbox: Rc<Outbox>,
+    /// Names or items are shown.
+    pub(crate) shows: bool,
+    /// Seconds of `--timeout`; the peer may lower it.
+    pub(crate) timeout: Rc<Cell<u32>>,
+    /// Told the version once it is known.
+    pub(crate) protocol_known: &'a dyn Fn(ProtocolVersion, bool),
+}
+
+/// What the client does.
+pub(crate) enum ClientRole {
+    /// Sends these.
+    Push(SourceArgs),
+    /// Receives into this destination; the names of a local `--files-from` list go to the sender.
+    Pull(Option<Vec<u8>>, Option<Vec<Vec<u8>>>),
+}
+
+/// Letters that this build sends as a client.
+fn capabilities(options: &SessionOptions, receiving: bool) -> Capabilities {
+    let mut all = Capabilities::SYMLINK_TIMES
+        | Capabilities::SYMLINK_ICONV
+        | Capabilities::SAFE_FLIST
+        | Capabilities::AVOID_XATTR_OPTIM
+        | Capabilities::CHKSUM_SEED_FIX
+        | Capabilities::INPLACE_PARTIAL_DIR
+        | Capabilities::VARINT_FLIST_FLAGS
+        | Capabilities::ID0_NAMES;
+    all.set(Capabilities::INC_RECURSE, !options.forbids_inc_recursion(receiving));
+    all
+}
+
+/// Runs it.
+pub(crate) fn run_client<O: Speak>(run: ClientRun<'_, O>) -> Ended {
+    let (runtime, _) = match ring::runtime::build() {
+        Ok(built) => built,
+        Err(error) => return failed(ExitCode::IPC, format!("cannot start the I/O runtime: {error}")),
+    };
+    let ended = runtime.block_on(connected(run));
+    // In-flight reads of a child that still lives would delay the end.
+    core::mem::forget(runtime);
+    ended
+}
+
+fn failed(code: ExitCode, reason: String) -> Ended {
+    Ended { code, reason: Some(reason), stats: Stats::default(), protocol: ProtocolVersion::MAX }
+}
+
+async fn connected<O: Speak>(run: ClientRun<'_, O>) -> Ended {
+    let command: Vec<OsString> = run.command.iter().cloned().map(OsString::from_vec).collect();
+    let shell = match SshConnection::spawn(&command, &[]) {
+        Ok(shell) => shell,
+        Err(error) => {
+            let program = command.first().map(|p| p.to_string_lossy().into_owned()).unwrap_or_default();
+            let errno = error.0.raw_os_error().unwrap_or(0);
+            let text =
+                format!("rsync: [client] Failed to exec {program}{}", strerror::suffix(errno));
+            return failed(ExitCode::IPC, text);
+        }
+    };
+    let (mut reader, mut writer, child) = shell.into_split();
+    let activity = Activity::default();
+    reader.watch(activity.clone());
+    writer.watch(activity.clone());
+    let timeout = run.timeout.clone();
+    let outbox = run.outbox.clone();
+    let stats = Cell::new(Stats::default());
+    let protocol = Cell::new(ProtocolVersion::MAX);
+    let read = Cell::new(0);
+    let conversation = converse(run, reader, writer, &stats, &protocol, &read);
+    let result = match select2(conversation, expire(&activity, &timeout, &outbox)).await {
+        Either::A(result) => result,
+        Either::B(()) => {
+            let text = format!("[sender] io timeout after {} seconds -- exiting", timeout.get());
+            return failed(ExitCode::TIMEOUT, text);
+        }
+    };
+    finish(result, child, stats.get(), protocol.get(), read.get()).await
+}
+
+async fn converse<O: Speak>(
+    run: ClientRun<'_, O>,
+    reader: crate::transport::ReadAhead,
+    writer: crate::transport::WriteQueue,
+    stats: &Cell<Stats>,
+    protocol: &Cell<ProtocolVersion>,
+    read: &Cell<u64>,
+) -> Result<ExitCode, Fault> {
+    let pushes = matches!(run.role, ClientRole::Push(_));
+    let options = run.options;
+    let shared;
+    let mut r: Reader<'_, O> = Reader::new(reader, Inbox::unattached(pushes));
+    let mut w: Writer = Writer::new(writer, vec![0; FRAME_BUFFER]);
+    if let Some(strings) = &run.stream_args {
+        for string in strings {
+            w.bytes(string).await?;
+            w.u8(0).await?;
+        }
+    }
+    let handshake = wire::handshake(Side::Client, options, capabilities(options, !pushes), !pushes);
+    let shaken = wire::shake_hands(&mut r, &mut w, &handshake).await;
+    crate::transport::RemoteShell::restore_stderr();
+    read.set(r.count());
+    let agreed = shaken?;
+    protocol.set(agreed.protocol);
+    (run.protocol_known)(agreed.protocol, agreed.inc_recurse());
+    super::check_protocol(options, agreed.protocol)?;
+    shared = wire::shared(options, agreed, run.observer, Side::Client, run.outbox);
+    let result = match run.role {
+        ClientRole::Push(args) => {
+            let source = super::file_source(options, run.roots);
+            session::run_sender(&shared, &source, run.rules, &args, r, w).await
+        }
+        ClientRole::Pull(dest, names) => {
+            let entrance = DestEntrance {
+                dest,
+                options,
+                observer: run.observer,
+                roots: run.roots,
+                shows: run.shows,
+            };
+            session::run_receiver(&shared, &entrance, run.rules, names.as_deref(), r, w).await
+        }
+    };
+    stats.set(*shared.stats.borrow());
+    read.set(shared.stats.borrow().read);
+    result.map(|()| shared.partial_code())
+}
+
+/// The exit code: the larger one of the own and the remote shell's (spec: failing end).
+async fn finish(
+    result: Result<ExitCode, Fault>,
+    child: RemoteShell,
+    stats: Stats,
+    protocol: ProtocolVersion,
+    read: u64,
+) -> Ended {
+    let status = child.wait().await.ok();
+    let theirs = status.map_or(0, |s: ExitStatus| {
+        s.code().unwrap_or_else(|| if s.signal().is_some() { 12 } else { 0 })
+    });
+    let theirs = u8::try_from(theirs).unwrap_or(u8::MAX);
+    match result {
+        Ok(code) => Ended { code: code.max(ExitCode(theirs)), reason: None, stats, protocol },
+        Err(error) => {
+            let code = error.exit_code();
+            let reason = match &error {
+                Error::Exit(_) | Error::PeerExit(_) => None,
+                Error::Eof => Some(format!(
+                    "rsync: connection unexpectedly closed ({read} bytes received so far) [{}]",
+                    "ROLE"
+                )),
+                Error::Io(e) if e.0.kind() == std::io::ErrorKind::BrokenPipe => Some(format!(
+                    "rsync: connection unexpectedly closed ({read} bytes received so far) [{}]",
+                    "ROLE"
+                )),
+                other => Some(other.text()),
+            };
+            let code = if matches!(&error, Error::Io(_)) { ExitCode::STREAM_IO } else { code };
+            Ended { code: if theirs > code.0 { ExitCode(theirs) } else { code }, reason, stats, protocol }
+        }
+    }
+}

@@ -1,0 +1,220 @@
+//! The destination argument: what it means, once the first list is there (spec: destination).
+
+use std::{
+    cell::RefCell,
+    ffi::OsStr,
+    os::{fd::OwnedFd, unix::ffi::OsStrExt},
+    path::Path,
+};
+
+use arsync_core::{
+    error::Role,
+    exit::ExitCode,
+    flist::entry::FileKind,
+    mux::MsgTag,
+    options::SessionOptions,
+    session::{Entered, Entrance, FirstList},
+};
+use rustix::{
+    fs::{CWD, FileType, Mode, OFlags, mkdirat, openat, stat},
+    io::Errno,
+};
+
+use super::Speak;
+use crate::{
+    engine::{SetupError, TreeTarget, absolute},
+    output::{message::Roots, strerror},
+};
+
+/// A destination that is opened or made when it is entered.
+pub(crate) struct DestEntrance<'a, O> {
+    /// The argument.
+    pub(crate) dest: Option<Vec<u8>>,
+    /// The options.
+    pub(crate) options: &'a SessionOptions,
+    /// Who is told.
+    pub(crate) observer: &'a O,
+    /// Told the directory, for messages with full paths.
+    pub(crate) roots: &'a RefCell<Roots>,
+    /// Texts of what was made are shown (names or items are).
+    pub(crate) shows: bool,
+}
+
+fn open_dir(path: &[u8]) -> Result<OwnedFd, Errno> {
+    openat(CWD, path, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())
+}
+
+impl<O: Speak> DestEntrance<'_, O> {
+    fn error(&self, code: ExitCode, text: &[u8]) -> ExitCode {
+        self.observer.say(MsgTag::Error, Role::ReceiverSide, text);
+        code
+    }
+
+    /// `rsync: [Receiver] TEXT "FULL" WHAT: ERR`
+    fn os_error(&self, code: ExitCode, what: &str, path: &[u8], tail: &str, errno: Errno) -> ExitCode {
+        let mut text = b"rsync: [Receiver] ".to_vec();
+        text.extend_from_slice(what.as_bytes());
+        text.extend_from_slice(b" \"");
+        text.extend_from_slice(&absolute(path));
+        text.extend_from_slice(b"\"");
+        text.extend_from_slice(tail.as_bytes());
+        text.extend_from_slice(strerror::suffix(errno.raw_os_error()).as_bytes());
+        self.error(code, &text)
+    }
+
+    fn info(&self, text: Vec<u8>) {
+        if self.shows {
+            self.observer.say(MsgTag::Info, Role::ReceiverSide, &text);
+        }
+    }
+
+    fn target(&self, dir: Option<OwnedFd>, path: &[u8]) -> Result<TreeTarget, ExitCode> {
+        self.roots.borrow_mut().dest = absolute(path);
+        let target = TreeTarget::new(dir, self.options).map_err(|fault| {
+            let SetupError::TempDir(error) = fault;
+            let dir = self.options.transfer.temp_dir.clone().unwrap_or_default();
+            let (what, code) = match error.0 {
+                2 => ("The temp-dir does not exist: ", ExitCode::SYNTAX),
+                20 => ("The temp-dir is not a directory: ", ExitCode::SYNTAX),
+                _ => ("cannot use the temp-dir: ", ExitCode::FILE_IO),
+            };
+            self.error(code, &[what.as_bytes(), &dir].concat())
+        })?;
+        for (number, error) in target.missing_alternates() {
+            let kind = match self.options.transfer.alt_dest_kind {
+                Some(arsync_core::options::AltDestKind::Copy) => "--copy-dest",
+                Some(arsync_core::options::AltDestKind::Link) => "--link-dest",
+                _ => "--compare-dest",
+            };
+            let dir = self.options.transfer.alt_dests.get(number).cloned().unwrap_or_default();
+            let what = if error.0 == 20 { "is not a dir" } else { "does not exist" };
+            let text = [kind.as_bytes(), b" arg ", what.as_bytes(), b": ", &dir].concat();
+            self.observer.say(MsgTag::Warning, Role::ReceiverSide, &text);
+        }
+        Ok(target.at_path(absolute(path)))
+    }
+
+    fn entered(&self, dir: OwnedFd, path: &[u8], created: bool) -> Result<Entered<TreeTarget>, ExitCode> {
+        let target = self.target(Some(dir), path)?;
+        Ok(Entered { target, single_name: None, missing_root: false, created_root: created })
+    }
+
+    fn nothing(&self, path: &[u8]) -> Result<Entered<TreeTarget>, ExitCode> {
+        Ok(Entered { target: self.target(None, path)?, single_name: None, missing_root: true, created_root: false })
+    }
+
+    /// `--mkpath`: makes the directories of a path.
+    fn make_path(&self, dest: &[u8], many: bool) -> Result<(), ExitCode> {
+        let end = if many { dest.len() } else { memchr::memrchr(b'/', dest).unwrap_or(0) };
+        let path = dest.get(..end).unwrap_or_default();
+        let path = path.strip_suffix(b"/").unwrap_or(path);
+        let mut made = 0u32;
+        for end in memchr::memchr_iter(b'/', path).chain([path.len()]).filter(|&i| i > 0) {
+            let part = path.get(..end).unwrap_or_default();
+            if stat(part).is_ok() {
+                continue;
+            }
+            made += 1;
+            if !self.options.dry_run {
+                mkdirat(CWD, part, Mode::from_raw_mode(0o777))
+                    .map_err(|e| self.os_error(ExitCode::FILE_IO, "mkdir", part, " failed", e))?;
+            }
+        }
+        if made > 0 {
+            let noun = if made == 1 { "directory" } else { "directories" };
+            self.info([format!("created {made} {noun} for ").as_bytes(), path].concat());
+        }
+        Ok(())
+    }
+
+    /// The one file of the list takes the destination's last component as its name.
+    fn single(&self, dest: &[u8]) -> Result<Entered<TreeTarget>, ExitCode> {
+        let (dir, name) = match memchr::memrchr(b'/', dest) {
+            Some(0) => (&b"/"[..], dest.get(1..).unwrap_or_default()),
+            Some(i) => (dest.get(..i).unwrap_or_default(), dest.get(i + 1..).unwrap_or_default()),
+            None => (&b"."[..], dest),
+        };
+        let name = name.to_vec();
+        match open_dir(dir) {
+            Ok(fd) => {
+                let target = self.target(Some(fd), dir)?;
+                Ok(Entered { target, single_name: Some(name), missing_root: false, created_root: false })
+            }
+            Err(_) if self.options.dry_run && self.options.select.mkpath => {
+                let target = self.target(None, dir)?;
+                Ok(Entered { target, single_name: Some(name), missing_root: true, created_root: false })
+            }
+            Err(errno) => Err(self.os_error(ExitCode::FILE_SELECT, "change_dir#3", dir, " failed", errno)),
+        }
+    }
+}
+
+impl<O: Speak> Entrance for DestEntrance<'_, O> {
+    type Target = TreeTarget;
+
+    async fn enter(&self, list: &FirstList) -> Result<Entered<TreeTarget>, ExitCode> {
+        let Some(dest) = self.dest.as_deref().filter(|_| !self.options.list_only) else {
+            // A listing, or a server that was given no destination: nothing is written there.
+            return match open_dir(b".") {
+                Ok(fd) => self.entered(fd, b".", false),
+                Err(e) => Err(self.os_error(ExitCode::FILE_SELECT, "change_dir#1", b".", " failed", e)),
+            };
+        };
+        if dest.is_empty() {
+            let text = b"Empty destination arg specified (use \".\" or see --old-args).";
+            return Err(self.error(ExitCode::SYNTAX, text));
+        }
+        let mut dest = dest;
+        while dest.len() > 1 && dest.ends_with(b"//") {
+            dest = dest.get(..dest.len() - 1).unwrap_or(dest);
+        }
+        let many = list.count > 1;
+        match stat(Path::new(OsStr::from_bytes(dest))) {
+            Ok(st) if FileType::from_raw_mode(st.st_mode) == FileType::Directory => match open_dir(dest) {
+                Ok(fd) => self.entered(fd, dest, false),
+                Err(e) => Err(self.os_error(ExitCode::FILE_SELECT, "change_dir#1", dest, " failed", e)),
+            },
+            Ok(_) if many => Err(self.error(
+                ExitCode::FILE_SELECT,
+                b"ERROR: destination must be a directory when copying more than 1 file",
+            )),
+            Ok(_) if list.first == Some(FileKind::Dir) => Err(self
+                .error(ExitCode::FILE_SELECT, b"ERROR: cannot overwrite non-directory with a directory")),
+            Ok(_) => self.single(dest),
+            Err(Errno::NOENT) => {
+                let slash = dest.ends_with(b"/");
+                if self.options.select.mkpath && (dest.contains(&b'/') || many) {
+                    self.make_path(dest, many || slash)?;
+                    if self.options.dry_run {
+                        if many || slash {
+                            return self.nothing(dest);
+                        }
+                        return self.single(dest);
+                    }
+                    if let Ok(fd) = open_dir(dest) {
+                        return self.entered(fd, dest, false);
+                    }
+                }
+                if !many && !slash {
+                    return self.single(dest);
+                }
+                let shown = dest.strip_suffix(b"/").filter(|d| !d.is_empty()).unwrap_or(dest);
+                if self.options.dry_run {
+                    self.info([b"created directory ", shown].concat());
+                    return self.nothing(dest);
+                }
+                mkdirat(CWD, dest, Mode::from_raw_mode(0o777))
+                    .map_err(|e| self.os_error(ExitCode::FILE_IO, "mkdir", shown, " failed", e))?;
+                self.info([b"created directory ", shown].concat());
+                match open_dir(dest) {
+                    Ok(fd) => self.entered(fd, dest, true),
+                    Err(e) => Err(self.os_error(ExitCode::FILE_SELECT, "change_dir#1", dest, " failed", e)),
+                }
+            }
+            Err(errno) => {
+                let what = "ERROR: cannot stat destination";
+                Err(self.os_error(ExitCode::FILE_SELECT, what, dest, "", errno))
+            }
+        }
+    }
+}

@@ -1,0 +1,59 @@
+//! SIGINT, SIGTERM and SIGHUP: temporaries disappear, the program says why it ends and ends with code 20.
+//!
+//! The handler writes the signal's number into a pipe; a thread that reads it does the rest, since almost
+//! nothing may be done in a handler. Children start with default handlers, as after every exec.
+
+use core::sync::atomic::{AtomicI32, Ordering};
+use std::{
+    io::{Read, Write},
+    os::fd::{AsRawFd, IntoRawFd},
+};
+
+use arsync_core::{error::Role, exit::ExitCode};
+
+static PIPE: AtomicI32 = AtomicI32::new(-1);
+
+extern "C" fn on_signal(signal: libc::c_int) {
+    let fd = PIPE.load(Ordering::Relaxed);
+    let byte = signal.to_ne_bytes();
+    // SAFETY: write is async-signal-safe; the buffer lives on this stack and the descriptor is never closed.
+    unsafe {
+        libc::write(fd, byte.as_ptr().cast(), byte.len());
+    }
+}
+
+/// Watches for signals from here on. `role` is named in the last line. Failing to set this up is no reason not
+/// to run: signals then have their default effect.
+pub(crate) fn watch(role: Role) {
+    let Ok((read, write)) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC) else { return };
+    PIPE.store(write.as_raw_fd(), Ordering::Relaxed);
+    // The writing end must outlive every handler.
+    let _ = write.into_raw_fd();
+    let watcher = move || {
+        let mut signals = std::fs::File::from(read);
+        let mut bytes = [0u8; size_of::<libc::c_int>()];
+        if signals.read_exact(&mut bytes).is_ok() {
+            crate::engine::temp::unlink_all();
+            let line = crate::output::exit_line::exit_line(ExitCode::SIGNAL, role);
+            let _ = std::io::stderr().write_all(&line);
+            std::process::exit(i32::from(ExitCode::SIGNAL.0));
+        }
+    };
+    if std::thread::Builder::new().name("signals".into()).stack_size(64 << 10).spawn(watcher).is_err() {
+        return;
+    }
+    for signal in [libc::SIGINT, libc::SIGTERM, libc::SIGHUP] {
+        // SAFETY: the handler is an extern "C" function of the right type that lives as long as the program.
+        unsafe {
+            // An ignored signal stays ignored (nohup).
+            let handler = on_signal as extern "C" fn(libc::c_int) as libc::sighandler_t;
+            if libc::signal(signal, handler) == libc::SIG_IGN {
+                libc::signal(signal, libc::SIG_IGN);
+            }
+        }
+    }
+    // SAFETY: ignoring SIGPIPE changes nothing but that writes return EPIPE.
+    unsafe {
+        libc::signal(libc::SIGPIPE, libc::SIG_IGN);
+    }
+}

@@ -1,0 +1,119 @@
+//! A copy within this machine: both ends in one process.
+
+use std::{cell::RefCell, rc::Rc};
+
+use arsync_core::{
+    checksum::ChecksumKind,
+    error::Error,
+    exit::ExitCode,
+    filter::FilterList,
+    options::SessionOptions,
+    rt::block_on_ready,
+    session::{self, Outbox, SourceArgs},
+    setup::{Agreed, CompatFlags, Side},
+    stats::Stats,
+    version::ProtocolVersion,
+};
+
+use super::{Speak, entrance::DestEntrance, wire};
+use crate::output::message::Roots;
+
+/// How a session ended.
+#[derive(Debug)]
+pub(crate) struct Ended {
+    /// The exit code.
+    pub(crate) code: ExitCode,
+    /// The text of a failure that nobody has reported yet.
+    pub(crate) reason: Option<String>,
+    /// The counters.
+    pub(crate) stats: Stats,
+    /// The protocol version spoken.
+    pub(crate) protocol: ProtocolVersion,
+}
+
+/// What a local run gets.
+pub(crate) struct LocalRun<'a, O> {
+    /// The options.
+    pub(crate) options: &'a SessionOptions,
+    /// The sources.
+    pub(crate) args: SourceArgs,
+    /// The destination; none for a listing.
+    pub(crate) dest: Option<Vec<u8>>,
+    /// Rules of the sender.
+    pub(crate) filters: FilterList,
+    /// Rules of the receiving side.
+    pub(crate) dest_filters: FilterList,
+    /// Who is told.
+    pub(crate) observer: &'a O,
+    /// Told the directories, for messages with full paths.
+    pub(crate) roots: &'a RefCell<Roots>,
+    /// Names or items are shown.
+    pub(crate) shows: bool,
+    /// Told the version before anything is shown.
+    pub(crate) protocol_known: &'a dyn Fn(ProtocolVersion, bool),
+}
+
+/// What two ends of this build agree on.
+fn agreement(options: &SessionOptions) -> Agreed {
+    let protocol = options.protocol.and_then(ProtocolVersion::new).unwrap_or(ProtocolVersion::MAX);
+    let handshake = wire::handshake(Side::Client, options, arsync_core::setup::Capabilities::empty(), true);
+    let sum = if protocol.has_varints() { ChecksumKind::Xxh128 } else { ChecksumKind::Md4 };
+    let (transfer, list) = options.transfer.checksum_choice.unwrap_or((Some(sum), Some(sum)));
+    let implied = if protocol.has_varints() { ChecksumKind::Md5 } else { ChecksumKind::Md4 };
+    let mut flags = CompatFlags::all();
+    let incremental = handshake.allow_inc_recurse && protocol.has_varints();
+    flags.set(CompatFlags::INC_RECURSE, incremental);
+    Agreed {
+        protocol,
+        flags,
+        transfer_sum: transfer.unwrap_or(implied),
+        list_sum: list.unwrap_or(implied),
+        implied_sum: false,
+        compress: None,
+        seed: handshake.seed,
+    }
+}
+
+/// Runs it.
+pub(crate) fn run_local<O: Speak>(run: LocalRun<'_, O>) -> Ended {
+    let agreed = agreement(run.options);
+    (run.protocol_known)(agreed.protocol, agreed.inc_recurse());
+    let mut shared =
+        wire::shared(run.options, agreed, run.observer, Side::Client, Rc::new(Outbox::new()));
+    shared.local = true;
+    let source = super::file_source(run.options, run.roots);
+    let entrance = DestEntrance {
+        dest: run.dest,
+        options: run.options,
+        observer: run.observer,
+        roots: run.roots,
+        shows: run.shows,
+    };
+    let result = block_on_ready(session::run_local(
+        &shared,
+        &source,
+        &entrance,
+        &run.filters,
+        &run.dest_filters,
+        &run.args,
+    ));
+    let (code, reason) = match result {
+        Ok(()) => (shared.partial_code(), None),
+        Err(Error::Exit(code)) => (code, None),
+        Err(other) => (other.exit_code(), Some(other.map_io(|never| match never {}).text())),
+    };
+    let stats = *shared.stats.borrow();
+    Ended { code, reason, stats, protocol: agreed.protocol }
+}
+
+/// The text of an error, for the user.
+pub(crate) trait Text {
+    /// The text.
+    fn text(&self) -> String;
+}
+
+impl Text for Error<crate::transport::Error> {
+    fn text(&self) -> String {
+        self.to_string()
+    }
+}

@@ -1,0 +1,74 @@
+//! Connects what was asked for with what does it: transport, roles, engine; and the outcome with an exit code.
+
+mod client;
+mod entrance;
+pub(crate) mod filters;
+pub(crate) mod interrupt;
+mod local;
+mod server;
+mod watchdog;
+mod wire;
+
+use std::cell::RefCell;
+
+use arsync_core::{
+    error::{Error, ProtocolError, Role},
+    mux::MsgTag,
+    options::{Append, SessionOptions},
+    ports::Observer,
+    version::ProtocolVersion,
+};
+
+use crate::{engine::FileSource, output::message::Roots};
+
+pub(crate) use self::{
+    client::{ClientRole, ClientRun, run_client},
+    local::{Ended, LocalRun, run_local},
+    server::{ServerRun, run_server},
+};
+
+/// An observer that also takes ready-made texts (those that no role has a notice for).
+pub(crate) trait Speak: Observer {
+    /// Shows a text, without its final newline, as the message of that kind would be.
+    fn say(&self, tag: MsgTag, role: Role, text: &[u8]);
+}
+
+/// The sender's files; the directories of its arguments are noted for messages.
+pub(crate) fn file_source(options: &SessionOptions, roots: &RefCell<Roots>) -> FileSource {
+    let source = FileSource::new(options);
+    roots.borrow_mut().bases = source.base_paths();
+    source
+}
+
+/// Options that the version agreed on cannot carry (spec: what p and options imply).
+pub(crate) fn check_protocol<E>(options: &SessionOptions, protocol: ProtocolVersion) -> Result<(), Error<E>> {
+    let negotiated = protocol.number();
+    let needs = |option, needs| -> Result<(), Error<E>> {
+        Err(ProtocolError::OptionNeedsProtocol { option, needs, negotiated }.into())
+    };
+    if !protocol.has_varints() {
+        if options.preserve.acls {
+            return needs("acls", 30);
+        }
+        if options.preserve.xattrs > 0 {
+            return needs("xattrs", 30);
+        }
+    }
+    if !protocol.has_basis_type() {
+        if options.transfer.fuzzy > 0 {
+            return needs("fuzzy", 29);
+        }
+        if options.transfer.alt_dests.len() > 1 {
+            return needs("multiple alternate destinations", 29);
+        }
+        if !options.transfer.alt_dests.is_empty()
+            && (options.transfer.inplace || options.transfer.append != Append::Off)
+        {
+            return needs("inplace with an alternate destination", 29);
+        }
+        if options.select.prune_empty_dirs {
+            return needs("prune-empty-dirs", 29);
+        }
+    }
+    Ok(())
+}

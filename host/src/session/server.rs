@@ -1,0 +1,178 @@
+//! A server on its standard streams, started by a client's remote shell.
+
+use std::{
+    cell::{Cell, RefCell},
+    rc::Rc,
+};
+
+use arsync_core::{
+    error::Error,
+    exit::ExitCode,
+    options::SessionOptions,
+    rt::{Either, select2},
+    session::{self, Inbox, Outbox, Rules, SourceArgs},
+    setup::{Capabilities, Side},
+    stats::Stats,
+    version::ProtocolVersion,
+};
+
+use super::{
+    Speak,
+    entrance::DestEntrance,
+    local::{Ended, Text},
+    watchdog::expire,
+    wire::{self, FRAME_BUFFER, Fault, Reader, Writer},
+};
+use crate::{output::message::Roots, ring, transport::{Activity, PipeTransport}};
+
+/// What a server's run gets.
+pub(crate) struct ServerRun<'a, O> {
+    /// The options.
+    pub(crate) options: &'a SessionOptions,
+    /// The server sends.
+    pub(crate) sender: bool,
+    /// Its arguments behind the `.`.
+    pub(crate) args: Vec<Vec<u8>>,
+    /// Letters of the client.
+    pub(crate) client_info: Option<Vec<u8>>,
+    /// What holds for the client's rules.
+    pub(crate) rules: Rules,
+    /// Who is told.
+    pub(crate) observer: &'a O,
+    /// Told the directories, for messages with full paths.
+    pub(crate) roots: &'a RefCell<Roots>,
+    /// Queue for messages to the peer.
+    pub(crate) outbox: Rc<Outbox>,
+    /// Names or items are shown.
+    pub(crate) shows: bool,
+    /// Told the version once it is known.
+    pub(crate) protocol_known: &'a dyn Fn(ProtocolVersion, bool),
+}
+
+/// Runs it.
+pub(crate) fn run_server<O: Speak>(run: ServerRun<'_, O>) -> Ended {
+    let failed = |code, reason| Ended {
+        code,
+        reason: Some(reason),
+        stats: Stats::default(),
+        protocol: ProtocolVersion::MAX,
+    };
+    let (runtime, _) = match ring::runtime::build() {
+        Ok(built) => built,
+        Err(error) => return failed(ExitCode::IPC, format!("cannot start the I/O runtime: {error}")),
+    };
+    let ended = runtime.block_on(async {
+        let (mut reader, mut writer) = match PipeTransport::from_stdio() {
+            Ok(pipe) => pipe.into_split(),
+            Err(error) => return failed(ExitCode::IPC, format!("cannot use the standard streams: {error}")),
+        };
+        let activity = Activity::default();
+        reader.watch(activity.clone());
+        writer.watch(activity.clone());
+        let timeout = Cell::new(run.options.timeout);
+        let outbox = run.outbox.clone();
+        let read = Cell::new(0u64);
+        let stats = Cell::new(Stats::default());
+        let protocol = Cell::new(ProtocolVersion::MAX);
+        let conversation = converse(run, reader, writer, &stats, &protocol, &read);
+        match select2(conversation, expire(&activity, &timeout, &outbox)).await {
+            Either::A(Ok(code)) => {
+                Ended { code, reason: None, stats: stats.get(), protocol: protocol.get() }
+            }
+            Either::A(Err(error)) => {
+                let reason = match &error {
+                    Error::Exit(_) | Error::PeerExit(_) => None,
+                    Error::Eof => Some(format!(
+                        "rsync: connection unexpectedly closed ({} bytes received so far) [ROLE]",
+                        read.get()
+                    )),
+                    other => Some(other.text()),
+                };
+                let code = match &error {
+                    Error::Io(_) => ExitCode::STREAM_IO,
+                    other => other.exit_code(),
+                };
+                Ended { code, reason, stats: stats.get(), protocol: protocol.get() }
+            }
+            Either::B(()) => failed(
+                ExitCode::TIMEOUT,
+                format!("[ROLE] io timeout after {} seconds -- exiting", timeout.get()),
+            ),
+        }
+    });
+    core::mem::forget(runtime);
+    ended
+}
+
+async fn converse<O: Speak>(
+    run: ServerRun<'_, O>,
+    reader: crate::transport::ReadAhead,
+    writer: crate::transport::WriteQueue,
+    stats: &Cell<Stats>,
+    protocol: &Cell<ProtocolVersion>,
+    read: &Cell<u64>,
+) -> Result<ExitCode, Fault> {
+    let options = run.options;
+    let shared;
+    let mut r: Reader<'_, O> = Reader::new(reader, Inbox::unattached(run.sender));
+    let mut w: Writer = Writer::new(writer, vec![0; FRAME_BUFFER]);
+    let info = run.client_info.as_deref().unwrap_or_default();
+    let mut handshake = wire::handshake(Side::Server, options, Capabilities::parse(info), !run.sender);
+    if let Some((version, sub)) = Capabilities::sub_protocol(info) {
+        handshake.max_protocol = pre_release(handshake.max_protocol, version, sub);
+    }
+    let agreed = wire::shake_hands(&mut r, &mut w, &handshake).await;
+    read.set(r.count());
+    let agreed = agreed?;
+    protocol.set(agreed.protocol);
+    (run.protocol_known)(agreed.protocol, agreed.inc_recurse());
+    super::check_protocol(options, agreed.protocol)?;
+    shared = wire::shared(options, agreed, run.observer, Side::Server, run.outbox);
+    let result = if run.sender {
+        let source = super::file_source(options, run.roots);
+        let wire_names = options.select.files_from == arsync_core::options::FilesFrom::Wire;
+        let args = if wire_names || options.select.files_from != arsync_core::options::FilesFrom::None {
+            SourceArgs { names: Vec::new(), base: run.args.into_iter().next() }
+        } else {
+            SourceArgs { names: run.args, base: None }
+        };
+        session::run_sender(&shared, &source, run.rules, &args, r, w).await
+    } else {
+        let entrance = DestEntrance {
+            dest: run.args.into_iter().next(),
+            options,
+            observer: run.observer,
+            roots: run.roots,
+            shows: run.shows,
+        };
+        session::run_receiver(&shared, &entrance, run.rules, None, r, w).await
+    };
+    stats.set(*shared.stats.borrow());
+    read.set(shared.stats.borrow().read);
+    result.map(|()| shared.partial_code())
+}
+
+/// What a server offers to a client of a pre-release (spec: version exchange, sub-protocol).
+fn pre_release(own: ProtocolVersion, version: u32, sub: u32) -> ProtocolVersion {
+    let lower = |n: u32| u8::try_from(n).ok().and_then(ProtocolVersion::new).unwrap_or(ProtocolVersion::MIN);
+    let number = u32::from(own.number());
+    if version < number {
+        return if sub != 0 { lower(version.saturating_sub(1)) } else { own };
+    }
+    let sub = if version > number { 0 } else { sub };
+    if sub == 0 { own } else { lower(number - 1) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pre_releases_lower_the_offer_as_observed() {
+        let offers = |version, sub| pre_release(ProtocolVersion::MAX, version, sub).number();
+        assert_eq!(offers(31, 5), 30);
+        assert_eq!(offers(32, 5), 31);
+        assert_eq!(offers(33, 5), 32);
+        assert_eq!(offers(31, 0), 32);
+    }
+}

@@ -1,0 +1,87 @@
+//! One end of a session over a transport, whatever the transport is.
+
+use std::rc::Rc;
+
+use arsync_core::{
+    checksum::ChecksumKind,
+    error::Error,
+    io::{WireReader, WireWriter},
+    options::{Compress, SessionOptions},
+    session::{Inbox, Outbox, Shared},
+    setup::{self, Agreed, Capabilities, Handshake, Side, WantCompress, negotiate},
+    token::CompressKind,
+    version::ProtocolVersion,
+};
+
+use super::Speak;
+use crate::transport::{self, ReadAhead, WriteQueue};
+
+/// Control bytes are collected in a buffer of this size before they go to the transport.
+pub(crate) const FRAME_BUFFER: usize = 64 << 10;
+
+/// The typed reader of a session.
+pub(crate) type Reader<'a, O> = WireReader<ReadAhead, Inbox<'a, O>>;
+/// The typed writer of a session.
+pub(crate) type Writer = WireWriter<WriteQueue, Vec<u8>>;
+/// How a session over a transport fails.
+pub(crate) type Fault = Error<transport::Error>;
+
+/// The handshake that goes with the options.
+pub(crate) fn handshake(
+    side: Side,
+    options: &SessionOptions,
+    capabilities: Capabilities,
+    receiving: bool,
+) -> Handshake {
+    let max = options.protocol.and_then(ProtocolVersion::new).unwrap_or(ProtocolVersion::MAX);
+    let mut handshake = Handshake::new(side, max, capabilities);
+    // With -R the lists of implied directories are sent in one piece.
+    handshake.allow_inc_recurse = !options.forbids_inc_recursion(receiving) && !options.select.relative;
+    handshake.seed = if options.checksum_seed != 0 { options.checksum_seed } else { random_seed() };
+    handshake.checksum = options.transfer.checksum_choice;
+    handshake.compress = match options.transfer.compress {
+        Compress::Off => WantCompress::Off,
+        Compress::Negotiate => WantCompress::Negotiate,
+        Compress::Explicit(kind) => WantCompress::Explicit(kind),
+    };
+    if let Some(names) = &options.transfer.checksum_list {
+        let known = names.iter().filter_map(|n| ChecksumKind::from_name(n.as_bytes()));
+        handshake.checksum_names = negotiate::join(known.map(ChecksumKind::name));
+        handshake.own_order = true;
+    }
+    if let Some(names) = &options.transfer.compress_list {
+        let known = names.iter().filter_map(|n| CompressKind::from_name(n.as_bytes()));
+        handshake.compress_names = negotiate::join(known.map(CompressKind::name));
+        handshake.own_order = true;
+    }
+    handshake
+}
+
+/// A seed that differs from run to run and is not 0.
+fn random_seed() -> i32 {
+    let mut bytes = [0u8; 4];
+    let _ = rustix::rand::getrandom(&mut bytes, rustix::rand::GetRandomFlags::empty());
+    i32::from_ne_bytes(bytes) | 1
+}
+
+/// What both ends agree on, and the state that the roles share.
+pub(crate) fn shared<'a, O: Speak>(
+    options: &'a SessionOptions,
+    agreed: Agreed,
+    observer: &'a O,
+    side: Side,
+    outbox: Rc<Outbox>,
+) -> Shared<'a, O> {
+    let shared = Shared::new(options, agreed, observer, side, outbox);
+    shared.umask.set(crate::engine::umask());
+    shared
+}
+
+/// Runs the handshake over the two directions of a transport.
+pub(crate) async fn shake_hands<O: Speak>(
+    reader: &mut Reader<'_, O>,
+    writer: &mut Writer,
+    handshake: &Handshake,
+) -> Result<Agreed, Fault> {
+    setup::exchange(reader, writer, handshake).await
+}
