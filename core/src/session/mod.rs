@@ -8,7 +8,7 @@ pub mod decide;
 mod deletion;
 mod fuzzy;
 mod generator;
-mod goodbye;
+pub mod goodbye;
 mod inbox;
 pub mod lists;
 mod outlet;
