@@ -308,6 +308,10 @@ where
                 }
             }
         }
+        // Without a third phase the delayed files go in place behind the last one.
+        if last_phase < 2 && shared.options.transfer.delay_updates {
+            self.promote_delayed().await;
+        }
         if shared.is_client() && !shared.options.read_batch {
             let mut stats = *shared.stats.borrow();
             read_stats(self.r, protocol, &mut stats).await?;
@@ -347,17 +351,30 @@ where
                 let delayed = segment.marks(ndx).contains(EntryFlags::DONE);
                 if let Some(entry) = segment.list.get(position).filter(|_| delayed) {
                     let name = self.side.local_name(entry);
-                    match self.side.target.promote_partial(name).await {
-                        Ok(()) => self.shared().event(Event::Success(ndx)),
-                        Err(error) => {
-                            self.failed(Op::Rename, name.bytes(), name.bytes(), error);
-                            self.shared().event(Event::Failed(ndx));
-                        }
-                    }
+                    let placed = self.promote(name).await;
+                    self.shared().event(if placed { Event::Success(ndx) } else { Event::Failed(ndx) });
                 }
                 ndx += 1;
             }
         }
+    }
+
+    /// Puts one delayed file in place; false: it failed, which was reported.
+    async fn promote(&self, name: RelName<'_>) -> bool {
+        let target = self.side.target;
+        let backup = self.shared().options.transfer.backup;
+        if backup && matches!(target.stat(Place::Dest(name), false).await, Ok(Some(_))) {
+            if let Err(error) = target.back_up(name, true).await {
+                self.failed(Op::Backup, name.bytes(), &[], error);
+                return false;
+            }
+        }
+        if let Err(error) = target.promote_partial(name).await {
+            self.failed(Op::Rename, name.bytes(), name.bytes(), error);
+            return false;
+        }
+        target.tidy_partial_dir(name).await;
+        true
     }
 
     fn failed(&self, op: Op, name: &[u8], other: &[u8], error: PortError) {
