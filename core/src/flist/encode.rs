@@ -185,7 +185,8 @@ impl Encoder {
         }
         let sends_atime = f.atimes && !is_dir;
         if sends_atime {
-            if extra.atime == self.atime {
+            // The one flag byte of protocol 27 does not hold this flag.
+            if extra.atime == self.atime && p.has_extended_flags() {
                 flags |= xmit::SAME_ATIME;
             }
             self.atime = extra.atime;

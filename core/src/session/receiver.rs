@@ -315,6 +315,10 @@ where
                 }
             }
         }
+        // Without a third phase the delayed files go in place behind the last one.
+        if last_phase < 2 && shared.options.transfer.delay_updates {
+            self.promote_delayed().await;
+        }
         if shared.is_client() && !shared.options.read_batch {
             let mut stats = *shared.stats.borrow();
             read_stats(self.r, protocol, &mut stats).await?;
@@ -693,19 +697,31 @@ pub(super) async fn promote_delayed<T: Target, O: Observer>(side: &DestSide<'_, 
             let delayed = segment.marks(ndx).contains(EntryFlags::DONE);
             if let Some(entry) = segment.list.get(position).filter(|_| delayed) {
                 let name = side.local_name(entry);
-                match side.target.promote_partial(name).await {
-                    Ok(()) => side.shared.event(Event::Success(ndx)),
-                    Err(error) => {
-                        let (name, other) = (name.bytes(), name.bytes());
-                        let notice = Notice::Failed { op: Op::Rename, name, base: None, other, error };
-                        side.shared.report(role, &notice);
-                        side.shared.event(Event::Failed(ndx));
-                    }
-                }
+                let placed = promote(side, role, name).await;
+                side.shared.event(if placed { Event::Success(ndx) } else { Event::Failed(ndx) });
                 side.target.tidy_partial_dir(name).await;
             }
             ndx += 1;
         }
+    }
+}
+
+/// Puts one delayed file in place; false: it failed, which was reported.
+async fn promote<T: Target, O: Observer>(side: &DestSide<'_, T, O>, role: Role, name: RelName<'_>) -> bool {
+    let failed = |op, other, error| {
+        let notice = Notice::Failed { op, name: name.bytes(), base: None, other, error };
+        side.shared.report(role, &notice);
+        false
+    };
+    let backup = side.shared.options.transfer.backup;
+    if backup && matches!(side.target.stat(Place::Dest(name), false).await, Ok(Some(_))) {
+        if let Err(error) = side.target.back_up(name, true).await {
+            return failed(Op::Backup, &[], error);
+        }
+    }
+    match side.target.promote_partial(name).await {
+        Ok(()) => true,
+        Err(error) => failed(Op::Rename, name.bytes(), error),
     }
 }
 
