@@ -378,6 +378,7 @@ impl Decoder {
                 let group = known.unwrap_or(next);
                 self.groups.insert((self.dev, ino), group);
                 self.mark_linked(list, position, group, known.is_none());
+                list.extra_mut(position).dev_ino = ((self.dev as u64).wrapping_sub(1), ino as u64);
             }
         }
         if let Some(len) = f.checksum_len {

@@ -14,15 +14,22 @@ use crate::{
 };
 
 /// What follows an index (spec: per-file request).
-#[derive(Debug, Clone, Default)]
-pub(super) struct ItemHeader {
+///
+/// Wire, protocol ≥ 29: flags as u16 LE, then a basis byte and a vstring of at most 4095 bytes where the flags
+/// say so. Below: nothing, each index is a transfer.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ItemHeader {
+    /// What happens to the item.
     pub flags: ItemFlags,
+    /// Which file serves as the basis.
     pub basis: BasisType,
+    /// Name of the basis (fuzzy) or of the target of a hard link.
     pub xname: Option<Vec<u8>>,
 }
 
 impl ItemHeader {
-    pub(super) async fn read<R: BufRead, S: MessageSink>(
+    /// Reads what follows an index.
+    pub async fn read<R: BufRead, S: MessageSink>(
         r: &mut WireReader<R, S>,
         protocol: ProtocolVersion,
     ) -> Result<Self, Error<R::Error>> {
@@ -51,7 +58,8 @@ impl ItemHeader {
         Ok(header)
     }
 
-    pub(super) async fn write<W: Write, B: AsRef<[u8]> + AsMut<[u8]>>(
+    /// Writes what follows an index.
+    pub async fn write<W: Write, B: AsRef<[u8]> + AsMut<[u8]>>(
         &self,
         w: &mut WireWriter<W, B>,
         protocol: ProtocolVersion,
@@ -72,7 +80,7 @@ impl ItemHeader {
 
 /// Reads the five counts behind `NDX_DEL_STATS`.
 #[allow(clippy::cast_sign_loss)]
-pub(super) async fn read_del_stats<R: BufRead, S: MessageSink>(
+pub async fn read_del_stats<R: BufRead, S: MessageSink>(
     r: &mut WireReader<R, S>,
 ) -> Result<Counts, Error<R::Error>> {
     let mut counts = [0u64; 5];
@@ -93,7 +101,7 @@ pub(super) async fn read_del_stats<R: BufRead, S: MessageSink>(
 }
 
 /// Writes the five counts behind `NDX_DEL_STATS`.
-pub(super) async fn write_del_stats<W: Write, B: AsRef<[u8]> + AsMut<[u8]>>(
+pub async fn write_del_stats<W: Write, B: AsRef<[u8]> + AsMut<[u8]>>(
     w: &mut WireWriter<W, B>,
     c: &Counts,
 ) -> Result<(), Error<W::Error>> {
@@ -105,7 +113,7 @@ pub(super) async fn write_del_stats<W: Write, B: AsRef<[u8]> + AsMut<[u8]>>(
 
 /// Writes the statistics of a server that is the sender.
 #[allow(clippy::cast_possible_wrap)]
-pub(super) async fn write_stats<W: Write, B: AsRef<[u8]> + AsMut<[u8]>>(
+pub async fn write_stats<W: Write, B: AsRef<[u8]> + AsMut<[u8]>>(
     w: &mut WireWriter<W, B>,
     protocol: ProtocolVersion,
     read: u64,
@@ -125,7 +133,7 @@ pub(super) async fn write_stats<W: Write, B: AsRef<[u8]> + AsMut<[u8]>>(
 
 /// Reads the statistics of a server that is the sender; what it read is what this side wrote.
 #[allow(clippy::cast_sign_loss)]
-pub(super) async fn read_stats<R: BufRead, S: MessageSink>(
+pub async fn read_stats<R: BufRead, S: MessageSink>(
     r: &mut WireReader<R, S>,
     protocol: ProtocolVersion,
     stats: &mut Stats,

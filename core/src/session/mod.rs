@@ -3,10 +3,12 @@
 //! Roles know the wire through [`crate::io`] and the world through [`crate::ports`]. A session runs on one
 //! task; on the receiving side generator and receiver are two futures joined.
 
+mod basis;
 pub mod decide;
 mod deletion;
+mod fuzzy;
 mod generator;
-mod goodbye;
+pub mod goodbye;
 mod inbox;
 pub mod lists;
 mod outlet;

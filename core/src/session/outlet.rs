@@ -9,6 +9,7 @@ use super::{
     goodbye::{ItemHeader, write_del_stats},
     io_error,
     lists::{Found, Segment},
+    receiver::{promote_delayed, sibling_name},
     run::LocalLists,
     scan::below,
     sender::remove_source,
@@ -18,10 +19,11 @@ use crate::{
     delta::{Matcher, SumHead, append_block_sums},
     error::{Error, Role},
     exit::ExitCode,
-    flist::entry::EntryRef,
+    flist::entry::{EntryFlags, EntryRef},
     io::{ChunkWrite, WireWriter},
     item::{BasisType, ItemFlags},
     mux::MsgTag,
+    names::RelName,
     options::Append,
     ports::{
         CommitStep, Create, Destination, FileTransfer, ItemEvent, Notice, Observer, Op, Place, PortError,
@@ -49,13 +51,16 @@ pub(super) async fn yield_now() {
     .await;
 }
 
-/// Where the file that a request names as its basis is.
-fn basis_place<'n>(request: &Request, name: crate::names::RelName<'n>) -> Place<'n> {
+/// Where the file that a request names as its basis is. `sibling`: the name that goes with a similar file.
+fn basis_place<'n>(request: &Request, name: RelName<'n>, sibling: &'n [u8]) -> Place<'n> {
+    let similar = || RelName::new(sibling).unwrap_or(name);
     match request.basis {
         BasisType::PartialDir => Place::Partial(name),
         BasisType::Backup => Place::Backup(name),
         BasisType::AltDest(n) => Place::Alt(n, name),
-        BasisType::Name | BasisType::Fuzzy | BasisType::FuzzyAlt(_) => Place::Dest(name),
+        BasisType::Name => Place::Dest(name),
+        BasisType::Fuzzy => Place::Dest(similar()),
+        BasisType::FuzzyAlt(n) => Place::Alt(n, similar()),
     }
 }
 
@@ -188,7 +193,8 @@ impl<W: ChunkWrite, T: Target, O: Observer> Outlet for WireOutlet<'_, '_, W, T, 
             return Ok(());
         }
         let name = self.side.local_name(entry);
-        self.block_sums(basis_place(&request, name), &request).await
+        let sibling = sibling_name(name, request.xname.as_deref().unwrap_or_default());
+        self.block_sums(basis_place(&request, name, &sibling), &request).await
     }
 
     async fn done(&mut self) -> Result<(), Error<W::Error>> {
@@ -345,7 +351,8 @@ impl<'a, S: Source, T: Target, O: Observer> LocalOutlet<'a, S, T, O> {
             size: stat.size,
             append_from: start,
         };
-        let place = basis_place(request, name);
+        let sibling = sibling_name(name, request.xname.as_deref().unwrap_or_default());
+        let place = basis_place(request, name, &sibling);
         let basis = match request.basis_len {
             Some(len) if len > 0 && !whole && append == Append::Off => target.open_basis(place).await.ok(),
             _ => None,
@@ -396,7 +403,11 @@ impl<'a, S: Source, T: Target, O: Observer> LocalOutlet<'a, S, T, O> {
         }
         let attrs =
             decide::wanted(entry.entry, &entry.extra(), wanted_mode, options, &self.side.rights, true);
-        let to = Destination::Final { backup: transfer.backup && !transfer.inplace };
+        let to = if transfer.delay_updates {
+            Destination::Partial
+        } else {
+            Destination::Final { backup: transfer.backup && !transfer.inplace }
+        };
         match target.commit(output, &attrs, to).await {
             Ok(()) => {}
             Err((CommitStep::Attrs(step), error)) => {
@@ -417,7 +428,7 @@ impl<'a, S: Source, T: Target, O: Observer> LocalOutlet<'a, S, T, O> {
                 return Ok(false);
             }
         }
-        if transfer.partial_dir.is_some() {
+        if transfer.partial_dir.is_some() && !transfer.delay_updates {
             if matches!(place, Place::Partial(_)) {
                 let _ = target.remove_file(place).await;
             }
@@ -602,6 +613,10 @@ impl<S: Source, T: Target, O: Observer> Outlet for LocalOutlet<'_, S, T, O> {
             return Ok(());
         }
         let fine = self.copy(ndx, entry, &request).await?;
+        if fine && self.side.shared.options.transfer.delay_updates {
+            segment.mark(ndx, EntryFlags::DONE);
+            return Ok(());
+        }
         self.side.shared.event(if fine { Event::Success(ndx) } else { Event::Failed(ndx) });
         Ok(())
     }
@@ -618,9 +633,13 @@ impl<S: Source, T: Target, O: Observer> Outlet for LocalOutlet<'_, S, T, O> {
                 }
             }
         }
-        if self.dones < 2 {
+        let last = if shared.agreed.protocol.has_item_flags() { 2 } else { 1 };
+        if self.dones == 1 && shared.options.transfer.delay_updates {
+            promote_delayed(self.side, Role::Receiver).await;
+        }
+        if self.dones < last {
             shared.event(Event::PhaseEnd(self.dones));
-        } else if self.dones == 2 {
+        } else if self.dones == last {
             shared.event(Event::Finished);
         }
         self.dones = self.dones.saturating_add(1);
@@ -652,6 +671,11 @@ impl<S: Source, T: Target, O: Observer> Outlet for LocalOutlet<'_, S, T, O> {
     async fn wait(&mut self) -> Result<(), Error<Infallible>> {
         if !self.side.shared.events.borrow().is_empty() {
             return Ok(());
+        }
+        if self.side.lists.borrow().complete {
+            // Everything is done at once here: there is nothing that could still come.
+            self.side.shared.report(Role::Generator, &Notice::Internal("a local run waits for nothing"));
+            return Err(Error::Exit(ExitCode::IPC));
         }
         self.lists.next(self.side).await
     }

@@ -284,11 +284,11 @@ where
                         }
                     }
                     self.phase += 1;
+                    if self.phase == 2 && shared.options.transfer.delay_updates {
+                        promote_delayed(self.side, Role::Receiver).await;
+                    }
                     if self.phase > last_phase {
                         break;
-                    }
-                    if self.phase == 2 && shared.options.transfer.delay_updates {
-                        self.promote_delayed().await;
                     }
                     shared.event(Event::PhaseEnd(self.phase - 1));
                 }
@@ -334,30 +334,6 @@ where
             }
         }
         Ok(())
-    }
-
-    async fn promote_delayed(&mut self) {
-        let segments: Vec<Rc<Segment>> = {
-            let lists = self.side.lists.borrow();
-            (0..lists.len()).filter_map(|i| lists.get(i)).collect()
-        };
-        for segment in segments {
-            let mut ndx = segment.start;
-            for position in 0..segment.list.len() {
-                let delayed = segment.marks(ndx).contains(EntryFlags::DONE);
-                if let Some(entry) = segment.list.get(position).filter(|_| delayed) {
-                    let name = self.side.local_name(entry);
-                    match self.side.target.promote_partial(name).await {
-                        Ok(()) => self.shared().event(Event::Success(ndx)),
-                        Err(error) => {
-                            self.failed(Op::Rename, name.bytes(), name.bytes(), error);
-                            self.shared().event(Event::Failed(ndx));
-                        }
-                    }
-                }
-                ndx += 1;
-            }
-        }
     }
 
     fn failed(&self, op: Op, name: &[u8], other: &[u8], error: PortError) {
@@ -432,6 +408,7 @@ where
         &self,
         header: &ItemHeader,
         name: RelName<'n>,
+        sibling: &'n [u8],
         redo: bool,
     ) -> Result<Place<'n>, Error<R::Error>> {
         let transfer = &self.shared().options.transfer;
@@ -455,7 +432,16 @@ where
                 }
                 Ok(Place::Alt(n, name))
             }
-            BasisType::Fuzzy | BasisType::FuzzyAlt(_) => Err(ProtocolError::UnexpectedFuzzy.into()),
+            BasisType::Fuzzy | BasisType::FuzzyAlt(_) if transfer.fuzzy == 0 => {
+                Err(ProtocolError::UnexpectedFuzzy.into())
+            }
+            BasisType::Fuzzy => Ok(Place::Dest(RelName::new(sibling).unwrap_or(name))),
+            BasisType::FuzzyAlt(n) => {
+                if usize::from(n) >= transfer.alt_dests.len() {
+                    return Err(ProtocolError::BadBasisDir(n).into());
+                }
+                Ok(Place::Alt(n, RelName::new(sibling).unwrap_or(name)))
+            }
         }
     }
 
@@ -479,7 +465,8 @@ where
         }
         let count_before = self.r.count();
         let head = self.incoming.head(self.r).await?;
-        let place = self.basis_place(header, name, redo).await?;
+        let sibling = sibling_name(name, header.xname.as_deref().unwrap_or_default());
+        let place = self.basis_place(header, name, &sibling, redo).await?;
         let append = match transfer.append {
             _ if redo => Append::Off,
             Append::Trust if !shared.agreed.protocol.has_varints() => Append::Verify,
@@ -685,6 +672,43 @@ where
             shared.event(Event::Redo(ndx));
         }
         Ok(())
+    }
+}
+
+/// `--delay-updates`: moves the finished files to their names, in list order.
+pub(super) async fn promote_delayed<T: Target, O: Observer>(side: &DestSide<'_, T, O>, role: Role) {
+    let segments: Vec<Rc<Segment>> = {
+        let lists = side.lists.borrow();
+        (0..lists.len()).filter_map(|i| lists.get(i)).collect()
+    };
+    for segment in segments {
+        let mut ndx = segment.start;
+        for position in 0..segment.list.len() {
+            let delayed = segment.marks(ndx).contains(EntryFlags::DONE);
+            if let Some(entry) = segment.list.get(position).filter(|_| delayed) {
+                let name = side.local_name(entry);
+                match side.target.promote_partial(name).await {
+                    Ok(()) => side.shared.event(Event::Success(ndx)),
+                    Err(error) => {
+                        let (name, other) = (name.bytes(), name.bytes());
+                        let notice = Notice::Failed { op: Op::Rename, name, base: None, other, error };
+                        side.shared.report(role, &notice);
+                        side.shared.event(Event::Failed(ndx));
+                    }
+                }
+                side.target.tidy_partial_dir(name).await;
+            }
+            ndx += 1;
+        }
+    }
+}
+
+/// Another name of the same directory; only the last component of what the peer says counts.
+pub(super) fn sibling_name(name: RelName<'_>, xname: &[u8]) -> Vec<u8> {
+    let leaf = xname.rsplit(|&b| b == b'/').next().unwrap_or_default();
+    match name.split().0 {
+        Some(dir) => [dir, b"/", leaf].concat(),
+        None => leaf.to_vec(),
     }
 }
 

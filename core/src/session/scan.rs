@@ -488,7 +488,7 @@ impl<'a, S: Source, O: Observer> Scanner<'a, S, O> {
             name,
             size,
             mtime: stat.mtime,
-            nsec: stat.nsec,
+            nsec: if self.shared.agreed.protocol.has_nanoseconds() { stat.nsec } else { 0 },
             mode: file_mode,
             uid: stat.uid,
             gid: stat.gid,
