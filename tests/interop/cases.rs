@@ -146,7 +146,7 @@ pub(crate) fn all() -> Vec<Case> {
         // Names.
         every(of(&["src/./deep/level0", "src/./text/prose"], fresh(&["-aR"]))),
         of(&["src/./deep/level0/level1/file"], fresh(&["-aR", "--no-implied-dirs"])),
-        of(&["src/deep", "src/text/", "src/state/same"], onto(&["-aR", "--delete"])),
+        of(&["src/./deep", "src/./text/", "src/./state/same"], onto(&["-aR", "--delete"])),
         every(of(&["src/text", "src/names/", "src/sizes/0000700"], fresh(&["-a"]))),
         of(&["src/text/prose"], fresh(&["-a"])),
         of(&["src/state/edited"], onto(&["-a", "--no-whole-file"])),
@@ -165,6 +165,7 @@ pub(crate) fn all() -> Vec<Case> {
         wire(onto(&["-a", "--no-inc-recursive"])),
         wire(onto(&["-a", "--no-inc-recursive", "--delete"])),
         every(wire(onto(&["-a", "--checksum-seed=1234", "--no-whole-file"]))),
+        from(30, onto(&["-aI", "--checksum-choice=none"])),
         wire(fresh(&["-a", "--stats"])),
         wire(onto(&["-a", "--timeout=60"])),
     ];
@@ -175,7 +176,7 @@ pub(crate) fn all() -> Vec<Case> {
         let options: &'static [&'static str] = Box::leak(Box::new(["-azI", "--no-whole-file", choice]));
         cases.push(wire(from(30, onto(options))));
     }
-    for choice in ["md4", "md5", "sha1", "xxh64", "xxh3", "xxh128", "none", "md5,xxh64", "auto"] {
+    for choice in ["md4", "md5", "sha1", "xxh64", "xxh3", "xxh128", "md5,xxh64", "auto"] {
         let choice: &'static str = Box::leak(format!("--checksum-choice={choice}").into_boxed_str());
         let options: &'static [&'static str] = Box::leak(Box::new(["-ac", "--no-whole-file", choice]));
         cases.push(from(30, onto(options)));

@@ -38,7 +38,7 @@ pub(crate) struct Shell {
 pub(crate) struct Bench {
     dir: tempfile::TempDir,
     /// io_uring is refused to both ends.
-    pub(crate) without_ring: bool,
+    without_ring: bool,
 }
 
 /// What a run made.
@@ -53,6 +53,11 @@ impl Bench {
         tree::source(&dir.path().join("src"));
         fs::write(dir.path().join("rules"), "*.o\n# comment\n; comment\n\n+ keep*\n- /dates/\n").unwrap();
         Self { dir, without_ring: false }
+    }
+
+    /// The same, with io_uring denied to every program that is run.
+    pub(crate) fn without_ring() -> Self {
+        Self { without_ring: true, ..Self::new() }
     }
 
     pub(crate) fn path(&self) -> &Path {
