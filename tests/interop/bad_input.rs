@@ -100,7 +100,8 @@ impl Lab {
         line.arg("-c").arg(wrapped);
         let mut outcome = run_within(&mut line, Duration::from_secs(20));
         if outcome.code.is_some() {
-            outcome.code = fs::read_to_string(self.path().join("code")).ok().and_then(|c| c.trim().parse().ok());
+            outcome.code =
+                fs::read_to_string(self.path().join("code")).ok().and_then(|c| c.trim().parse().ok());
         }
         outcome
     }
@@ -167,7 +168,12 @@ impl Lab {
 }
 
 fn report(faults: &[String], runs: usize) {
-    assert!(faults.is_empty(), "{} faults in {runs} runs:\n{}", faults.len(), faults[..faults.len().min(20)].join("\n"));
+    assert!(
+        faults.is_empty(),
+        "{} faults in {runs} runs:\n{}",
+        faults.len(),
+        faults[..faults.len().min(20)].join("\n")
+    );
 }
 
 /// A recorded session from both sides, cut at every 97th byte: the exit code is stock's.
@@ -243,10 +249,13 @@ fn damage_everywhere(options: &[&str], pull: bool) {
                 };
                 runs += 1;
                 let side = if client { "client" } else { "server" };
-                let what = format!("{side} of {options:?}, byte {at} of {} changed by {flip:02x}", bytes.len());
+                let what =
+                    format!("{side} of {options:?}, byte {at} of {} changed by {flip:02x}", bytes.len());
                 // A name or an attribute may have become another valid one: content is judged elsewhere.
                 faults.extend(
-                    lab.judge(&got, &outside, &what).into_iter().filter(|fault| !fault.contains("is incomplete")),
+                    lab.judge(&got, &outside, &what)
+                        .into_iter()
+                        .filter(|fault| !fault.contains("is incomplete")),
                 );
             }
         }
@@ -349,8 +358,15 @@ fn names_that_lead_out_of_the_destination() {
         let options = ["-t", protocol];
         let recording = lab.record(&options, "src/evil-name-0", true);
         let evil: [&[u8]; 9] = [
-            b"../evilname", b"../../evil0", b"/tmp/evil-0", b"x/../../evl", b"./../evil-0", b"evil-name/.", b"x/y/z/../..",
-            b"evil//name0", b"other-name-",
+            b"../evilname",
+            b"../../evil0",
+            b"/tmp/evil-0",
+            b"x/../../evl",
+            b"./../evil-0",
+            b"evil-name/.",
+            b"x/y/z/../..",
+            b"evil//name0",
+            b"other-name-",
         ];
         for evil in evil {
             let mut says = recording.to_client.clone();

@@ -128,7 +128,13 @@ pub(crate) fn all() -> Vec<Case> {
         // Symlinks and directories.
         fresh(&["-rLt", "--exclude=/links", "--exclude=/special", "--exclude=/hard*/fifo"]),
         fresh(&["-a", "--safe-links"]),
-        fresh(&["-a", "--copy-unsafe-links", "--exclude=/links/outside", "--exclude=/links/raw", "--exclude=/links/absolute"]),
+        fresh(&[
+            "-a",
+            "--copy-unsafe-links",
+            "--exclude=/links/outside",
+            "--exclude=/links/raw",
+            "--exclude=/links/absolute",
+        ]),
         fresh(&["-ak", "--exclude=/links/directory/*"]),
         onto(&["-aK"]),
         onto(&["-dlptgoD"]),
@@ -170,7 +176,10 @@ pub(crate) fn all() -> Vec<Case> {
         wire(onto(&["-a", "--timeout=60"])),
     ];
     for choice in [
-        "--compress-choice=zlib", "--compress-choice=zlibx", "--compress-choice=lz4", "--compress-choice=zstd",
+        "--compress-choice=zlib",
+        "--compress-choice=zlibx",
+        "--compress-choice=lz4",
+        "--compress-choice=zstd",
         "--compress-choice=none",
     ] {
         let options: &'static [&'static str] = Box::leak(Box::new(["-azI", "--no-whole-file", choice]));

@@ -37,7 +37,12 @@ fn many(root: &Path) {
         for file in 0..50 {
             let n = dir * 50 + file;
             let size = (n * 7919) % 6000;
-            t.file_at(format!("d{}/e{dir}/f{file}", dir % 20), &noise(n as u64, size), DATE + n as i64, n as i64);
+            t.file_at(
+                format!("d{}/e{dir}/f{file}", dir % 20),
+                &noise(n as u64, size),
+                DATE + n as i64,
+                n as i64,
+            );
         }
     }
     t.close();
@@ -104,7 +109,10 @@ fn delta_of_a_large_file() {
             assert_equal(dir.path(), &copy, "delta");
             let figure = outcome.stdout.lines().find_map(|l| l.strip_prefix("Literal data: ")).unwrap();
             let literal: u64 = figure.replace(" bytes", "").replace(',', "").parse().unwrap();
-            assert!((777..2_000_000).contains(&literal), "{client:?} {server:?}: {literal} bytes of literal data");
+            assert!(
+                (777..2_000_000).contains(&literal),
+                "{client:?} {server:?}: {literal} bytes of literal data"
+            );
             fs::remove_dir_all(dir.path().join(copy)).unwrap();
         }
     }

@@ -69,7 +69,15 @@ impl Bench {
     }
 
     /// The command line of a run; the destination is `dst` in `side`, which is made.
-    fn line(&self, case: &Case, link: &Link, client: Program, server: Program, protocol: u8, side: &Path) -> Command {
+    fn line(
+        &self,
+        case: &Case,
+        link: &Link,
+        client: Program,
+        server: Program,
+        protocol: u8,
+        side: &Path,
+    ) -> Command {
         let mut line = command(client.path(), self.path());
         line.arg("-i").args(case.options).arg(format!("--protocol={protocol}"));
         let dest = side.join("dst").into_os_string();
@@ -98,7 +106,14 @@ impl Bench {
     }
 
     /// Runs one pair.
-    pub(crate) fn make(&self, case: &Case, link: &Link, client: Program, server: Program, protocol: u8) -> Made {
+    pub(crate) fn make(
+        &self,
+        case: &Case,
+        link: &Link,
+        client: Program,
+        server: Program,
+        protocol: u8,
+    ) -> Made {
         let side = tempfile::Builder::new().prefix("side-").tempdir_in(self.path()).unwrap();
         if case.onto {
             tree::before(&side.path().join("dst"));
@@ -174,10 +189,15 @@ fn lines(expected: &str, got: &str) -> Option<String> {
     sorted.1.sort_unstable();
     if sorted.0 == sorted.1 {
         let at = a.iter().zip(&b).position(|(a, b)| a != b).unwrap_or(0);
-        return Some(format!("      same lines in another order, from line {at}: expected {:?}, got {:?}", a[at], b[at]));
+        return Some(format!(
+            "      same lines in another order, from line {at}: expected {:?}, got {:?}",
+            a[at], b[at]
+        ));
     }
-    let missing = a.iter().filter(|line| !b.contains(line)).take(5).map(|line| format!("      missing {line:?}"));
-    let extra = b.iter().filter(|line| !a.contains(line)).take(5).map(|line| format!("      extra   {line:?}"));
+    let missing =
+        a.iter().filter(|line| !b.contains(line)).take(5).map(|line| format!("      missing {line:?}"));
+    let extra =
+        b.iter().filter(|line| !a.contains(line)).take(5).map(|line| format!("      extra   {line:?}"));
     Some(missing.chain(extra).collect::<Vec<_>>().join("\n"))
 }
 

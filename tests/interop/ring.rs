@@ -60,8 +60,9 @@ fn the_refusal_refuses() {
 /// Calls that move bytes between the two programs, as strace sees them: those on a socket, or on a standard stream
 /// that is a pipe or a socket.
 fn wire_calls(log: &Path) -> Vec<String> {
-    const MOVING: [&str; 10] =
-        ["read", "write", "readv", "writev", "recvfrom", "sendto", "recvmsg", "sendmsg", "splice", "sendfile"];
+    const MOVING: [&str; 10] = [
+        "read", "write", "readv", "writev", "recvfrom", "sendto", "recvmsg", "sendmsg", "splice", "sendfile",
+    ];
     let text = fs::read_to_string(log).unwrap();
     let of_arsync = |line: &&str| {
         let call = line.split_once(' ').map_or(*line, |(_, rest)| rest.trim_start());
@@ -78,7 +79,8 @@ fn transports_read_and_write_through_the_ring() {
     let dir = tempfile::tempdir().unwrap();
     tree::source(&dir.path().join("src"));
     for (name, words) in [("push", ["src/", "fake:dst-push"]), ("pull", ["fake:src/", "dst-pull"])] {
-        let (client, server) = (dir.path().join(format!("{name}-client")), dir.path().join(format!("{name}-server")));
+        let (client, server) =
+            (dir.path().join(format!("{name}-client")), dir.path().join(format!("{name}-server")));
         // Each end is traced by itself, so that the shell between them is not.
         let traced = |log: &Path| {
             format!("strace -y -e trace=desc,network,io_uring_enter -o '{}' '{ARSYNC}'", log.display())

@@ -29,7 +29,13 @@ pub(crate) fn snapshot(root: &Path, start: SystemTime) -> Snapshot {
     out
 }
 
-fn add(path: &Path, name: Vec<u8>, start: SystemTime, out: &mut Snapshot, inodes: &mut HashMap<(u64, u64), Vec<u8>>) {
+fn add(
+    path: &Path,
+    name: Vec<u8>,
+    start: SystemTime,
+    out: &mut Snapshot,
+    inodes: &mut HashMap<(u64, u64), Vec<u8>>,
+) {
     let meta = fs::symlink_metadata(path).unwrap();
     let kind = meta.file_type();
     let mut text = String::new();

@@ -27,7 +27,8 @@ impl Drop for Sshd {
 }
 
 fn key(path: &Path) {
-    let status = Command::new("ssh-keygen").args(["-q", "-t", "ed25519", "-N", "", "-f"]).arg(path).status().unwrap();
+    let status =
+        Command::new("ssh-keygen").args(["-q", "-t", "ed25519", "-N", "", "-f"]).arg(path).status().unwrap();
     assert!(status.success(), "ssh-keygen failed");
 }
 
@@ -79,15 +80,8 @@ fn start(dir: &Path) -> Sshd {
 
 /// What differs over ssh is the connection, not the options: a few that move much, in both directions, suffice.
 fn chosen() -> Vec<Case> {
-    const CHOSEN: [&[&str]; 7] = [
-        &["-a"],
-        &["-aH"],
-        &["-az"],
-        &["-as"],
-        &["-aI", "--no-whole-file"],
-        &["-a", "--delete"],
-        &["-ac"],
-    ];
+    const CHOSEN: [&[&str]; 7] =
+        [&["-a"], &["-aH"], &["-az"], &["-as"], &["-aI", "--no-whole-file"], &["-a", "--delete"], &["-ac"]];
     let chosen: Vec<_> = cases::all().into_iter().filter(|case| CHOSEN.contains(&case.options)).collect();
     assert!(chosen.len() > CHOSEN.len());
     chosen

@@ -10,7 +10,9 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use rustix::fs::{AtFlags, CWD, FileType, Gid, Mode, Timespec, Timestamps, Uid, chownat, makedev, mknodat, utimensat};
+use rustix::fs::{
+    AtFlags, CWD, FileType, Gid, Mode, Timespec, Timestamps, Uid, chownat, makedev, mknodat, utimensat,
+};
 
 /// Tests run as root see owners and devices too.
 pub(crate) fn is_root() -> bool {
@@ -33,7 +35,8 @@ pub(crate) fn noise(seed: u64, len: usize) -> Vec<u8> {
 
 /// Bytes that compress well and repeat at many distances.
 pub(crate) fn prose(seed: u64, len: usize) -> Vec<u8> {
-    const WORDS: [&str; 8] = ["alpha ", "beta\n", "gamma ", "delta\t", "epsilon ", "zeta\n", "0123456789 ", "the "];
+    const WORDS: [&str; 8] =
+        ["alpha ", "beta\n", "gamma ", "delta\t", "epsilon ", "zeta\n", "0123456789 ", "the "];
     let mut out = Vec::with_capacity(len + 16);
     for byte in noise(seed, len / 3 + 16) {
         out.extend_from_slice(WORDS[usize::from(byte % 8)].as_bytes());
@@ -154,22 +157,44 @@ impl Tree {
 }
 
 /// Sizes around the limits of blocks, tokens and frames.
-const SIZES: [usize; 17] =
-    [0, 1, 2, 699, 700, 701, 1400, 4095, 4096, 4097, 32767, 32768, 32769, 65_536, 131_073, 300_000, 1_048_577];
+const SIZES: [usize; 17] = [
+    0, 1, 2, 699, 700, 701, 1400, 4095, 4096, 4097, 32767, 32768, 32769, 65_536, 131_073, 300_000, 1_048_577,
+];
 
 /// The source: everything that a tree can hold.
 pub(crate) fn source(root: &Path) {
     let mut t = Tree::new(root);
     for (n, size) in SIZES.into_iter().enumerate() {
-        t.file_at(format!("sizes/{size:07}"), &noise(n as u64 + 1, size), DATE + n as i64, n as i64 * 1_000_001);
+        t.file_at(
+            format!("sizes/{size:07}"),
+            &noise(n as u64 + 1, size),
+            DATE + n as i64,
+            n as i64 * 1_000_001,
+        );
     }
     t.file("text/prose", &prose(1, 200_000));
     t.file("text/prose.gz", &noise(40, 20_000));
     t.file("text/short", b"a few words\n");
 
     for name in [
-        "with space", "tab\there", "new\nline", "-dash", "--delete", "#hash", "quote'\"", "*star?", "[br]", "back\\slash",
-        "~tilde", "trailing.", ".hidden", "dollar$HOME", "semi;colon", "a:colon", "ünïcödé", "\u{1b}[31mred",
+        "with space",
+        "tab\there",
+        "new\nline",
+        "-dash",
+        "--delete",
+        "#hash",
+        "quote'\"",
+        "*star?",
+        "[br]",
+        "back\\slash",
+        "~tilde",
+        "trailing.",
+        ".hidden",
+        "dollar$HOME",
+        "semi;colon",
+        "a:colon",
+        "ünïcödé",
+        "\u{1b}[31mred",
     ] {
         t.file(format!("names/{name}"), name.as_bytes());
     }
@@ -224,7 +249,9 @@ pub(crate) fn source(root: &Path) {
         t.file("modes/0000", b"mode");
         t.mode("modes/0000", 0);
     }
-    for (n, (uid, gid)) in [(1, 1), (65_534, 65_534), (12_345, 54_321), (0, 100), (2_000_000_000, 3)].iter().enumerate() {
+    for (n, (uid, gid)) in
+        [(1, 1), (65_534, 65_534), (12_345, 54_321), (0, 100), (2_000_000_000, 3)].iter().enumerate()
+    {
         t.file(format!("owners/{n}"), b"owner");
         t.own(&format!("owners/{n}"), *uid, *gid);
     }
@@ -235,8 +262,13 @@ pub(crate) fn source(root: &Path) {
     t.own("owners/setuid", 5, 5);
 
     for (name, sec, nsec) in [
-        ("epoch", 0, 0), ("1969", -86_400, 500_000_000), ("1901", -2_147_483_648, 1), ("2038", 2_147_483_653, 999_999_999),
-        ("2100", 4_102_444_800, 7), ("ns1", DATE, 1), ("ns999999999", DATE, 999_999_999),
+        ("epoch", 0, 0),
+        ("1969", -86_400, 500_000_000),
+        ("1901", -2_147_483_648, 1),
+        ("2038", 2_147_483_653, 999_999_999),
+        ("2100", 4_102_444_800, 7),
+        ("ns1", DATE, 1),
+        ("ns999999999", DATE, 999_999_999),
     ] {
         t.file_at(format!("dates/{name}"), name.as_bytes(), sec, nsec);
     }
