@@ -740,11 +740,10 @@ impl<S: Source, T: Target, O: Observer> Outlet for LocalOutlet<'_, S, T, O> {
             return Ok(());
         }
         let found = self.side.lists.borrow().find(ndx);
-        if let Ok(Found::Entry(segment)) = found {
-            if let Some(entry) = segment.get(ndx) {
+        if let Ok(Found::Entry(segment)) = found
+            && let Some(entry) = segment.get(ndx) {
                 remove_source(self.side.shared, self.source, entry).await;
             }
-        }
         Ok(())
     }
 

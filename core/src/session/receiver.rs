@@ -519,7 +519,6 @@ where
                 }
             }
         };
-        let had_output = output.is_some();
         let in_place = write_mode != WriteMode::Temporary && header.basis != BasisType::Backup;
         let mut sink = Sink { target, output, basis, in_place, append };
         let (known, complete) = {
@@ -539,11 +538,7 @@ where
             self.show(entry, header, Some(figures));
         }
         let Some(output) = sink.output else {
-            if had_output || is_dir || !received.matches_sum {
-                shared.event(Event::Failed(ndx));
-            } else {
-                shared.event(Event::Failed(ndx));
-            }
+            shared.event(Event::Failed(ndx));
             return Ok(());
         };
         if received.matches_sum {
@@ -688,8 +683,7 @@ pub(super) async fn promote_delayed<T: Target, O: Observer>(side: &DestSide<'_, 
         (0..lists.len()).filter_map(|i| lists.get(i)).collect()
     };
     for segment in segments {
-        let mut ndx = segment.start;
-        for position in 0..segment.list.len() {
+        for (ndx, position) in (segment.start..).zip(0..segment.list.len()) {
             let delayed = segment.marks(ndx).contains(EntryFlags::DONE);
             if let Some(entry) = segment.list.get(position).filter(|_| delayed) {
                 let name = side.local_name(entry);
@@ -697,7 +691,6 @@ pub(super) async fn promote_delayed<T: Target, O: Observer>(side: &DestSide<'_, 
                 side.shared.event(if placed { Event::Success(ndx) } else { Event::Failed(ndx) });
                 side.target.tidy_partial_dir(name).await;
             }
-            ndx += 1;
         }
     }
 }
@@ -710,11 +703,10 @@ async fn promote<T: Target, O: Observer>(side: &DestSide<'_, T, O>, role: Role, 
         false
     };
     let backup = side.shared.options.transfer.backup;
-    if backup && matches!(side.target.stat(Place::Dest(name), false).await, Ok(Some(_))) {
-        if let Err(error) = side.target.back_up(name, true).await {
+    if backup && matches!(side.target.stat(Place::Dest(name), false).await, Ok(Some(_)))
+        && let Err(error) = side.target.back_up(name, true).await {
             return failed(Op::Backup, &[], error);
         }
-    }
     match side.target.promote_partial(name).await {
         Ok(()) => true,
         Err(error) => failed(Op::Rename, name.bytes(), error),

@@ -569,8 +569,10 @@ async fn list_local<S: Source, O: Observer>(
     show_list(shared, &list);
     let first = lists.push(list, None);
     let mut pending = Vec::from([(first.first_dir, first.first_dir + first.dir_count)]);
-    while incremental {
-        let Some((number, same)) = next_directory(&mut pending, &lists) else { break };
+    if !incremental {
+        return Ok(());
+    }
+    while let Some((number, same)) = next_directory(&mut pending, &lists) {
         let mut list = scanner.directory(&same).await?;
         count_listed(shared, &list);
         crate::flist::order::sort(&mut list, protocol);

@@ -224,12 +224,10 @@ where
                 }
             }
         }
-        let mut index = start;
-        for position in 0..list.len() {
+        for (index, position) in (start..).zip(0..list.len()) {
             if let Some(entry) = list.get(position) {
                 self.encoder.entry(entry, index, start, &names, &mut out);
             }
-            index += 1;
             if out.len() > 32 << 10 {
                 self.w.bytes(&out).await?;
                 out.clear();

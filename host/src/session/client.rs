@@ -148,7 +148,7 @@ async fn converse<O: Speak>(
     }
     let handshake = wire::handshake(Side::Client, options, capabilities(options, !pushes), !pushes);
     let shaken = wire::shake_hands(&mut r, &mut w, &handshake).await;
-    crate::transport::RemoteShell::restore_stderr();
+    RemoteShell::restore_stderr();
     read.set(r.count());
     let agreed = shaken?;
     protocol.set(agreed.protocol);

@@ -9,7 +9,7 @@ mod server;
 mod watchdog;
 pub(crate) mod wire;
 
-use std::cell::RefCell;
+use core::cell::RefCell;
 
 use arsync_core::{
     error::{Error, ProtocolError, Role},
