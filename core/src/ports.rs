@@ -262,6 +262,8 @@ pub trait Target {
     async fn read_link(&self, at: Place<'_>) -> Result<Vec<u8>, PortError>;
     /// The children of a directory, without `.` and `..`.
     async fn list(&self, dir: RelName<'_>) -> Result<Vec<Child>, PortError>;
+    /// The children of a directory in another place (`-yy`).
+    async fn list_at(&self, at: Place<'_>) -> Result<Vec<Child>, PortError>;
     /// The whole contents of a small file (filter files); at most `limit` bytes.
     /// `path`: below the destination directory, or absolute.
     async fn read_small(&self, path: &[u8], limit: usize) -> Result<Vec<u8>, PortError>;

@@ -451,6 +451,10 @@ impl Target for Dest {
         self.fs.children(&self.at(Place::Dest(dir)))
     }
 
+    async fn list_at(&self, at: Place<'_>) -> Result<Vec<Child>, PortError> {
+        self.fs.children(&self.at(at))
+    }
+
     async fn read_small(&self, path: &[u8], limit: usize) -> Result<Vec<u8>, PortError> {
         self.fs.data(&join(&self.root, path)).map(|mut d| {
             d.truncate(limit);
@@ -523,7 +527,13 @@ impl Target for Dest {
 
     async fn back_up(&self, name: RelName<'_>, keep: bool) -> Result<(), PortError> {
         let (from, to) = (self.at(Place::Dest(name)), self.at(Place::Backup(name)));
-        let ino = self.fs.ino(&from)?;
+        let mut ino = self.fs.ino(&from)?;
+        if keep {
+            // A copy, since what stays may be written in place.
+            let copy = self.fs.with_node(ino, |n| n.clone());
+            ino = self.fs.make(copy.mode);
+            self.fs.with_node(ino, |n| *n = copy);
+        }
         self.fs.place(&to, ino, true)?;
         if !keep {
             self.fs.0.borrow_mut().names.remove(&from);

@@ -198,7 +198,11 @@ impl Encoder {
         let mut first_link = None;
         let linked = f.hard_links
             && !is_dir
-            && if p.has_extended_flags() { entry.flags.contains(EntryFlags::HLINKED) } else { entry.is_regular() };
+            && if p.has_extended_flags() {
+                entry.flags.contains(EntryFlags::HLINKED)
+            } else {
+                entry.is_regular()
+            };
         if linked && p.has_extended_flags() {
             flags |= xmit::HLINKED;
             if p.has_link_groups() {

@@ -19,7 +19,7 @@ use crate::{
     item::{BasisType, ItemFlags},
     mux::MsgTag,
     names::{RelName, is_unsafe_link},
-    options::{Append, DeleteWhen},
+    options::{AltDestKind, Append, DeleteWhen},
     ports::{AttrStep, ItemEvent, Notice, Observer, Op, Place, PortError, Rights, Stat, Target},
     stats::Counts,
 };
@@ -48,6 +48,9 @@ impl<T, O> DestSide<'_, T, O> {
         self.single_name.as_deref().and_then(RelName::new).unwrap_or_else(|| entry.rel_name())
     }
 }
+
+/// Entries that must be known behind a list before it is walked with `-H`.
+const LINK_LOOKAHEAD: usize = 500;
 
 /// How a file is requested.
 #[derive(Debug, Clone, Default)]
@@ -130,6 +133,7 @@ pub(super) struct Generator<'a, T, O, L> {
     retouch: Vec<(Vec<u8>, Option<(i64, u32)>, Option<u32>)>,
     pub(super) deleting: super::deletion::State,
     pub(super) scopes: Vec<(Vec<u8>, Scope)>,
+    pub(super) fuzzy: super::basis::FuzzyDirs,
 }
 
 impl<'a, T, O, L> Generator<'a, T, O, L>
@@ -154,6 +158,7 @@ where
             retouch: Vec::new(),
             deleting: super::deletion::State::default(),
             scopes: Vec::new(),
+            fuzzy: super::basis::FuzzyDirs::default(),
         }
     }
 
@@ -161,7 +166,7 @@ where
         self.side.shared
     }
 
-    fn options(&self) -> &'a crate::options::SessionOptions {
+    pub(super) fn options(&self) -> &'a crate::options::SessionOptions {
         self.side.shared.options
     }
 
@@ -187,6 +192,11 @@ where
         let protocol = self.shared().agreed.protocol;
         let incremental = self.shared().agreed.inc_recurse();
         let when = self.delete_when();
+        if !self.options().list_only {
+            let whole = self.options().transfer.whole_file.unwrap_or(self.shared().local)
+                || self.shared().agreed.transfer_sum == crate::checksum::ChecksumKind::None;
+            self.report(&Notice::DeltaTransmission(!whole));
+        }
         if when == Some(DeleteWhen::Before) {
             self.delete_everywhere().await?;
         }
@@ -269,7 +279,20 @@ where
                 }
             };
             let Some(segment) = next else { break };
-            self.note_groups(&segment);
+            if self.options().preserve.hard_links > 0 {
+                // Links into later lists are found when these are known, as in the reference.
+                loop {
+                    let known = {
+                        let lists = self.side.lists.borrow();
+                        lists.complete || lists.ahead_of(segment.start) >= LINK_LOOKAHEAD
+                    };
+                    if known {
+                        break;
+                    }
+                    self.wait_events().await?;
+                }
+                self.note_known_groups();
+            }
             self.walk(&segment).await?;
             segment.generated.set(true);
             last = segment.start;
@@ -309,6 +332,16 @@ where
             }
             self.lists_done += 1;
             self.outlet.done().await?;
+        }
+    }
+
+    fn note_known_groups(&mut self) {
+        let mut i = 0;
+        loop {
+            let segment = self.side.lists.borrow().get(i);
+            let Some(segment) = segment else { return };
+            self.note_groups(&segment);
+            i += 1;
         }
     }
 
@@ -466,7 +499,8 @@ where
 
     fn is_skipped(&self, name: &[u8]) -> bool {
         self.skipped.iter().any(|dir| {
-            dir.as_slice() == b"." || name.strip_prefix(dir.as_slice()).is_some_and(|r| r.first() == Some(&b'/'))
+            dir.as_slice() == b"."
+                || name.strip_prefix(dir.as_slice()).is_some_and(|r| r.first() == Some(&b'/'))
         })
     }
 
@@ -487,7 +521,7 @@ where
     }
 
     /// Sends or shows an item that needs no data, if it is worth it.
-    async fn mention(
+    pub(super) async fn mention(
         &mut self,
         ndx: i32,
         entry: EntryRef<'_>,
@@ -503,7 +537,13 @@ where
     }
 
     /// Flags of an item: compared with what stands there, or new.
-    fn flags_of(&self, entry: EntryRef<'_>, wanted_mode: u32, stat: Option<&Stat>, doing: ItemFlags) -> ItemFlags {
+    pub(super) fn flags_of(
+        &self,
+        entry: EntryRef<'_>,
+        wanted_mode: u32,
+        stat: Option<&Stat>,
+        doing: ItemFlags,
+    ) -> ItemFlags {
         match stat {
             Some(stat) => decide::changes(
                 entry.entry,
@@ -519,18 +559,29 @@ where
     }
 
     /// Sets attributes of something in place and reports failures.
-    async fn set_attrs(&self, entry: EntryRef<'_>, name: RelName<'_>, wanted_mode: u32, stat: &Stat, times: bool) -> bool {
+    async fn set_attrs(
+        &self,
+        entry: EntryRef<'_>,
+        name: RelName<'_>,
+        wanted_mode: u32,
+        stat: &Stat,
+        times: bool,
+    ) -> bool {
         if self.options().dry_run {
             return false;
         }
-        let attrs = decide::wanted(
-            entry.entry,
-            &entry.extra(),
-            wanted_mode,
-            self.options(),
-            &self.side.rights,
-            times,
-        );
+        // What was not transferred keeps its nanoseconds where the window says that the times are equal; digests
+        // that are equal set them exactly.
+        let select = &self.options().select;
+        let exact = (select.checksum || select.ignore_times) && entry.entry.is_regular();
+        let theirs = (entry.entry.mtime, entry.entry.nsec);
+        let times =
+            times && (exact || !decide::same_time(select.modify_window, theirs, (stat.mtime, stat.nsec)));
+        let mut attrs =
+            decide::wanted(entry.entry, &entry.extra(), wanted_mode, self.options(), &self.side.rights, true);
+        if !times {
+            attrs.mtime = None;
+        }
         match self.side.target.set_attrs(Place::Dest(name), stat, &attrs).await {
             Ok(changed) => changed,
             Err((step, error)) => {
@@ -551,7 +602,9 @@ where
         let mut stat = match self.standing(name).await {
             Ok(stat) => stat,
             Err(error) => {
-                if options.dry_run && error == PortError::NOT_DIR { None } else {
+                if options.dry_run && error == PortError::NOT_DIR {
+                    None
+                } else {
                     self.failed(Op::GeneratorStat, shown, error);
                     self.report(&Notice::SkippingContents);
                     self.skipped.push(shown.to_vec());
@@ -574,6 +627,10 @@ where
         }
         if options.select.ignore_existing && stat.is_some_and(|s| !s.is_dir()) {
             self.report(&Notice::Exists { name: shown, why: " (type change)" });
+            if decide::keeps_time(FileKind::Dir, options) && !options.dry_run {
+                // As the reference does: what is protected takes the time of the directory it stands for.
+                self.retouch.push((shown.to_vec(), Some((entry.entry.mtime, entry.entry.nsec)), None));
+            }
             return Ok(());
         }
         let mut created = name == RelName::ROOT && self.side.created_root.replace(false);
@@ -588,50 +645,64 @@ where
             }
             stat = None;
         }
-        let wanted_mode = decide::dest_mode(entry.entry.mode, existed.as_ref(), options, self.side.rights.umask);
-        if stat.is_none() {
-            created = true;
+        let wanted_mode =
+            decide::dest_mode(entry.entry.mode, existed.as_ref(), options, self.side.rights.umask);
+        let missing = stat.is_none();
+        created |= missing;
+        if !no_attrs {
+            let doing = if created { ItemFlags::LOCAL_CHANGE } else { ItemFlags::empty() };
+            let alternate = if created && options.transfer.alt_dest_kind.is_some() {
+                self.alternate(entry, name).await
+            } else {
+                None
+            };
+            let before = if created { alternate.as_ref().map(|a| &a.stat) } else { existed.as_ref() };
+            let mut flags = self.flags_of(entry, wanted_mode, before, doing);
+            if alternate.is_some() && !decide::keeps_time(FileKind::Dir, options) {
+                let times_differ = before.is_some_and(|s| s.mtime != entry.entry.mtime);
+                flags.set(ItemFlags::REPORT_TIME, options.preserve.times && times_differ);
+            }
+            self.mention(ndx, entry, flags, None).await?;
+        }
+        if missing {
             if options.dry_run {
                 self.fresh.insert(shown.to_vec());
-            } else {
-                let first_mode = (wanted_mode & 0o777) | 0o700;
-                let mut made = self.side.target.make_dir(name, first_mode).await;
-                if options.select.relative && made.is_err_and(PortError::is_not_found) {
-                    self.make_parents(name).await;
-                    made = self.side.target.make_dir(name, first_mode).await;
-                }
-                if let Err(error) = made {
-                    self.failed(Op::GeneratorMkdir, shown, error);
-                    self.report(&Notice::SkippingContents);
-                    self.skipped.push(shown.to_vec());
-                    return Ok(());
-                }
-                self.fresh.insert(shown.to_vec());
-                existed = self.side.target.stat(Place::Dest(name), false).await.ok().flatten();
+                return Ok(());
             }
+            let first_mode = (wanted_mode & 0o777) | 0o700;
+            let mut made = self.side.target.make_dir(name, first_mode).await;
+            if options.select.relative && made.is_err_and(PortError::is_not_found) {
+                self.make_parents(name).await;
+                made = self.side.target.make_dir(name, first_mode).await;
+            }
+            if let Err(error) = made {
+                self.failed(Op::GeneratorMkdir, shown, error);
+                self.report(&Notice::SkippingContents);
+                self.skipped.push(shown.to_vec());
+                return Ok(());
+            }
+            self.fresh.insert(shown.to_vec());
+            existed = self.side.target.stat(Place::Dest(name), false).await.ok().flatten();
         }
-        let doing = if created { ItemFlags::LOCAL_CHANGE } else { ItemFlags::empty() };
-        if no_attrs {
-            return Ok(());
-        }
-        let before = if created { None } else { existed.as_ref() };
-        let flags = self.flags_of(entry, wanted_mode, before, doing);
-        self.mention(ndx, entry, flags, None).await?;
-        if let Some(stat) = existed {
-            self.dir_attrs(entry, name, wanted_mode, &stat, created).await;
+        if let (Some(stat), false) = (existed, no_attrs) {
+            self.dir_attrs(entry, name, wanted_mode, &stat).await;
         }
         Ok(())
     }
 
     /// Attributes of a directory now, and what must be set again when its contents are complete.
-    async fn dir_attrs(&mut self, entry: EntryRef<'_>, name: RelName<'_>, wanted_mode: u32, stat: &Stat, _created: bool) {
+    async fn dir_attrs(&mut self, entry: EntryRef<'_>, name: RelName<'_>, wanted_mode: u32, stat: &Stat) {
         let options = self.options();
         if options.dry_run {
             return;
         }
         let keeps = decide::keeps_time(FileKind::Dir, options);
         // Without the right to write into it a directory gets that right for as long as its contents change.
-        let opened = if self.side.rights.euid != 0 && wanted_mode & 0o700 != 0o700 { wanted_mode | 0o700 } else { wanted_mode };
+        let opened = if self.side.rights.euid != 0 && wanted_mode & 0o700 != 0o700 {
+            wanted_mode | 0o700
+        } else {
+            wanted_mode
+        };
         self.set_attrs(entry, name, opened, stat, false).await;
         let time = keeps.then_some((entry.entry.mtime, entry.entry.nsec));
         let final_mode = (opened != wanted_mode).then_some(wanted_mode);
@@ -655,6 +726,8 @@ where
         for (name, time, file_mode) in core::mem::take(&mut self.retouch).into_iter().rev() {
             let Some(name) = RelName::new(&name) else { continue };
             let Ok(Some(stat)) = self.side.target.stat(Place::Dest(name), false).await else { continue };
+            let window = self.options().select.modify_window;
+            let time = time.filter(|t| !decide::same_time(window, *t, (stat.mtime, stat.nsec)));
             let attrs = crate::ports::Attrs { mtime: time, mode: file_mode, ..Default::default() };
             if let Err((step, error)) = self.side.target.set_attrs(Place::Dest(name), &stat, &attrs).await {
                 report_attrs(self.shared(), Role::Generator, name.bytes(), step, error);
@@ -675,6 +748,7 @@ where
         if kind == FileKind::Missing {
             return self.delete_missing(name).await;
         }
+        self.need_parents(name).await;
         if kind == FileKind::Regular {
             return self.regular(ndx, segment, redo).await;
         }
@@ -699,7 +773,9 @@ where
             self.report(&Notice::NonRegular(shown.bytes()));
             return Ok(());
         }
-        if kind == FileKind::Symlink && options.select.safe_links && is_unsafe_link(entry.link_target(), shown.bytes())
+        if kind == FileKind::Symlink
+            && options.select.safe_links
+            && is_unsafe_link(entry.link_target(), shown.bytes())
         {
             self.report(&Notice::IgnoringUnsafe { name: shown.bytes(), target: entry.link_target() });
             return Ok(());
@@ -741,7 +817,9 @@ where
         if entry.entry.kind() != stat.kind() {
             return " (type change)";
         }
-        if entry.entry.is_regular() && !self.is_same(entry, Place::Dest(self.side.local_name(entry)), stat).await {
+        if entry.entry.is_regular()
+            && !self.is_same(entry, Place::Dest(self.side.local_name(entry)), stat).await
+        {
             return if options.select.checksum { " (sum change)" } else { " (file change)" };
         }
         let wanted_mode = decide::dest_mode(entry.entry.mode, Some(stat), options, self.side.rights.umask);
@@ -757,7 +835,7 @@ where
     }
 
     /// The quick check, with digests where `-c` asks for them.
-    async fn is_same(&self, entry: EntryRef<'_>, at: Place<'_>, stat: &Stat) -> bool {
+    pub(super) async fn is_same(&self, entry: EntryRef<'_>, at: Place<'_>, stat: &Stat) -> bool {
         match decide::quick_check(entry.entry, stat, self.options()) {
             Quick::Same => true,
             Quick::Different => false,
@@ -768,6 +846,19 @@ where
                     Err(_) => entry.checksum().iter().all(|&b| b == 0),
                 }
             }
+        }
+    }
+
+    /// Without implied directories the parents of a name may be missing.
+    async fn need_parents(&mut self, name: RelName<'_>) {
+        let options = self.options();
+        if !options.select.relative || options.select.implied_dirs || options.dry_run {
+            return;
+        }
+        if name.split().0.is_some()
+            && self.side.target.stat(Place::Dest(name.parent()), true).await == Ok(None)
+        {
+            self.make_parents(name).await;
         }
     }
 
@@ -788,8 +879,7 @@ where
             FileKind::Block | FileKind::Char => "device file",
             _ => "special file",
         };
-        let wanted_mode =
-            decide::dest_mode(entry.entry.mode, stat.as_ref(), options, self.side.rights.umask);
+        let wanted_mode = decide::dest_mode(entry.entry.mode, stat.as_ref(), options, self.side.rights.umask);
         let same_kind = stat.filter(|s| s.kind() == kind);
         let same = match (same_kind, kind) {
             (None, _) => false,
@@ -801,12 +891,33 @@ where
         };
         if let (true, Some(stat)) = (same, stat) {
             let flags = self.flags_of(entry, wanted_mode, Some(&stat), ItemFlags::empty());
-            self.set_attrs(entry, name, wanted_mode, &stat, true).await;
+            if !self.set_attrs(entry, name, wanted_mode, &stat, true).await {
+                self.report(&Notice::UpToDate(entry.rel_name().bytes()));
+            }
             self.mention(ndx, entry, flags, None).await?;
             if options.transfer.remove_source {
                 self.outlet.success(ndx, entry).await?;
             }
             return Ok(());
+        }
+        let alternate = if stat.is_none() && options.transfer.alt_dest_kind.is_some() {
+            self.alternate(entry, name).await
+        } else {
+            None
+        };
+        if let Some(alt) = alternate.as_ref().filter(|a| a.level == 3) {
+            match options.transfer.alt_dest_kind {
+                Some(AltDestKind::Compare) => {
+                    return self.mention(ndx, entry, ItemFlags::empty(), None).await;
+                }
+                Some(AltDestKind::Link) => {
+                    let from = Place::Alt(alt.number, name);
+                    if options.dry_run || target.hard_link(from, name, false).await.is_ok() {
+                        return self.mention(ndx, entry, ItemFlags::LOCAL_CHANGE, Some(b"")).await;
+                    }
+                }
+                _ => {}
+            }
         }
         let mut replace = false;
         if let Some(old) = &stat {
@@ -822,8 +933,13 @@ where
             }
         }
         // A device replaced by one of the same type counts as a change of something that exists.
-        let before = stat.as_ref().filter(|s| s.kind() == kind || (kind.is_special() && s.kind().is_special()));
-        let doing = ItemFlags::LOCAL_CHANGE | ItemFlags::REPORT_CHANGE;
+        let before = stat
+            .as_ref()
+            .filter(|s| s.kind() == kind || (kind.is_special() && s.kind().is_special()))
+            .or(alternate.as_ref().map(|a| &a.stat));
+        let changes = alternate.as_ref().is_none_or(|a| a.level < 2 || kind == FileKind::Symlink);
+        let mut doing = ItemFlags::LOCAL_CHANGE;
+        doing.set(ItemFlags::REPORT_CHANGE, changes);
         let flags = self.flags_of(entry, wanted_mode, before, doing);
         if !options.dry_run {
             let made = if kind == FileKind::Symlink {
@@ -914,10 +1030,26 @@ where
             stat = None;
         }
         let wanted_mode = decide::dest_mode(entry.entry.mode, stat.as_ref(), options, self.side.rights.umask);
+        let consults = !redo
+            && match options.transfer.alt_dest_kind {
+                None => false,
+                Some(AltDestKind::Copy) => stat.is_none(),
+                Some(_) => true,
+            };
+        let alternate = if consults { self.alternate(entry, name).await } else { None };
+        if let Some(alternate) = &alternate {
+            if self.from_alternate(ndx, entry, name, alternate, stat.as_ref()).await? {
+                if options.transfer.remove_source {
+                    self.outlet.success(ndx, entry).await?;
+                }
+                if linked {
+                    self.leader_done(entry).await?;
+                }
+                return Ok(());
+            }
+        }
         let Some(standing) = stat else {
-            let partial = self.partial_basis(name).await;
-            let flags = ItemFlags::TRANSFER | ItemFlags::IS_NEW | self.change_flag();
-            return self.request(ndx, segment, flags, partial, None, redo).await;
+            return self.request_new(ndx, segment, entry, name, alternate, redo).await;
         };
         if !redo && self.is_same(entry, Place::Dest(name), &standing).await {
             let flags = self.flags_of(entry, wanted_mode, Some(&standing), ItemFlags::empty());
@@ -938,10 +1070,52 @@ where
         if append && standing.size >= entry.entry.size {
             return self.no_leader(entry).await;
         }
-        let partial = self.partial_basis(name).await;
+        let mut basis = (BasisType::Name, standing.size);
+        if let Some(len) = self.partial_basis(name).await {
+            basis = (BasisType::PartialDir, len);
+        } else if options.transfer.inplace && options.transfer.backup && !options.dry_run && !redo {
+            // What is there is copied to the backup, which is also what the sender's blocks refer to.
+            if !self.back_up(name, true).await? {
+                return self.no_leader(entry).await;
+            }
+            if self.shared().agreed.protocol.has_item_flags() {
+                basis = (BasisType::Backup, standing.size);
+            }
+        }
         let doing = ItemFlags::TRANSFER | self.change_flag();
         let flags = self.flags_of(entry, wanted_mode, Some(&standing), doing);
-        self.request(ndx, segment, flags, partial, Some(standing.size), redo).await
+        self.request(ndx, segment, flags, Some(basis), None, redo).await
+    }
+
+    /// Requests a file that is not there: from the partial file, an alternate one, or one of a similar name.
+    async fn request_new(
+        &mut self,
+        ndx: i32,
+        segment: &Rc<Segment>,
+        entry: EntryRef<'_>,
+        name: RelName<'_>,
+        alternate: Option<super::basis::Alternate>,
+        redo: bool,
+    ) -> Result<(), Error<L::Error>> {
+        let options = self.options();
+        let doing = ItemFlags::TRANSFER | self.change_flag();
+        let new = doing | ItemFlags::IS_NEW;
+        if let Some(len) = self.partial_basis(name).await {
+            return self.request(ndx, segment, new, Some((BasisType::PartialDir, len)), None, redo).await;
+        }
+        if let Some(alternate) = alternate {
+            let wanted =
+                decide::dest_mode(entry.entry.mode, Some(&alternate.stat), options, self.side.rights.umask);
+            let flags = self.flags_of(entry, wanted, Some(&alternate.stat), doing);
+            let basis = (BasisType::AltDest(alternate.number), alternate.stat.size);
+            return self.request(ndx, segment, flags, Some(basis), None, redo).await;
+        }
+        if options.transfer.fuzzy > 0 && !redo && !self.side.missing_root {
+            if let Some((kind, file, size)) = self.fuzzy_basis(entry, name).await {
+                return self.request(ndx, segment, new, Some((kind, size)), Some(file), redo).await;
+            }
+        }
+        self.request(ndx, segment, new, None, None, redo).await
     }
 
     /// `-c` marks transferred files as changed.
@@ -964,16 +1138,22 @@ where
         ndx: i32,
         segment: &Rc<Segment>,
         flags: ItemFlags,
-        partial: Option<u64>,
-        standing: Option<u64>,
+        basis: Option<(BasisType, u64)>,
+        xname: Option<Vec<u8>>,
         redo: bool,
     ) -> Result<(), Error<L::Error>> {
         let append = if redo { Append::Off } else { self.options().transfer.append };
-        let mut request = Request { flags, basis_len: standing, redo, append, ..Request::default() };
-        if let Some(len) = partial {
-            request.basis = BasisType::PartialDir;
-            request.flags |= ItemFlags::BASIS_TYPE_FOLLOWS;
+        let mut request = Request { flags, redo, append, ..Request::default() };
+        if let Some((kind, len)) = basis {
+            request.basis = kind;
             request.basis_len = Some(len);
+            if kind != BasisType::Name {
+                request.flags |= ItemFlags::BASIS_TYPE_FOLLOWS;
+            }
+        }
+        if xname.is_some() {
+            request.flags |= ItemFlags::XNAME_FOLLOWS;
+            request.xname = xname;
         }
         if !self.options().dry_run {
             segment.in_progress.set(segment.in_progress.get() + 1);
@@ -1071,11 +1251,13 @@ where
         if let (Some(s), Some(l)) = (&stat, &leader_stat) {
             if (s.dev, s.ino) == (l.dev, l.ino) {
                 let doing = ItemFlags::LOCAL_CHANGE;
-                let flags = self.flags_of(entry, wanted_mode, stat.as_ref(), doing)
+                let flags = self
+                    .flags_of(entry, wanted_mode, stat.as_ref(), doing)
                     .difference(ItemFlags::REPORT_TIME);
                 if options.report.unchanged {
                     self.mention(ndx, entry, flags, Some(b"")).await?;
                 }
+                self.report(&Notice::UpToDate(entry.rel_name().bytes()));
                 return self.linked(ndx, entry).await;
             }
         }
@@ -1105,7 +1287,12 @@ where
             }
         }
         let before = stat.as_ref().filter(|s| s.kind() == entry.entry.kind());
-        let flags = self.flags_of(entry, decide::dest_mode(entry.entry.mode, before, options, self.side.rights.umask), before, ItemFlags::LOCAL_CHANGE);
+        let flags = self.flags_of(
+            entry,
+            decide::dest_mode(entry.entry.mode, before, options, self.side.rights.umask),
+            before,
+            ItemFlags::LOCAL_CHANGE,
+        );
         self.mention(ndx, entry, flags, Some(leader_shown)).await?;
         self.linked(ndx, entry).await
     }

@@ -3,8 +3,10 @@
 //! Roles know the wire through [`crate::io`] and the world through [`crate::ports`]. A session runs on one
 //! task; on the receiving side generator and receiver are two futures joined.
 
+mod basis;
 pub mod decide;
 mod deletion;
+mod fuzzy;
 mod generator;
 pub mod goodbye;
 mod inbox;
@@ -22,8 +24,8 @@ use alloc::{collections::VecDeque, rc::Rc, vec::Vec};
 use core::cell::{Cell, RefCell};
 
 pub use inbox::Inbox;
-pub use run::{Entered, Entrance, FirstList, run_local, run_receiver, run_sender};
 pub use rules::Rules;
+pub use run::{Entered, Entrance, FirstList, run_local, run_receiver, run_sender};
 pub use scan::SourceArgs;
 
 use crate::{

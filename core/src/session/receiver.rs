@@ -114,13 +114,20 @@ pub(super) fn prepare<T: Target, O: Observer>(
 }
 
 /// In a session with one list each entry's directory must be in the list (spec: checks, directory parts).
-fn check_parents(list: &FileList, options: &SessionOptions, protocol: crate::version::ProtocolVersion) -> Result<(), ProtocolError> {
+fn check_parents(
+    list: &FileList,
+    options: &SessionOptions,
+    protocol: crate::version::ProtocolVersion,
+) -> Result<(), ProtocolError> {
     let mut last: &[u8] = b"";
     for e in &list.entries {
         let name = list.name(e);
         let name = name.strip_prefix(b"/").unwrap_or(name);
         let Some(dir) = memchr::memrchr(b'/', name).and_then(|i| name.get(..i)) else { continue };
-        if dir == last || (options.select.relative && (!options.select.implied_dirs || options.select.files_from != FilesFrom::None)) {
+        if dir == last
+            || (options.select.relative
+                && (!options.select.implied_dirs || options.select.files_from != FilesFrom::None))
+        {
             continue;
         }
         let found = list.entries.binary_search_by(|other| {
@@ -237,9 +244,9 @@ where
             let lists = self.side.lists.borrow();
             let parent = lists.dir(dir).map(|d| d.entry().rel_name());
             for i in 0..list.len() {
-                let inside = list.get(i).is_some_and(|e| {
-                    Some(e.rel_name().parent()) == parent && e.rel_name() != RelName::ROOT
-                });
+                let inside = list
+                    .get(i)
+                    .is_some_and(|e| Some(e.rel_name().parent()) == parent && e.rel_name() != RelName::ROOT);
                 if !inside {
                     return Err(ProtocolError::Name(NameFault::WrongDirectory).into());
                 }
@@ -284,11 +291,11 @@ where
                         }
                     }
                     self.phase += 1;
+                    if self.phase == 2 && shared.options.transfer.delay_updates {
+                        promote_delayed(self.side, Role::Receiver).await;
+                    }
                     if self.phase > last_phase {
                         break;
-                    }
-                    if self.phase == 2 && shared.options.transfer.delay_updates {
-                        self.promote_delayed().await;
                     }
                     shared.event(Event::PhaseEnd(self.phase - 1));
                 }
@@ -307,10 +314,6 @@ where
                     self.item(ndx, header).await?;
                 }
             }
-        }
-        // Without a third phase the delayed files go in place behind the last one.
-        if last_phase < 2 && shared.options.transfer.delay_updates {
-            self.promote_delayed().await;
         }
         if shared.is_client() && !shared.options.read_batch {
             let mut stats = *shared.stats.borrow();
@@ -338,43 +341,6 @@ where
             }
         }
         Ok(())
-    }
-
-    async fn promote_delayed(&mut self) {
-        let segments: Vec<Rc<Segment>> = {
-            let lists = self.side.lists.borrow();
-            (0..lists.len()).filter_map(|i| lists.get(i)).collect()
-        };
-        for segment in segments {
-            let mut ndx = segment.start;
-            for position in 0..segment.list.len() {
-                let delayed = segment.marks(ndx).contains(EntryFlags::DONE);
-                if let Some(entry) = segment.list.get(position).filter(|_| delayed) {
-                    let name = self.side.local_name(entry);
-                    let placed = self.promote(name).await;
-                    self.shared().event(if placed { Event::Success(ndx) } else { Event::Failed(ndx) });
-                }
-                ndx += 1;
-            }
-        }
-    }
-
-    /// Puts one delayed file in place; false: it failed, which was reported.
-    async fn promote(&self, name: RelName<'_>) -> bool {
-        let target = self.side.target;
-        let backup = self.shared().options.transfer.backup;
-        if backup && matches!(target.stat(Place::Dest(name), false).await, Ok(Some(_))) {
-            if let Err(error) = target.back_up(name, true).await {
-                self.failed(Op::Backup, name.bytes(), &[], error);
-                return false;
-            }
-        }
-        if let Err(error) = target.promote_partial(name).await {
-            self.failed(Op::Rename, name.bytes(), name.bytes(), error);
-            return false;
-        }
-        target.tidy_partial_dir(name).await;
-        true
     }
 
     fn failed(&self, op: Op, name: &[u8], other: &[u8], error: PortError) {
@@ -449,15 +415,29 @@ where
         &self,
         header: &ItemHeader,
         name: RelName<'n>,
+        sibling: &'n [u8],
         redo: bool,
     ) -> Result<Place<'n>, Error<R::Error>> {
         let transfer = &self.shared().options.transfer;
         if !self.shared().agreed.protocol.has_item_flags() {
-            // The kind of basis does not travel: the partial file, if there is one.
+            // The kind of basis does not travel: it is the backup of a file that is written in place, or the
+            // partial file, or what stands there, or the alternate file, whichever there is first.
+            if transfer.inplace && transfer.backup && !redo {
+                let backup = self.side.target.stat(Place::Backup(name), false).await;
+                if matches!(backup, Ok(Some(s)) if s.is_regular()) {
+                    return Ok(Place::Backup(name));
+                }
+            }
             if transfer.partial_dir.is_some() && !redo {
                 let partial = self.side.target.stat(Place::Partial(name), false).await;
                 if matches!(partial, Ok(Some(s)) if s.is_regular()) {
                     return Ok(Place::Partial(name));
+                }
+            }
+            if !transfer.alt_dests.is_empty() && !redo {
+                let standing = self.side.target.stat(Place::Dest(name), false).await;
+                if matches!(standing, Ok(None)) {
+                    return Ok(Place::Alt(0, name));
                 }
             }
             return Ok(Place::Dest(name));
@@ -472,7 +452,16 @@ where
                 }
                 Ok(Place::Alt(n, name))
             }
-            BasisType::Fuzzy | BasisType::FuzzyAlt(_) => Err(ProtocolError::UnexpectedFuzzy.into()),
+            BasisType::Fuzzy | BasisType::FuzzyAlt(_) if transfer.fuzzy == 0 => {
+                Err(ProtocolError::UnexpectedFuzzy.into())
+            }
+            BasisType::Fuzzy => Ok(Place::Dest(RelName::new(sibling).unwrap_or(name))),
+            BasisType::FuzzyAlt(n) => {
+                if usize::from(n) >= transfer.alt_dests.len() {
+                    return Err(ProtocolError::BadBasisDir(n).into());
+                }
+                Ok(Place::Alt(n, RelName::new(sibling).unwrap_or(name)))
+            }
         }
     }
 
@@ -496,7 +485,8 @@ where
         }
         let count_before = self.r.count();
         let head = self.incoming.head(self.r).await?;
-        let place = self.basis_place(header, name, redo).await?;
+        let sibling = sibling_name(name, header.xname.as_deref().unwrap_or_default());
+        let place = self.basis_place(header, name, &sibling, redo).await?;
         let append = match transfer.append {
             _ if redo => Append::Off,
             Append::Trust if !shared.agreed.protocol.has_varints() => Append::Verify,
@@ -543,19 +533,13 @@ where
             }
         };
         let had_output = output.is_some();
-        let in_place = write_mode != WriteMode::Temporary && header.basis != BasisType::Backup;
+        let in_place = write_mode != WriteMode::Temporary && !matches!(place, Place::Backup(_));
         let mut sink = Sink { target, output, basis, in_place, append };
         let (known, complete) = {
             let lists = self.side.lists.borrow();
             (lists.total, lists.complete)
         };
-        let context = FileContext {
-            shared,
-            entry,
-            index: u64::try_from(ndx).unwrap_or(0),
-            known,
-            complete,
-        };
+        let context = FileContext { shared, entry, index: u64::try_from(ndx).unwrap_or(0), known, complete };
         let received = self.incoming.receive(self.r, head, &mut sink, &context).await?;
         context.progress(received.size, 0, true);
         if let Some(error) = received.write_error {
@@ -576,7 +560,8 @@ where
             return Ok(());
         };
         if received.matches_sum {
-            return self.complete(ndx, segment, entry, name, wanted_mode, output, place).await;
+            let replaces = standing.is_some();
+            return self.complete(ndx, segment, entry, name, wanted_mode, output, place, replaces).await;
         }
         self.mismatch(ndx, segment, entry, name, wanted_mode, output, redo).await
     }
@@ -591,6 +576,7 @@ where
         wanted_mode: u32,
         output: T::Output,
         basis: Place<'_>,
+        replaces: bool,
     ) -> Result<(), Error<R::Error>> {
         let shared = self.shared();
         let options = shared.options;
@@ -603,6 +589,9 @@ where
         } else {
             Destination::Final { backup: options.transfer.backup && !options.transfer.inplace }
         };
+        if replaces && matches!(to, Destination::Final { backup: true }) {
+            shared.report(Role::Receiver, &Notice::BackedUp(name.bytes()));
+        }
         let result = target.commit(output, &attrs, to).await;
         let fine = self.committed(name, result)?;
         if fine && delayed {
@@ -702,6 +691,52 @@ where
             shared.event(Event::Redo(ndx));
         }
         Ok(())
+    }
+}
+
+/// `--delay-updates`: moves the finished files to their names, in list order.
+pub(super) async fn promote_delayed<T: Target, O: Observer>(side: &DestSide<'_, T, O>, role: Role) {
+    let segments: Vec<Rc<Segment>> = {
+        let lists = side.lists.borrow();
+        (0..lists.len()).filter_map(|i| lists.get(i)).collect()
+    };
+    for segment in segments {
+        let mut ndx = segment.start;
+        for position in 0..segment.list.len() {
+            let delayed = segment.marks(ndx).contains(EntryFlags::DONE);
+            if let Some(entry) = segment.list.get(position).filter(|_| delayed) {
+                let name = side.local_name(entry);
+                match promote(side, name).await {
+                    Ok(()) => side.shared.event(Event::Success(ndx)),
+                    Err((op, error)) => {
+                        let (name, other) = (name.bytes(), name.bytes());
+                        let notice = Notice::Failed { op, name, base: None, other, error };
+                        side.shared.report(role, &notice);
+                        side.shared.event(Event::Failed(ndx));
+                    }
+                }
+                side.target.tidy_partial_dir(name).await;
+            }
+            ndx += 1;
+        }
+    }
+}
+
+/// Puts one delayed file in place, the old one's backup before it.
+async fn promote<T: Target, O>(side: &DestSide<'_, T, O>, name: RelName<'_>) -> Result<(), (Op, PortError)> {
+    let standing = side.target.stat(Place::Dest(name), false).await;
+    if side.shared.options.transfer.backup && matches!(standing, Ok(Some(_))) {
+        side.target.back_up(name, true).await.map_err(|e| (Op::Backup, e))?;
+    }
+    side.target.promote_partial(name).await.map_err(|e| (Op::Rename, e))
+}
+
+/// Another name of the same directory; only the last component of what the peer says counts.
+pub(super) fn sibling_name(name: RelName<'_>, xname: &[u8]) -> Vec<u8> {
+    let leaf = xname.rsplit(|&b| b == b'/').next().unwrap_or_default();
+    match name.split().0 {
+        Some(dir) => [dir, b"/", leaf].concat(),
+        None => leaf.to_vec(),
     }
 }
 

@@ -98,7 +98,10 @@ fn start_framing<R: BufRead, W: ChunkWrite, O: Observer>(
     }
 }
 
-async fn send_rules<W: ChunkWrite>(w: &mut WireWriter<W, Vec<u8>>, rules: &[Vec<u8>]) -> Result<(), Error<W::Error>> {
+async fn send_rules<W: ChunkWrite>(
+    w: &mut WireWriter<W, Vec<u8>>,
+    rules: &[Vec<u8>],
+) -> Result<(), Error<W::Error>> {
     for rule in rules {
         w.i32(i32::try_from(rule.len()).unwrap_or(i32::MAX)).await?;
         w.bytes(rule).await?;
@@ -133,7 +136,11 @@ fn filter_fault<O: Observer, E>(shared: &Shared<'_, O>, fault: &FilterError) -> 
 
 /// Tells the peer with which code this side ends, where the protocol has a word for it, and that it need not
 /// answer to a word of its own.
-async fn say_exit<W: ChunkWrite, O, E>(shared: &Shared<'_, O>, w: &mut WireWriter<W, Vec<u8>>, error: &Error<E>) {
+async fn say_exit<W: ChunkWrite, O, E>(
+    shared: &Shared<'_, O>,
+    w: &mut WireWriter<W, Vec<u8>>,
+    error: &Error<E>,
+) {
     if !shared.agreed.protocol.has_extended_goodbye() || !w.is_framed() {
         return;
     }
@@ -362,7 +369,9 @@ async fn send_names<W: ChunkWrite>(
     Ok(())
 }
 
-async fn drain_to_end<R: BufRead, O: Observer>(r: &mut WireReader<R, Inbox<'_, O>>) -> Result<(), Error<R::Error>> {
+async fn drain_to_end<R: BufRead, O: Observer>(
+    r: &mut WireReader<R, Inbox<'_, O>>,
+) -> Result<(), Error<R::Error>> {
     r.drain().await
 }
 
@@ -386,7 +395,10 @@ pub(super) struct LocalLists<'a, S, O> {
 
 impl<'a, S: Source, O: Observer> LocalLists<'a, S, O> {
     /// The next list; or the end of lists is noted.
-    pub(super) async fn next<T: Target>(&mut self, side: &DestSide<'_, T, O>) -> Result<(), Error<Infallible>> {
+    pub(super) async fn next<T: Target>(
+        &mut self,
+        side: &DestSide<'_, T, O>,
+    ) -> Result<(), Error<Infallible>> {
         let (number, same) = {
             let mut lists = side.lists.borrow_mut();
             match next_directory(&mut self.pending, &lists) {
@@ -488,6 +500,10 @@ where
     N: Entrance,
     O: Observer,
 {
+    // The reference builds the rules for its server even when there is none.
+    if filters.wire_rules(shared.agreed.protocol, FilterSide::Sender).is_err() {
+        return Err(ProtocolError::FilterTooModern.into());
+    }
     shared.report(Role::Sender, &Notice::ListStart);
     let mut scanner = Scanner::new(shared, source, filters);
     let mut list = FileList::new();

@@ -115,6 +115,7 @@ where
             self.names_from_peer(args, &mut list).await?;
         }
         self.shared.report(Role::Sender, &Notice::ListDone);
+        self.pump().await?;
         let empty = list.is_empty();
         let segment = self.send_list(list, None).await?;
         if self.shared.agreed.inc_recurse() {
@@ -273,6 +274,7 @@ where
         let next = next_directory(&mut self.pending, &self.lists);
         let Some((number, same)) = next else { return self.end_lists_if_done().await };
         let list = self.scanner.directory(&same).await?;
+        self.pump().await?;
         let announcement = NDX_FLIST_OFFSET - i32::try_from(number).unwrap_or(0);
         self.w.ndx(&mut self.write_ndx, announcement).await?;
         let segment = self.send_list(list, Some(number)).await?;
@@ -375,12 +377,7 @@ where
         Ok(())
     }
 
-    fn show(
-        &self,
-        entry: EntryRef<'_>,
-        header: &ItemHeader,
-        transfer: Option<FileTransfer>,
-    ) {
+    fn show(&self, entry: EntryRef<'_>, header: &ItemHeader, transfer: Option<FileTransfer>) {
         if !self.shared.is_client() {
             return;
         }

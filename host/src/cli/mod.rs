@@ -5,7 +5,6 @@
 //! decides what is meant. Nothing here reads or writes files, except that the list of `--files-from` is opened.
 
 pub(crate) mod argv;
-pub(crate) mod chmod;
 pub(crate) mod date;
 pub(crate) mod failure;
 pub(crate) mod help;
@@ -36,6 +35,7 @@ pub(crate) enum Command {
     /// [`secluded`].
     Secluded,
     /// `--daemon`, or with its `server` field set a daemon for one connection on stdin and stdout.
+    #[allow(dead_code, reason = "used by the daemon")]
     Daemon(Box<DaemonCli>),
 }
 

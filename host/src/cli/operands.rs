@@ -195,11 +195,6 @@ pub(crate) enum Route {
 }
 
 impl Route {
-    /// True if this process sends files to a process elsewhere.
-    pub(crate) const fn pushes(&self) -> bool {
-        matches!(self, Self::Push { .. })
-    }
-
     /// The machine at the other end.
     pub(crate) const fn machine(&self) -> Option<&Machine> {
         match self {

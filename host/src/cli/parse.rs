@@ -6,6 +6,7 @@
 use std::{ffi::OsString, os::unix::ffi::OsStringExt};
 
 use arsync_core::{
+    chmod::Chmod,
     error::Role,
     exit::ExitCode,
     options::{AltDestKind, Append},
@@ -13,7 +14,7 @@ use arsync_core::{
 
 use super::{
     argv::{self, Given},
-    chmod, date,
+    date,
     failure::{Failure, Stop},
     help, number,
     number::SizeRule,
@@ -125,7 +126,6 @@ pub(crate) struct Cli {
     pub(crate) server: bool,
     pub(crate) sender: bool,
     pub(crate) version: u32,
-    pub(crate) help: bool,
 
     pub(crate) verbose: u32,
     pub(crate) quiet: u32,
@@ -613,7 +613,7 @@ impl Cli {
                 }
             }
             O::Chmod => {
-                if !chmod::is_valid(&text) {
+                if Chmod::parse(&text).is_err() {
                     let message = [b"Invalid argument passed to --chmod (", &text[..], b")"];
                     return Err(self.fail(message.concat()));
                 }

@@ -6,6 +6,7 @@ use std::{fs::File, os::unix::ffi::OsStringExt};
 
 use arsync_core::{
     checksum::ChecksumKind,
+    chmod::Chmod,
     error::Role,
     exit::ExitCode,
     options::{
@@ -74,6 +75,7 @@ pub(crate) enum NameList {
     /// This process's stdin (on a server: it comes through the protocol).
     Stdin,
     /// A file of this machine, opened.
+    #[allow(dead_code, reason = "lists of names are not built yet")]
     File(File),
     /// A file of the other side.
     Remote(Vec<u8>),
@@ -84,8 +86,6 @@ pub(crate) enum NameList {
 pub(crate) struct Output {
     /// Format of the lines of items; `None`: no such lines.
     pub(crate) format: Option<Vec<u8>>,
-    /// The format was given by the user, not implied by `-i` or by the level of names.
-    pub(crate) format_given: bool,
     /// Level of number formats, 0..=3.
     pub(crate) human: u8,
     /// Where messages of the other side travel.
@@ -322,10 +322,8 @@ pub(crate) fn resolve(mut cli: Cli, world: &World<'_>) -> Result<Resolved, Stop>
         (0, _) => Some(b"%n%L".to_vec()),
         _ => Some(b"%i %n%L".to_vec()),
     };
-    let format_given = cli.out_format.is_some();
     let output = Output {
         format: cli.out_format.clone().or(implied_format),
-        format_given,
         human: cli.human_readable.0.min(3),
         stderr: cli.stderr.unwrap_or_default(),
         stderr_given: cli.stderr.is_some(),
@@ -408,7 +406,7 @@ pub(crate) fn resolve(mut cli: Cli, world: &World<'_>) -> Result<Resolved, Stop>
                 Super::Auto | Super::Fake => None,
             },
             fake_super: cli.super_user == Super::Fake,
-            chmod: None,
+            chmod: cli.chmod.as_deref().and_then(|list| Chmod::parse(list).ok()),
             usermap: cli.usermap.as_ref().map(|(list, _)| list.clone()),
             groupmap: cli.groupmap.as_ref().map(|(list, _)| list.clone()),
             open_noatime: cli.open_noatime || cli.atimes > 1,

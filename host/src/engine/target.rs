@@ -230,6 +230,17 @@ impl Target for TreeTarget {
         }
     }
 
+    async fn list_at(&self, at: Place<'_>) -> Result<Vec<Child>, PortError> {
+        let Place::Alt(number, name) = at else {
+            let (Place::Dest(name) | Place::Partial(name) | Place::Backup(name) | Place::Alt(_, name)) = at;
+            return self.list(name).await;
+        };
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let tree = self.alternate(number).map_err(port)?;
+        let dir = tree.open_with(name.bytes(), flags, Links::Any).map_err(port)?;
+        Ok(children(&dir).0)
+    }
+
     async fn read_small(&self, path: &[u8], limit: usize) -> Result<Vec<u8>, PortError> {
         let file = match RelName::new(path) {
             Some(name) => self.open_inside(name, OFlags::RDONLY, Links::Inside).map_err(port)?,

@@ -1,35 +1,499 @@
-//! tmp
-use std::{rc::Rc, io::Write};
-use arsync_core::{error::Role, flist::entry::EntryRef, item::{ItemizeView, itemize}, mux::MsgTag, ports::*, session::Outbox};
-use crate::session::Speak;
-pub(crate) struct Console { pub(crate) items: bool, pub(crate) server: bool, pub(crate) outbox: Rc<Outbox>, pub(crate) sending: bool, pub(crate) times: bool }
-impl Observer for Console {
-    fn notice(&self, from: Role, notice: &Notice<'_>) { match notice { Notice::UpToDate(_) | Notice::ListStart | Notice::ListDone | Notice::DeltaTransmission(_) | Notice::Newer(_) | Notice::Exists{..} | Notice::SenderRemoved(_) | Notice::NotCreating{..} | Notice::Duplicate{..} | Notice::BackedUp(_)|Notice::OverMaxSize(_)|Notice::UnderMinSize(_) => {}, n => eprintln!("rsync: [{from}] {n:?}") } }
-    fn peer_text(&self, tag: MsgTag, text: &[u8]) { if tag == MsgTag::Info { let _ = std::io::stdout().write_all(text); } else { let _ = std::io::stderr().write_all(text); } }
-    fn item(&self, e: &ItemEvent<'_>) {
-        if !self.items || self.server { return }
-        let s = itemize(ItemizeView { flags: e.flags, kind: e.kind.item(), sending: self.sending, times: self.times, symlink_times: true });
-        let mut line = s.to_vec(); line.push(b' '); line.extend(e.name);
-        if e.kind == arsync_core::flist::entry::FileKind::Dir { line.push(b'/'); }
-        if let Some(l) = e.link { if !l.is_empty() { line.extend(b" => "); line.extend(l); } }
-        else if let Some(en) = &e.entry { if !en.link_target().is_empty() { line.extend(b" -> "); line.extend(en.link_target()); } }
-        line.push(b'\n');
-        let _ = std::io::stdout().write_all(&line);
-    }
-    fn listed(&self, e: &EntryRef<'_>) { println!("{}", String::from_utf8_lossy(e.name())); }
-    fn progress(&self, _p: &FileProgress<'_>) {}
+//! Who shows what, where: the observer of a session.
+//!
+//! A client prints: results on stdout, trouble on stderr. A server has no user: it hands its texts to the queue of
+//! messages for the client, or, over a remote shell, writes trouble to its own stderr (spec: message codes).
+
+use std::{
+    cell::{Cell, RefCell},
+    io::Write,
+    rc::Rc,
+    time::{Instant, SystemTime, UNIX_EPOCH},
+};
+
+use arsync_core::{
+    checksum::ChecksumKind,
+    error::Role,
+    exit::ExitCode,
+    flist::entry::EntryRef,
+    item::ItemFlags,
+    limits::MAX_TEXT,
+    mux::MsgTag,
+    options::SessionOptions,
+    ports::{FileProgress, ItemEvent, Notice, Observer, Severity},
+    session::Outbox,
+    version::ProtocolVersion,
+};
+
+use super::{
+    clib,
+    escape::{Charset, escape},
+    exit_line::exit_line,
+    format::{self, View},
+    list::{self, ListView},
+    message::{self, Roots, Wording},
+    progress::Progress,
+    summary::{SummaryView, summary},
+};
+use crate::{
+    cli::{
+        operands::Route,
+        parse::{OutBuf, StderrMode},
+        resolve::{Output, Resolved},
+        words::{Debug, Info, Levels},
+    },
+    session::{Ended, Speak},
+};
+
+/// stdout that is no terminal is written in pieces of about this size, bytes.
+const BLOCK: usize = 32 << 10;
+/// Lines do not wait longer than this for the block to fill, ms.
+const PATIENCE: u128 = 50;
+
+/// stdout with the buffering that was asked for.
+#[derive(Debug)]
+struct Stdout {
+    buffer: Vec<u8>,
+    mode: Option<OutBuf>,
+    terminal: bool,
+    flushed: Instant,
+    /// Nobody reads any more.
+    broken: bool,
 }
-impl Speak for Console { fn say(&self, tag: MsgTag, _r: Role, text: &[u8]) { let mut t = text.to_vec(); t.push(b'\n'); if tag == MsgTag::Info { if self.server { self.outbox.push(tag, t); } else { let _ = std::io::stdout().write_all(&t); } } else { let _ = std::io::stderr().write_all(&t); } } }
+
+impl Stdout {
+    fn write(&mut self, text: &[u8]) {
+        self.buffer.extend_from_slice(text);
+        let due = match self.mode {
+            Some(OutBuf::None) => true,
+            Some(OutBuf::Line) => text.contains(&b'\n'),
+            Some(OutBuf::Block) => self.buffer.len() >= BLOCK,
+            None => {
+                self.terminal || self.buffer.len() >= BLOCK || self.flushed.elapsed().as_millis() >= PATIENCE
+            }
+        };
+        if due {
+            self.flush();
+        }
+    }
+
+    fn flush(&mut self) {
+        let mut rest = self.buffer.as_slice();
+        while !rest.is_empty() && !self.broken {
+            match rustix::io::write(rustix::stdio::stdout(), rest) {
+                Ok(n) => rest = rest.get(n..).unwrap_or_default(),
+                Err(rustix::io::Errno::INTR) => {}
+                Err(rustix::io::Errno::AGAIN) => {
+                    let mut fds = [rustix::event::PollFd::from_borrowed_fd(
+                        rustix::stdio::stdout(),
+                        rustix::event::PollFlags::OUT,
+                    )];
+                    self.broken = rustix::event::poll(&mut fds, None).is_err();
+                }
+                Err(_) => self.broken = true,
+            }
+        }
+        self.buffer.clear();
+        self.flushed = Instant::now();
+    }
+}
+
+/// The observer.
+pub(crate) struct Console {
+    options: SessionOptions,
+    output: Output,
+    levels: Levels,
+    itemize: u32,
+    route: Route,
+    server: bool,
+    charset: Charset,
+    roots: Rc<RefCell<Roots>>,
+    outbox: Rc<Outbox>,
+    stdout: RefCell<Stdout>,
+    progress: RefCell<Option<Progress>>,
+    /// A progress line stands there without a newline.
+    open_line: Cell<bool>,
+    protocol: Cell<Option<ProtocolVersion>>,
+    incremental: Cell<bool>,
+    /// What `%f` leaves out of absolute paths.
+    here: Vec<u8>,
+    started: Instant,
+    started_at: u64,
+    /// The peer said with which code this ends.
+    told_to_end: Cell<bool>,
+    /// Who said the last error: the one that the exit line of a fatal error names.
+    complained: Cell<Option<Role>>,
+    mark: &'static str,
+}
 
 impl Console {
-    pub(crate) fn new(r: &crate::cli::resolve::Resolved, _roots: Rc<std::cell::RefCell<super::message::Roots>>, outbox: Rc<Outbox>) -> Self {
-        use crate::cli::operands::Route;
-        Self { items: r.output.format.is_some(), server: matches!(r.route, Route::Server{..}), outbox, sending: matches!(r.route, Route::Push{..}), times: r.opts.preserve.times }
+    /// The observer of a run.
+    pub(crate) fn new(resolved: &Resolved, roots: Rc<RefCell<Roots>>, outbox: Rc<Outbox>) -> Self {
+        let output = resolved.output.clone();
+        let server = matches!(resolved.route, Route::Server { .. });
+        let utf8 = clib::is_utf8();
+        let charset = match (output.eight_bit, utf8) {
+            (true, _) => Charset::Bytes,
+            (_, true) => Charset::Utf8,
+            _ => Charset::Ascii,
+        };
+        let level = resolved.levels.info(Info::Progress);
+        let progress =
+            (level > 0 && !server && !output.quiet).then(|| Progress::new(level > 1, output.human));
+        let mark = match (&resolved.only_write_batch, resolved.opts.dry_run) {
+            (Some(_), _) => " (BATCH ONLY)",
+            (None, true) => " (DRY RUN)",
+            (None, false) => "",
+        };
+        let here =
+            std::env::current_dir().map(|d| d.into_os_string().into_encoded_bytes()).unwrap_or_default();
+        let console = Self {
+            options: resolved.opts.clone(),
+            levels: resolved.levels.clone(),
+            itemize: resolved.cli.itemize,
+            route: resolved.route.clone(),
+            server,
+            charset,
+            roots,
+            outbox,
+            stdout: RefCell::new(Stdout {
+                buffer: Vec::new(),
+                mode: output.outbuf,
+                terminal: clib::is_terminal(),
+                flushed: Instant::now(),
+                broken: false,
+            }),
+            progress: RefCell::new(progress),
+            open_line: Cell::new(false),
+            protocol: Cell::new(None),
+            incremental: Cell::new(false),
+            here,
+            started: Instant::now(),
+            started_at: now(),
+            told_to_end: Cell::new(false),
+            complained: Cell::new(None),
+            mark,
+            output,
+        };
+        for text in &resolved.warnings {
+            console.emit(MsgTag::Error, text.as_bytes());
+        }
+        console
     }
-    pub(crate) fn protocol_known(&self, _p: arsync_core::version::ProtocolVersion, _i: bool) {}
-    pub(crate) fn finish(&self, ended: Option<&crate::session::Ended>, code: arsync_core::exit::ExitCode, role: Role) {
-        let _ = std::io::stdout().flush();
-        if let Some(Some(r)) = ended.map(|e| &e.reason) { eprintln!("{r}"); }
-        if code.0 != 0 { let _ = std::io::stderr().write_all(&super::exit_line::exit_line(code, role)); }
+
+    /// Takes the outcome of the handshake.
+    pub(crate) fn protocol_known(&self, protocol: ProtocolVersion, incremental: bool) {
+        self.protocol.set(Some(protocol));
+        self.incremental.set(incremental);
     }
+
+    /// Tells which command connects to the other side (`--debug=cmd`).
+    #[allow(dead_code, reason = "called where the connection is made")]
+    pub(crate) fn connecting(&self, command: &[Vec<u8>]) {
+        if self.levels.debug(Debug::Cmd) > 0 {
+            let words = command.join(&b' ');
+            let tail = format!("  ({} args)", command.len());
+            self.emit(MsgTag::Info, &[b"opening connection using: ", &words[..], tail.as_bytes()].concat());
+        }
+    }
+
+    /// Shows the end of a run: statistics, the reason of a failure, and the exit line.
+    pub(crate) fn finish(&self, ended: Option<&Ended>, code: ExitCode, role: Role) {
+        if let Some(ended) = ended {
+            if let Some(reason) = &ended.reason {
+                for line in reason.split('\n') {
+                    self.emit(MsgTag::Error, line.as_bytes());
+                }
+            } else if !self.server && is_complete(code) {
+                self.closing_lines(ended);
+            }
+        }
+        self.end_line();
+        self.stdout.borrow_mut().flush();
+        let role = match self.complained.get() {
+            Some(complained) if !is_complete(code) => complained,
+            _ => role,
+        };
+        if !self.told_to_end.get() {
+            write_stderr(&exit_line(code, role));
+        }
+    }
+
+    fn closing_lines(&self, ended: &Ended) {
+        let last = self.progress.borrow_mut().as_mut().and_then(|p| p.finish(self.elapsed()));
+        if let Some(text) = last
+            && !clib::in_background()
+        {
+            self.open_line.set(false);
+            self.stdout.borrow_mut().write(text.as_bytes());
+        }
+        let view = SummaryView {
+            human: self.output.human,
+            level: self.levels.info(Info::Stats),
+            protocol: ended.protocol,
+            seconds: now().saturating_sub(self.started_at),
+            mark: self.mark,
+        };
+        if !self.output.quiet {
+            self.raw(MsgTag::Info, summary(&ended.stats, &view).as_bytes());
+        }
+    }
+
+    /// Milliseconds since the start.
+    fn elapsed(&self) -> u64 {
+        u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX)
+    }
+
+    /// Ends a progress line before something else is printed.
+    fn end_line(&self) {
+        if self.open_line.replace(false) {
+            self.stdout.borrow_mut().write(b"\n");
+        }
+    }
+
+    /// Shows a text of one line without its newline, or hands it to the client.
+    fn emit(&self, tag: MsgTag, text: &[u8]) {
+        if tag == MsgTag::Info && self.output.quiet {
+            return;
+        }
+        if self.server && self.is_framed(tag) {
+            let mut payload = text.to_vec();
+            payload.truncate(MAX_TEXT - 2);
+            payload.push(b'\n');
+            self.outbox.push(self.wire_tag(tag), payload);
+            return;
+        }
+        let mut line = Vec::with_capacity(text.len() + 1);
+        escape(text, self.charset, &mut line);
+        line.push(b'\n');
+        self.raw(tag, &line);
+    }
+
+    /// Writes bytes to the stream of a kind of message.
+    fn raw(&self, tag: MsgTag, bytes: &[u8]) {
+        self.end_line();
+        if tag == MsgTag::Info && !self.server && self.output.stderr != StderrMode::All {
+            self.stdout.borrow_mut().write(bytes);
+        } else {
+            self.stdout.borrow_mut().flush();
+            write_stderr(bytes);
+        }
+    }
+
+    /// Server: a message of this kind travels through the protocol.
+    fn is_framed(&self, tag: MsgTag) -> bool {
+        match (self.output.stderr, self.protocol.get()) {
+            (StderrMode::All, _) => false,
+            (StderrMode::Client, protocol) => protocol.is_some(),
+            // Old clients expect all texts in the stream, unless they say otherwise.
+            (StderrMode::Errors, Some(p)) if !self.output.stderr_given && !p.has_item_flags() => true,
+            (StderrMode::Errors, protocol) => tag == MsgTag::Info && protocol.is_some(),
+        }
+    }
+
+    /// Below protocol 30 there are two kinds of texts only.
+    fn wire_tag(&self, tag: MsgTag) -> MsgTag {
+        match tag {
+            MsgTag::Error if !self.speaks_io_messages() => MsgTag::ErrorXfer,
+            MsgTag::Warning if !self.speaks_io_messages() => MsgTag::Info,
+            tag => tag,
+        }
+    }
+
+    fn speaks_io_messages(&self) -> bool {
+        self.protocol.get().is_none_or(ProtocolVersion::has_io_messages)
+    }
+
+    /// The format of item lines.
+    fn format(&self) -> Option<&[u8]> {
+        self.output.format.as_deref()
+    }
+
+    fn list_line(&self, from: Role, notice: &Notice<'_>) {
+        let level = self.levels.info(Info::Flist);
+        if self.server || level == 0 || self.output.quiet {
+            return;
+        }
+        let (verb, wait) =
+            if from == Role::Sender { ("sending", "building") } else { ("receiving", "receiving") };
+        match (notice, self.incremental.get() && self.options.select.recursive) {
+            (Notice::ListStart, true) => {
+                self.emit(MsgTag::Info, format!("{verb} incremental file list").as_bytes());
+            }
+            (Notice::ListStart, false) => {
+                self.raw(MsgTag::Info, format!("{wait} file list ... ").as_bytes());
+            }
+            (Notice::ListDone, false) => self.raw(MsgTag::Info, b"done\n"),
+            _ => {}
+        }
+    }
+
+    /// `%f` shows paths as typed: relative where no source was absolute.
+    fn typed_base(&self, event: &ItemEvent<'_>) -> Vec<u8> {
+        let Some(entry) = event.entry else { return Vec::new() };
+        let roots = self.roots.borrow();
+        let bases = roots.bases.borrow();
+        let base = bases.get(entry.entry.base as usize).cloned().unwrap_or_default();
+        let sources = match &self.route {
+            Route::Local { sources, .. } | Route::Push { sources, .. } => &sources[..],
+            _ => &[],
+        };
+        if sources.iter().any(|s| s.first() == Some(&b'/') && s.starts_with(&base)) {
+            return base;
+        }
+        match base.strip_prefix(&self.here[..]) {
+            Some([]) => Vec::new(),
+            Some([b'/', below @ ..]) => below.to_vec(),
+            _ => base,
+        }
+    }
+
+    fn item_line(&self, format: &[u8], event: &ItemEvent<'_>) -> Vec<u8> {
+        let base = self.typed_base(event);
+        let preserve = &self.options.preserve;
+        let sums = self.options.transfer.checksum_choice.and_then(|(transfer, _)| transfer);
+        let modern = self.protocol.get().is_none_or(ProtocolVersion::has_varints);
+        let kind = sums.unwrap_or(if modern { ChecksumKind::Xxh128 } else { ChecksumKind::Md4 });
+        let view = View {
+            sender: self.route.role() == Role::Sender,
+            remote: !matches!(self.route, Route::Local { .. }),
+            times: preserve.times,
+            symlink_times: true,
+            owner: preserve.owner,
+            group: preserve.group,
+            links: preserve.links,
+            digest_len: kind.digest_len(),
+            xxh: matches!(kind, ChecksumKind::Xxh128 | ChecksumKind::Xxh3 | ChecksumKind::Xxh64),
+            pid: std::process::id(),
+            now: i64::try_from(now()).unwrap_or(i64::MAX),
+            base: &base,
+            daemon: None,
+        };
+        format::expand(format, event, &view)
+    }
+}
+
+impl Observer for Console {
+    fn notice(&self, from: Role, notice: &Notice<'_>) {
+        let severity = notice.severity();
+        if matches!(severity, Severity::Error | Severity::TransferError) {
+            self.complained.set(Some(from));
+        }
+        if matches!(notice, Notice::ListStart | Notice::ListDone) {
+            return self.list_line(from, notice);
+        }
+        let transfer = &self.options.transfer;
+        let text = {
+            let roots = self.roots.borrow();
+            let wording = Wording {
+                roots: &roots,
+                levels: &self.levels,
+                human: self.output.human,
+                itemizes: self.options.report.itemize,
+                shows_items: self.options.report.itemize || self.options.report.names,
+                backup_dir: transfer.backup_dir.as_deref(),
+                suffix: &transfer.suffix,
+                temp_dir: transfer.temp_dir.as_deref(),
+            };
+            message::text(from, notice, &wording)
+        };
+        let tag = match severity {
+            Severity::Info => MsgTag::Info,
+            Severity::Warning => MsgTag::Warning,
+            Severity::Error => MsgTag::Error,
+            Severity::TransferError => MsgTag::ErrorXfer,
+        };
+        if let Some(text) = text {
+            self.emit(tag, &text);
+        }
+    }
+
+    fn peer_text(&self, tag: MsgTag, text: &[u8]) {
+        let tag = match tag {
+            MsgTag::Client => MsgTag::Info,
+            MsgTag::ErrorUtf8 | MsgTag::ErrorSocket => MsgTag::Error,
+            tag => tag,
+        };
+        if (tag == MsgTag::Info && self.output.quiet) || tag == MsgTag::Log {
+            return;
+        }
+        let body = text.strip_suffix(b"\n").unwrap_or(text);
+        // Empty lines in front are layout; a newline inside could be part of a name.
+        let start = body.iter().position(|b| *b != b'\n').unwrap_or(body.len());
+        let mut line = vec![b'\n'; start];
+        escape(&body[start..], self.charset, &mut line);
+        line.extend_from_slice(&text[body.len()..]);
+        self.raw(tag, &line);
+    }
+
+    fn item(&self, event: &ItemEvent<'_>) {
+        if self.server || self.output.quiet {
+            return;
+        }
+        let report = &self.options.report;
+        if event.flags.contains(ItemFlags::DELETED) {
+            let line = match self.format() {
+                Some(format) if report.itemize || report.operation => self.item_line(format, event),
+                None if self.levels.info(Info::Del) == 0 => return,
+                _ => self.item_line(b"deleting %n", event),
+            };
+            return self.emit(MsgTag::Info, &line);
+        }
+        let Some(format) = self.format() else { return };
+        let all = report.itemize && (self.itemize > 1 || self.levels.info(Info::Name) > 1);
+        let linked = event.link.is_some_and(|l| !l.is_empty());
+        if all || linked || event.flags.is_significant() {
+            let line = self.item_line(format, event);
+            self.emit(MsgTag::Info, &line);
+        }
+    }
+
+    fn listed(&self, entry: &EntryRef<'_>) {
+        if self.server || self.output.quiet {
+            return;
+        }
+        let preserve = &self.options.preserve;
+        let view = ListView { human: self.output.human, links: preserve.links, atimes: preserve.atimes > 0 };
+        self.emit(MsgTag::Info, &list::line(entry, entry.name(), view));
+    }
+
+    fn progress(&self, progress: &FileProgress<'_>) {
+        let mut state = self.progress.borrow_mut();
+        let Some(state) = state.as_mut() else { return };
+        let Some(text) = state.update(progress, self.elapsed()) else { return };
+        if clib::in_background() {
+            return;
+        }
+        self.open_line.set(!text.ends_with('\n'));
+        let mut stdout = self.stdout.borrow_mut();
+        stdout.write(text.as_bytes());
+        stdout.flush();
+    }
+
+    fn peer_exit(&self, _code: ExitCode) {
+        self.told_to_end.set(true);
+    }
+}
+
+impl Speak for Console {
+    fn say(&self, tag: MsgTag, role: Role, text: &[u8]) {
+        if matches!(tag, MsgTag::Error | MsgTag::ErrorXfer) {
+            self.complained.set(Some(role));
+        }
+        self.emit(tag, text);
+    }
+}
+
+/// Codes of runs that came to their end.
+fn is_complete(code: ExitCode) -> bool {
+    matches!(code, ExitCode::OK | ExitCode::PARTIAL | ExitCode::VANISHED | ExitCode::DEL_LIMIT)
+}
+
+/// Seconds since 1970.
+fn now() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_secs())
+}
+
+/// stderr is not buffered; nothing can be done if it is gone.
+fn write_stderr(bytes: &[u8]) {
+    let _ = std::io::stderr().lock().write_all(bytes);
 }

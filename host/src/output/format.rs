@@ -75,8 +75,6 @@ pub(crate) fn uses(format: &[u8], wanted: &[u8]) -> bool {
 /// What the expansion needs beside the item.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct View<'a> {
-    /// Level of numbers.
-    pub(crate) human: u8,
     /// This process sends.
     pub(crate) sender: bool,
     /// The data goes to another machine.
@@ -272,7 +270,6 @@ mod tests {
     };
 
     const VIEW: View<'_> = View {
-        human: 1,
         sender: true,
         remote: false,
         times: true,

@@ -1,4 +1,349 @@
-//! tmp
-use std::{rc::Rc, cell::RefCell};
+//! The texts of notices (spec: source-side texts, receiver semantics). Nothing here knows where they go.
+
+use std::{cell::RefCell, rc::Rc};
+
+use arsync_core::{
+    error::Role,
+    ports::{Notice, Op},
+    stats::Stats,
+};
+
+use super::{number, strerror};
+use crate::cli::words::{Debug, Info, Levels};
+
+/// The directories that names in messages are relative to.
 #[derive(Debug, Default)]
-pub(crate) struct Roots { pub(crate) dest: Vec<u8>, pub(crate) bases: Rc<RefCell<Vec<Vec<u8>>>> }
+pub(crate) struct Roots {
+    /// Absolute path of the destination directory.
+    pub(crate) dest: Vec<u8>,
+    /// Absolute paths of the sender's directories, by number; whoever registers them lets it grow.
+    pub(crate) bases: Rc<RefCell<Vec<Vec<u8>>>>,
+}
+
+impl Roots {
+    /// The absolute path of a name below a directory of the sender, or below the destination.
+    pub(crate) fn path(&self, base: Option<u32>, name: &[u8]) -> Vec<u8> {
+        match base {
+            Some(number) => {
+                let bases = self.bases.borrow();
+                join(bases.get(number as usize).map_or(&[][..], Vec::as_slice), name)
+            }
+            None => join(&self.dest, name),
+        }
+    }
+}
+
+/// `DIR/NAME`, cleaned of `.` components and doubled slashes; an absolute name stands for itself.
+fn join(dir: &[u8], name: &[u8]) -> Vec<u8> {
+    let whole = if name.first() == Some(&b'/') { name.to_vec() } else { [dir, b"/", name].concat() };
+    let mut out: Vec<u8> = Vec::with_capacity(whole.len());
+    for part in whole.split(|&b| b == b'/').filter(|p| !p.is_empty()) {
+        match part {
+            b"." => {}
+            b".." => out.truncate(memchr::memrchr(b'/', &out).unwrap_or(0)),
+            _ => {
+                out.push(b'/');
+                out.extend(part);
+            }
+        }
+    }
+    // The directory itself is shown as such.
+    if name == b"." || out.is_empty() {
+        out.extend(if name == b"." { &b"/."[..] } else { b"/" });
+    }
+    out
+}
+
+/// What the wording depends on.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Wording<'a> {
+    /// The directories.
+    pub(crate) roots: &'a Roots,
+    /// Levels of `--info` and `--debug`.
+    pub(crate) levels: &'a Levels,
+    /// Level of numbers.
+    pub(crate) human: u8,
+    /// The format of item lines holds `%i`.
+    pub(crate) itemizes: bool,
+    /// Names or item changes are shown.
+    pub(crate) shows_items: bool,
+    /// `--backup-dir`
+    pub(crate) backup_dir: Option<&'a [u8]>,
+    /// `--suffix`
+    pub(crate) suffix: &'a [u8],
+    /// `--temp-dir`
+    pub(crate) temp_dir: Option<&'a [u8]>,
+}
+
+/// The text of a notice, without a newline. `None`: it is not wanted at the levels in effect.
+///
+/// The start and the end of the file list have no text here: theirs is one line in two steps.
+pub(crate) fn text(from: Role, notice: &Notice<'_>, w: &Wording<'_>) -> Option<Vec<u8>> {
+    let full = |base: Option<u32>, name: &[u8]| [b"\"", &w.roots.path(base, name)[..], b"\""].concat();
+    let info = |word, level| w.levels.info(word) >= level;
+    let plain = |parts: &[&[u8]]| Some(parts.concat());
+    let at_level = |word, parts: &[&[u8]]| if info(word, 1) { plain(parts) } else { None };
+    match *notice {
+        Notice::Failed { op, name, base, other, error } => {
+            let full = full(base, name);
+            let mut out = format!("rsync: [{from}] ").into_bytes();
+            out.extend(failed(op, name, other, &full, w));
+            out.extend(strerror::suffix(error.0).bytes());
+            Some(out)
+        }
+        Notice::Vanished { name, base, dir } => {
+            let what: &[u8] = if dir { b"directory" } else { b"file" };
+            plain(&[what, b" has vanished: ", &full(Some(base), name)])
+        }
+        Notice::SkippingDirectory(name) => plain(&[b"skipping directory ", name]),
+        Notice::NoReferent { name, base } => plain(&[b"symlink has no referent: ", &full(Some(base), name)]),
+        Notice::CopyingUnsafe { name, target } => {
+            at_level(Info::Symsafe, &[b"copying unsafe symlink \"", name, b"\" -> \"", target, b"\""])
+        }
+        Notice::SkippingMountPoint(name) => {
+            at_level(Info::Mount, &[b"[sender] skipping mount-point dir ", name])
+        }
+        Notice::Diminished { name, base } => plain(&[b"skipped diminished file: ", &full(Some(base), name)]),
+        Notice::NonRegular(name) => at_level(Info::Nonreg, &[b"skipping non-regular file \"", name, b"\""]),
+        Notice::IgnoringUnsafe { name, target } => {
+            at_level(Info::Symsafe, &[b"ignoring unsafe symlink \"", name, b"\" -> \"", target, b"\""])
+        }
+        Notice::NotCreating { name, dir } => {
+            let what: &[u8] = if dir { b"directory" } else { b"file" };
+            at_level(Info::Skip, &[b"not creating new ", what, b" \"", name, b"\""])
+        }
+        Notice::Exists { name, why } => {
+            let why = if info(Info::Skip, 2) { why.as_bytes() } else { b"" };
+            at_level(Info::Skip, &[name, b" exists", why])
+        }
+        Notice::Newer(name) => at_level(Info::Skip, &[name, b" is newer"]),
+        Notice::OverMaxSize(name) => at_level(Info::Skip, &[name, b" is over max-size"]),
+        Notice::UnderMinSize(name) => at_level(Info::Skip, &[name, b" is under min-size"]),
+        Notice::UpToDate(name) if info(Info::Name, 2) && !w.itemizes => plain(&[name, b" is uptodate"]),
+        Notice::UpToDate(_) => None,
+        Notice::SkippingContents => plain(&[b"*** Skipping any contents from this failed directory ***"]),
+        Notice::NoWay { kind, name } => {
+            plain(&[b"could not make way for new ", kind.as_bytes(), b": ", name])
+        }
+        Notice::NotEmpty(name) => plain(&[b"cannot delete non-empty directory: ", name]),
+        Notice::MountPoint(name) => at_level(Info::Mount, &[b"cannot delete mount point: ", name]),
+        Notice::DeletionSkipped => plain(&[b"IO error encountered -- skipping file deletion"]),
+        Notice::MaxDelete { skipped } => {
+            let text = format!("Deletions stopped due to --max-delete limit ({skipped} skipped)");
+            Some(text.into_bytes())
+        }
+        Notice::CreatedDirectory(dir) if w.shows_items => plain(&[b"created directory ", dir]),
+        Notice::CreatedPath { count, path } if w.shows_items => {
+            let noun = if count == 1 { "directory" } else { "directories" };
+            plain(&[format!("created {count} {noun} for ").as_bytes(), path])
+        }
+        Notice::CreatedDirectory(_) | Notice::CreatedPath { .. } => None,
+        Notice::BackedUp(name) => {
+            let (dir, slash): (&[u8], &[u8]) = match w.backup_dir {
+                Some(dir) if dir.last() == Some(&b'/') => (dir, b""),
+                Some(dir) => (dir, b"/"),
+                None => (b"", b""),
+            };
+            at_level(Info::Backup, &[b"backed up ", name, b" to ", dir, slash, name, w.suffix])
+        }
+        Notice::FailedVerification { name, kept, again } => {
+            let (kind, tail): (&[u8], &[u8]) =
+                if again { (b"WARNING: ", b" (will try again).") } else { (b"ERROR: ", b".") };
+            plain(&[kind, name, b" failed verification -- update ", kept.as_bytes(), tail])
+        }
+        Notice::ReceiveIsDir(name) => plain(&[b"recv_files: ", &full(None, name), b" is a directory"]),
+        Notice::SenderRemoved(name) => at_level(Info::Remove, &[b"sender removed ", name]),
+        Notice::SenderChanged(name) => plain(&[b"ERROR: Skipping sender remove for changed file: ", name]),
+        Notice::Duplicate { name, ndx } if w.levels.debug(Debug::Dup) >= 1 => {
+            plain(&[b"removing duplicate name ", name, format!(" from file list ({ndx})").as_bytes()])
+        }
+        Notice::Duplicate { .. } => None,
+        Notice::ImpossibleId { name, group } => {
+            let id: &[u8] = if group { b"gid" } else { b"uid" };
+            plain(&[id, b" 4294967295 (-1) is impossible to set on ", &full(None, name)])
+        }
+        Notice::TooLargeForSums(name) => plain(&[b"WARNING: file is too large for checksum sending: ", name]),
+        Notice::TooLong(name) => plain(&[b"skipping overly long name: ", name]),
+        Notice::ListStart | Notice::ListDone => None,
+        Notice::DeltaTotals(stats) if w.levels.debug(Debug::Deltasum) >= 1 => {
+            Some(delta_totals(stats, w.human))
+        }
+        Notice::DeltaTotals(_) => None,
+        Notice::DeltaTransmission(on) if w.levels.debug(Debug::Flist) >= 1 => plain(&[if on {
+            b"delta-transmission enabled"
+        } else {
+            b"delta-transmission disabled for local transfer or --whole-file"
+        }]),
+        Notice::DeltaTransmission(_) => None,
+        Notice::PartialDirFailed(name) => {
+            plain(&[b"Unable to create partial-dir for ", name, b" -- discarding completed file."])
+        }
+        Notice::UnknownMapName { name, group } => {
+            let option: &[u8] = if group { b"--groupmap" } else { b"--usermap" };
+            plain(&[b"Unknown ", option, b" name on receiver: ", name])
+        }
+        Notice::BadMap { what, text, group } => {
+            let option: &[u8] = if group { b"--groupmap" } else { b"--usermap" };
+            plain(&[what.as_bytes(), b" ", option, b": ", text])
+        }
+        Notice::DotDotInRelative(path) => plain(&[b"found \"..\" dir in relative path: ", path]),
+        Notice::FilterFault(fault) => Some(fault.message()),
+        Notice::Internal(text) => plain(&[text.as_bytes()]),
+        // A notice of a newer core: better said badly than not at all.
+        _ => Some(format!("{notice:?}").into_bytes()),
+    }
+}
+
+/// The middle of `rsync: [ROLE] … : ERR`.
+fn failed(op: Op, name: &[u8], other: &[u8], full: &[u8], w: &Wording<'_>) -> Vec<u8> {
+    let around = |before: &str, after: &str| [before.as_bytes(), full, after.as_bytes()].concat();
+    match op {
+        Op::LinkStat => around("link_stat ", " failed"),
+        Op::ReadlinkStat => around("readlink_stat(", ") failed"),
+        Op::OpenDir => around("opendir ", " failed"),
+        Op::ReadDir => around("readdir(", ")"),
+        Op::ChangeDir => around("change_dir ", " failed"),
+        Op::SendOpen => around("send_files failed to open ", ""),
+        Op::ReadErrors => around("read errors mapping ", ""),
+        Op::GeneratorStat => around("recv_generator: failed to stat ", ""),
+        Op::GeneratorMkdir => around("recv_generator: mkdir ", " failed"),
+        Op::OpenBasis => around("failed to open ", ", continuing"),
+        Op::Symlink => [b"symlink ", full, b" -> \"", other, b"\" failed"].concat(),
+        Op::Mknod => around("mknod ", " failed"),
+        Op::HardLink => [b"link ", full, b" => ", other, b" failed"].concat(),
+        Op::Rename => [b"rename ", full, b" -> \"", other, b"\""].concat(),
+        Op::Mkstemp => [b"mkstemp \"", &temporary(name, w)[..], b"\" failed"].concat(),
+        Op::OpenInPlace => around("open ", " failed"),
+        Op::Write => around("write failed on ", ""),
+        Op::Fsync => around("fsync failed on ", ""),
+        Op::Chown => around("chown ", " failed"),
+        Op::Chgrp => around("chgrp ", " failed"),
+        Op::SetTimes => around("failed to set times on ", ""),
+        Op::SetPermissions => around("failed to set permissions on ", ""),
+        Op::Unlink => [b"delete_file: unlink(", name, b") failed"].concat(),
+        Op::Rmdir => [b"delete_file: rmdir(", name, b") failed"].concat(),
+        Op::Backup => [b"delete_file: make_backup(", name, b") failed"].concat(),
+        Op::CopyFile => [b"copy_file ", full, b" => ", other].concat(),
+        Op::SenderRemove => [b"sender failed to remove ", name].concat(),
+    }
+}
+
+/// Path of a temporary file, whose random part nobody knows any more.
+fn temporary(name: &[u8], w: &Wording<'_>) -> Vec<u8> {
+    let (dir, base) = match memchr::memrchr(b'/', name) {
+        Some(i) => (&name[..i + 1], &name[i + 1..]),
+        None => (&[][..], name),
+    };
+    match w.temp_dir {
+        Some(temp) => w.roots.path(None, &[temp, b"/", base, b".XXXXXX"].concat()),
+        None => {
+            let dot: &[u8] = if base.first() == Some(&b'.') { b"" } else { b"." };
+            w.roots.path(None, &[dir, dot, base, b".XXXXXX"].concat())
+        }
+    }
+}
+
+fn delta_totals(stats: &Stats, human: u8) -> Vec<u8> {
+    let n = |n| number::human_u64(n, human);
+    format!(
+        "total: matches={}  hash_hits={}  false_alarms={} data={}",
+        n(stats.matches),
+        n(stats.hash_hits),
+        n(stats.false_alarms),
+        n(stats.literal)
+    )
+    .into_bytes()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cli::words::Choices;
+    use arsync_core::ports::PortError;
+
+    fn shown(from: Role, notice: &Notice<'_>, verbosity: u32) -> String {
+        let roots = Roots {
+            dest: b"/tmp/d".to_vec(),
+            bases: Rc::new(RefCell::new(vec![b"/tmp/ex".to_vec(), b"/tmp/ex/lk".to_vec()])),
+        };
+        let levels = Levels::new(verbosity, &[], &Choices::default());
+        let wording = Wording {
+            roots: &roots,
+            levels: &levels,
+            human: 1,
+            itemizes: false,
+            shows_items: true,
+            backup_dir: None,
+            suffix: b"~",
+            temp_dir: None,
+        };
+        text(from, notice, &wording).map(|t| String::from_utf8(t).unwrap()).unwrap_or_default()
+    }
+
+    fn failure(
+        op: Op,
+        name: &'static [u8],
+        base: Option<u32>,
+        other: &'static [u8],
+        errno: i32,
+    ) -> Notice<'static> {
+        Notice::Failed { op, name, base, other, error: PortError(errno) }
+    }
+
+    #[test]
+    fn failures_as_observed() {
+        for (role, notice, text) in [
+            (
+                Role::Sender,
+                failure(Op::LinkStat, b"s/nof", Some(0), b"", 2),
+                "rsync: [sender] link_stat \"/tmp/ex/s/nof\" failed: No such file or directory (2)",
+            ),
+            (
+                Role::Sender,
+                failure(Op::LinkStat, b"/nope3", Some(0), b"", 2),
+                "rsync: [sender] link_stat \"/nope3\" failed: No such file or directory (2)",
+            ),
+            (
+                Role::Generator,
+                failure(Op::GeneratorMkdir, b"s", None, b"", 1),
+                "rsync: [generator] recv_generator: mkdir \"/tmp/d/s\" failed: Operation not permitted (1)",
+            ),
+            (
+                Role::Receiver,
+                failure(Op::Mkstemp, b"f", None, b"", 2),
+                "rsync: [receiver] mkstemp \"/tmp/d/.f.XXXXXX\" failed: No such file or directory (2)",
+            ),
+            (
+                Role::Generator,
+                failure(Op::Symlink, b"l", None, b"t", 17),
+                "rsync: [generator] symlink \"/tmp/d/l\" -> \"t\" failed: File exists (17)",
+            ),
+            (
+                Role::Generator,
+                failure(Op::SetTimes, b".", None, b"", 1),
+                "rsync: [generator] failed to set times on \"/tmp/d/.\": Operation not permitted (1)",
+            ),
+        ] {
+            assert_eq!(shown(role, &notice, 0), text);
+        }
+    }
+
+    #[test]
+    fn levels_decide() {
+        let exists = Notice::Exists { name: b"f", why: " (uptodate)" };
+        assert_eq!(shown(Role::Generator, &exists, 1), "");
+        assert_eq!(shown(Role::Generator, &exists, 2), "f exists");
+        let uptodate = Notice::UpToDate(b"f1");
+        assert_eq!(shown(Role::Generator, &uptodate, 1), "");
+        assert_eq!(shown(Role::Generator, &uptodate, 2), "f1 is uptodate");
+        let odd = Notice::NonRegular(b"fifo");
+        assert_eq!(shown(Role::Generator, &odd, 0), "skipping non-regular file \"fifo\"");
+        assert_eq!(shown(Role::Generator, &Notice::BackedUp(b"f"), 2), "backed up f to f~");
+        assert_eq!(
+            shown(Role::Generator, &Notice::MaxDelete { skipped: 1 }, 0),
+            concat!("Deletions stopped due to --max-delete limit (1 skipped)")
+        );
+        let referent = Notice::NoReferent { name: b"x", base: 1 };
+        assert_eq!(shown(Role::Sender, &referent, 0), "symlink has no referent: \"/tmp/ex/lk/x\"");
+    }
+}

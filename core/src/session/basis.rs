@@ -1,0 +1,248 @@
+//! What a file can be made from when it is not there: alternate directories, files of a similar name
+//! (spec: alternate basis).
+
+use alloc::vec::Vec;
+
+use super::{
+    decide,
+    fuzzy::{LIMIT, distance, suffix},
+    generator::{Generator, Outlet},
+};
+use crate::{
+    error::Error,
+    flist::entry::{EntryRef, FileKind},
+    item::{BasisType, ItemFlags},
+    names::RelName,
+    options::AltDestKind,
+    ports::{Child, CommitStep, Create, Destination, Notice, Observer, Op, Place, Stat, Target, WriteMode},
+};
+
+/// An item of an alternate directory.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Alternate {
+    /// Number of the directory.
+    pub number: u8,
+    /// What it is.
+    pub stat: Stat,
+    /// 1: of the same type; 2: of the same content; 3: of the same attributes too.
+    pub level: u8,
+}
+
+/// Candidates for `--fuzzy` in the directories of one name.
+#[derive(Debug, Default)]
+pub(super) struct FuzzyDirs {
+    dir: Option<Vec<u8>>,
+    /// Files of the destination directory, then of each alternate one.
+    files: Vec<(BasisType, Vec<Child>)>,
+    /// Names that this run updates.
+    taken: Vec<Vec<u8>>,
+}
+
+impl<T, O, L> Generator<'_, T, O, L>
+where
+    T: Target,
+    O: Observer,
+    L: Outlet,
+{
+    /// The best item of that name in the alternate directories.
+    pub(super) async fn alternate(&self, entry: EntryRef<'_>, name: RelName<'_>) -> Option<Alternate> {
+        let options = self.options();
+        let target = self.side.target;
+        let kind = entry.entry.kind();
+        let mut best: Option<Alternate> = None;
+        for number in 0..options.transfer.alt_dests.len() {
+            let number = u8::try_from(number).ok()?;
+            let at = Place::Alt(number, name);
+            let Ok(Some(stat)) = target.stat(at, false).await else { continue };
+            let same_kind = stat.kind() == kind || (kind.is_special() && stat.kind() == kind);
+            if !same_kind {
+                continue;
+            }
+            let same = match kind {
+                FileKind::Regular => self.is_same(entry, at, &stat).await,
+                FileKind::Symlink => target.read_link(at).await.is_ok_and(|link| link == entry.link_target()),
+                FileKind::Block | FileKind::Char => stat.rdev == entry.extra().rdev,
+                _ => true,
+            };
+            let mut level = 1 + u8::from(same);
+            if same {
+                let wanted =
+                    decide::dest_mode(entry.entry.mode, Some(&stat), options, self.side.rights.umask);
+                let unchanged = decide::unchanged_attrs(
+                    entry.entry,
+                    &entry.extra(),
+                    wanted,
+                    &stat,
+                    options,
+                    &self.side.rights,
+                );
+                level += u8::from(unchanged);
+            }
+            if best.is_none_or(|b| level > b.level) {
+                best = Some(Alternate { number, stat, level });
+            }
+            if level == 3 {
+                break;
+            }
+        }
+        best
+    }
+
+    /// A file that an alternate directory makes superfluous, or gives. True: nothing is left to do.
+    pub(super) async fn from_alternate(
+        &mut self,
+        ndx: i32,
+        entry: EntryRef<'_>,
+        name: RelName<'_>,
+        alt: &Alternate,
+        standing: Option<&Stat>,
+    ) -> Result<bool, Error<L::Error>> {
+        let options = self.options();
+        let Some(kind) = options.transfer.alt_dest_kind else { return Ok(false) };
+        let target = self.side.target;
+        let at = Place::Alt(alt.number, name);
+        if let Some(standing) = standing {
+            if alt.level < 3 || kind == AltDestKind::Copy {
+                return Ok(false);
+            }
+            let same_file = (standing.dev, standing.ino) == (alt.stat.dev, alt.stat.ino);
+            if !same_file && !options.dry_run {
+                if let Err(error) = target.remove_file(Place::Dest(name)).await {
+                    self.failed(Op::Unlink, name.bytes(), error);
+                    return Ok(true);
+                }
+                if kind == AltDestKind::Link {
+                    let _ = target.hard_link(at, name, false).await;
+                }
+            }
+            let link = (kind == AltDestKind::Link).then_some(&b""[..]);
+            let doing = if link.is_some() { ItemFlags::LOCAL_CHANGE } else { ItemFlags::empty() };
+            self.mention(ndx, entry, doing, link).await?;
+            return Ok(true);
+        }
+        if alt.level < 2 {
+            return Ok(false);
+        }
+        if alt.level == 3 && kind == AltDestKind::Compare {
+            self.mention(ndx, entry, ItemFlags::empty(), None).await?;
+            return Ok(true);
+        }
+        if alt.level == 3 && kind == AltDestKind::Link {
+            let linked = options.dry_run || target.hard_link(at, name, false).await.is_ok();
+            if linked {
+                self.mention(ndx, entry, ItemFlags::LOCAL_CHANGE, Some(b"")).await?;
+                return Ok(true);
+            }
+        }
+        let wanted_mode = decide::dest_mode(entry.entry.mode, None, options, self.side.rights.umask);
+        let flags = self.flags_of(entry, wanted_mode, Some(&alt.stat), ItemFlags::LOCAL_CHANGE);
+        if !options.dry_run && !self.copy_alternate(entry, name, wanted_mode, at).await {
+            return Ok(false);
+        }
+        self.mention(ndx, entry, flags, None).await?;
+        Ok(true)
+    }
+
+    async fn copy_alternate(
+        &self,
+        entry: EntryRef<'_>,
+        name: RelName<'_>,
+        wanted_mode: u32,
+        at: Place<'_>,
+    ) -> bool {
+        let options = self.options();
+        let target = self.side.target;
+        let mode = if options.transfer.inplace { WriteMode::InPlace } else { WriteMode::Temporary };
+        let create = Create { name, mode, file_mode: wanted_mode, size: entry.entry.size, append_from: 0 };
+        let copied = target.copy_local(at, &create).await;
+        let output = match copied {
+            Ok(output) => output,
+            Err(error) => {
+                self.report(&Notice::Failed {
+                    op: Op::CopyFile,
+                    name: name.bytes(),
+                    base: None,
+                    other: name.bytes(),
+                    error,
+                });
+                return false;
+            }
+        };
+        let attrs =
+            decide::wanted(entry.entry, &entry.extra(), wanted_mode, options, &self.side.rights, true);
+        match target.commit(output, &attrs, Destination::Final { backup: false }).await {
+            Ok(()) => true,
+            Err((CommitStep::Attrs(step), error)) => {
+                super::generator::report_attrs(
+                    self.shared(),
+                    crate::error::Role::Generator,
+                    name.bytes(),
+                    step,
+                    error,
+                );
+                true
+            }
+            Err((_, error)) => {
+                self.failed(Op::Rename, name.bytes(), error);
+                false
+            }
+        }
+    }
+
+    /// A file of a similar name: the kind of basis, its name, its size.
+    pub(super) async fn fuzzy_basis(
+        &mut self,
+        entry: EntryRef<'_>,
+        name: RelName<'_>,
+    ) -> Option<(BasisType, Vec<u8>, u64)> {
+        let options = self.options();
+        let (dir, base) = (name.parent(), name.base());
+        if self.fuzzy.dir.as_deref() != Some(dir.bytes()) {
+            self.fuzzy.dir = Some(dir.bytes().to_vec());
+            self.fuzzy.taken.clear();
+            self.fuzzy.files.clear();
+            let here = self.side.target.list(dir).await.unwrap_or_default();
+            self.fuzzy.files.push((BasisType::Fuzzy, here));
+            if options.transfer.fuzzy > 1 {
+                for number in 0..options.transfer.alt_dests.len() {
+                    let number = u8::try_from(number).ok()?;
+                    let there = self.side.target.list_at(Place::Alt(number, dir)).await.unwrap_or_default();
+                    self.fuzzy.files.push((BasisType::FuzzyAlt(number), there));
+                }
+            }
+        }
+        let candidates = || {
+            self.fuzzy.files.iter().flat_map(|(basis, files)| {
+                files.iter().filter_map(|c| {
+                    let stat = c.stat.as_ref().ok().filter(|s| s.is_regular() && s.size > 0)?;
+                    let free = *basis != BasisType::Fuzzy || !self.fuzzy.taken.contains(&c.name);
+                    free.then_some((*basis, &c.name, *stat))
+                })
+            })
+        };
+        let window = options.select.modify_window.max(0);
+        let alike = candidates().find(|(_, _, s)| {
+            s.size == entry.entry.size && decide::same_time(window, (s.mtime, 0), (entry.entry.mtime, 0))
+        });
+        let found = alike.map(|(b, n, s)| (b, n.clone(), s.size)).or_else(|| {
+            let wanted_suffix = suffix(base);
+            let mut lowest = LIMIT;
+            let mut best = None;
+            for (basis, candidate, stat) in candidates() {
+                let mut score = distance(candidate, base, lowest);
+                let own = suffix(candidate);
+                if score <= lowest && (!own.is_empty() || !wanted_suffix.is_empty()) {
+                    score =
+                        score.saturating_add(distance(own, wanted_suffix, u32::MAX / 16).saturating_mul(10));
+                }
+                if score <= lowest {
+                    lowest = score;
+                    best = Some((basis, candidate.clone(), stat.size));
+                }
+            }
+            best
+        });
+        self.fuzzy.taken.push(base.to_vec());
+        found
+    }
+}
