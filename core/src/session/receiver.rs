@@ -420,11 +420,24 @@ where
     ) -> Result<Place<'n>, Error<R::Error>> {
         let transfer = &self.shared().options.transfer;
         if !self.shared().agreed.protocol.has_item_flags() {
-            // The kind of basis does not travel: the partial file, if there is one.
+            // The kind of basis does not travel: it is the backup of a file that is written in place, or the
+            // partial file, or what stands there, or the alternate file, whichever there is first.
+            if transfer.inplace && transfer.backup && !redo {
+                let backup = self.side.target.stat(Place::Backup(name), false).await;
+                if matches!(backup, Ok(Some(s)) if s.is_regular()) {
+                    return Ok(Place::Backup(name));
+                }
+            }
             if transfer.partial_dir.is_some() && !redo {
                 let partial = self.side.target.stat(Place::Partial(name), false).await;
                 if matches!(partial, Ok(Some(s)) if s.is_regular()) {
                     return Ok(Place::Partial(name));
+                }
+            }
+            if !transfer.alt_dests.is_empty() && !redo {
+                let standing = self.side.target.stat(Place::Dest(name), false).await;
+                if matches!(standing, Ok(None)) {
+                    return Ok(Place::Alt(0, name));
                 }
             }
             return Ok(Place::Dest(name));
@@ -519,7 +532,7 @@ where
                 }
             }
         };
-        let in_place = write_mode != WriteMode::Temporary && header.basis != BasisType::Backup;
+        let in_place = write_mode != WriteMode::Temporary && !matches!(place, Place::Backup(_));
         let mut sink = Sink { target, output, basis, in_place, append };
         let (known, complete) = {
             let lists = self.side.lists.borrow();
@@ -687,30 +700,28 @@ pub(super) async fn promote_delayed<T: Target, O: Observer>(side: &DestSide<'_, 
             let delayed = segment.marks(ndx).contains(EntryFlags::DONE);
             if let Some(entry) = segment.list.get(position).filter(|_| delayed) {
                 let name = side.local_name(entry);
-                let placed = promote(side, role, name).await;
-                side.shared.event(if placed { Event::Success(ndx) } else { Event::Failed(ndx) });
+                match promote(side, name).await {
+                    Ok(()) => side.shared.event(Event::Success(ndx)),
+                    Err((op, error)) => {
+                        let (name, other) = (name.bytes(), name.bytes());
+                        let notice = Notice::Failed { op, name, base: None, other, error };
+                        side.shared.report(role, &notice);
+                        side.shared.event(Event::Failed(ndx));
+                    }
+                }
                 side.target.tidy_partial_dir(name).await;
             }
         }
     }
 }
 
-/// Puts one delayed file in place; false: it failed, which was reported.
-async fn promote<T: Target, O: Observer>(side: &DestSide<'_, T, O>, role: Role, name: RelName<'_>) -> bool {
-    let failed = |op, other, error| {
-        let notice = Notice::Failed { op, name: name.bytes(), base: None, other, error };
-        side.shared.report(role, &notice);
-        false
-    };
-    let backup = side.shared.options.transfer.backup;
-    if backup && matches!(side.target.stat(Place::Dest(name), false).await, Ok(Some(_)))
-        && let Err(error) = side.target.back_up(name, true).await {
-            return failed(Op::Backup, &[], error);
-        }
-    match side.target.promote_partial(name).await {
-        Ok(()) => true,
-        Err(error) => failed(Op::Rename, name.bytes(), error),
+/// Puts one delayed file in place, the old one's backup before it.
+async fn promote<T: Target, O>(side: &DestSide<'_, T, O>, name: RelName<'_>) -> Result<(), (Op, PortError)> {
+    let standing = side.target.stat(Place::Dest(name), false).await;
+    if side.shared.options.transfer.backup && matches!(standing, Ok(Some(_))) {
+        side.target.back_up(name, true).await.map_err(|e| (Op::Backup, e))?;
     }
+    side.target.promote_partial(name).await.map_err(|e| (Op::Rename, e))
 }
 
 /// Another name of the same directory; only the last component of what the peer says counts.

@@ -175,12 +175,25 @@ where
         }
     }
 
-    /// Names of `--files-from` that the receiving side sends: each ends in NUL, an empty one ends the list.
+    /// Names of `--files-from` that the receiving side sends, outside of frames below protocol 31.
     async fn names_from_peer(
         &mut self,
         args: &SourceArgs,
         list: &mut FileList,
     ) -> Result<(), Error<R::Error>> {
+        let pause = self.r.is_framed() && !self.shared.agreed.protocol.has_framed_files_from();
+        if pause {
+            self.r.stop_framing();
+        }
+        self.read_names(args, list).await?;
+        if pause {
+            self.r.start_framing();
+        }
+        Ok(())
+    }
+
+    /// Each name ends in NUL, an empty one ends the list.
+    async fn read_names(&mut self, args: &SourceArgs, list: &mut FileList) -> Result<(), Error<R::Error>> {
         let base = args.base.clone().unwrap_or_default();
         loop {
             self.scratch.clear();
