@@ -651,8 +651,9 @@ where
             }
             stat = None;
         }
-        let wanted_mode =
-            decide::dest_mode(entry.entry.mode, existed.as_ref(), options, self.side.rights.umask);
+        let before = existed.as_ref().filter(|_| !created);
+        let mut wanted_mode =
+            decide::dest_mode(entry.entry.mode, before, options, self.side.rights.umask);
         let missing = stat.is_none();
         created |= missing;
         if !no_attrs {

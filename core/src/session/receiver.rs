@@ -315,10 +315,6 @@ where
                 }
             }
         }
-        // Without a third phase the delayed files go in place behind the last one.
-        if last_phase < 2 && shared.options.transfer.delay_updates {
-            self.promote_delayed().await;
-        }
         if shared.is_client() && !shared.options.read_batch {
             let mut stats = *shared.stats.borrow();
             read_stats(self.r, protocol, &mut stats).await?;
