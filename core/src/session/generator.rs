@@ -591,6 +591,12 @@ where
         }
     }
 
+    /// What was not transferred, for `-vv`.
+    fn report_unchanged(&self, entry: EntryRef<'_>, changed: bool) {
+        let name = entry.rel_name().bytes();
+        self.report(&if changed { Notice::AttrsChanged(name) } else { Notice::UpToDate(name) });
+    }
+
     /// A directory: made if missing, itemized, its attributes set.
     async fn directory(&mut self, ndx: i32, entry: EntryRef<'_>) -> Result<(), Error<L::Error>> {
         let options = self.options();
@@ -645,8 +651,9 @@ where
             }
             stat = None;
         }
-        let wanted_mode =
-            decide::dest_mode(entry.entry.mode, existed.as_ref(), options, self.side.rights.umask);
+        let before = existed.as_ref().filter(|_| !created);
+        let mut wanted_mode =
+            decide::dest_mode(entry.entry.mode, before, options, self.side.rights.umask);
         let missing = stat.is_none();
         created |= missing;
         if !no_attrs {
@@ -685,6 +692,10 @@ where
             existed = self.side.target.stat(Place::Dest(name), false).await.ok().flatten();
         }
         if let (Some(stat), false) = (existed, no_attrs) {
+            if created && !options.preserve.perms {
+                // What a set-group-ID parent hands down stays.
+                wanted_mode |= stat.mode & 0o2000;
+            }
             self.dir_attrs(entry, name, wanted_mode, &stat).await;
         }
         Ok(())
@@ -891,9 +902,8 @@ where
         };
         if let (true, Some(stat)) = (same, stat) {
             let flags = self.flags_of(entry, wanted_mode, Some(&stat), ItemFlags::empty());
-            if !self.set_attrs(entry, name, wanted_mode, &stat, true).await {
-                self.report(&Notice::UpToDate(entry.rel_name().bytes()));
-            }
+            let changed = self.set_attrs(entry, name, wanted_mode, &stat, true).await;
+            self.report_unchanged(entry, changed);
             self.mention(ndx, entry, flags, None).await?;
             if options.transfer.remove_source {
                 self.outlet.success(ndx, entry).await?;
@@ -1054,9 +1064,7 @@ where
         if !redo && self.is_same(entry, Place::Dest(name), &standing).await {
             let flags = self.flags_of(entry, wanted_mode, Some(&standing), ItemFlags::empty());
             let changed = self.set_attrs(entry, name, wanted_mode, &standing, true).await;
-            if !changed {
-                self.report(&Notice::UpToDate(shown.bytes()));
-            }
+            self.report_unchanged(entry, changed);
             self.mention(ndx, entry, flags, None).await?;
             if options.transfer.remove_source {
                 self.outlet.success(ndx, entry).await?;

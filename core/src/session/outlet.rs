@@ -172,7 +172,9 @@ impl<W: ChunkWrite, T: Target, O: Observer> Outlet for WireOutlet<'_, '_, W, T, 
         let protocol = self.shared().agreed.protocol;
         if !protocol.has_item_flags() {
             // Such items do not travel; a pulling client shows its own.
-            if !self.shared().is_client() && self.shared().options.report.names {
+            let report = &self.shared().options.report;
+            let worth = flags.contains(ItemFlags::LOCAL_CHANGE) || entry.entry.is_dir();
+            if !self.shared().is_client() && report.names && !report.items && worth {
                 let mut line = below(entry.name()).to_vec();
                 match (entry.entry.is_dir(), xname) {
                     (true, _) => line.push(b'/'),
@@ -277,7 +279,7 @@ pub(super) struct LocalOutlet<'a, S, T, O> {
 /// Something that the local outlet does in order.
 enum Job {
     /// Shows an item of a list.
-    Item { ndx: i32, segment: Option<Rc<Segment>>, flags: ItemFlags, xname: Option<Vec<u8>> },
+    Item { ndx: i32, of: Found, flags: ItemFlags, xname: Option<Vec<u8>> },
     /// Copies a file.
     Copy { ndx: i32, segment: Rc<Segment>, request: Request },
 }
@@ -333,16 +335,13 @@ impl<'a, S: Source, T: Target, O: Observer> LocalOutlet<'a, S, T, O> {
     async fn drain(&mut self) -> Result<(), Error<Infallible>> {
         while let Some(job) = self.queue.pop_front() {
             match job {
-                Job::Item { ndx, segment: Some(segment), flags, xname } => {
+                Job::Item { ndx, of: Found::Entry(segment), flags, xname } => {
                     if let Some(entry) = segment.get(ndx) {
                         self.show(entry, flags, BasisType::Name, xname.as_deref(), None);
                     }
                 }
-                Job::Item { ndx, segment: None, flags, xname } => {
-                    let found = self.side.lists.borrow().find(ndx);
-                    if let Ok(Found::Parent(dir)) = found {
-                        self.show(dir.entry(), flags, BasisType::Name, xname.as_deref(), None);
-                    }
+                Job::Item { of: Found::Parent(dir), flags, xname, .. } => {
+                    self.show(dir.entry(), flags, BasisType::Name, xname.as_deref(), None);
                 }
                 Job::Copy { ndx, segment, request } => self.transfer(ndx, &segment, &request).await?,
             }
@@ -710,11 +709,8 @@ impl<S: Source, T: Target, O: Observer> Outlet for LocalOutlet<'_, S, T, O> {
             return Ok(());
         }
         self.count_created(flags, entry);
-        let segment = match self.side.lists.borrow().find(ndx) {
-            Ok(Found::Entry(segment)) => Some(segment),
-            _ => None,
-        };
-        self.queue.push_back(Job::Item { ndx, segment, flags, xname: xname.map(<[u8]>::to_vec) });
+        let of = self.side.lists.borrow().find(ndx)?;
+        self.queue.push_back(Job::Item { ndx, of, flags, xname: xname.map(<[u8]>::to_vec) });
         self.turn().await
     }
 
@@ -739,7 +735,6 @@ impl<S: Source, T: Target, O: Observer> Outlet for LocalOutlet<'_, S, T, O> {
     }
 
     async fn done(&mut self) -> Result<(), Error<Infallible>> {
-        self.drain().await?;
         // Nobody has to answer: the list or phase is over at once.
         let shared = self.side.shared;
         if shared.agreed.inc_recurse() {
@@ -751,6 +746,7 @@ impl<S: Source, T: Target, O: Observer> Outlet for LocalOutlet<'_, S, T, O> {
                 }
             }
         }
+        self.drain().await?;
         let last = if shared.agreed.protocol.has_item_flags() { 2 } else { 1 };
         if self.dones == 1 && shared.options.transfer.delay_updates {
             promote_delayed(self.side, Role::Receiver).await;
@@ -790,6 +786,9 @@ impl<S: Source, T: Target, O: Observer> Outlet for LocalOutlet<'_, S, T, O> {
     }
 
     async fn wait(&mut self) -> Result<(), Error<Infallible>> {
+        if !self.side.lists.borrow().complete {
+            return self.lists.next(self.side).await;
+        }
         self.drain().await?;
         if !self.side.shared.events.borrow().is_empty() {
             return Ok(());
@@ -799,6 +798,6 @@ impl<S: Source, T: Target, O: Observer> Outlet for LocalOutlet<'_, S, T, O> {
             self.side.shared.report(Role::Generator, &Notice::Internal("a local run waits for nothing"));
             return Err(Error::Exit(ExitCode::IPC));
         }
-        self.lists.next(self.side).await
+        Ok(())
     }
 }

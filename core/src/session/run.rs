@@ -264,11 +264,13 @@ where
     };
     w.flush().await?;
 
-    shared.report(Role::ReceiverSide, &Notice::ListStart);
     let incremental = shared.agreed.inc_recurse();
     let start = i32::from(incremental);
     let mut reader = ListReader::new(shared);
     let before = r.count();
+    if incremental {
+        shared.report(Role::ReceiverSide, &Notice::ListStart);
+    }
     let mut list = if options.select.files_from == FilesFrom::Send {
         let names = names.unwrap_or_default();
         let (list, ()) = join2(reader.first(r, shared, start), send_names(w, names, protocol)).await?;
@@ -277,7 +279,12 @@ where
         reader.first(r, shared, start).await?
     };
     shared.stats.borrow_mut().flist_bytes = r.count() - before;
-    shared.report(Role::ReceiverSide, &Notice::ListDone);
+    if !list.is_empty() {
+        if !incremental {
+            shared.report(Role::ReceiverSide, &Notice::ListStart);
+        }
+        shared.report(Role::ReceiverSide, &Notice::ListDone);
+    }
     let first = FirstList { count: list.len(), first: list.entries.first().map(|e| e.kind()) };
     if list.is_empty() && shared.side == Side::Client {
         // The sender has nothing and leaves.

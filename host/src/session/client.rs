@@ -67,7 +67,7 @@ pub(crate) enum ClientRole {
 }
 
 /// Letters that this build sends as a client.
-fn capabilities(options: &SessionOptions, receiving: bool) -> Capabilities {
+pub(crate) fn capabilities(options: &SessionOptions, receiving: bool) -> Capabilities {
     let mut all = Capabilities::SYMLINK_TIMES
         | Capabilities::SYMLINK_ICONV
         | Capabilities::SAFE_FLIST
