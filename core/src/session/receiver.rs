@@ -700,6 +700,7 @@ pub(super) async fn promote_delayed<T: Target, O: Observer>(side: &DestSide<'_, 
             let delayed = segment.marks(ndx).contains(EntryFlags::DONE);
             if let Some(entry) = segment.list.get(position).filter(|_| delayed) {
                 let name = side.local_name(entry);
+<<<<<<< HEAD
                 match promote(side, name).await {
                     Ok(()) => side.shared.event(Event::Success(ndx)),
                     Err((op, error)) => {
@@ -709,12 +710,17 @@ pub(super) async fn promote_delayed<T: Target, O: Observer>(side: &DestSide<'_, 
                         side.shared.event(Event::Failed(ndx));
                     }
                 }
+=======
+                let placed = promote(side, role, name).await;
+                side.shared.event(if placed { Event::Success(ndx) } else { Event::Failed(ndx) });
+>>>>>>> h-d
                 side.target.tidy_partial_dir(name).await;
             }
         }
     }
 }
 
+<<<<<<< HEAD
 /// Puts one delayed file in place, the old one's backup before it.
 async fn promote<T: Target, O>(side: &DestSide<'_, T, O>, name: RelName<'_>) -> Result<(), (Op, PortError)> {
     let standing = side.target.stat(Place::Dest(name), false).await;
@@ -722,6 +728,25 @@ async fn promote<T: Target, O>(side: &DestSide<'_, T, O>, name: RelName<'_>) -> 
         side.target.back_up(name, true).await.map_err(|e| (Op::Backup, e))?;
     }
     side.target.promote_partial(name).await.map_err(|e| (Op::Rename, e))
+=======
+/// Puts one delayed file in place; false: it failed, which was reported.
+async fn promote<T: Target, O: Observer>(side: &DestSide<'_, T, O>, role: Role, name: RelName<'_>) -> bool {
+    let failed = |op, other, error| {
+        let notice = Notice::Failed { op, name: name.bytes(), base: None, other, error };
+        side.shared.report(role, &notice);
+        false
+    };
+    let backup = side.shared.options.transfer.backup;
+    if backup && matches!(side.target.stat(Place::Dest(name), false).await, Ok(Some(_))) {
+        if let Err(error) = side.target.back_up(name, true).await {
+            return failed(Op::Backup, &[], error);
+        }
+    }
+    match side.target.promote_partial(name).await {
+        Ok(()) => true,
+        Err(error) => failed(Op::Rename, name.bytes(), error),
+    }
+>>>>>>> h-d
 }
 
 /// Another name of the same directory; only the last component of what the peer says counts.
