@@ -379,14 +379,15 @@ impl Decoder {
             }
         }
         if let Some(len) = f.checksum_len
-            && (kind == FileKind::Regular || !p.has_extended_flags()) {
-                self.scratch.clear();
-                r.append(len, &mut self.scratch).await?;
-                if kind == FileKind::Regular {
-                    let span = list.store(&self.scratch);
-                    list.extra_mut(position).sum = span;
-                }
+            && (kind == FileKind::Regular || !p.has_extended_flags())
+        {
+            self.scratch.clear();
+            r.append(len, &mut self.scratch).await?;
+            if kind == FileKind::Regular {
+                let span = list.store(&self.scratch);
+                list.extra_mut(position).sum = span;
             }
+        }
         Ok(Item::Entry)
     }
 

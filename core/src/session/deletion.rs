@@ -307,9 +307,10 @@ where
                         stack.push(inner);
                     }
                 } else if !self.delete_file(&child, &stat).await?
-                    && let Some(frame) = stack.last_mut() {
-                        frame.all_gone = false;
-                    }
+                    && let Some(frame) = stack.last_mut()
+                {
+                    frame.all_gone = false;
+                }
                 continue;
             }
             let Some(done) = stack.pop() else { return Ok(true) };

@@ -623,11 +623,13 @@ where
                 }
             }
         };
-        if options.select.keep_dirlinks && stat.is_some_and(|s| s.kind() == FileKind::Symlink)
+        if options.select.keep_dirlinks
+            && stat.is_some_and(|s| s.kind() == FileKind::Symlink)
             && let Ok(Some(behind)) = self.side.target.stat(Place::Dest(name), true).await
-                && behind.is_dir() {
-                    stat = Some(behind);
-                }
+            && behind.is_dir()
+        {
+            stat = Some(behind);
+        }
         let no_attrs = entry.entry.flags.contains(EntryFlags::IMPLIED_DIR) && !options.select.implied_dirs;
         if options.select.existing && stat.is_none() {
             self.report(&Notice::NotCreating { name: shown, dir: true });
@@ -656,8 +658,7 @@ where
             stat = None;
         }
         let before = existed.as_ref().filter(|_| !created);
-        let mut wanted_mode =
-            decide::dest_mode(entry.entry.mode, before, options, self.side.rights.umask);
+        let mut wanted_mode = decide::dest_mode(entry.entry.mode, before, options, self.side.rights.umask);
         let missing = stat.is_none();
         created |= missing;
         if !no_attrs {
@@ -738,7 +739,9 @@ where
 
     /// Times (and withheld modes) of directories, once nothing below them changes any more.
     async fn retouch_dirs(&mut self) {
-        for Retouch { name, mtime: time, mode: file_mode } in core::mem::take(&mut self.retouch).into_iter().rev() {
+        for Retouch { name, mtime: time, mode: file_mode } in
+            core::mem::take(&mut self.retouch).into_iter().rev()
+        {
             let Some(name) = RelName::new(&name) else { continue };
             let Ok(Some(stat)) = self.side.target.stat(Place::Dest(name), false).await else { continue };
             let window = self.options().select.modify_window;
@@ -1029,16 +1032,16 @@ where
                 return self.no_leader(entry).await;
             }
             if let Some(s) = stat.as_ref().filter(|s| select.update && s.is_regular())
-                && decide::is_newer(entry.entry, s, select.modify_window) {
-                    self.report(&Notice::Newer(shown.bytes()));
-                    return self.no_leader(entry).await;
-                }
+                && decide::is_newer(entry.entry, s, select.modify_window)
+            {
+                self.report(&Notice::Newer(shown.bytes()));
+                return self.no_leader(entry).await;
+            }
         }
         if let Some(other) = stat.filter(|s| !s.is_regular()) {
-            if (other.is_dir() || !options.dry_run)
-                && !self.make_way(name, &other, "regular file").await? {
-                    return self.no_leader(entry).await;
-                }
+            if (other.is_dir() || !options.dry_run) && !self.make_way(name, &other, "regular file").await? {
+                return self.no_leader(entry).await;
+            }
             stat = None;
         }
         let wanted_mode = decide::dest_mode(entry.entry.mode, stat.as_ref(), options, self.side.rights.umask);
@@ -1050,15 +1053,16 @@ where
             };
         let alternate = if consults { self.alternate(entry, name).await } else { None };
         if let Some(alternate) = &alternate
-            && self.use_alternate(ndx, entry, name, alternate, stat.as_ref()).await? {
-                if options.transfer.remove_source {
-                    self.outlet.success(ndx, entry).await?;
-                }
-                if linked {
-                    self.leader_done(entry).await?;
-                }
-                return Ok(());
+            && self.use_alternate(ndx, entry, name, alternate, stat.as_ref()).await?
+        {
+            if options.transfer.remove_source {
+                self.outlet.success(ndx, entry).await?;
             }
+            if linked {
+                self.leader_done(entry).await?;
+            }
+            return Ok(());
+        }
         let Some(standing) = stat else {
             return self.request_new(ndx, segment, entry, name, alternate, redo).await;
         };
@@ -1119,10 +1123,13 @@ where
             let basis = (BasisType::AltDest(alternate.number), alternate.stat.size);
             return self.request(ndx, segment, flags, Some(basis), None, redo).await;
         }
-        if options.transfer.fuzzy > 0 && !redo && !self.side.missing_root
-            && let Some((kind, file, size)) = self.fuzzy_basis(entry, name).await {
-                return self.request(ndx, segment, new, Some((kind, size)), Some(file), redo).await;
-            }
+        if options.transfer.fuzzy > 0
+            && !redo
+            && !self.side.missing_root
+            && let Some((kind, file, size)) = self.fuzzy_basis(entry, name).await
+        {
+            return self.request(ndx, segment, new, Some((kind, size)), Some(file), redo).await;
+        }
         self.request(ndx, segment, new, None, None, redo).await
     }
 
@@ -1169,9 +1176,10 @@ where
         }
         self.outlet.request(ndx, segment, request).await?;
         if self.options().dry_run
-            && let Some(entry) = segment.get(ndx).filter(|e| e.entry.flags.contains(EntryFlags::HLINKED)) {
-                self.leader_done(entry).await?;
-            }
+            && let Some(entry) = segment.get(ndx).filter(|e| e.entry.flags.contains(EntryFlags::HLINKED))
+        {
+            self.leader_done(entry).await?;
+        }
         Ok(())
     }
 
@@ -1256,17 +1264,17 @@ where
         let leader_stat = target.stat(Place::Dest(leader), false).await.ok().flatten();
         let wanted_mode = leader_stat.map_or(entry.entry.mode, |s| s.mode);
         if let (Some(s), Some(l)) = (&stat, &leader_stat)
-            && (s.dev, s.ino) == (l.dev, l.ino) {
-                let doing = ItemFlags::LOCAL_CHANGE;
-                let flags = self
-                    .flags_of(entry, wanted_mode, stat.as_ref(), doing)
-                    .difference(ItemFlags::REPORT_TIME);
-                if options.report.unchanged {
-                    self.mention(ndx, entry, flags, Some(b"")).await?;
-                }
-                self.report(&Notice::UpToDate(entry.rel_name().bytes()));
-                return self.linked(ndx, entry).await;
+            && (s.dev, s.ino) == (l.dev, l.ino)
+        {
+            let doing = ItemFlags::LOCAL_CHANGE;
+            let flags =
+                self.flags_of(entry, wanted_mode, stat.as_ref(), doing).difference(ItemFlags::REPORT_TIME);
+            if options.report.unchanged {
+                self.mention(ndx, entry, flags, Some(b"")).await?;
             }
+            self.report(&Notice::UpToDate(entry.rel_name().bytes()));
+            return self.linked(ndx, entry).await;
+        }
         let mut replace = false;
         if let Some(old) = &stat {
             if old.is_dir() {
@@ -1281,16 +1289,17 @@ where
             }
         }
         if !options.dry_run
-            && let Err(error) = target.hard_link(Place::Dest(leader), name, replace).await {
-                self.report(&Notice::Failed {
-                    op: Op::HardLink,
-                    name: name.bytes(),
-                    base: None,
-                    other: leader.bytes(),
-                    error,
-                });
-                return Ok(());
-            }
+            && let Err(error) = target.hard_link(Place::Dest(leader), name, replace).await
+        {
+            self.report(&Notice::Failed {
+                op: Op::HardLink,
+                name: name.bytes(),
+                base: None,
+                other: leader.bytes(),
+                error,
+            });
+            return Ok(());
+        }
         let before = stat.as_ref().filter(|s| s.kind() == entry.entry.kind());
         let flags = self.flags_of(
             entry,

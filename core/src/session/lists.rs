@@ -194,9 +194,10 @@ impl Lists {
         };
         let after = self.segments.partition_point(|s| s.start <= ndx);
         if let Some(segment) = after.checked_sub(1).and_then(|i| self.segments.get(i))
-            && ndx < segment.end() {
-                return Ok(Found::Entry(segment.clone()));
-            }
+            && ndx < segment.end()
+        {
+            return Ok(Found::Entry(segment.clone()));
+        }
         let next = self.segments.get(after).filter(|s| self.incremental && s.start - 1 == ndx);
         match next {
             Some(segment) => {

@@ -770,9 +770,10 @@ impl<S: Source, T: Target, O: Observer> Outlet for LocalOutlet<'_, S, T, O> {
         }
         let found = self.side.lists.borrow().find(ndx);
         if let Ok(Found::Entry(segment)) = found
-            && let Some(entry) = segment.get(ndx) {
-                remove_source(self.side.shared, self.source, entry).await;
-            }
+            && let Some(entry) = segment.get(ndx)
+        {
+            remove_source(self.side.shared, self.source, entry).await;
+        }
         Ok(())
     }
 

@@ -700,35 +700,14 @@ pub(super) async fn promote_delayed<T: Target, O: Observer>(side: &DestSide<'_, 
             let delayed = segment.marks(ndx).contains(EntryFlags::DONE);
             if let Some(entry) = segment.list.get(position).filter(|_| delayed) {
                 let name = side.local_name(entry);
-<<<<<<< HEAD
-                match promote(side, name).await {
-                    Ok(()) => side.shared.event(Event::Success(ndx)),
-                    Err((op, error)) => {
-                        let (name, other) = (name.bytes(), name.bytes());
-                        let notice = Notice::Failed { op, name, base: None, other, error };
-                        side.shared.report(role, &notice);
-                        side.shared.event(Event::Failed(ndx));
-                    }
-                }
-=======
                 let placed = promote(side, role, name).await;
                 side.shared.event(if placed { Event::Success(ndx) } else { Event::Failed(ndx) });
->>>>>>> h-d
                 side.target.tidy_partial_dir(name).await;
             }
         }
     }
 }
 
-<<<<<<< HEAD
-/// Puts one delayed file in place, the old one's backup before it.
-async fn promote<T: Target, O>(side: &DestSide<'_, T, O>, name: RelName<'_>) -> Result<(), (Op, PortError)> {
-    let standing = side.target.stat(Place::Dest(name), false).await;
-    if side.shared.options.transfer.backup && matches!(standing, Ok(Some(_))) {
-        side.target.back_up(name, true).await.map_err(|e| (Op::Backup, e))?;
-    }
-    side.target.promote_partial(name).await.map_err(|e| (Op::Rename, e))
-=======
 /// Puts one delayed file in place; false: it failed, which was reported.
 async fn promote<T: Target, O: Observer>(side: &DestSide<'_, T, O>, role: Role, name: RelName<'_>) -> bool {
     let failed = |op, other, error| {
@@ -737,16 +716,16 @@ async fn promote<T: Target, O: Observer>(side: &DestSide<'_, T, O>, role: Role, 
         false
     };
     let backup = side.shared.options.transfer.backup;
-    if backup && matches!(side.target.stat(Place::Dest(name), false).await, Ok(Some(_))) {
-        if let Err(error) = side.target.back_up(name, true).await {
-            return failed(Op::Backup, &[], error);
-        }
+    if backup
+        && matches!(side.target.stat(Place::Dest(name), false).await, Ok(Some(_)))
+        && let Err(error) = side.target.back_up(name, true).await
+    {
+        return failed(Op::Backup, &[], error);
     }
     match side.target.promote_partial(name).await {
         Ok(()) => true,
         Err(error) => failed(Op::Rename, name.bytes(), error),
     }
->>>>>>> h-d
 }
 
 /// Another name of the same directory; only the last component of what the peer says counts.

@@ -552,11 +552,11 @@ impl<'a, S: Source, O: Observer> Scanner<'a, S, O> {
         let kind = stat.kind();
         let mut file_mode = stat.mode;
         if let (Some(chmod), true) = (&options.preserve.chmod, self.shared.is_client())
-            && kind != FileKind::Symlink {
-                let perms =
-                    chmod.apply(file_mode & mode::PERMS, kind == FileKind::Dir, self.shared.umask.get());
-                file_mode = (file_mode & mode::TYPE) | perms;
-            }
+            && kind != FileKind::Symlink
+        {
+            let perms = chmod.apply(file_mode & mode::PERMS, kind == FileKind::Dir, self.shared.umask.get());
+            file_mode = (file_mode & mode::TYPE) | perms;
+        }
         let linked = options.preserve.hard_links > 0
             && kind != FileKind::Dir
             && (stat.nlink > 1 || !self.shared.agreed.protocol.has_extended_flags());
