@@ -113,6 +113,13 @@ struct Group {
     done: Option<(Vec<u8>, Vec<u8>)>,
 }
 
+/// What a directory gets when its contents do not change any more.
+struct Retouch {
+    name: Vec<u8>,
+    mtime: Option<(i64, u32)>,
+    mode: Option<u32>,
+}
+
 pub(super) struct Generator<'a, T, O, L> {
     pub(super) side: &'a DestSide<'a, T, O>,
     pub(super) outlet: L,
@@ -129,8 +136,8 @@ pub(super) struct Generator<'a, T, O, L> {
     skipped: Vec<Vec<u8>>,
     /// Directories made by this run: their contents need no look.
     fresh: HashSet<Vec<u8>>,
-    /// Directories whose time or mode is set at the end: name, mtime, mode.
-    retouch: Vec<(Vec<u8>, Option<(i64, u32)>, Option<u32>)>,
+    /// Directories whose time or mode is set at the end.
+    retouch: Vec<Retouch>,
     pub(super) deleting: super::deletion::State,
     pub(super) scopes: Vec<(Vec<u8>, Scope)>,
     pub(super) fuzzy: super::basis::FuzzyDirs,
@@ -351,14 +358,12 @@ where
             return;
         }
         self.grouped_to = segment.end();
-        let mut ndx = segment.start;
-        for entry in &segment.list.entries {
+        for (ndx, entry) in (segment.start..).zip(&segment.list.entries) {
             if entry.flags.contains(EntryFlags::HLINKED) && entry.is_active() {
                 let group = self.groups.entry(segment.list.extra(entry).link_group).or_default();
                 group.last = ndx;
                 group.members += 1;
             }
-            ndx += 1;
         }
     }
 
@@ -618,12 +623,12 @@ where
                 }
             }
         };
-        if options.select.keep_dirlinks && stat.is_some_and(|s| s.kind() == FileKind::Symlink) {
-            if let Ok(Some(behind)) = self.side.target.stat(Place::Dest(name), true).await {
-                if behind.is_dir() {
-                    stat = Some(behind);
-                }
-            }
+        if options.select.keep_dirlinks
+            && stat.is_some_and(|s| s.kind() == FileKind::Symlink)
+            && let Ok(Some(behind)) = self.side.target.stat(Place::Dest(name), true).await
+            && behind.is_dir()
+        {
+            stat = Some(behind);
         }
         let no_attrs = entry.entry.flags.contains(EntryFlags::IMPLIED_DIR) && !options.select.implied_dirs;
         if options.select.existing && stat.is_none() {
@@ -635,7 +640,8 @@ where
             self.report(&Notice::Exists { name: shown, why: " (type change)" });
             if decide::keeps_time(FileKind::Dir, options) && !options.dry_run {
                 // As the reference does: what is protected takes the time of the directory it stands for.
-                self.retouch.push((shown.to_vec(), Some((entry.entry.mtime, entry.entry.nsec)), None));
+                let mtime = Some((entry.entry.mtime, entry.entry.nsec));
+                self.retouch.push(Retouch { name: shown.to_vec(), mtime, mode: None });
             }
             return Ok(());
         }
@@ -652,8 +658,7 @@ where
             stat = None;
         }
         let before = existed.as_ref().filter(|_| !created);
-        let mut wanted_mode =
-            decide::dest_mode(entry.entry.mode, before, options, self.side.rights.umask);
+        let mut wanted_mode = decide::dest_mode(entry.entry.mode, before, options, self.side.rights.umask);
         let missing = stat.is_none();
         created |= missing;
         if !no_attrs {
@@ -718,7 +723,7 @@ where
         let time = keeps.then_some((entry.entry.mtime, entry.entry.nsec));
         let final_mode = (opened != wanted_mode).then_some(wanted_mode);
         if time.is_some() || final_mode.is_some() {
-            self.retouch.push((name.bytes().to_vec(), time, final_mode));
+            self.retouch.push(Retouch { name: name.bytes().to_vec(), mtime: time, mode: final_mode });
         }
     }
 
@@ -734,7 +739,9 @@ where
 
     /// Times (and withheld modes) of directories, once nothing below them changes any more.
     async fn retouch_dirs(&mut self) {
-        for (name, time, file_mode) in core::mem::take(&mut self.retouch).into_iter().rev() {
+        for Retouch { name, mtime: time, mode: file_mode } in
+            core::mem::take(&mut self.retouch).into_iter().rev()
+        {
             let Some(name) = RelName::new(&name) else { continue };
             let Ok(Some(stat)) = self.side.target.stat(Place::Dest(name), false).await else { continue };
             let window = self.options().select.modify_window;
@@ -1024,18 +1031,16 @@ where
                 self.report(&Notice::UnderMinSize(shown.bytes()));
                 return self.no_leader(entry).await;
             }
-            if let Some(s) = stat.as_ref().filter(|s| select.update && s.is_regular()) {
-                if decide::is_newer(entry.entry, s, select.modify_window) {
-                    self.report(&Notice::Newer(shown.bytes()));
-                    return self.no_leader(entry).await;
-                }
+            if let Some(s) = stat.as_ref().filter(|s| select.update && s.is_regular())
+                && decide::is_newer(entry.entry, s, select.modify_window)
+            {
+                self.report(&Notice::Newer(shown.bytes()));
+                return self.no_leader(entry).await;
             }
         }
         if let Some(other) = stat.filter(|s| !s.is_regular()) {
-            if other.is_dir() || !options.dry_run {
-                if !self.make_way(name, &other, "regular file").await? {
-                    return self.no_leader(entry).await;
-                }
+            if (other.is_dir() || !options.dry_run) && !self.make_way(name, &other, "regular file").await? {
+                return self.no_leader(entry).await;
             }
             stat = None;
         }
@@ -1047,16 +1052,16 @@ where
                 Some(_) => true,
             };
         let alternate = if consults { self.alternate(entry, name).await } else { None };
-        if let Some(alternate) = &alternate {
-            if self.from_alternate(ndx, entry, name, alternate, stat.as_ref()).await? {
-                if options.transfer.remove_source {
-                    self.outlet.success(ndx, entry).await?;
-                }
-                if linked {
-                    self.leader_done(entry).await?;
-                }
-                return Ok(());
+        if let Some(alternate) = &alternate
+            && self.use_alternate(ndx, entry, name, alternate, stat.as_ref()).await?
+        {
+            if options.transfer.remove_source {
+                self.outlet.success(ndx, entry).await?;
             }
+            if linked {
+                self.leader_done(entry).await?;
+            }
+            return Ok(());
         }
         let Some(standing) = stat else {
             return self.request_new(ndx, segment, entry, name, alternate, redo).await;
@@ -1118,10 +1123,12 @@ where
             let basis = (BasisType::AltDest(alternate.number), alternate.stat.size);
             return self.request(ndx, segment, flags, Some(basis), None, redo).await;
         }
-        if options.transfer.fuzzy > 0 && !redo && !self.side.missing_root {
-            if let Some((kind, file, size)) = self.fuzzy_basis(entry, name).await {
-                return self.request(ndx, segment, new, Some((kind, size)), Some(file), redo).await;
-            }
+        if options.transfer.fuzzy > 0
+            && !redo
+            && !self.side.missing_root
+            && let Some((kind, file, size)) = self.fuzzy_basis(entry, name).await
+        {
+            return self.request(ndx, segment, new, Some((kind, size)), Some(file), redo).await;
         }
         self.request(ndx, segment, new, None, None, redo).await
     }
@@ -1168,10 +1175,10 @@ where
             self.in_progress += 1;
         }
         self.outlet.request(ndx, segment, request).await?;
-        if self.options().dry_run {
-            if let Some(entry) = segment.get(ndx).filter(|e| e.entry.flags.contains(EntryFlags::HLINKED)) {
-                self.leader_done(entry).await?;
-            }
+        if self.options().dry_run
+            && let Some(entry) = segment.get(ndx).filter(|e| e.entry.flags.contains(EntryFlags::HLINKED))
+        {
+            self.leader_done(entry).await?;
         }
         Ok(())
     }
@@ -1256,18 +1263,17 @@ where
         let stat = self.standing(name).await.ok().flatten();
         let leader_stat = target.stat(Place::Dest(leader), false).await.ok().flatten();
         let wanted_mode = leader_stat.map_or(entry.entry.mode, |s| s.mode);
-        if let (Some(s), Some(l)) = (&stat, &leader_stat) {
-            if (s.dev, s.ino) == (l.dev, l.ino) {
-                let doing = ItemFlags::LOCAL_CHANGE;
-                let flags = self
-                    .flags_of(entry, wanted_mode, stat.as_ref(), doing)
-                    .difference(ItemFlags::REPORT_TIME);
-                if options.report.unchanged {
-                    self.mention(ndx, entry, flags, Some(b"")).await?;
-                }
-                self.report(&Notice::UpToDate(entry.rel_name().bytes()));
-                return self.linked(ndx, entry).await;
+        if let (Some(s), Some(l)) = (&stat, &leader_stat)
+            && (s.dev, s.ino) == (l.dev, l.ino)
+        {
+            let doing = ItemFlags::LOCAL_CHANGE;
+            let flags =
+                self.flags_of(entry, wanted_mode, stat.as_ref(), doing).difference(ItemFlags::REPORT_TIME);
+            if options.report.unchanged {
+                self.mention(ndx, entry, flags, Some(b"")).await?;
             }
+            self.report(&Notice::UpToDate(entry.rel_name().bytes()));
+            return self.linked(ndx, entry).await;
         }
         let mut replace = false;
         if let Some(old) = &stat {
@@ -1282,17 +1288,17 @@ where
                 replace = true;
             }
         }
-        if !options.dry_run {
-            if let Err(error) = target.hard_link(Place::Dest(leader), name, replace).await {
-                self.report(&Notice::Failed {
-                    op: Op::HardLink,
-                    name: name.bytes(),
-                    base: None,
-                    other: leader.bytes(),
-                    error,
-                });
-                return Ok(());
-            }
+        if !options.dry_run
+            && let Err(error) = target.hard_link(Place::Dest(leader), name, replace).await
+        {
+            self.report(&Notice::Failed {
+                op: Op::HardLink,
+                name: name.bytes(),
+                base: None,
+                other: leader.bytes(),
+                error,
+            });
+            return Ok(());
         }
         let before = stat.as_ref().filter(|s| s.kind() == entry.entry.kind());
         let flags = self.flags_of(

@@ -178,7 +178,9 @@ impl<W: ChunkWrite, T: Target, O: Observer> Outlet for WireOutlet<'_, '_, W, T, 
                 let mut line = below(entry.name()).to_vec();
                 match (entry.entry.is_dir(), xname) {
                     (true, _) => line.push(b'/'),
-                    (false, Some(link)) if !link.is_empty() => line.extend_from_slice(&[b" => ", link].concat()),
+                    (false, Some(link)) if !link.is_empty() => {
+                        line.extend_from_slice(&[b" => ", link].concat())
+                    }
                     (false, _) if !entry.link_target().is_empty() => {
                         line.extend_from_slice(&[b" -> ", entry.link_target()].concat());
                     }
@@ -421,14 +423,20 @@ impl<'a, S: Source, T: Target, O: Observer> LocalOutlet<'a, S, T, O> {
         let whole = transfer.whole_file.unwrap_or(true)
             || shared.agreed.transfer_sum == crate::checksum::ChecksumKind::None;
         let append = request.append;
-        let start = match (append, request.basis_len) {
+        let mut start = match (append, request.basis_len) {
             (Append::Off, _) | (_, None) => 0,
             (_, Some(len)) => len.min(stat.size),
         };
-        let create =
-            Create { name, mode: write_mode, file_mode: wanted_mode, size: stat.size, append_from: start };
         let sibling = sibling_name(name, request.xname.as_deref().unwrap_or_default());
         let place = basis_place(request, name, &sibling);
+        if append == Append::Verify && start > 0 && !self.same_start(&file, place, start).await {
+            let again =
+                Notice::FailedVerification { name: entry.rel_name().bytes(), kept: "retained", again: true };
+            shared.report(Role::Receiver, &again);
+            start = 0;
+        }
+        let create =
+            Create { name, mode: write_mode, file_mode: wanted_mode, size: stat.size, append_from: start };
         let basis = match request.basis_len {
             Some(len) if len > 0 && !whole && append == Append::Off => target.open_basis(place).await.ok(),
             _ => None,
@@ -564,6 +572,26 @@ impl<'a, S: Source, T: Target, O: Observer> LocalOutlet<'a, S, T, O> {
         Ok(true)
     }
 
+    /// Whether both files have the same first `len` bytes (`--append-verify`).
+    async fn same_start(&mut self, file: &S::File, place: Place<'_>, len: u64) -> bool {
+        let Ok((basis, _)) = self.side.target.open_basis(place).await else { return false };
+        let mut old = Vec::new();
+        let mut offset = 0;
+        while offset < len {
+            let n = usize::try_from(len - offset).unwrap_or(CHUNK).min(CHUNK);
+            old.resize(n, 0);
+            self.buf.resize(self.buf.len().max(n), 0);
+            let new = self.buf.get_mut(..n).unwrap_or_default();
+            let read = self.source.read_at(file, offset, new).await;
+            let found = self.side.target.read_basis(&basis, offset, &mut old).await;
+            if read != Ok(n) || found != Ok(n) || *new != *old {
+                return false;
+            }
+            offset += n as u64;
+        }
+        true
+    }
+
     /// The data by comparison with a basis (`--no-whole-file`).
     #[allow(clippy::too_many_arguments)]
     async fn delta(
@@ -581,7 +609,8 @@ impl<'a, S: Source, T: Target, O: Observer> LocalOutlet<'a, S, T, O> {
         let agreed = &shared.agreed;
         let digest_len = agreed.transfer_sum.digest_len();
         let block = shared.options.transfer.block_size;
-        let Some(head) = SumHead::for_basis(basis_len, block, agreed.protocol, false, digest_len) else {
+        // Nothing verifies what is left in place, so that the sums have to be beyond doubt there.
+        let Some(head) = SumHead::for_basis(basis_len, block, agreed.protocol, in_place, digest_len) else {
             return self.whole(file, 0, size, output, context).await;
         };
         let sums = agreed.sums();
@@ -740,10 +769,10 @@ impl<S: Source, T: Target, O: Observer> Outlet for LocalOutlet<'_, S, T, O> {
             return Ok(());
         }
         let found = self.side.lists.borrow().find(ndx);
-        if let Ok(Found::Entry(segment)) = found {
-            if let Some(entry) = segment.get(ndx) {
-                remove_source(self.side.shared, self.source, entry).await;
-            }
+        if let Ok(Found::Entry(segment)) = found
+            && let Some(entry) = segment.get(ndx)
+        {
+            remove_source(self.side.shared, self.source, entry).await;
         }
         Ok(())
     }

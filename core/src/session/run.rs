@@ -34,6 +34,7 @@ use crate::{
     ports::{Notice, Observer, Source, Target},
     rt::join2,
     setup::Side,
+    version::ProtocolVersion,
 };
 
 /// What the destination argument means can only be said when the first list is there.
@@ -272,7 +273,7 @@ where
     }
     let mut list = if options.select.files_from == FilesFrom::Send {
         let names = names.unwrap_or_default();
-        let (list, ()) = join2(reader.first(r, shared, start), send_names(w, names)).await?;
+        let (list, ()) = join2(reader.first(r, shared, start), send_names(w, names, protocol)).await?;
         list
     } else {
         reader.first(r, shared, start).await?
@@ -353,16 +354,26 @@ where
     join2(generate, receive).await.map(drop)
 }
 
+/// Sends the names of `--files-from`, outside of frames below protocol 31.
 async fn send_names<W: ChunkWrite>(
     w: &mut WireWriter<W, Vec<u8>>,
     names: &[Vec<u8>],
+    protocol: ProtocolVersion,
 ) -> Result<(), Error<W::Error>> {
+    let pause = w.is_framed() && !protocol.has_framed_files_from();
+    if pause {
+        w.stop_framing();
+    }
     for name in names.iter().filter(|n| !n.is_empty()) {
         w.bytes(name).await?;
         w.u8(0).await?;
     }
     w.u8(0).await?;
-    w.flush().await
+    w.flush().await?;
+    if pause {
+        w.start_framing();
+    }
+    Ok(())
 }
 
 async fn drain_to_end<R: BufRead, O: Observer>(
@@ -569,8 +580,10 @@ async fn list_local<S: Source, O: Observer>(
     show_list(shared, &list);
     let first = lists.push(list, None);
     let mut pending = Vec::from([(first.first_dir, first.first_dir + first.dir_count)]);
-    while incremental {
-        let Some((number, same)) = next_directory(&mut pending, &lists) else { break };
+    if !incremental {
+        return Ok(());
+    }
+    while let Some((number, same)) = next_directory(&mut pending, &lists) {
         let mut list = scanner.directory(&same).await?;
         count_listed(shared, &list);
         crate::flist::order::sort(&mut list, protocol);

@@ -303,7 +303,10 @@ mod tests {
         assert_eq!(block_on(source.read_at(&file, 8, &mut buf)), Ok(2));
         assert_eq!(block_on(source.read_at(&file, 10, &mut buf)), Ok(0));
         assert_eq!(block_on(source.read_small(path("f"), 4)).unwrap(), b"0123");
-        assert_eq!(block_on(source.digest(path("f"), ChecksumKind::Md5)), Ok(Digest::default()));
+        // md5sum of 0123456789
+        let md5 =
+            [0x78, 0x1e, 0x5e, 0x24, 0x5d, 0x69, 0xb5, 0x66, 0x97, 0x9b, 0x86, 0xe2, 0x8d, 0x23, 0xf2, 0xc7];
+        assert_eq!(block_on(source.digest(path("f"), ChecksumKind::Md5)).unwrap().as_bytes(), md5);
         block_on(source.remove(path("f"))).unwrap();
         assert_eq!(block_on(source.stat(path("f"), false)).unwrap_err(), PortError::NOT_FOUND);
     }

@@ -99,6 +99,7 @@ impl TreeTarget {
     }
 
     /// What jobs on other threads need.
+    #[allow(dead_code)]
     pub fn shared(&self) -> &Arc<Shared> {
         &self.shared
     }

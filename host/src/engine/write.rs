@@ -92,6 +92,7 @@ pub struct Output {
 }
 
 /// A [`Create`] that owns its name, for jobs that move between threads.
+#[allow(dead_code)]
 #[derive(Debug, Clone)]
 pub struct OwnedCreate {
     /// The name, a `RelName`.
@@ -101,6 +102,7 @@ pub struct OwnedCreate {
 }
 
 /// Why [`Shared::put`] failed.
+#[allow(dead_code)]
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum PutError {
     /// The temporary could not be made.
@@ -168,6 +170,7 @@ impl Shared {
     }
 
     /// Names of files for which `--preallocate` failed since the last call: a warning each.
+    #[allow(dead_code)]
     pub fn take_not_reserved(&self) -> Vec<(Vec<u8>, PortError)> {
         core::mem::take(&mut self.not_reserved.lock().unwrap_or_else(PoisonError::into_inner))
     }
@@ -407,6 +410,7 @@ impl Shared {
     }
 
     /// A complete small file in one call: temporary, data, attributes, rename.
+    #[allow(dead_code)]
     pub fn put(
         &self,
         create: &OwnedCreate,

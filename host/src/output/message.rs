@@ -343,7 +343,7 @@ mod tests {
         assert_eq!(shown(Role::Generator, &Notice::BackedUp(b"f"), 2), "backed up f to f~");
         assert_eq!(
             shown(Role::Generator, &Notice::MaxDelete { skipped: 1 }, 0),
-            concat!("Deletions stopped due to --max-delete limit (1 skipped)")
+            "Deletions stopped due to --max-delete limit (1 skipped)"
         );
         let referent = Notice::NoReferent { name: b"x", base: 1 };
         assert_eq!(shown(Role::Sender, &referent, 0), "symlink has no referent: \"/tmp/ex/lk/x\"");
