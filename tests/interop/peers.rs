@@ -1,7 +1,7 @@
 //! Programs and connections.
 
 use std::{
-    ffi::{OsStr, OsString},
+    ffi::OsStr,
     fs,
     io::{Read, Seek, SeekFrom},
     os::unix::{fs::PermissionsExt, process::CommandExt},
