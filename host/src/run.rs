@@ -12,6 +12,7 @@ use std::{
 use arsync_core::{
     error::Role,
     exit::ExitCode,
+    options::FilesFrom,
     session::{Outbox, Rules, SourceArgs},
 };
 
@@ -28,8 +29,8 @@ use crate::{
     },
     output::{console::Console, exit_line::exit_line, message::Roots},
     session::{
-        ClientRole, ClientRun, Ended, LocalRun, ServerRun, filters, interrupt, run_client, run_local,
-        run_server,
+        ClientRole, ClientRun, Ended, LocalRun, ServerRole, ServerRun, filters, interrupt, names, run_client,
+        run_local, run_server,
     },
 };
 
@@ -143,7 +144,7 @@ fn start(
             }
             Ok(run_local(LocalRun {
                 options,
-                args: SourceArgs { names: sources.clone(), base: None },
+                args: source_args(resolved, sources, console)?,
                 dest: dest.clone(),
                 filters: list,
                 dest_filters: dest_list,
@@ -167,9 +168,15 @@ fn start(
                 })?;
             let (role, pulls) = match &resolved.route {
                 Route::Push { sources, .. } => {
-                    (ClientRole::Push(SourceArgs { names: sources.clone(), base: None }), false)
+                    (ClientRole::Push(source_args(resolved, sources, console)?), false)
                 }
-                Route::Pull { dest, .. } => (ClientRole::Pull(dest.clone(), None), true),
+                Route::Pull { dest, .. } => {
+                    let names = match options.select.files_from {
+                        FilesFrom::Send => Some(local_names(resolved, true, console)?),
+                        _ => None,
+                    };
+                    (ClientRole::Pull(dest.clone(), names), true)
+                }
                 _ => return Err(ExitCode::UNSUPPORTED),
             };
             Ok(run_client(ClientRun {
@@ -188,8 +195,15 @@ fn start(
         }
         Route::Server { sender, args } => Ok(run_server(ServerRun {
             options,
-            sender: *sender,
-            args: args.clone(),
+            role: if *sender {
+                ServerRole::Sender(source_args(resolved, args, console)?)
+            } else {
+                let names = match options.select.files_from {
+                    FilesFrom::Send => Some(local_names(resolved, true, console)?),
+                    _ => None,
+                };
+                ServerRole::Receiver(args.first().cloned(), names)
+            },
             client_info: resolved.client_info.clone(),
             rules: Rules::FromPeer(config()),
             observer: console,
@@ -200,4 +214,19 @@ fn start(
         })),
         Route::Batch { .. } => Err(ExitCode::UNSUPPORTED),
     }
+}
+
+/// What the sender of this process is asked for.
+fn source_args(resolved: &Resolved, args: &[Vec<u8>], console: &Console) -> Result<SourceArgs, ExitCode> {
+    let names = match resolved.opts.select.files_from {
+        FilesFrom::None => return Ok(SourceArgs { names: args.to_vec(), base: None }),
+        FilesFrom::Local => local_names(resolved, false, console)?,
+        FilesFrom::Wire | FilesFrom::Send => Vec::new(),
+    };
+    let base = args.first().cloned().unwrap_or_else(|| b".".to_vec());
+    Ok(SourceArgs { names, base: Some(base) })
+}
+
+fn local_names(resolved: &Resolved, for_peer: bool, console: &Console) -> Result<Vec<Vec<u8>>, ExitCode> {
+    names::read(&resolved.files_from, resolved.from0, for_peer, resolved.route.role(), console)
 }

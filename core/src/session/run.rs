@@ -517,9 +517,7 @@ where
     shared.report(Role::Sender, &Notice::ListStart);
     let mut scanner = Scanner::new(shared, source, filters);
     let mut list = FileList::new();
-    for name in &args.names {
-        scanner.argument(name, args.base.as_deref(), &mut list).await?;
-    }
+    scanner.arguments(args, &mut list).await?;
     let incremental = shared.agreed.inc_recurse();
     let start = i32::from(incremental);
     count_listed(shared, &list);

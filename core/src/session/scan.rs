@@ -153,6 +153,30 @@ impl<'a, S: Source, O: Observer> Scanner<'a, S, O> {
         self.shared.report(Role::Sender, &notice);
     }
 
+    /// The entries of all arguments that are known from the start. The names of a `--files-from` list stay below
+    /// the one directory that was named, which must be there.
+    pub(super) async fn arguments<E>(
+        &mut self,
+        args: &SourceArgs,
+        list: &mut FileList,
+    ) -> Result<(), Error<E>> {
+        let Some(base) = args.base.as_deref() else {
+            for name in &args.names {
+                self.argument(name, None, list).await?;
+            }
+            return Ok(());
+        };
+        if let Err(error) = self.source.enter(base).await {
+            let notice = Notice::Failed { op: Op::ChangeDir, name: base, base: None, other: &[], error };
+            self.shared.report(Role::Sender, &notice);
+            return Err(Error::Exit(crate::exit::ExitCode::FILE_SELECT));
+        }
+        for name in &args.names {
+            self.argument(&clamp_name(name), Some(base), list).await?;
+        }
+        Ok(())
+    }
+
     /// The entries of one argument, appended to `list`. With incremental recursion directories are not
     /// entered, but for the contents of a `dir/` argument.
     pub(super) async fn argument<E>(

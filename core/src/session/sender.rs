@@ -108,9 +108,7 @@ where
         self.shared.report(Role::Sender, &Notice::ListStart);
         let before = self.w.count();
         let mut list = FileList::new();
-        for name in &args.names {
-            self.scanner.argument(name, args.base.as_deref(), &mut list).await?;
-        }
+        self.scanner.arguments(args, &mut list).await?;
         if self.shared.options.select.files_from == crate::options::FilesFrom::Wire {
             self.names_from_peer(args, &mut list).await?;
         }

@@ -75,7 +75,6 @@ pub(crate) enum NameList {
     /// This process's stdin (on a server: it comes through the protocol).
     Stdin,
     /// A file of this machine, opened.
-    #[allow(dead_code, reason = "lists of names are not built yet")]
     File(File),
     /// A file of the other side.
     Remote(Vec<u8>),

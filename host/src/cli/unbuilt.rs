@@ -55,8 +55,6 @@ pub(crate) enum Unbuilt {
     AltDest,
     /// `--delay-updates`
     DelayUpdates,
-    /// `--files-from`
-    FilesFrom,
 }
 
 /// What this build cannot do.
@@ -82,7 +80,6 @@ pub(crate) const UNBUILT: &[Unbuilt] = &[
     Unbuilt::Bwlimit,
     Unbuilt::AltDest,
     Unbuilt::DelayUpdates,
-    Unbuilt::FilesFrom,
 ];
 
 /// Refuses what this build cannot do.
@@ -133,7 +130,6 @@ fn asked_for(item: Unbuilt, r: &Resolved) -> Option<&'static str> {
             (kind.is_some(), alt_dest_name(kind.unwrap_or(AltDestKind::Compare)))
         }
         Unbuilt::DelayUpdates => (cli.delay_updates, "--delay-updates"),
-        Unbuilt::FilesFrom => (cli.files_from.is_some(), "--files-from"),
     };
     asked.then_some(name)
 }

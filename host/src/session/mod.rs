@@ -5,6 +5,7 @@ mod entrance;
 pub(crate) mod filters;
 pub(crate) mod interrupt;
 mod local;
+pub(crate) mod names;
 mod server;
 mod watchdog;
 pub(crate) mod wire;
@@ -25,7 +26,7 @@ pub(crate) use self::{
     client::{ClientRole, ClientRun, capabilities as client_capabilities, run_client},
     entrance::DestEntrance,
     local::{Ended, LocalRun, run_local},
-    server::{ServerRun, run_server},
+    server::{ServerRole, ServerRun, run_server},
     wire::FRAME_BUFFER,
 };
 

@@ -33,10 +33,8 @@ use crate::{
 pub(crate) struct ServerRun<'a, O> {
     /// The options.
     pub(crate) options: &'a SessionOptions,
-    /// The server sends.
-    pub(crate) sender: bool,
-    /// Its arguments behind the `.`.
-    pub(crate) args: Vec<Vec<u8>>,
+    /// What the server does.
+    pub(crate) role: ServerRole,
     /// Letters of the client.
     pub(crate) client_info: Option<Vec<u8>>,
     /// What holds for the client's rules.
@@ -51,6 +49,14 @@ pub(crate) struct ServerRun<'a, O> {
     pub(crate) shows: bool,
     /// Told the version once it is known.
     pub(crate) protocol_known: &'a dyn Fn(ProtocolVersion, bool),
+}
+
+/// What the server does.
+pub(crate) enum ServerRole {
+    /// Sends these.
+    Sender(SourceArgs),
+    /// Receives into this destination; the names of a `--files-from` list on this machine go to the sender.
+    Receiver(Option<Vec<u8>>, Option<Vec<Vec<u8>>>),
 }
 
 /// Runs it.
@@ -115,11 +121,12 @@ async fn converse<O: Speak>(
     read: &Cell<u64>,
 ) -> Result<ExitCode, Fault> {
     let options = run.options;
+    let sends = matches!(run.role, ServerRole::Sender(_));
     let shared;
-    let mut r: Reader<'_, O> = Reader::new(reader, Inbox::unattached(run.sender));
+    let mut r: Reader<'_, O> = Reader::new(reader, Inbox::unattached(sends));
     let mut w: Writer = Writer::new(writer, vec![0; FRAME_BUFFER]);
     let info = run.client_info.as_deref().unwrap_or_default();
-    let mut handshake = wire::handshake(Side::Server, options, Capabilities::parse(info), !run.sender);
+    let mut handshake = wire::handshake(Side::Server, options, Capabilities::parse(info), !sends);
     if let Some((version, sub)) = Capabilities::sub_protocol(info) {
         handshake.max_protocol = pre_release(handshake.max_protocol, version, sub);
     }
@@ -130,24 +137,16 @@ async fn converse<O: Speak>(
     (run.protocol_known)(agreed.protocol, agreed.inc_recurse());
     super::check_protocol(options, agreed.protocol)?;
     shared = wire::shared(options, agreed, run.observer, Side::Server, run.outbox);
-    let result = if run.sender {
-        let source = super::file_source(options, run.roots);
-        let wire_names = options.select.files_from == arsync_core::options::FilesFrom::Wire;
-        let args = if wire_names || options.select.files_from != arsync_core::options::FilesFrom::None {
-            SourceArgs { names: Vec::new(), base: run.args.into_iter().next() }
-        } else {
-            SourceArgs { names: run.args, base: None }
-        };
-        session::run_sender(&shared, &source, run.rules, &args, r, w).await
-    } else {
-        let entrance = DestEntrance {
-            dest: run.args.into_iter().next(),
-            options,
-            observer: run.observer,
-            roots: run.roots,
-            shows: run.shows,
-        };
-        session::run_receiver(&shared, &entrance, run.rules, None, r, w).await
+    let result = match run.role {
+        ServerRole::Sender(args) => {
+            let source = super::file_source(options, run.roots);
+            session::run_sender(&shared, &source, run.rules, &args, r, w).await
+        }
+        ServerRole::Receiver(dest, names) => {
+            let entrance =
+                DestEntrance { dest, options, observer: run.observer, roots: run.roots, shows: run.shows };
+            session::run_receiver(&shared, &entrance, run.rules, names.as_deref(), r, w).await
+        }
     };
     stats.set(*shared.stats.borrow());
     read.set(shared.stats.borrow().read);

@@ -1,0 +1,56 @@
+//! Names of `--files-from`: read where the list is, for the sender of this process or that of the peer.
+
+use std::{fs::File, io::Read};
+
+use arsync_core::{error::Role, exit::ExitCode, mux::MsgTag};
+
+use super::Speak;
+use crate::{cli::resolve::NameList, output::strerror};
+
+/// Reads a list that lies on this machine. `for_peer`: the peer gets it, comments included, and will keep the names
+/// below its directory itself. `Err`: the reason was reported.
+pub(crate) fn read<O: Speak>(
+    list: &NameList,
+    from0: bool,
+    for_peer: bool,
+    role: Role,
+    observer: &O,
+) -> Result<Vec<Vec<u8>>, ExitCode> {
+    let mut text = Vec::new();
+    let result = match list {
+        NameList::None | NameList::Remote(_) => return Ok(Vec::new()),
+        NameList::Stdin => std::io::stdin().lock().read_to_end(&mut text),
+        NameList::File(file) => {
+            let mut file: &File = file;
+            file.read_to_end(&mut text)
+        }
+    };
+    if let Err(error) = result {
+        let reason = strerror::suffix(error.raw_os_error().unwrap_or(5));
+        let line = format!("rsync: [{role}] read error in the files-from list{reason}");
+        observer.say(MsgTag::Error, role, line.as_bytes());
+        return Err(ExitCode::FILE_IO);
+    }
+    Ok(names(&text, from0, for_peer))
+}
+
+/// The names in the text of a list.
+fn names(text: &[u8], from0: bool, for_peer: bool) -> Vec<Vec<u8>> {
+    text.split(|&b| b == 0 || (!from0 && matches!(b, b'\n' | b'\r')))
+        .filter(|name| !name.is_empty() && (for_peer || !matches!(name.first(), Some(b'#' | b';'))))
+        .map(<[u8]>::to_vec)
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_end_as_observed() {
+        let text = b"# c\n;k\r\nx\n\n d/f\0last";
+        assert_eq!(names(text, false, false), [&b"x"[..], b" d/f", b"last"]);
+        assert_eq!(names(text, false, true), [&b"# c"[..], b";k", b"x", b" d/f", b"last"]);
+        assert_eq!(names(b"a\nb\0#c\0\0d", true, false), [&b"a\nb"[..], b"d"]);
+    }
+}
