@@ -1,12 +1,12 @@
 //! Options that are parsed and resolved but not carried out yet. They are refused by name, last of all checks,
 //! so that nothing that was asked for is silently left undone.
 
-use arsync_core::{exit::ExitCode, options::AltDestKind};
+use arsync_core::exit::ExitCode;
 
 use super::{
     failure::Failure,
     operands::{Reach, Route},
-    parse::{Super, alt_dest_name},
+    parse::Super,
     resolve::Resolved,
 };
 
@@ -43,18 +43,12 @@ pub(crate) enum Unbuilt {
     CopyDevices,
     /// `--munge-links`
     MungeLinks,
-    /// `--fuzzy`
-    Fuzzy,
     /// `--log-file`
     LogFile,
     /// `--stop-at`, `--stop-after`
     Stop,
     /// `--bwlimit`
     Bwlimit,
-    /// `--compare-dest`, `--copy-dest`, `--link-dest`
-    AltDest,
-    /// `--delay-updates`
-    DelayUpdates,
 }
 
 /// What this build cannot do.
@@ -74,12 +68,9 @@ pub(crate) const UNBUILT: &[Unbuilt] = &[
     Unbuilt::WriteDevices,
     Unbuilt::CopyDevices,
     Unbuilt::MungeLinks,
-    Unbuilt::Fuzzy,
     Unbuilt::LogFile,
     Unbuilt::Stop,
     Unbuilt::Bwlimit,
-    Unbuilt::AltDest,
-    Unbuilt::DelayUpdates,
 ];
 
 /// Refuses what this build cannot do.
@@ -102,7 +93,7 @@ pub(crate) fn refusal(name: &str, role: arsync_core::error::Role) -> Failure {
 
 /// The name under which the item was asked for.
 fn asked_for(item: Unbuilt, r: &Resolved) -> Option<&'static str> {
-    let (cli, opts) = (&r.cli, &r.opts);
+    let cli = &r.cli;
     let daemon = r.route.machine().is_some_and(|m| m.reach != Reach::Shell);
     let (asked, name) = match item {
         Unbuilt::Acls => (cli.acls, "--acls"),
@@ -121,15 +112,9 @@ fn asked_for(item: Unbuilt, r: &Resolved) -> Option<&'static str> {
         Unbuilt::WriteDevices => (cli.write_devices, "--write-devices"),
         Unbuilt::CopyDevices => (cli.copy_devices, "--copy-devices"),
         Unbuilt::MungeLinks => (cli.munge_links, "--munge-links"),
-        Unbuilt::Fuzzy => (cli.fuzzy > 0, "--fuzzy"),
         Unbuilt::LogFile => (cli.log_file.is_some(), "--log-file"),
         Unbuilt::Stop => (cli.stop_at.is_some(), "--stop-at"),
         Unbuilt::Bwlimit => (cli.bwlimit.is_some_and(|kib| kib > 0), "--bwlimit"),
-        Unbuilt::AltDest => {
-            let kind = opts.transfer.alt_dest_kind;
-            (kind.is_some(), alt_dest_name(kind.unwrap_or(AltDestKind::Compare)))
-        }
-        Unbuilt::DelayUpdates => (cli.delay_updates, "--delay-updates"),
     };
     asked.then_some(name)
 }
