@@ -183,6 +183,7 @@ fn start(
                 options,
                 command,
                 stream_args: args.stream,
+                requested: requested(resolved, &role),
                 role,
                 rules: Rules::Own(own_rules(pulls)?),
                 observer: console,
@@ -229,4 +230,14 @@ fn source_args(resolved: &Resolved, args: &[Vec<u8>], console: &Console) -> Resu
 
 fn local_names(resolved: &Resolved, for_peer: bool, console: &Console) -> Result<Vec<Vec<u8>>, ExitCode> {
     names::read(&resolved.files_from, resolved.from0, for_peer, resolved.route.role(), console)
+}
+
+/// What the other side may send to this client: the paths it was given, or the names of the list it is sent.
+fn requested(resolved: &Resolved, role: &ClientRole) -> Vec<Vec<u8>> {
+    match (role, &resolved.route, resolved.opts.select.files_from) {
+        _ if resolved.old_args > 0 => Vec::new(),
+        (ClientRole::Pull(_, Some(names)), ..) => names.clone(),
+        (_, Route::Pull { paths, .. }, FilesFrom::None) => paths.clone(),
+        _ => Vec::new(),
+    }
 }

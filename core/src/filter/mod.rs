@@ -11,6 +11,7 @@ mod chain;
 mod list;
 mod load;
 mod parse;
+mod requested;
 mod rule;
 mod wild;
 mod wire;
@@ -19,6 +20,7 @@ pub use chain::{Entering, Scope, Verdict};
 pub use list::{FilterConfig, FilterList};
 pub use load::Wanted;
 pub use parse::{FilterError, FilterWarning, RuleSource, Syntax};
+pub use requested::{Request, Requested};
 pub use rule::FilterSide;
 pub use wild::wildmatch;
 

@@ -132,7 +132,7 @@ impl Pattern {
         }
     }
 
-    fn matches(&self, name: &Name<'_>) -> bool {
+    pub(super) fn matches(&self, name: &Name<'_>) -> bool {
         if self.directory && !name.is_dir {
             return false;
         }

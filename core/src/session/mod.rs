@@ -117,6 +117,9 @@ pub struct Shared<'a, O> {
     pub(crate) successes: RefCell<VecDeque<i32>>,
     /// Both ends are this process.
     pub local: bool,
+    /// A pulling client: the paths that it asked for, or the names of its own `--files-from` list; names of lists
+    /// are checked against them. Empty: they are not known.
+    pub requested: Vec<Vec<u8>>,
     /// The peer asked for the end with this code.
     pub peer_exit: Cell<Option<u8>>,
     /// File creation mask of this process, for `--chmod`.
@@ -146,6 +149,7 @@ impl<'a, O: Observer> Shared<'a, O> {
             wake_generator,
             successes: RefCell::default(),
             local: false,
+            requested: Vec::new(),
             peer_exit: Cell::new(None),
             umask: Cell::new(0o022),
         }

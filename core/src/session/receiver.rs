@@ -14,6 +14,7 @@ use super::{
 use crate::{
     error::{Error, NameFault, ProtocolError, Role},
     exit::ExitCode,
+    filter::{FilterList, FilterSide, Request, Requested, Scope},
     flist::{
         Format,
         decode::Decoder,
@@ -152,15 +153,77 @@ pub(super) struct ListReader {
     pub(super) decoder: Decoder,
     pub(super) read_ndx: NdxState,
     pub(super) mapping: Mapping,
+    pub(super) guard: Guard,
+}
+
+/// What a pulling client knows about the names that it may get.
+#[derive(Debug, Default)]
+pub(super) struct Guard {
+    /// The client's own rules, in the role of the sender.
+    rules: Option<Scope>,
+    requested: Option<Requested>,
+}
+
+impl Guard {
+    /// The sender is trusted: nothing is checked unless this is a client that does not.
+    pub(super) fn new<O: Observer>(shared: &Shared<'_, O>, filters: &FilterList) -> Self {
+        let options = shared.options;
+        if options.trust_sender || !shared.is_client() || shared.local {
+            return Self::default();
+        }
+        // Rules with absolute paths mean the sender's machine, whose directories are not known here.
+        let scope = filters.scope(FilterSide::Sender, b"\xff\xff");
+        let args = &shared.requested;
+        let select = &options.select;
+        let names = args.iter().map(|a| {
+            if select.files_from == FilesFrom::None { a.clone() } else { super::scan::clamp_name(a) }
+        });
+        let names: Vec<Vec<u8>> = names.collect();
+        let requested = (!names.is_empty()).then(|| {
+            Requested::new(names.iter().map(Vec::as_slice), select.relative, select.recursive, select.dirs)
+        });
+        Self { rules: (scope.is_constant() && !filters.is_empty()).then_some(scope), requested }
+    }
+
+    /// Refuses names that the user excluded or did not ask for. Directories that are only on the way to something
+    /// are marked so, whatever the sender says.
+    fn check(&self, list: &mut FileList) -> Result<(), ProtocolError> {
+        if self.rules.is_none() && self.requested.is_none() {
+            return Ok(());
+        }
+        for i in 0..list.len() {
+            let Some(entry) = list.get(i) else { continue };
+            let (name, is_dir) = (entry.name(), entry.entry.is_dir());
+            let root = matches!(name, b"." | b"/.");
+            if let Some(rules) = self.rules.as_ref().filter(|_| !root)
+                && rules.check(super::scan::below(name), is_dir, false).is_excluded()
+            {
+                return Err(ProtocolError::Name(NameFault::Excluded));
+            }
+            let request = self.requested.as_ref().map_or(Request::Yes, |r| r.check(name, is_dir));
+            match request {
+                Request::Yes => {}
+                Request::Parent => {
+                    if let Some(e) = list.entries.get_mut(i) {
+                        e.flags.remove(EntryFlags::TOP_DIR | EntryFlags::CONTENT_DIR);
+                        e.flags.insert(EntryFlags::IMPLIED_DIR);
+                    }
+                }
+                Request::No => return Err(ProtocolError::Name(NameFault::Unrequested)),
+            }
+        }
+        Ok(())
+    }
 }
 
 impl ListReader {
-    pub(super) fn new<O>(shared: &Shared<'_, O>) -> Self {
+    pub(super) fn new<O>(shared: &Shared<'_, O>, guard: Guard) -> Self {
         let format = Format::new(shared.options, &shared.agreed);
         Self {
             decoder: Decoder::new(format, shared.options.select.recursive),
             read_ndx: NdxState::new(shared.agreed.protocol),
             mapping: Mapping::default(),
+            guard,
         }
     }
 
@@ -171,7 +234,8 @@ impl ListReader {
         shared: &Shared<'_, O>,
         start: i32,
     ) -> Result<FileList, Error<R::Error>> {
-        let (list, errors) = self.decoder.list(r, start).await?;
+        let (mut list, errors) = self.decoder.list(r, start).await?;
+        self.guard.check(&mut list)?;
         self.decoder.id_lists(r).await?;
         let mut bits = errors;
         if !shared.agreed.protocol.has_varints() {
@@ -237,6 +301,7 @@ where
         let dir = self.side.lists.borrow_mut().announce(ndx)?;
         let start = self.side.lists.borrow().next_start();
         let (mut list, errors) = self.lists.decoder.list(self.r, start).await?;
+        self.lists.guard.check(&mut list)?;
         if !shared.options.delete.ignore_errors {
             shared.add_io_error(errors);
         }

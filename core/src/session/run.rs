@@ -15,7 +15,7 @@ use super::{
     generator::{DestSide, Generator},
     lists::{DirRecord, Lists},
     outlet::{LocalOutlet, WireOutlet},
-    receiver::{ListReader, Mapping, Receiver, prepare, prepare_first},
+    receiver::{Guard, ListReader, Mapping, Receiver, prepare, prepare_first},
     rules::Rules,
     scan::{Scanner, SourceArgs},
     sender::Sender,
@@ -267,7 +267,7 @@ where
 
     let incremental = shared.agreed.inc_recurse();
     let start = i32::from(incremental);
-    let mut reader = ListReader::new(shared);
+    let mut reader = ListReader::new(shared, Guard::new(shared, &filters));
     let before = r.count();
     if incremental {
         shared.report(Role::ReceiverSide, &Notice::ListStart);
@@ -280,7 +280,7 @@ where
         reader.first(r, shared, start).await?
     };
     shared.stats.borrow_mut().flist_bytes = r.count() - before;
-    if !list.is_empty() {
+    if !list.is_empty() || (!incremental && shared.is_client()) {
         if !incremental {
             shared.report(Role::ReceiverSide, &Notice::ListStart);
         }
@@ -289,6 +289,11 @@ where
     let first = FirstList { count: list.len(), first: list.entries.first().map(|e| e.kind()) };
     if list.is_empty() && shared.side == Side::Client {
         // The sender has nothing and leaves.
+        {
+            let mut stats = shared.stats.borrow_mut();
+            stats.written = w.count();
+            stats.read = r.count();
+        }
         return drain_to_end(r).await;
     }
     let mut facts = first;

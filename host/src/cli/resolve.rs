@@ -485,7 +485,7 @@ pub(crate) fn resolve(mut cli: Cli, world: &World<'_>) -> Result<Resolved, Stop>
         list_only,
         timeout: u32::try_from(cli.timeout).unwrap_or(0),
         max_alloc,
-        trust_sender: cli.trust_sender || old_args > 0 || local || cli.server || read_batch.is_some(),
+        trust_sender: cli.trust_sender || local || cli.server || read_batch.is_some(),
         read_batch: read_batch.is_some(),
     };
 

@@ -381,7 +381,7 @@ fn file_arg(r: &Resolved, path: &[u8], escape: bool, tilde_matters: bool) -> Vec
     if path.first() == Some(&b'-') {
         out.extend(b"./");
     }
-    if tilde_matters && path.first() == Some(&b'~') && !r.opts.trust_sender {
+    if tilde_matters && path.first() == Some(&b'~') && !r.opts.trust_sender && r.old_args == 0 {
         let rooted = r.opts.select.relative && !path.windows(3).any(|w| w == b"/./");
         if rooted || !path.contains(&b'/') {
             out.push(b'\\');

@@ -42,6 +42,8 @@ pub(crate) struct ClientRun<'a, O> {
     pub(crate) stream_args: Option<Vec<Vec<u8>>>,
     /// The client sends.
     pub(crate) role: ClientRole,
+    /// What a pulling client asked for, where its sender may send nothing else.
+    pub(crate) requested: Vec<Vec<u8>>,
     /// The client's filter rules.
     pub(crate) rules: Rules,
     /// Who is told.
@@ -154,7 +156,9 @@ async fn converse<O: Speak>(
     protocol.set(agreed.protocol);
     (run.protocol_known)(agreed.protocol, agreed.inc_recurse());
     super::check_protocol(options, agreed.protocol)?;
-    shared = wire::shared(options, agreed, run.observer, Side::Client, run.outbox);
+    let mut state = wire::shared(options, agreed, run.observer, Side::Client, run.outbox);
+    state.requested = run.requested;
+    shared = state;
     let result = match run.role {
         ClientRole::Push(args) => {
             let source = super::file_source(options, run.roots);

@@ -1,0 +1,192 @@
+//! What a pulling client asked for, as patterns: a sender may not add names of its own (spec: checks on an untrusted
+//! sender, requested names only).
+
+use alloc::vec::Vec;
+
+use super::rule::{Name, Pattern};
+
+/// How a name relates to what was asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Request {
+    /// It was not asked for.
+    No,
+    /// Only as a directory on the way to something.
+    Parent,
+    /// It was.
+    Yes,
+}
+
+/// The patterns of all arguments.
+#[derive(Debug, Default)]
+pub struct Requested {
+    wanted: Vec<Pattern>,
+    parents: Vec<Pattern>,
+    /// The whole tree was asked for.
+    all: bool,
+    /// The contents of the root were asked for, at least.
+    root: bool,
+}
+
+impl Requested {
+    /// `args`: paths on the sender's machine, or names of a list below one directory. `relative`: `-R`, `recursive`:
+    /// `-r`, `dirs`: `-d`.
+    pub fn new<'a>(
+        args: impl IntoIterator<Item = &'a [u8]>,
+        relative: bool,
+        recursive: bool,
+        dirs: bool,
+    ) -> Self {
+        let mut out = Self::default();
+        for arg in args {
+            let name = clean(active_part(arg, relative));
+            if name.is_empty() {
+                out.all |= recursive;
+                out.root |= recursive || dirs;
+                if dirs && !recursive {
+                    out.add(b"/*");
+                }
+                continue;
+            }
+            let text = protect(&name);
+            out.add(&text);
+            if recursive || dirs {
+                out.add(&[&text[..], if recursive { b"/**" } else { b"/*" }].concat());
+            }
+            if relative {
+                for at in memchr::memchr_iter(b'/', &text).filter(|&at| at > 0) {
+                    let parent = [&text[..at], b"/"].concat();
+                    out.parents.push(Pattern::new(&parent, false, None));
+                    if parent.contains(&b'[') {
+                        out.parents.push(Pattern::new(&literal_brackets(&parent), false, None));
+                    }
+                }
+            }
+        }
+        out
+    }
+
+    fn add(&mut self, pattern: &[u8]) {
+        self.wanted.push(Pattern::new(pattern, false, None));
+        // A shell passes a pattern that matches nothing as it is.
+        if pattern.contains(&b'[') {
+            self.wanted.push(Pattern::new(&literal_brackets(pattern), false, None));
+        }
+    }
+
+    /// What a name of the list is.
+    pub fn check(&self, name: &[u8], is_dir: bool) -> Request {
+        if self.all {
+            return Request::Yes;
+        }
+        if name == b"." || name == b"/." {
+            return if self.root { Request::Yes } else { Request::Parent };
+        }
+        let Some(name) = Name::new(name, is_dir, false, b"") else { return Request::No };
+        if self.wanted.iter().any(|p| p.matches(&name)) {
+            Request::Yes
+        } else if self.parents.iter().any(|p| p.matches(&name)) {
+            Request::Parent
+        } else {
+            Request::No
+        }
+    }
+}
+
+/// The part of an argument that appears in names.
+fn active_part(arg: &[u8], relative: bool) -> &[u8] {
+    if relative {
+        return memchr::memmem::find(arg, b"/./").map_or(arg, |at| &arg[at + 3..]);
+    }
+    let last = memchr::memrchr(b'/', arg).map_or(arg, |at| &arg[at + 1..]);
+    // The contents of the directory above.
+    if last == b".." { b"" } else { last }
+}
+
+/// Without `.` components and needless slashes; with a slash in front unless nothing is left.
+fn clean(text: &[u8]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(text.len() + 1);
+    for part in text.split(|&b| b == b'/').filter(|part| !matches!(*part, b"" | b".")) {
+        out.push(b'/');
+        out.extend_from_slice(part);
+    }
+    out
+}
+
+fn is_wild(b: u8) -> bool {
+    matches!(b, b'*' | b'?' | b'[')
+}
+
+/// In a pattern with wildcards, a backslash that protects none of them stands for itself.
+fn protect(name: &[u8]) -> Vec<u8> {
+    if !name.iter().any(|&b| is_wild(b)) {
+        return name.to_vec();
+    }
+    let mut out = Vec::with_capacity(name.len());
+    for (i, &b) in name.iter().enumerate() {
+        if b == b'\\' && !name.get(i + 1).is_some_and(|&next| is_wild(next)) {
+            out.push(b'\\');
+        }
+        out.push(b);
+    }
+    out
+}
+
+fn literal_brackets(pattern: &[u8]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(pattern.len() + 2);
+    for &b in pattern {
+        if b == b'[' {
+            out.push(b'\\');
+        }
+        out.push(b);
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn asked(args: &[&str], letters: &str) -> Requested {
+        let has = |c| letters.contains(c);
+        Requested::new(args.iter().map(|a| a.as_bytes()), has('R'), has('r'), has('d'))
+    }
+
+    #[test]
+    fn names_of_arguments() {
+        let all = asked(&["src/"], "r");
+        assert_eq!(all.check(b"any/thing", false), Request::Yes);
+        assert_eq!(all.check(b".", true), Request::Yes);
+        let file = asked(&["dir/file"], "");
+        assert_eq!(file.check(b"file", false), Request::Yes);
+        assert_eq!(file.check(b"other", false), Request::No);
+        assert_eq!(file.check(b"file/x", false), Request::No);
+        assert_eq!(file.check(b".", true), Request::Parent);
+        let stars = asked(&["src/a*"], "r");
+        assert_eq!(stars.check(b"ab/c/d", false), Request::Yes);
+        assert_eq!(stars.check(b"b", false), Request::No);
+        let one_level = asked(&["src/"], "d");
+        assert_eq!(one_level.check(b"x", false), Request::Yes);
+        assert_eq!(one_level.check(b"x/y", false), Request::No);
+    }
+
+    #[test]
+    fn parents_of_relative_arguments_are_on_the_way_only() {
+        let r = asked(&["src/./a/b"], "Rr");
+        assert_eq!(r.check(b"a", true), Request::Parent);
+        assert_eq!(r.check(b"a", false), Request::No);
+        assert_eq!(r.check(b"a/b/c", false), Request::Yes);
+        assert_eq!(r.check(b"a/c", false), Request::No);
+        let absolute = asked(&["/x/y"], "R");
+        assert_eq!(absolute.check(b"/x/y", false), Request::Yes);
+        assert_eq!(absolute.check(b"/x", true), Request::Parent);
+    }
+
+    #[test]
+    fn brackets_and_backslashes_may_be_literal() {
+        let r = asked(&["d/a[1]", "d/b\\c*"], "");
+        for name in [&b"a1"[..], b"a[1]", b"b\\cd"] {
+            assert_eq!(r.check(name, false), Request::Yes, "{}", name.escape_ascii());
+        }
+        assert_eq!(r.check(b"a2", false), Request::No);
+    }
+}
