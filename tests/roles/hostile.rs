@@ -76,9 +76,23 @@ fn world() -> Fs {
 
 /// A client that pulls gets these bytes and then the end of the stream.
 fn pull_from(agreed: Agreed, stream: &[u8], fs: &Fs) -> (Result<(), Error<Infallible>>, Watch) {
-    let options = options();
+    pull_asking(agreed, stream, fs, &options(), &[], &[])
+}
+
+/// As [`pull_from`], for a client that asked for these paths and has these rules.
+fn pull_asking(
+    agreed: Agreed,
+    stream: &[u8],
+    fs: &Fs,
+    options: &SessionOptions,
+    paths: &[&str],
+    texts: &[&str],
+) -> (Result<(), Error<Infallible>>, Watch) {
     let watch = Watch::default();
-    let shared = Shared::new(&options, agreed, &watch, Side::Client, Rc::new(Outbox::new()));
+    let mut shared = Shared::new(options, agreed, &watch, Side::Client, Rc::new(Outbox::new()));
+    shared.requested = paths.iter().map(|p| p.as_bytes().to_vec()).collect();
+    let mut setup = setup(false);
+    setup.rules = texts.iter().map(|t| (*t).into()).collect();
     let mut door = door(fs);
     door.dest.root = b"out".to_vec();
     let (reader, mut peer) = duplex::pipe(usize::MAX, usize::MAX);
@@ -88,7 +102,7 @@ fn pull_from(agreed: Agreed, stream: &[u8], fs: &Fs) -> (Result<(), Error<Infall
         drop(peer);
         let r = WireReader::new(reader, Inbox::unattached(false));
         let w = WireWriter::new(writer, vec![0; 1024]);
-        run_receiver(&shared, &door, rules(&setup(false), Side::Client), None, r, w).await
+        run_receiver(&shared, &door, rules(&setup, Side::Client), None, r, w).await
     });
     (result.expect("no deadlock"), watch)
 }
@@ -352,4 +366,34 @@ fn rules_have_a_length_and_a_form() {
     assert_eq!(send(&[0xff, 0xff, 0xff, 0xff]), range(-1));
     let unknown = [&[5, 0, 0, 0][..], b"what?", &[0; 4]].concat();
     assert_eq!(send(&unknown), Error::Exit(ExitCode::SYNTAX));
+}
+
+/// What a client that asked for `paths` with `texts` as its rules says to one entry `foo` of the sender.
+fn reply_to(paths: &[&str], texts: &[&str], trust: bool) -> Error<Infallible> {
+    let mut o = options();
+    o.trust_sender = trust;
+    let mut stream = entry("foo", 1, FILE);
+    stream.extend_from_slice(&[0, 0]);
+    let framed = frame(MsgTag::Data, &stream);
+    pull_asking(agreed(32, false), &framed, &world(), &o, paths, texts).0.expect_err("the stream ends early")
+}
+
+#[test]
+fn names_that_nobody_asked_for_are_refused() {
+    let fault = |e: Error<Infallible>| match e {
+        Error::Protocol(ProtocolError::Name(fault)) => Some(fault),
+        _ => None,
+    };
+    assert_eq!(fault(reply_to(&["dir/other"], &[], false)), Some(NameFault::Unrequested));
+    assert_eq!(fault(reply_to(&["dir/"], &["- foo"], false)), Some(NameFault::Excluded));
+    assert_eq!(fault(reply_to(&["dir/"], &["H foo"], false)), Some(NameFault::Excluded));
+    for (paths, texts, trust) in [
+        (["dir/other"], ["- foo"], true),
+        (["dir/"], ["P foo"], false),
+        (["foo"], ["- bar"], false),
+        (["f*"], [": .rules"], false),
+    ] {
+        assert_eq!(fault(reply_to(&paths, &texts, trust)), None, "{paths:?} {texts:?}");
+    }
+    assert_eq!(NameFault::Unrequested.to_string(), "rejecting unrequested file-list name");
 }
