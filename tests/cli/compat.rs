@@ -68,7 +68,8 @@ const MODES: [&str; 9] =
 
 /// The state of one option, found by trying it.
 fn state(row: &Row) -> String {
-    let name = if row.long.is_empty() { format!("-{}", row.short.unwrap()) } else { format!("--{}", row.long) };
+    let name =
+        if row.long.is_empty() { format!("-{}", row.short.unwrap()) } else { format!("--{}", row.long) };
     if MODES.contains(&row.long.as_str()) {
         return if row.long == "daemon" { "refused".into() } else { "built".into() };
     }
@@ -84,7 +85,11 @@ fn state(row: &Row) -> String {
         return "refused".into();
     }
     assert!(!err.contains("unknown option") && !err.contains("panicked"), "{words:?}: {err}");
-    if err.contains("does not support --crtimes") { "as in rsync on Linux: refused".into() } else { "built".into() }
+    if err.contains("does not support --crtimes") {
+        "as in rsync on Linux: refused".into()
+    } else {
+        "built".into()
+    }
 }
 
 fn table() -> String {
