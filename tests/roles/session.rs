@@ -17,8 +17,8 @@ use arsync_core::{
     ports::{FileProgress, ItemEvent, Notice, Observer},
     rt::join2,
     session::{
-        Entered, Entrance, FirstList, Inbox, Outbox, Rules, Shared, SourceArgs, run_local, run_receiver,
-        run_sender,
+        Entered, Entrance, FirstList, InTurn, Inbox, Outbox, Rules, Shared, SourceArgs, run_local,
+        run_receiver, run_sender,
     },
     setup::{Agreed, Capabilities, Handshake, Side, WantCompress, exchange},
     stats::Stats,
@@ -224,6 +224,6 @@ pub fn run_alone(setup: &Setup, source: &Fs, door: &Door) -> Result<ExitCode, Er
     shared.local = true;
     let filters = FilterList::new(FilterConfig::default());
     let args = SourceArgs { names: setup.args.clone(), base: None };
-    let copied = duplex::run(run_local(&shared, source, door, &filters, &filters, &args));
+    let copied = duplex::run(run_local(&shared, source, door, &filters, &filters, &args, &InTurn::default()));
     copied.expect("no deadlock").map(|()| shared.partial_code())
 }

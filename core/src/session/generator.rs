@@ -62,6 +62,8 @@ pub(super) struct Request {
     pub basis_len: Option<u64>,
     /// Sent with full-length sums, without append mode.
     pub redo: bool,
+    /// The directory was made by this run.
+    pub fresh: bool,
     pub append: Append,
 }
 
@@ -255,6 +257,9 @@ where
             self.outlet.done().await?;
         }
         self.deletion_summary();
+        for (name, error) in self.side.target.take_not_reserved() {
+            self.failed(Op::Fallocate, &name, error);
+        }
         self.retouch_dirs().await;
         self.outlet.pump().await?;
         self.outlet.done().await?;
@@ -1158,7 +1163,8 @@ where
         redo: bool,
     ) -> Result<(), Error<L::Error>> {
         let append = if redo { Append::Off } else { self.options().transfer.append };
-        let mut request = Request { flags, redo, append, ..Request::default() };
+        let fresh = segment.get(ndx).is_some_and(|e| self.is_fresh(self.side.local_name(e).parent().bytes()));
+        let mut request = Request { flags, redo, append, fresh, ..Request::default() };
         if let Some((kind, len)) = basis {
             request.basis = kind;
             request.basis_len = Some(len);

@@ -11,6 +11,7 @@ use hashbrown::HashMap;
 
 use super::{
     Inbox, Shared,
+    copying::LocalCopy,
     generator::{DestSide, Generator},
     lists::{DirRecord, Lists},
     outlet::{LocalOutlet, WireOutlet},
@@ -494,18 +495,20 @@ fn count_listed<O>(shared: &Shared<'_, O>, list: &FileList) {
 }
 
 /// Runs both ends in this process: no wire, the same decisions.
-pub async fn run_local<'a, S, N, O>(
+pub async fn run_local<'a, S, N, O, C>(
     shared: &'a Shared<'a, O>,
     source: &'a S,
     entrance: &N,
     filters: &FilterList,
     dest_filters: &FilterList,
     args: &SourceArgs,
+    copier: &C,
 ) -> Result<(), Error<Infallible>>
 where
     S: Source,
     N: Entrance,
     O: Observer,
+    C: LocalCopy<S, N::Target>,
 {
     // The reference builds the rules for its server even when there is none.
     if filters.wire_rules(shared.agreed.protocol, FilterSide::Sender).is_err() {
@@ -563,7 +566,7 @@ where
     };
     let pending = Vec::from([(first.first_dir, first.first_dir + first.dir_count)]);
     let local = LocalLists { shared, scanner, pending, mapping, links };
-    let outlet = LocalOutlet::new(&side, source, local);
+    let outlet = LocalOutlet::new(&side, source, copier, local);
     Generator::new(&side, outlet).run().await
 }
 

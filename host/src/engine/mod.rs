@@ -16,6 +16,7 @@ mod source;
 mod special;
 mod target;
 pub mod temp;
+mod workers;
 mod write;
 
 use arsync_core::ports::{PortError, Stat};
@@ -26,7 +27,7 @@ pub use self::{
     copy::copy_contents,
     source::{FileSource, SourceFile},
     target::{SetupError, TreeTarget},
-    write::{OwnedCreate, PutError, Shared},
+    workers::Workers,
 };
 
 /// The port error of a system call's error.

@@ -99,7 +99,6 @@ impl TreeTarget {
     }
 
     /// What jobs on other threads need.
-    #[allow(dead_code)]
     pub fn shared(&self) -> &Arc<Shared> {
         &self.shared
     }
@@ -378,6 +377,10 @@ impl Target for TreeTarget {
 
     fn root_path(&self) -> Vec<u8> {
         self.path.clone()
+    }
+
+    fn take_not_reserved(&self) -> Vec<(Vec<u8>, PortError)> {
+        self.shared.take_not_reserved()
     }
 
     fn rights(&self) -> Rights {

@@ -218,6 +218,7 @@ fn failed(op: Op, name: &[u8], other: &[u8], full: &[u8], w: &Wording<'_>) -> Ve
         Op::OpenInPlace => around("open ", " failed"),
         Op::Write => around("write failed on ", ""),
         Op::Fsync => around("fsync failed on ", ""),
+        Op::Fallocate => around("do_fallocate ", ""),
         Op::Chown => around("chown ", " failed"),
         Op::Chgrp => around("chgrp ", " failed"),
         Op::SetTimes => around("failed to set times on ", ""),
