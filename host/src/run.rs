@@ -109,6 +109,13 @@ fn run_session(resolved: Resolved) -> ExitCode {
     let outbox = Rc::new(Outbox::new());
     let console = Console::new(&resolved, roots.clone(), outbox.clone());
     interrupt::watch(role);
+    if let Some(at) = resolved.cli.stop_at
+        && let Err(error) = interrupt::stop_at(at, role)
+    {
+        let _ = writeln!(std::io::stderr(), "rsync: cannot watch the clock: {error}");
+        console.finish(None, ExitCode::IPC, role);
+        return ExitCode::IPC;
+    }
     let ended = match start(&resolved, &console, &roots, &outbox) {
         Ok(ended) => ended,
         Err(code) => {
@@ -188,6 +195,7 @@ fn start(
                 rules: Rules::Own(own_rules(pulls)?),
                 observer: console,
                 roots,
+                bwlimit: resolved.cli.bwlimit.unwrap_or(0),
                 outbox: outbox.clone(),
                 shows,
                 timeout: Rc::new(Cell::new(options.timeout)),
@@ -209,6 +217,7 @@ fn start(
             rules: Rules::FromPeer(config()),
             observer: console,
             roots,
+            bwlimit: resolved.cli.bwlimit.unwrap_or(0),
             outbox: outbox.clone(),
             shows,
             protocol_known: &protocol_known,

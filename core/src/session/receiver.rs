@@ -162,14 +162,17 @@ pub(super) struct Guard {
     /// The client's own rules, in the role of the sender.
     rules: Option<Scope>,
     requested: Option<Requested>,
+    /// Targets of symlinks get a prefix with which they lead nowhere.
+    munge: bool,
 }
 
 impl Guard {
     /// The sender is trusted: nothing is checked unless this is a client that does not.
     pub(super) fn new<O: Observer>(shared: &Shared<'_, O>, filters: &FilterList) -> Self {
         let options = shared.options;
+        let munge = options.select.munge_links && !shared.local;
         if options.trust_sender || !shared.is_client() || shared.local {
-            return Self::default();
+            return Self { munge, ..Self::default() };
         }
         // Rules with absolute paths mean the sender's machine, whose directories are not known here.
         let scope = filters.scope(FilterSide::Sender, b"\xff\xff");
@@ -182,12 +185,19 @@ impl Guard {
         let requested = (!names.is_empty()).then(|| {
             Requested::new(names.iter().map(Vec::as_slice), select.relative, select.recursive, select.dirs)
         });
-        Self { rules: (scope.is_constant() && !filters.is_empty()).then_some(scope), requested }
+        Self { rules: (scope.is_constant() && !filters.is_empty()).then_some(scope), requested, munge }
     }
 
     /// Refuses names that the user excluded or did not ask for. Directories that are only on the way to something
     /// are marked so, whatever the sender says.
     fn check(&self, list: &mut FileList) -> Result<(), ProtocolError> {
+        for i in (0..list.len()).filter(|_| self.munge) {
+            if let Some(entry) = list.get(i).filter(|e| e.entry.is_symlink()) {
+                let munged = [super::scan::MUNGE_PREFIX, entry.link_target()].concat();
+                let span = list.store(&munged);
+                list.extra_mut(i).link = span;
+            }
+        }
         if self.rules.is_none() && self.requested.is_none() {
             return Ok(());
         }

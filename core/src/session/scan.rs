@@ -15,6 +15,9 @@ use crate::{
     ports::{Notice, Observer, Op, PortError, Source, SourcePath, Stat},
 };
 
+/// What stands in front of the target of a munged symlink (spec: symlinks).
+pub(super) const MUNGE_PREFIX: &[u8] = b"/rsyncd-munged/";
+
 /// What the sender was asked for.
 #[derive(Debug, Default)]
 pub struct SourceArgs {
@@ -497,6 +500,10 @@ impl<'a, S: Source, O: Observer> Scanner<'a, S, O> {
                     }
                     return None;
                 }
+            };
+            let link = match link.strip_prefix(MUNGE_PREFIX).filter(|rest| !rest.is_empty()) {
+                Some(rest) if options.select.munge_links => rest.to_vec(),
+                _ => link,
             };
             let unsafe_link = select.copy_unsafe_links && is_unsafe_link(&link, name);
             if select.copy_links || unsafe_link || select.copy_dirlinks {

@@ -231,7 +231,7 @@ fn abilities() -> Vec<Ability> {
         ("secluded-args", "secluded_args", true),
         ("iconv", "iconv", has(Unbuilt::Iconv)),
         ("prealloc", "prealloc", true),
-        ("stop-at", "stop_at", has(Unbuilt::Stop)),
+        ("stop-at", "stop_at", true),
         ("crtimes", "crtimes", false),
     ]
     .map(|(name, key, has)| Ability { name, key, has })

@@ -41,13 +41,9 @@ pub(crate) enum Unbuilt {
     WriteDevices,
     /// `--copy-devices`
     CopyDevices,
-    /// `--munge-links`
-    MungeLinks,
     /// `--log-file`
     LogFile,
-    /// `--stop-at`, `--stop-after`
-    Stop,
-    /// `--bwlimit`
+    /// `--bwlimit` of a local copy
     Bwlimit,
 }
 
@@ -67,9 +63,7 @@ pub(crate) const UNBUILT: &[Unbuilt] = &[
     Unbuilt::EarlyInput,
     Unbuilt::WriteDevices,
     Unbuilt::CopyDevices,
-    Unbuilt::MungeLinks,
     Unbuilt::LogFile,
-    Unbuilt::Stop,
     Unbuilt::Bwlimit,
 ];
 
@@ -111,10 +105,11 @@ fn asked_for(item: Unbuilt, r: &Resolved) -> Option<&'static str> {
         Unbuilt::EarlyInput => (cli.early_input.is_some(), "--early-input"),
         Unbuilt::WriteDevices => (cli.write_devices, "--write-devices"),
         Unbuilt::CopyDevices => (cli.copy_devices, "--copy-devices"),
-        Unbuilt::MungeLinks => (cli.munge_links, "--munge-links"),
         Unbuilt::LogFile => (cli.log_file.is_some(), "--log-file"),
-        Unbuilt::Stop => (cli.stop_at.is_some(), "--stop-at"),
-        Unbuilt::Bwlimit => (cli.bwlimit.is_some_and(|kib| kib > 0), "--bwlimit"),
+        Unbuilt::Bwlimit => {
+            let local = matches!(r.route, Route::Local { .. });
+            (local && cli.bwlimit.is_some_and(|kib| kib > 0), "--bwlimit of a local copy")
+        }
     };
     asked.then_some(name)
 }

@@ -50,6 +50,8 @@ pub(crate) struct ClientRun<'a, O> {
     pub(crate) observer: &'a O,
     /// Told the directories, for messages with full paths.
     pub(crate) roots: &'a RefCell<Roots>,
+    /// Most that is written, KiB per second; 0: no limit.
+    pub(crate) bwlimit: u64,
     /// Queue for messages to the peer.
     pub(crate) outbox: Rc<Outbox>,
     /// Names or items are shown.
@@ -113,6 +115,7 @@ async fn connected<O: Speak>(run: ClientRun<'_, O>) -> Ended {
     let activity = Activity::default();
     reader.watch(activity.clone());
     writer.watch(activity.clone());
+    writer.limit(run.bwlimit);
     let timeout = run.timeout.clone();
     let outbox = run.outbox.clone();
     let stats = Cell::new(Stats::default());

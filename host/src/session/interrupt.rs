@@ -3,10 +3,14 @@
 //! The handler writes the signal's number into a pipe; a thread that reads it does the rest, since almost
 //! nothing may be done in a handler. Children start with default handlers, as after every exec.
 
-use core::sync::atomic::{AtomicI32, Ordering};
+use core::{
+    sync::atomic::{AtomicI32, Ordering},
+    time::Duration,
+};
 use std::{
     io::{Read, Write},
     os::fd::{AsRawFd, IntoRawFd},
+    time::{SystemTime, UNIX_EPOCH},
 };
 
 use arsync_core::{error::Role, exit::ExitCode};
@@ -22,6 +26,30 @@ extern "C" fn on_signal(signal: libc::c_int) {
     }
 }
 
+/// Ends the program at once: temporaries disappear, and the reason is said.
+fn end(reason: &str, code: ExitCode, role: Role) -> ! {
+    crate::engine::temp::unlink_all();
+    let line = crate::output::exit_line::exit_line(code, role);
+    let _ = std::io::stderr().write_all(&[reason.as_bytes(), &line].concat());
+    std::process::exit(i32::from(code.0));
+}
+
+/// Ends the program at this time, seconds since 1970 (`--stop-at`, `--stop-after`). `Err`: nothing would.
+pub(crate) fn stop_at(at: i64, role: Role) -> std::io::Result<()> {
+    let watcher = move || {
+        loop {
+            // In small steps: the clock may be set meanwhile.
+            let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_secs().cast_signed());
+            let left = u64::try_from(at.saturating_sub(now)).unwrap_or(0);
+            if left == 0 {
+                end("stopping at requested limit\n", ExitCode::TIMEOUT, role);
+            }
+            std::thread::sleep(Duration::from_secs(left.min(10)));
+        }
+    };
+    std::thread::Builder::new().name("stop".into()).stack_size(64 << 10).spawn(watcher).map(drop)
+}
+
 /// Watches for signals from here on. `role` is named in the last line. Failing to set this up is no reason not
 /// to run: signals then have their default effect.
 pub(crate) fn watch(role: Role) {
@@ -33,10 +61,7 @@ pub(crate) fn watch(role: Role) {
         let mut signals = std::fs::File::from(read);
         let mut bytes = [0u8; size_of::<libc::c_int>()];
         if signals.read_exact(&mut bytes).is_ok() {
-            crate::engine::temp::unlink_all();
-            let line = crate::output::exit_line::exit_line(ExitCode::SIGNAL, role);
-            let _ = std::io::stderr().write_all(&line);
-            std::process::exit(i32::from(ExitCode::SIGNAL.0));
+            end("", ExitCode::SIGNAL, role);
         }
     };
     if std::thread::Builder::new().name("signals".into()).stack_size(64 << 10).spawn(watcher).is_err() {

@@ -43,6 +43,8 @@ pub(crate) struct ServerRun<'a, O> {
     pub(crate) observer: &'a O,
     /// Told the directories, for messages with full paths.
     pub(crate) roots: &'a RefCell<Roots>,
+    /// Most that is written, KiB per second; 0: no limit.
+    pub(crate) bwlimit: u64,
     /// Queue for messages to the peer.
     pub(crate) outbox: Rc<Outbox>,
     /// Names or items are shown.
@@ -71,7 +73,8 @@ pub(crate) fn run_server<O: Speak>(run: ServerRun<'_, O>) -> Ended {
         Ok(built) => built,
         Err(error) => return failed(ExitCode::IPC, format!("cannot start the I/O runtime: {error}")),
     };
-    let role = if run.sender { Role::Sender } else { Role::ReceiverSide }.name();
+    let role =
+        if matches!(run.role, ServerRole::Sender(_)) { Role::Sender } else { Role::ReceiverSide }.name();
     let ended = runtime.block_on(async {
         let (mut reader, mut writer) = match PipeTransport::from_stdio() {
             Ok(pipe) => pipe.into_split(),
@@ -80,6 +83,7 @@ pub(crate) fn run_server<O: Speak>(run: ServerRun<'_, O>) -> Ended {
         let activity = Activity::default();
         reader.watch(activity.clone());
         writer.watch(activity.clone());
+        writer.limit(run.bwlimit);
         let timeout = Cell::new(run.options.timeout);
         let outbox = run.outbox.clone();
         let read = Cell::new(0u64);

@@ -6,8 +6,9 @@ use core::{
     future::{Future, poll_fn},
     pin::Pin,
     task::{Context, Poll, Waker},
+    time::Duration,
 };
-use std::io;
+use std::{io, time::Instant};
 
 use bytes::{Buf, Bytes, BytesMut};
 use compio::runtime::Runtime;
@@ -44,6 +45,40 @@ pub struct WriteQueue {
     in_flight: Option<Writing>,
     failed: Option<Failure>,
     activity: Activity,
+    throttle: Option<Throttle>,
+}
+
+/// A limit of the bytes per second (`--bwlimit`).
+struct Throttle {
+    /// Bytes per second.
+    rate: u64,
+    /// When what was written so far should have been.
+    due: Instant,
+    /// Until then.
+    sleeping: Option<Pin<Box<dyn Future<Output = ()>>>>,
+}
+
+impl Throttle {
+    /// Largest single write, bytes.
+    fn piece(&self) -> usize {
+        usize::try_from(self.rate / 8).unwrap_or(usize::MAX).max(512)
+    }
+
+    fn wrote(&mut self, bytes: usize) {
+        let now = Instant::now();
+        let micros = (bytes as u64).saturating_mul(1_000_000) / self.rate;
+        self.due = self.due.max(now) + Duration::from_micros(micros);
+        self.sleeping = Some(Box::pin(compio::time::sleep_until(self.due)));
+    }
+
+    fn poll_due(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let Some(sleeping) = &mut self.sleeping else { return Poll::Ready(()) };
+        if sleeping.as_mut().poll(cx).is_pending() {
+            return Poll::Pending;
+        }
+        self.sleeping = None;
+        Poll::Ready(())
+    }
 }
 
 /// An error that can be returned more than once.
@@ -63,12 +98,19 @@ impl WriteQueue {
             activity: Activity::default(),
             in_flight: None,
             failed: None,
+            throttle: None,
         }
     }
 
     /// Counts completed writes there.
     pub fn watch(&mut self, activity: Activity) {
         self.activity = activity;
+    }
+
+    /// Writes no more than so many KiB per second from here on; 0: no limit.
+    pub fn limit(&mut self, kib_per_second: u64) {
+        let rate = kib_per_second.saturating_mul(1024);
+        self.throttle = (rate > 0).then(|| Throttle { rate, due: Instant::now(), sleeping: None });
     }
 
     /// Bytes that were accepted and have not reached the kernel.
@@ -169,7 +211,14 @@ impl WriteQueue {
         }
         let mut writing = match self.in_flight.take() {
             Some(writing) => writing,
-            None => Box::pin(self.stream.clone().write(self.next_pieces())),
+            None => {
+                if let Some(throttle) = &mut self.throttle
+                    && throttle.poll_due(cx).is_pending()
+                {
+                    return Poll::Pending;
+                }
+                Box::pin(self.stream.clone().write(self.next_pieces()))
+            }
         };
         match writing.as_mut().poll(cx) {
             Poll::Pending => {
@@ -179,6 +228,9 @@ impl WriteQueue {
             Poll::Ready(Ok(0)) => self.failed = Some(Failure::Other(io::ErrorKind::WriteZero)),
             Poll::Ready(Ok(n)) => {
                 self.activity.moved(true);
+                if let Some(throttle) = &mut self.throttle {
+                    throttle.wrote(n);
+                }
                 self.advance(n);
             }
             Poll::Ready(Err(error)) => {
@@ -193,7 +245,8 @@ impl WriteQueue {
 
     /// The next write: the first pieces of the queue, which stay there until they are written.
     fn next_pieces(&self) -> Vec<Bytes> {
-        let mut left = self.stream.piece().min(MAX_BYTES);
+        let limit = self.throttle.as_ref().map_or(MAX_BYTES, Throttle::piece);
+        let mut left = self.stream.piece().min(MAX_BYTES).min(limit);
         let mut pieces = Vec::with_capacity(self.queue.len().min(MAX_PIECES));
         for piece in self.queue.iter().take(MAX_PIECES) {
             if left == 0 {
