@@ -1,5 +1,6 @@
 //! A copy within this machine: both ends in one process.
 
+use core::convert::Infallible;
 use std::{cell::RefCell, rc::Rc};
 
 use arsync_core::{
@@ -77,6 +78,11 @@ fn agreement(options: &SessionOptions) -> Agreed {
 /// Runs it.
 pub(crate) fn run_local<O: Speak>(run: LocalRun<'_, O>) -> Ended {
     let agreed = agreement(run.options);
+    if let Err(fault) = super::check_protocol::<Infallible>(run.options, agreed.protocol) {
+        let reason = Some(fault.map_io(|never| match never {}).text());
+        let stats = Stats::default();
+        return Ended { code: ExitCode::PROTOCOL, reason, stats, protocol: agreed.protocol };
+    }
     (run.protocol_known)(agreed.protocol, agreed.inc_recurse());
     let mut shared = wire::shared(run.options, agreed, run.observer, Side::Client, Rc::new(Outbox::new()));
     shared.local = true;

@@ -81,6 +81,11 @@ pub(crate) async fn shake_hands<O: Speak>(
     reader: &mut Reader<'_, O>,
     writer: &mut Writer,
     handshake: &Handshake,
+    options: &SessionOptions,
 ) -> Result<Agreed, Fault> {
-    setup::exchange(reader, writer, handshake).await
+    setup::send_version(writer, handshake.max_protocol).await?;
+    let protocol = ProtocolVersion::agree(handshake.max_protocol, reader.i32().await?)?;
+    // The peer checks the same at this point, and would be gone.
+    super::check_protocol(options, protocol)?;
+    setup::after_version(reader, writer, handshake, protocol).await
 }
