@@ -210,7 +210,10 @@ async fn finish(
                 other => Some(other.text()),
             };
             let code = if matches!(&error, Error::Io(_)) { ExitCode::STREAM_IO } else { code };
-            Ended { code: if theirs > code.0 { ExitCode(theirs) } else { code }, reason, stats, protocol }
+            // The other side only lost its client; what it says about that is no news.
+            let refused = matches!(&error, Error::Protocol(ProtocolError::OptionNeedsProtocol { .. }));
+            let code = if theirs > code.0 && !refused { ExitCode(theirs) } else { code };
+            Ended { code, reason, stats, protocol }
         }
     }
 }
