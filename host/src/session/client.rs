@@ -9,7 +9,7 @@ use std::{
 };
 
 use arsync_core::{
-    error::{Error, Role},
+    error::{Error, ProtocolError, Role},
     exit::ExitCode,
     options::SessionOptions,
     rt::{Either, select2},
