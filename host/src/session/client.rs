@@ -9,7 +9,7 @@ use std::{
 };
 
 use arsync_core::{
-    error::{Error, ProtocolError, Role},
+    error::{Error, Role},
     exit::ExitCode,
     options::SessionOptions,
     rt::{Either, select2},
@@ -210,9 +210,9 @@ async fn finish(
                 other => Some(other.text()),
             };
             let code = if matches!(&error, Error::Io(_)) { ExitCode::STREAM_IO } else { code };
-            // The other side only lost its client; what it says about that is no news.
-            let refused = matches!(&error, Error::Protocol(ProtocolError::OptionNeedsProtocol { .. }));
-            let code = if theirs > code.0 && !refused { ExitCode(theirs) } else { code };
+            // A peer that only lost this side has nothing to say about the reason.
+            let own = matches!(&error, Error::Protocol(_) | Error::Exit(_));
+            let code = if theirs > code.0 && !own { ExitCode(theirs) } else { code };
             Ended { code, reason, stats, protocol }
         }
     }
