@@ -581,8 +581,8 @@ pub enum Notice<'a> {
     TooLong(&'a [u8]),
     /// The file list begins: `sending incremental file list` and relatives
     ListStart,
-    /// The file list is complete (not incremental): ` done`
-    ListDone,
+    /// The file list is complete (not incremental), with so many entries: `done`, `N files to consider`
+    ListDone(usize),
     /// `total: matches=M  hash_hits=H  false_alarms=F data=D`
     DeltaTotals(&'a Stats),
     /// `delta-transmission disabled for local transfer or --whole-file` / `enabled`

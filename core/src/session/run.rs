@@ -284,7 +284,7 @@ where
         if !incremental {
             shared.report(Role::ReceiverSide, &Notice::ListStart);
         }
-        shared.report(Role::ReceiverSide, &Notice::ListDone);
+        shared.report(Role::ReceiverSide, &Notice::ListDone(list.len()));
     }
     let first = FirstList { count: list.len(), first: list.entries.first().map(|e| e.kind()) };
     if list.is_empty() && shared.side == Side::Client {
@@ -526,7 +526,7 @@ where
     let incremental = shared.agreed.inc_recurse();
     let start = i32::from(incremental);
     count_listed(shared, &list);
-    shared.report(Role::Sender, &Notice::ListDone);
+    shared.report(Role::Sender, &Notice::ListDone(list.len()));
     let mut facts = FirstList { count: list.len(), first: list.entries.first().map(|e| e.kind()) };
     if incremental && facts.count == 1 && facts.first == Some(FileKind::Dir) {
         // A directory argument: its own list decides whether there is more than one entry.

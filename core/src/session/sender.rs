@@ -112,7 +112,7 @@ where
         if self.shared.options.select.files_from == crate::options::FilesFrom::Wire {
             self.names_from_peer(args, &mut list).await?;
         }
-        self.shared.report(Role::Sender, &Notice::ListDone);
+        self.shared.report(Role::Sender, &Notice::ListDone(list.len()));
         self.pump().await?;
         let empty = list.is_empty();
         let segment = self.send_list(list, None).await?;

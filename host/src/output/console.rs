@@ -31,6 +31,7 @@ use super::{
     format::{self, View},
     list::{self, ListView},
     message::{self, Roots, Wording},
+    number,
     progress::Progress,
     summary::{SummaryView, summary},
 };
@@ -321,8 +322,16 @@ impl Console {
             }
             (Notice::ListStart, false) => {
                 self.raw(MsgTag::Info, format!("{wait} file list ... ").as_bytes());
+                if level > 1 && from == Role::Sender {
+                    self.raw(MsgTag::Info, b"\n 0 files...\r");
+                }
             }
-            (Notice::ListDone, false) => self.raw(MsgTag::Info, b"done\n"),
+            (Notice::ListDone(count), false) if level > 1 => {
+                let noun = if *count == 1 { "file" } else { "files" };
+                let count = number::human_u64(*count as u64, self.output.human);
+                self.raw(MsgTag::Info, format!("{count} {noun} to consider\n").as_bytes());
+            }
+            (Notice::ListDone(_), false) => self.raw(MsgTag::Info, b"done\n"),
             _ => {}
         }
     }
@@ -378,7 +387,7 @@ impl Observer for Console {
         if matches!(severity, Severity::Error | Severity::TransferError) {
             self.complained.set(Some(from));
         }
-        if matches!(notice, Notice::ListStart | Notice::ListDone) {
+        if matches!(notice, Notice::ListStart | Notice::ListDone(_)) {
             return self.list_line(from, notice);
         }
         let transfer = &self.options.transfer;

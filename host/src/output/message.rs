@@ -176,7 +176,7 @@ pub(crate) fn text(from: Role, notice: &Notice<'_>, w: &Wording<'_>) -> Option<V
         }
         Notice::TooLargeForSums(name) => plain(&[b"WARNING: file is too large for checksum sending: ", name]),
         Notice::TooLong(name) => plain(&[b"skipping overly long name: ", name]),
-        Notice::ListStart | Notice::ListDone => None,
+        Notice::ListStart | Notice::ListDone(_) => None,
         Notice::DeltaTotals(stats) if w.levels.debug(Debug::Deltasum) >= 1 => {
             Some(delta_totals(stats, w.human))
         }
