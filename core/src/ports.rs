@@ -607,6 +607,15 @@ pub enum Notice<'a> {
     },
     /// `found ".." dir in relative path: X`
     DotDotInRelative(&'a [u8]),
+    /// `[sender] hiding file NAME because of pattern X` and relatives
+    Filtered {
+        /// The name.
+        name: &'a [u8],
+        /// It is a directory.
+        dir: bool,
+        /// The rule that decided.
+        decision: crate::filter::Decision<'a>,
+    },
     /// A rule of a per-directory filter file that cannot be used.
     FilterFault(&'a crate::filter::FilterError),
     /// A rule that is left out because it is too long.

@@ -30,6 +30,19 @@ impl Verdict {
     }
 }
 
+/// The rule that decided about a name, for messages.
+#[derive(Debug, Clone, Copy)]
+pub struct Decision<'a> {
+    /// It is an include rule.
+    pub include: bool,
+    /// Its pattern, without a slash at the end; `None`: it was read from a file.
+    pub pattern: Option<&'a [u8]>,
+    /// The pattern has a slash at the end.
+    pub directory: bool,
+    /// Name of the per-directory file that it came from.
+    pub file: Option<&'a [u8]>,
+}
+
 /// The rules that one directory's file adds, and those of the directories above it.
 #[derive(Debug)]
 struct Node {
@@ -83,6 +96,12 @@ impl Scope {
     /// count: for the contents of a directory that is being deleted.
     pub fn check(&self, name: &[u8], is_dir: bool, ignore_perishable: bool) -> Verdict {
         self.evaluate(Name::new(name, is_dir, false, &self.cwd), ignore_perishable)
+    }
+
+    /// As [`Self::check`], with the rule that decided.
+    pub fn decision(&self, name: &[u8], is_dir: bool, ignore_perishable: bool) -> Option<Decision<'_>> {
+        let name = Name::new(name, is_dir, false, &self.cwd)?;
+        self.decide(&self.items, &name, ignore_perishable)
     }
 
     /// What the rules with modifier `x` say about the name of an extended attribute.
@@ -150,20 +169,39 @@ impl Scope {
     }
 
     fn evaluate(&self, name: Option<Name<'_>>, ignore_perishable: bool) -> Verdict {
-        let decided = name.and_then(|name| self.decide(&self.items, &name, ignore_perishable));
-        match decided {
-            Some(true) => Verdict::Include,
-            Some(false) => Verdict::Exclude,
+        match name.and_then(|name| self.decide(&self.items, &name, ignore_perishable)) {
+            Some(decision) if decision.include => Verdict::Include,
+            Some(_) => Verdict::Exclude,
             None => Verdict::None,
         }
     }
 
-    fn decide(&self, items: &[Item], name: &Name<'_>, ignore_perishable: bool) -> Option<bool> {
+    fn decide<'a>(
+        &'a self,
+        items: &'a [Item],
+        name: &Name<'_>,
+        ignore_perishable: bool,
+    ) -> Option<Decision<'a>> {
+        self.decide_in(items, name, ignore_perishable, None)
+    }
+
+    fn decide_in<'a>(
+        &'a self,
+        items: &'a [Item],
+        name: &Name<'_>,
+        ignore_perishable: bool,
+        file: Option<&'a DirMerge>,
+    ) -> Option<Decision<'a>> {
         for item in items {
             match item {
                 Item::Rule(rule) => {
                     if !rule.sides.elided(self.side) && rule.matches(name, ignore_perishable) {
-                        return Some(rule.include);
+                        return Some(Decision {
+                            include: rule.include,
+                            pattern: (!rule.from_file && file.is_none()).then_some(&*rule.pattern.text),
+                            directory: rule.pattern.directory,
+                            file: file.map(|merge| &*merge.name),
+                        });
                     }
                 }
                 Item::DirMerge(slot, merge) => {
@@ -172,7 +210,7 @@ impl Scope {
                     }
                     let mut node = self.slots.get(*slot).and_then(|slot| slot.rules.as_deref());
                     while let Some(rules) = node {
-                        let decided = self.decide(&rules.items, name, ignore_perishable);
+                        let decided = self.decide_in(&rules.items, name, ignore_perishable, Some(merge));
                         if decided.is_some() {
                             return decided;
                         }

@@ -287,7 +287,8 @@ impl Loader {
             }
             _ if parsed.cvs => self.cvs(cx, parsed),
             _ => {
-                self.items.extend(rule(cx, parsed).map(Item::Rule));
+                let rule = rule(cx, parsed).map(|rule| Rule { from_file: file.is_some(), ..rule });
+                self.items.extend(rule.map(Item::Rule));
                 Ok(())
             }
         }
@@ -320,6 +321,7 @@ impl Loader {
                     quiet_side: delete_excluded,
                     cvs: false,
                     abs_modifier: false,
+                    from_file: true,
                     pattern: Pattern::new(base, false, None),
                 }));
             }
@@ -450,6 +452,7 @@ fn rule(cx: &Context<'_>, parsed: &Parsed<'_>) -> Option<Rule> {
         quiet_side: false,
         cvs: parsed.cvs,
         abs_modifier: parsed.absolute,
+        from_file: false,
         pattern: Pattern::new(text, absolute, dir),
     })
 }

@@ -16,7 +16,7 @@ mod rule;
 mod wild;
 mod wire;
 
-pub use chain::{Entering, Scope, Verdict};
+pub use chain::{Decision, Entering, Scope, Verdict};
 pub use list::{FilterConfig, FilterList};
 pub use load::Wanted;
 pub use parse::{FilterError, FilterWarning, RuleSource, Syntax};

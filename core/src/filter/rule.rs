@@ -51,6 +51,8 @@ pub(super) struct Rule {
     pub cvs: bool,
     /// Modifier `/` in the wire form.
     pub abs_modifier: bool,
+    /// It was read from a file: messages do not show it.
+    pub from_file: bool,
     pub pattern: Pattern,
 }
 

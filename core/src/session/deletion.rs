@@ -148,7 +148,7 @@ where
     pub(super) async fn delete_missing(&mut self, name: RelName<'_>) -> Result<(), Error<L::Error>> {
         let Ok(Some(stat)) = self.side.target.stat(Place::Dest(name), false).await else { return Ok(()) };
         let scope = self.dest_scope(name.parent()).await?;
-        if scope.check(name.bytes(), stat.is_dir(), false).is_excluded() {
+        if rules::is_excluded(self.side.shared, Role::Generator, &scope, name.bytes(), stat.is_dir(), false) {
             return Ok(());
         }
         self.delete_tree(name.bytes().to_vec(), stat, &scope, Top::Deleted).await.map(drop)
@@ -256,7 +256,7 @@ where
             let Ok(stat) = child.stat else { continue };
             let name =
                 if dir == RelName::ROOT { child.name } else { [dir.bytes(), b"/", &child.name].concat() };
-            if scope.check(&name, stat.is_dir(), inside).is_excluded() {
+            if rules::is_excluded(self.side.shared, Role::Generator, scope, &name, stat.is_dir(), inside) {
                 protected = true;
                 continue;
             }

@@ -79,6 +79,20 @@ impl Rules {
     }
 }
 
+/// What the rules say about a name, told to the user where a rule decides.
+pub(super) fn is_excluded<O: Observer>(
+    shared: &Shared<'_, O>,
+    role: crate::error::Role,
+    scope: &Scope,
+    name: &[u8],
+    dir: bool,
+    ignore_perishable: bool,
+) -> bool {
+    let Some(decision) = scope.decision(name, dir, ignore_perishable) else { return false };
+    shared.report(role, &Notice::Filtered { name, dir, decision });
+    !decision.include
+}
+
 /// Reads the files that a directory asks for until its scope is complete.
 pub(super) async fn enter<O: Observer, E>(
     shared: &Shared<'_, O>,

@@ -156,6 +156,10 @@ impl<'a, S: Source, O: Observer> Scanner<'a, S, O> {
         self.shared.report(Role::Sender, &notice);
     }
 
+    fn is_excluded(&self, scope: &Scope, name: &[u8], dir: bool) -> bool {
+        rules::is_excluded(self.shared, Role::Sender, scope, name, dir, false)
+    }
+
     /// The entries of all arguments that are known from the start. The names of a `--files-from` list stay below
     /// the one directory that was named, which must be there.
     pub(super) async fn arguments<E>(
@@ -227,7 +231,7 @@ impl<'a, S: Source, O: Observer> Scanner<'a, S, O> {
         };
         let dot_dir = argument.kind == ArgKind::DotDir;
         let mut scope = self.root_scope.with_cwd(&self.source.base_path(base));
-        if !dot_dir && scope.check(below(&name), stat.is_dir(), false).is_excluded() {
+        if !dot_dir && self.is_excluded(&scope, below(&name), stat.is_dir()) {
             return Ok(());
         }
         if stat.is_dir() && !select.recursive && !select.dirs {
@@ -358,7 +362,7 @@ impl<'a, S: Source, O: Observer> Scanner<'a, S, O> {
                 let path = SourcePath { base, name: below(&item.name) };
                 if !item.target {
                     self.push(&mut list, base, &item.name, &item.stat, item.flags, None);
-                } else if !scope.check(path.name, item.stat.is_dir(), false).is_excluded() {
+                } else if !self.is_excluded(&scope, path.name, item.stat.is_dir()) {
                     self.item(&mut list, path, &item.name, item.stat, item.flags, &scope, true).await;
                 }
                 if !scope.is_constant() && item.stat.is_dir() {
@@ -541,7 +545,7 @@ impl<'a, S: Source, O: Observer> Scanner<'a, S, O> {
             }
         }
         FileKind::from_mode(stat.mode)?;
-        if !is_argument && scope.check(path.name, stat.is_dir(), false).is_excluded() {
+        if !is_argument && self.is_excluded(scope, path.name, stat.is_dir()) {
             return None;
         }
         if stat.is_dir() && select.one_file_system > 0 && !is_argument {

@@ -110,6 +110,31 @@ pub(crate) fn text(from: Role, notice: &Notice<'_>, w: &Wording<'_>) -> Option<V
         Notice::CopyingUnsafe { name, target } => {
             at_level(Info::Symsafe, &[b"copying unsafe symlink \"", name, b"\" -> \"", target, b"\""])
         }
+        Notice::Filtered { name, dir, decision } => {
+            if w.levels.debug(Debug::Filter) == 0 {
+                return None;
+            }
+            let verb: &[u8] = match (from == Role::Sender, decision.include) {
+                (true, true) => b"showing ",
+                (true, false) => b"hiding ",
+                (false, true) => b"risking ",
+                (false, false) => b"protecting ",
+            };
+            let kind: &[u8] = if dir { b"directory " } else { b"file " };
+            let mut out =
+                [format!("[{from}] ").as_bytes(), verb, kind, name, b" because of pattern "].concat();
+            match decision.pattern {
+                Some(pattern) => {
+                    out.extend_from_slice(pattern);
+                    out.extend_from_slice(if decision.directory { b"/" } else { b"" });
+                }
+                None => out.extend_from_slice(b"<rule from a file read earlier>"),
+            }
+            if let Some(file) = decision.file {
+                out.extend_from_slice(&[b" [per-dir ", file, b"]"].concat());
+            }
+            Some(out)
+        }
         Notice::SkippingMountPoint(name) => {
             at_level(Info::Mount, &[b"[sender] skipping mount-point dir ", name])
         }
