@@ -528,6 +528,8 @@ pub enum Notice<'a> {
     NotEmpty(&'a [u8]),
     /// `cannot delete mount point: NAME`
     MountPoint(&'a [u8]),
+    /// `deleting in DIR`: one of the directories of a pass of its own
+    DeletingIn(&'a [u8]),
     /// `IO error encountered -- skipping file deletion`
     DeletionSkipped,
     /// `Deletions stopped due to --max-delete limit (K skipped)`

@@ -173,6 +173,7 @@ fn start(
                     let _ = std::io::stderr().lock().write_all(&f.text);
                     f.code
                 })?;
+            console.connecting(&command, args.stream.as_deref());
             let (role, pulls) = match &resolved.route {
                 Route::Push { sources, .. } => {
                     (ClientRole::Push(source_args(resolved, sources, console)?), false)

@@ -94,6 +94,11 @@ where
             return Ok(());
         }
         let scope = self.dest_scope(name).await?;
+        if dir.entry.flags.contains(EntryFlags::TOP_DIR)
+            && !matches!(self.delete_when(), Some(DeleteWhen::During | DeleteWhen::Delay))
+        {
+            self.report(&Notice::DeletingIn(name.bytes()));
+        }
         let Some(children) = self.children(name, &scope, false).await else { return Ok(()) };
         let protocol = shared.agreed.protocol;
         let delayed = self.delete_when() == Some(DeleteWhen::Delay);

@@ -113,6 +113,8 @@ pub(crate) struct Console {
     progress: RefCell<Option<Progress>>,
     /// A progress line stands there without a newline.
     open_line: Cell<bool>,
+    /// The line about the file list waits for its end.
+    open_list: Cell<bool>,
     protocol: Cell<Option<ProtocolVersion>>,
     incremental: Cell<bool>,
     /// What `%f` leaves out of absolute paths.
@@ -165,6 +167,7 @@ impl Console {
             }),
             progress: RefCell::new(progress),
             open_line: Cell::new(false),
+            open_list: Cell::new(false),
             protocol: Cell::new(None),
             incremental: Cell::new(false),
             here,
@@ -188,12 +191,19 @@ impl Console {
     }
 
     /// Tells which command connects to the other side (`--debug=cmd`).
-    #[allow(dead_code, reason = "called where the connection is made")]
-    pub(crate) fn connecting(&self, command: &[Vec<u8>]) {
-        if self.levels.debug(Debug::Cmd) > 0 {
-            let words = command.join(&b' ');
-            let tail = format!("  ({} args)", command.len());
-            self.emit(MsgTag::Info, &[b"opening connection using: ", &words[..], tail.as_bytes()].concat());
+    /// `protected`: the strings of `-s`, which go through the connection.
+    pub(crate) fn connecting(&self, command: &[Vec<u8>], protected: Option<&[Vec<u8>]>) {
+        if self.levels.debug(Debug::Cmd) == 0 {
+            return;
+        }
+        let line = |head: &str, words: &[Vec<u8>]| {
+            let tail = format!("  ({} args)", words.len());
+            self.emit(MsgTag::Info, &[head.as_bytes(), &words.join(&b' '), tail.as_bytes()].concat());
+        };
+        line("opening connection using: ", command);
+        // The program's name in front and the end mark are no arguments.
+        if let Some([_, words @ .., _]) = protected {
+            line("protected args: ", words);
         }
     }
 
@@ -273,6 +283,9 @@ impl Console {
     fn raw(&self, tag: MsgTag, bytes: &[u8]) {
         self.end_line();
         if tag == MsgTag::Info && !self.server && self.output.stderr != StderrMode::All {
+            if self.open_list.replace(false) {
+                self.stdout.borrow_mut().write(b"\n");
+            }
             self.stdout.borrow_mut().write(bytes);
         } else {
             self.stdout.borrow_mut().flush();
@@ -316,6 +329,9 @@ impl Console {
         }
         let (verb, wait) =
             if from == Role::Sender { ("sending", "building") } else { ("receiving", "receiving") };
+        if matches!(notice, Notice::ListDone(_)) {
+            self.open_list.set(false);
+        }
         match (notice, self.incremental.get() && self.options.select.recursive) {
             (Notice::ListStart, true) => {
                 self.emit(MsgTag::Info, format!("{verb} incremental file list").as_bytes());
@@ -324,6 +340,8 @@ impl Console {
                 self.raw(MsgTag::Info, format!("{wait} file list ... ").as_bytes());
                 if level > 1 && from == Role::Sender {
                     self.raw(MsgTag::Info, b"\n 0 files...\r");
+                } else {
+                    self.open_list.set(true);
                 }
             }
             (Notice::ListDone(count), false) if level > 1 => {

@@ -135,6 +135,13 @@ pub(crate) fn text(from: Role, notice: &Notice<'_>, w: &Wording<'_>) -> Option<V
             }
             Some(out)
         }
+        Notice::DeletingIn(name) => {
+            if w.levels.debug(Debug::Del) > 0 {
+                plain(&[b"deleting in ", name])
+            } else {
+                None
+            }
+        }
         Notice::SkippingMountPoint(name) => {
             at_level(Info::Mount, &[b"[sender] skipping mount-point dir ", name])
         }
