@@ -609,6 +609,8 @@ pub enum Notice<'a> {
     UnderMinSize(&'a [u8]),
     /// `NAME is uptodate`
     UpToDate(&'a [u8]),
+    /// `NAME`: only its attributes were changed.
+    AttrsChanged(&'a [u8]),
     /// `*** Skipping any contents from this failed directory ***`
     SkippingContents,
     /// `could not make way for new KIND: NAME`

@@ -130,7 +130,7 @@ fn start(
     let config = || filters::config(options, resolved.from0, true);
     let modern = options.protocol.is_none_or(|p| p >= 30);
     let own_rules = |pulls| filters::build(&resolved.filters, config(), pulls, modern, console);
-    let shows = resolved.output.format.is_some();
+    let shows = options.report.itemize || options.report.names;
     let protocol_known = |protocol, incremental| console.protocol_known(protocol, incremental);
     match &resolved.route {
         Route::Local { sources, dest } => {
@@ -160,10 +160,11 @@ fn start(
                 rsync_path: &resolved.rsync_path,
                 ip_version: resolved.cli.ip_version,
             };
-            let command = remote_shell::argv(&command, to, args.argv, resolved.route.role()).map_err(|f| {
-                let _ = std::io::stderr().lock().write_all(&f.text);
-                f.code
-            })?;
+            let command =
+                remote_shell::argv(&command, to, args.argv, resolved.route.role()).map_err(|f| {
+                    let _ = std::io::stderr().lock().write_all(&f.text);
+                    f.code
+                })?;
             let (role, pulls) = match &resolved.route {
                 Route::Push { sources, .. } => {
                     (ClientRole::Push(SourceArgs { names: sources.clone(), base: None }), false)
@@ -194,7 +195,7 @@ fn start(
             observer: console,
             roots,
             outbox: outbox.clone(),
-            shows: shows || resolved.levels.info(crate::cli::words::Info::Name) > 0,
+            shows,
             protocol_known: &protocol_known,
         })),
         Route::Batch { .. } => Err(ExitCode::UNSUPPORTED),

@@ -125,10 +125,8 @@ impl Decoder {
         if f.inc_recurse || f.numeric_ids {
             return Ok(());
         }
-        for (on, table) in [
-            (f.owner || f.acls, &mut self.users),
-            (f.group || f.acls, &mut self.group_names),
-        ] {
+        for (on, table) in [(f.owner || f.acls, &mut self.users), (f.group || f.acls, &mut self.group_names)]
+        {
             if !on {
                 continue;
             }
@@ -265,11 +263,7 @@ impl Decoder {
             return Err(out_of_range(Limit::FileLength, size, i64::MAX).into());
         }
         if flags & xmit::SAME_TIME == 0 {
-            self.mtime = if p.has_varints() {
-                r.varlong(4).await?
-            } else {
-                i64::from(r.i32().await? as u32)
-            };
+            self.mtime = if p.has_varints() { r.varlong(4).await? } else { i64::from(r.i32().await? as u32) };
         }
         let mtime = self.mtime;
         let mut nsec = 0;
@@ -314,8 +308,7 @@ impl Decoder {
             }
         }
         let mut rdev = (0, 0);
-        if (f.devices && kind.is_device())
-            || (f.specials && kind.is_special() && !p.specials_have_no_rdev())
+        if (f.devices && kind.is_device()) || (f.specials && kind.is_special() && !p.specials_have_no_rdev())
         {
             rdev = self.rdev(r, flags).await?;
             if kind.is_special() {
@@ -328,10 +321,11 @@ impl Decoder {
         let mut has_target = false;
         if f.links && kind == FileKind::Symlink {
             let len = r.varint30(p).await?;
-            let len = usize::try_from(len)
-                .ok()
-                .filter(|n| *n < MAX_PATH)
-                .ok_or(out_of_range(Limit::LinkTarget, i64::from(len), MAX_PATH as i64 - 1))?;
+            let len = usize::try_from(len).ok().filter(|n| *n < MAX_PATH).ok_or(out_of_range(
+                Limit::LinkTarget,
+                i64::from(len),
+                MAX_PATH as i64 - 1,
+            ))?;
             r.append(len, &mut self.scratch).await?;
             has_target = true;
         }
@@ -371,8 +365,11 @@ impl Decoder {
             self.mark_linked(list, position, group as u32, flags & xmit::HLINK_FIRST != 0);
         }
         if f.hard_links && !p.has_link_groups() {
-            let has_id =
-                if p.has_extended_flags() { flags & xmit::HLINKED != 0 && !is_dir } else { kind == FileKind::Regular };
+            let has_id = if p.has_extended_flags() {
+                flags & xmit::HLINKED != 0 && !is_dir
+            } else {
+                kind == FileKind::Regular
+            };
             if has_id {
                 if flags & xmit::SAME_DEV_PRE30 == 0 || !p.has_extended_flags() {
                     self.dev = r.longint().await?;

@@ -189,7 +189,8 @@ impl Encoder {
         }
         let sends_atime = f.atimes && !is_dir;
         if sends_atime {
-            if extra.atime == self.atime {
+            // The one flag byte of protocol 27 does not hold this flag.
+            if extra.atime == self.atime && p.has_extended_flags() {
                 flags |= xmit::SAME_ATIME;
             }
             self.atime = extra.atime;
@@ -201,7 +202,11 @@ impl Encoder {
         let mut first_link = None;
         let linked = f.hard_links
             && !is_dir
-            && if p.has_extended_flags() { entry.flags.contains(EntryFlags::HLINKED) } else { entry.is_regular() };
+            && if p.has_extended_flags() {
+                entry.flags.contains(EntryFlags::HLINKED)
+            } else {
+                entry.is_regular()
+            };
         if linked && p.has_extended_flags() {
             flags |= xmit::HLINKED;
             if p.has_link_groups() {

@@ -60,7 +60,8 @@ impl IdRules {
             let Some(colon) = memchr::memchr(b':', item) else {
                 return Err(MapFault::NoColon(item.to_vec()));
             };
-            let (from, to) = (item.get(..colon).unwrap_or_default(), item.get(colon + 1..).unwrap_or_default());
+            let (from, to) =
+                (item.get(..colon).unwrap_or_default(), item.get(colon + 1..).unwrap_or_default());
             if to.is_empty() {
                 return Err(MapFault::NoName(item.to_vec()));
             }
@@ -75,10 +76,14 @@ impl IdRules {
             } else {
                 From::Name(from.to_vec())
             };
-            let to = if to.iter().all(u8::is_ascii_digit) { number(to) } else { lookup(to).or_else(|| {
-                unknown(to);
-                None
-            }) };
+            let to = if to.iter().all(u8::is_ascii_digit) {
+                number(to)
+            } else {
+                lookup(to).or_else(|| {
+                    unknown(to);
+                    None
+                })
+            };
             if let Some(to) = to {
                 rules.push((from, to));
             }

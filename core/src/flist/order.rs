@@ -98,7 +98,9 @@ pub fn clear_duplicates(
             if name == b"." {
                 continue;
             }
-            if let Ok(found) = list.entries.binary_search_by(|e| compare(list.name(e), e.is_dir(), name, false)) {
+            if let Ok(found) =
+                list.entries.binary_search_by(|e| compare(list.name(e), e.is_dir(), name, false))
+            {
                 let first = (0..=found).rev().take_while(|&k| {
                     list.entries.get(k).is_some_and(|e| !e.is_dir() && list.name(e) == name)
                 });

@@ -60,15 +60,14 @@ where
             }
             let same = match kind {
                 FileKind::Regular => self.is_same(entry, at, &stat).await,
-                FileKind::Symlink => {
-                    target.read_link(at).await.is_ok_and(|link| link == entry.link_target())
-                }
+                FileKind::Symlink => target.read_link(at).await.is_ok_and(|link| link == entry.link_target()),
                 FileKind::Block | FileKind::Char => stat.rdev == entry.extra().rdev,
                 _ => true,
             };
             let mut level = 1 + u8::from(same);
             if same {
-                let wanted = decide::dest_mode(entry.entry.mode, Some(&stat), options, self.side.rights.umask);
+                let wanted =
+                    decide::dest_mode(entry.entry.mode, Some(&stat), options, self.side.rights.umask);
                 let unchanged = decide::unchanged_attrs(
                     entry.entry,
                     &entry.extra(),
@@ -144,12 +143,17 @@ where
         Ok(true)
     }
 
-    async fn copy_alternate(&self, entry: EntryRef<'_>, name: RelName<'_>, wanted_mode: u32, at: Place<'_>) -> bool {
+    async fn copy_alternate(
+        &self,
+        entry: EntryRef<'_>,
+        name: RelName<'_>,
+        wanted_mode: u32,
+        at: Place<'_>,
+    ) -> bool {
         let options = self.options();
         let target = self.side.target;
         let mode = if options.transfer.inplace { WriteMode::InPlace } else { WriteMode::Temporary };
-        let create =
-            Create { name, mode, file_mode: wanted_mode, size: entry.entry.size, append_from: 0 };
+        let create = Create { name, mode, file_mode: wanted_mode, size: entry.entry.size, append_from: 0 };
         let copied = target.copy_local(at, &create).await;
         let output = match copied {
             Ok(output) => output,
@@ -218,8 +222,7 @@ where
         };
         let window = options.select.modify_window.max(0);
         let alike = candidates().find(|(_, _, s)| {
-            s.size == entry.entry.size
-                && decide::same_time(window, (s.mtime, 0), (entry.entry.mtime, 0))
+            s.size == entry.entry.size && decide::same_time(window, (s.mtime, 0), (entry.entry.mtime, 0))
         });
         let found = alike.map(|(b, n, s)| (b, n.clone(), s.size)).or_else(|| {
             let wanted_suffix = suffix(base);
@@ -229,7 +232,8 @@ where
                 let mut score = distance(candidate, base, lowest);
                 let own = suffix(candidate);
                 if score <= lowest && (!own.is_empty() || !wanted_suffix.is_empty()) {
-                    score = score.saturating_add(distance(own, wanted_suffix, u32::MAX / 16).saturating_mul(10));
+                    score =
+                        score.saturating_add(distance(own, wanted_suffix, u32::MAX / 16).saturating_mul(10));
                 }
                 if score <= lowest {
                     lowest = score;

@@ -119,8 +119,6 @@ pub fn changes(
         }
     } else if doing.intersects(ItemFlags::TRANSFER | ItemFlags::LOCAL_CHANGE)
         && !doing.contains(ItemFlags::MATCHED)
-        && (kind != FileKind::Symlink || !doing.contains(ItemFlags::XNAME_FOLLOWS))
-        && !(p.times && kind == FileKind::Symlink)
     {
         flags |= ItemFlags::REPORT_TIME;
     }

@@ -74,7 +74,11 @@ where
     L: Outlet,
 {
     /// Removes what is extraneous in one directory, or notes it for later.
-    pub(super) async fn delete_in(&mut self, dir: EntryRef<'_>, segment: &Segment) -> Result<(), Error<L::Error>> {
+    pub(super) async fn delete_in(
+        &mut self,
+        dir: EntryRef<'_>,
+        segment: &Segment,
+    ) -> Result<(), Error<L::Error>> {
         if !dir.entry.flags.contains(EntryFlags::CONTENT_DIR) {
             return Ok(());
         }
@@ -98,7 +102,10 @@ where
             if listed(&segment.list, &child, protocol) {
                 continue;
             }
-            if shared.options.select.one_file_system > 0 && stat.is_dir() && top_dev.is_some_and(|d| d != stat.dev) {
+            if shared.options.select.one_file_system > 0
+                && stat.is_dir()
+                && top_dev.is_some_and(|d| d != stat.dev)
+            {
                 self.report(&Notice::MountPoint(&child));
                 continue;
             }
@@ -247,11 +254,8 @@ where
         let mut out = Vec::with_capacity(found.len());
         for child in found {
             let Ok(stat) = child.stat else { continue };
-            let name = if dir == RelName::ROOT {
-                child.name
-            } else {
-                [dir.bytes(), b"/", &child.name].concat()
-            };
+            let name =
+                if dir == RelName::ROOT { child.name } else { [dir.bytes(), b"/", &child.name].concat() };
             if scope.check(&name, stat.is_dir(), inside).is_excluded() {
                 protected = true;
                 continue;

@@ -49,6 +49,9 @@ impl<T, O> DestSide<'_, T, O> {
     }
 }
 
+/// Entries that must be known behind a list before it is walked with `-H`.
+const LINK_LOOKAHEAD: usize = 500;
+
 /// How a file is requested.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Request {
@@ -189,6 +192,11 @@ where
         let protocol = self.shared().agreed.protocol;
         let incremental = self.shared().agreed.inc_recurse();
         let when = self.delete_when();
+        if !self.options().list_only {
+            let whole = self.options().transfer.whole_file.unwrap_or(self.shared().local)
+                || self.shared().agreed.transfer_sum == crate::checksum::ChecksumKind::None;
+            self.report(&Notice::DeltaTransmission(!whole));
+        }
         if when == Some(DeleteWhen::Before) {
             self.delete_everywhere().await?;
         }
@@ -271,7 +279,20 @@ where
                 }
             };
             let Some(segment) = next else { break };
-            self.note_groups(&segment);
+            if self.options().preserve.hard_links > 0 {
+                // Links into later lists are found when these are known, as in the reference.
+                loop {
+                    let known = {
+                        let lists = self.side.lists.borrow();
+                        lists.complete || lists.ahead_of(segment.start) >= LINK_LOOKAHEAD
+                    };
+                    if known {
+                        break;
+                    }
+                    self.wait_events().await?;
+                }
+                self.note_known_groups();
+            }
             self.walk(&segment).await?;
             segment.generated.set(true);
             last = segment.start;
@@ -311,6 +332,16 @@ where
             }
             self.lists_done += 1;
             self.outlet.done().await?;
+        }
+    }
+
+    fn note_known_groups(&mut self) {
+        let mut i = 0;
+        loop {
+            let segment = self.side.lists.borrow().get(i);
+            let Some(segment) = segment else { return };
+            self.note_groups(&segment);
+            i += 1;
         }
     }
 
@@ -468,7 +499,8 @@ where
 
     fn is_skipped(&self, name: &[u8]) -> bool {
         self.skipped.iter().any(|dir| {
-            dir.as_slice() == b"." || name.strip_prefix(dir.as_slice()).is_some_and(|r| r.first() == Some(&b'/'))
+            dir.as_slice() == b"."
+                || name.strip_prefix(dir.as_slice()).is_some_and(|r| r.first() == Some(&b'/'))
         })
     }
 
@@ -505,7 +537,13 @@ where
     }
 
     /// Flags of an item: compared with what stands there, or new.
-    pub(super) fn flags_of(&self, entry: EntryRef<'_>, wanted_mode: u32, stat: Option<&Stat>, doing: ItemFlags) -> ItemFlags {
+    pub(super) fn flags_of(
+        &self,
+        entry: EntryRef<'_>,
+        wanted_mode: u32,
+        stat: Option<&Stat>,
+        doing: ItemFlags,
+    ) -> ItemFlags {
         match stat {
             Some(stat) => decide::changes(
                 entry.entry,
@@ -521,7 +559,14 @@ where
     }
 
     /// Sets attributes of something in place and reports failures.
-    async fn set_attrs(&self, entry: EntryRef<'_>, name: RelName<'_>, wanted_mode: u32, stat: &Stat, times: bool) -> bool {
+    async fn set_attrs(
+        &self,
+        entry: EntryRef<'_>,
+        name: RelName<'_>,
+        wanted_mode: u32,
+        stat: &Stat,
+        times: bool,
+    ) -> bool {
         if self.options().dry_run {
             return false;
         }
@@ -530,16 +575,10 @@ where
         let select = &self.options().select;
         let exact = (select.checksum || select.ignore_times) && entry.entry.is_regular();
         let theirs = (entry.entry.mtime, entry.entry.nsec);
-        let times = times
-            && (exact || !decide::same_time(select.modify_window, theirs, (stat.mtime, stat.nsec)));
-        let mut attrs = decide::wanted(
-            entry.entry,
-            &entry.extra(),
-            wanted_mode,
-            self.options(),
-            &self.side.rights,
-            true,
-        );
+        let times =
+            times && (exact || !decide::same_time(select.modify_window, theirs, (stat.mtime, stat.nsec)));
+        let mut attrs =
+            decide::wanted(entry.entry, &entry.extra(), wanted_mode, self.options(), &self.side.rights, true);
         if !times {
             attrs.mtime = None;
         }
@@ -550,6 +589,12 @@ where
                 false
             }
         }
+    }
+
+    /// What was not transferred, for `-vv`.
+    fn report_unchanged(&self, entry: EntryRef<'_>, changed: bool) {
+        let name = entry.rel_name().bytes();
+        self.report(&if changed { Notice::AttrsChanged(name) } else { Notice::UpToDate(name) });
     }
 
     /// A directory: made if missing, itemized, its attributes set.
@@ -563,7 +608,9 @@ where
         let mut stat = match self.standing(name).await {
             Ok(stat) => stat,
             Err(error) => {
-                if options.dry_run && error == PortError::NOT_DIR { None } else {
+                if options.dry_run && error == PortError::NOT_DIR {
+                    None
+                } else {
                     self.failed(Op::GeneratorStat, shown, error);
                     self.report(&Notice::SkippingContents);
                     self.skipped.push(shown.to_vec());
@@ -604,59 +651,69 @@ where
             }
             stat = None;
         }
-        let wanted_mode = decide::dest_mode(entry.entry.mode, existed.as_ref(), options, self.side.rights.umask);
-        if stat.is_none() {
-            created = true;
+        let before = existed.as_ref().filter(|_| !created);
+        let mut wanted_mode =
+            decide::dest_mode(entry.entry.mode, before, options, self.side.rights.umask);
+        let missing = stat.is_none();
+        created |= missing;
+        if !no_attrs {
+            let doing = if created { ItemFlags::LOCAL_CHANGE } else { ItemFlags::empty() };
+            let alternate = if created && options.transfer.alt_dest_kind.is_some() {
+                self.alternate(entry, name).await
+            } else {
+                None
+            };
+            let before = if created { alternate.as_ref().map(|a| &a.stat) } else { existed.as_ref() };
+            let mut flags = self.flags_of(entry, wanted_mode, before, doing);
+            if alternate.is_some() && !decide::keeps_time(FileKind::Dir, options) {
+                let times_differ = before.is_some_and(|s| s.mtime != entry.entry.mtime);
+                flags.set(ItemFlags::REPORT_TIME, options.preserve.times && times_differ);
+            }
+            self.mention(ndx, entry, flags, None).await?;
+        }
+        if missing {
             if options.dry_run {
                 self.fresh.insert(shown.to_vec());
-            } else {
-                let first_mode = (wanted_mode & 0o777) | 0o700;
-                let mut made = self.side.target.make_dir(name, first_mode).await;
-                if options.select.relative && made.is_err_and(PortError::is_not_found) {
-                    self.make_parents(name).await;
-                    made = self.side.target.make_dir(name, first_mode).await;
-                }
-                if let Err(error) = made {
-                    self.failed(Op::GeneratorMkdir, shown, error);
-                    self.report(&Notice::SkippingContents);
-                    self.skipped.push(shown.to_vec());
-                    return Ok(());
-                }
-                self.fresh.insert(shown.to_vec());
-                existed = self.side.target.stat(Place::Dest(name), false).await.ok().flatten();
+                return Ok(());
             }
+            let first_mode = (wanted_mode & 0o777) | 0o700;
+            let mut made = self.side.target.make_dir(name, first_mode).await;
+            if options.select.relative && made.is_err_and(PortError::is_not_found) {
+                self.make_parents(name).await;
+                made = self.side.target.make_dir(name, first_mode).await;
+            }
+            if let Err(error) = made {
+                self.failed(Op::GeneratorMkdir, shown, error);
+                self.report(&Notice::SkippingContents);
+                self.skipped.push(shown.to_vec());
+                return Ok(());
+            }
+            self.fresh.insert(shown.to_vec());
+            existed = self.side.target.stat(Place::Dest(name), false).await.ok().flatten();
         }
-        let doing = if created { ItemFlags::LOCAL_CHANGE } else { ItemFlags::empty() };
-        if no_attrs {
-            return Ok(());
-        }
-        let alternate = if created && options.transfer.alt_dest_kind.is_some() {
-            self.alternate(entry, name).await
-        } else {
-            None
-        };
-        let before = if created { alternate.as_ref().map(|a| &a.stat) } else { existed.as_ref() };
-        let mut flags = self.flags_of(entry, wanted_mode, before, doing);
-        if alternate.is_some() && !decide::keeps_time(FileKind::Dir, options) {
-            let times_differ = before.is_some_and(|s| s.mtime != entry.entry.mtime);
-            flags.set(ItemFlags::REPORT_TIME, options.preserve.times && times_differ);
-        }
-        self.mention(ndx, entry, flags, None).await?;
-        if let Some(stat) = existed {
-            self.dir_attrs(entry, name, wanted_mode, &stat, created).await;
+        if let (Some(stat), false) = (existed, no_attrs) {
+            if created && !options.preserve.perms {
+                // What a set-group-ID parent hands down stays.
+                wanted_mode |= stat.mode & 0o2000;
+            }
+            self.dir_attrs(entry, name, wanted_mode, &stat).await;
         }
         Ok(())
     }
 
     /// Attributes of a directory now, and what must be set again when its contents are complete.
-    async fn dir_attrs(&mut self, entry: EntryRef<'_>, name: RelName<'_>, wanted_mode: u32, stat: &Stat, _created: bool) {
+    async fn dir_attrs(&mut self, entry: EntryRef<'_>, name: RelName<'_>, wanted_mode: u32, stat: &Stat) {
         let options = self.options();
         if options.dry_run {
             return;
         }
         let keeps = decide::keeps_time(FileKind::Dir, options);
         // Without the right to write into it a directory gets that right for as long as its contents change.
-        let opened = if self.side.rights.euid != 0 && wanted_mode & 0o700 != 0o700 { wanted_mode | 0o700 } else { wanted_mode };
+        let opened = if self.side.rights.euid != 0 && wanted_mode & 0o700 != 0o700 {
+            wanted_mode | 0o700
+        } else {
+            wanted_mode
+        };
         self.set_attrs(entry, name, opened, stat, false).await;
         let time = keeps.then_some((entry.entry.mtime, entry.entry.nsec));
         let final_mode = (opened != wanted_mode).then_some(wanted_mode);
@@ -702,6 +759,7 @@ where
         if kind == FileKind::Missing {
             return self.delete_missing(name).await;
         }
+        self.need_parents(name).await;
         if kind == FileKind::Regular {
             return self.regular(ndx, segment, redo).await;
         }
@@ -726,7 +784,9 @@ where
             self.report(&Notice::NonRegular(shown.bytes()));
             return Ok(());
         }
-        if kind == FileKind::Symlink && options.select.safe_links && is_unsafe_link(entry.link_target(), shown.bytes())
+        if kind == FileKind::Symlink
+            && options.select.safe_links
+            && is_unsafe_link(entry.link_target(), shown.bytes())
         {
             self.report(&Notice::IgnoringUnsafe { name: shown.bytes(), target: entry.link_target() });
             return Ok(());
@@ -768,7 +828,9 @@ where
         if entry.entry.kind() != stat.kind() {
             return " (type change)";
         }
-        if entry.entry.is_regular() && !self.is_same(entry, Place::Dest(self.side.local_name(entry)), stat).await {
+        if entry.entry.is_regular()
+            && !self.is_same(entry, Place::Dest(self.side.local_name(entry)), stat).await
+        {
             return if options.select.checksum { " (sum change)" } else { " (file change)" };
         }
         let wanted_mode = decide::dest_mode(entry.entry.mode, Some(stat), options, self.side.rights.umask);
@@ -798,6 +860,19 @@ where
         }
     }
 
+    /// Without implied directories the parents of a name may be missing.
+    async fn need_parents(&mut self, name: RelName<'_>) {
+        let options = self.options();
+        if !options.select.relative || options.select.implied_dirs || options.dry_run {
+            return;
+        }
+        if name.split().0.is_some()
+            && self.side.target.stat(Place::Dest(name.parent()), true).await == Ok(None)
+        {
+            self.make_parents(name).await;
+        }
+    }
+
     /// Symlinks, devices, fifos, sockets.
     async fn special(
         &mut self,
@@ -815,8 +890,7 @@ where
             FileKind::Block | FileKind::Char => "device file",
             _ => "special file",
         };
-        let wanted_mode =
-            decide::dest_mode(entry.entry.mode, stat.as_ref(), options, self.side.rights.umask);
+        let wanted_mode = decide::dest_mode(entry.entry.mode, stat.as_ref(), options, self.side.rights.umask);
         let same_kind = stat.filter(|s| s.kind() == kind);
         let same = match (same_kind, kind) {
             (None, _) => false,
@@ -828,7 +902,8 @@ where
         };
         if let (true, Some(stat)) = (same, stat) {
             let flags = self.flags_of(entry, wanted_mode, Some(&stat), ItemFlags::empty());
-            self.set_attrs(entry, name, wanted_mode, &stat, true).await;
+            let changed = self.set_attrs(entry, name, wanted_mode, &stat, true).await;
+            self.report_unchanged(entry, changed);
             self.mention(ndx, entry, flags, None).await?;
             if options.transfer.remove_source {
                 self.outlet.success(ndx, entry).await?;
@@ -989,9 +1064,7 @@ where
         if !redo && self.is_same(entry, Place::Dest(name), &standing).await {
             let flags = self.flags_of(entry, wanted_mode, Some(&standing), ItemFlags::empty());
             let changed = self.set_attrs(entry, name, wanted_mode, &standing, true).await;
-            if !changed {
-                self.report(&Notice::UpToDate(shown.bytes()));
-            }
+            self.report_unchanged(entry, changed);
             self.mention(ndx, entry, flags, None).await?;
             if options.transfer.remove_source {
                 self.outlet.success(ndx, entry).await?;
@@ -1186,11 +1259,13 @@ where
         if let (Some(s), Some(l)) = (&stat, &leader_stat) {
             if (s.dev, s.ino) == (l.dev, l.ino) {
                 let doing = ItemFlags::LOCAL_CHANGE;
-                let flags = self.flags_of(entry, wanted_mode, stat.as_ref(), doing)
+                let flags = self
+                    .flags_of(entry, wanted_mode, stat.as_ref(), doing)
                     .difference(ItemFlags::REPORT_TIME);
                 if options.report.unchanged {
                     self.mention(ndx, entry, flags, Some(b"")).await?;
                 }
+                self.report(&Notice::UpToDate(entry.rel_name().bytes()));
                 return self.linked(ndx, entry).await;
             }
         }
@@ -1220,7 +1295,12 @@ where
             }
         }
         let before = stat.as_ref().filter(|s| s.kind() == entry.entry.kind());
-        let flags = self.flags_of(entry, decide::dest_mode(entry.entry.mode, before, options, self.side.rights.umask), before, ItemFlags::LOCAL_CHANGE);
+        let flags = self.flags_of(
+            entry,
+            decide::dest_mode(entry.entry.mode, before, options, self.side.rights.umask),
+            before,
+            ItemFlags::LOCAL_CHANGE,
+        );
         self.mention(ndx, entry, flags, Some(leader_shown)).await?;
         self.linked(ndx, entry).await
     }

@@ -24,8 +24,8 @@ use alloc::{collections::VecDeque, rc::Rc, vec::Vec};
 use core::cell::{Cell, RefCell};
 
 pub use inbox::Inbox;
-pub use run::{Entered, Entrance, FirstList, run_local, run_receiver, run_sender};
 pub use rules::Rules;
+pub use run::{Entered, Entrance, FirstList, run_local, run_receiver, run_sender};
 pub use scan::SourceArgs;
 
 use crate::{

@@ -1,6 +1,6 @@
 //! The two places where a generator's items and requests go: a remote sender, or this process.
 
-use alloc::{rc::Rc, vec::Vec};
+use alloc::{collections::VecDeque, rc::Rc, vec::Vec};
 use core::{convert::Infallible, future::poll_fn, task::Poll};
 
 use super::{
@@ -36,7 +36,7 @@ use crate::{
 /// Basis files are read in pieces of about this size.
 const CHUNK: usize = 256 << 10;
 /// After this many items what was written is pushed out and the receiver gets its turn.
-const TURN: u32 = 32;
+const TURN: u32 = 512;
 
 /// Lets the other futures of the task run once.
 pub(super) async fn yield_now() {
@@ -165,12 +165,39 @@ impl<W: ChunkWrite, T: Target, O: Observer> Outlet for WireOutlet<'_, '_, W, T, 
     async fn item(
         &mut self,
         ndx: i32,
-        _entry: EntryRef<'_>,
+        entry: EntryRef<'_>,
         flags: ItemFlags,
         xname: Option<&[u8]>,
     ) -> Result<(), Error<W::Error>> {
         let protocol = self.shared().agreed.protocol;
         if !protocol.has_item_flags() {
+            // Such items do not travel; a pulling client shows its own.
+            let report = &self.shared().options.report;
+            let worth = flags.contains(ItemFlags::LOCAL_CHANGE) || entry.entry.is_dir();
+            if !self.shared().is_client() && report.names && !report.items && worth {
+                let mut line = below(entry.name()).to_vec();
+                match (entry.entry.is_dir(), xname) {
+                    (true, _) => line.push(b'/'),
+                    (false, Some(link)) if !link.is_empty() => line.extend_from_slice(&[b" => ", link].concat()),
+                    (false, _) if !entry.link_target().is_empty() => {
+                        line.extend_from_slice(&[b" -> ", entry.link_target()].concat());
+                    }
+                    _ => {}
+                }
+                line.push(b'\n');
+                self.shared().outbox.push(MsgTag::Info, line);
+            }
+            if self.shared().is_client() {
+                self.shared().observer.item(&ItemEvent {
+                    entry: Some(entry),
+                    name: below(entry.name()),
+                    flags,
+                    link: xname,
+                    basis: BasisType::Name,
+                    transfer: None,
+                    kind: entry.entry.kind(),
+                });
+            }
             return Ok(());
         }
         self.w.ndx(&mut self.ndx, ndx).await?;
@@ -186,8 +213,7 @@ impl<W: ChunkWrite, T: Target, O: Observer> Outlet for WireOutlet<'_, '_, W, T, 
     ) -> Result<(), Error<W::Error>> {
         let Some(entry) = segment.get(ndx) else { return Ok(()) };
         self.w.ndx(&mut self.ndx, ndx).await?;
-        let header =
-            ItemHeader { flags: request.flags, basis: request.basis, xname: request.xname.clone() };
+        let header = ItemHeader { flags: request.flags, basis: request.basis, xname: request.xname.clone() };
         header.write(self.w, self.shared().agreed.protocol).await?;
         if self.shared().options.dry_run {
             return Ok(());
@@ -209,7 +235,7 @@ impl<W: ChunkWrite, T: Target, O: Observer> Outlet for WireOutlet<'_, '_, W, T, 
     }
 
     async fn success(&mut self, ndx: i32, _entry: EntryRef<'_>) -> Result<(), Error<W::Error>> {
-        if self.w.is_framed() {
+        if self.w.is_framed() && !self.shared().options.dry_run {
             self.w.message(MsgTag::Success, &ndx.to_le_bytes()).await?;
         }
         Ok(())
@@ -244,7 +270,20 @@ pub(super) struct LocalOutlet<'a, S, T, O> {
     lists: LocalLists<'a, S, O>,
     buf: Vec<u8>,
     dones: u8,
+    /// Items and copies that wait for their turn, behind the generator as a remote sender would be.
+    queue: VecDeque<Job>,
 }
+
+/// Something that the local outlet does in order.
+enum Job {
+    /// Shows an item of a list.
+    Item { ndx: i32, of: Found, flags: ItemFlags, xname: Option<Vec<u8>> },
+    /// Copies a file.
+    Copy { ndx: i32, segment: Rc<Segment>, request: Request },
+}
+
+/// Jobs that may wait; then they are done before more are taken.
+const QUEUE: usize = 1024;
 
 /// Why a local copy of the data failed.
 enum CopyFault {
@@ -253,7 +292,7 @@ enum CopyFault {
 
 impl<'a, S: Source, T: Target, O: Observer> LocalOutlet<'a, S, T, O> {
     pub(super) fn new(side: &'a DestSide<'a, T, O>, source: &'a S, lists: LocalLists<'a, S, O>) -> Self {
-        Self { side, source, lists, buf: Vec::new(), dones: 0 }
+        Self { side, source, lists, buf: Vec::new(), dones: 0, queue: VecDeque::new() }
     }
 
     fn show(
@@ -284,6 +323,48 @@ impl<'a, S: Source, T: Target, O: Observer> LocalOutlet<'a, S, T, O> {
     fn failed(&self, role: Role, op: Op, name: &[u8], base: Option<u32>, error: PortError) {
         let other = if op == Op::Rename { name } else { &[] };
         self.side.shared.report(role, &Notice::Failed { op, name, base, other, error });
+    }
+
+    /// Does what waits if it has become much.
+    async fn turn(&mut self) -> Result<(), Error<Infallible>> {
+        if self.queue.len() >= QUEUE { self.drain().await } else { Ok(()) }
+    }
+
+    async fn drain(&mut self) -> Result<(), Error<Infallible>> {
+        while let Some(job) = self.queue.pop_front() {
+            match job {
+                Job::Item { ndx, of: Found::Entry(segment), flags, xname } => {
+                    if let Some(entry) = segment.get(ndx) {
+                        self.show(entry, flags, BasisType::Name, xname.as_deref(), None);
+                    }
+                }
+                Job::Item { of: Found::Parent(dir), flags, xname, .. } => {
+                    self.show(dir.entry(), flags, BasisType::Name, xname.as_deref(), None);
+                }
+                Job::Copy { ndx, segment, request } => self.transfer(ndx, &segment, &request).await?,
+            }
+        }
+        Ok(())
+    }
+
+    async fn transfer(
+        &mut self,
+        ndx: i32,
+        segment: &Rc<Segment>,
+        request: &Request,
+    ) -> Result<(), Error<Infallible>> {
+        let Some(entry) = segment.get(ndx) else { return Ok(()) };
+        if self.side.shared.options.dry_run {
+            self.show(entry, request.flags, request.basis, None, None);
+            return Ok(());
+        }
+        let fine = self.copy(ndx, entry, request).await?;
+        if fine && self.side.shared.options.transfer.delay_updates {
+            segment.mark(ndx, EntryFlags::DONE);
+            return Ok(());
+        }
+        self.side.shared.event(if fine { Event::Success(ndx) } else { Event::Failed(ndx) });
+        Ok(())
     }
 
     /// Copies the data and puts the file in place. The result says whether it is there.
@@ -321,7 +402,7 @@ impl<'a, S: Source, T: Target, O: Observer> LocalOutlet<'a, S, T, O> {
         if !after {
             self.show(entry, request.flags, request.basis, None, None);
         }
-        let standing = if request.basis_len.is_some() && request.basis == BasisType::Name {
+        let standing = if !request.flags.contains(ItemFlags::IS_NEW) {
             target.stat(Place::Dest(name), false).await.ok().flatten()
         } else {
             None
@@ -344,13 +425,8 @@ impl<'a, S: Source, T: Target, O: Observer> LocalOutlet<'a, S, T, O> {
             (Append::Off, _) | (_, None) => 0,
             (_, Some(len)) => len.min(stat.size),
         };
-        let create = Create {
-            name,
-            mode: write_mode,
-            file_mode: wanted_mode,
-            size: stat.size,
-            append_from: start,
-        };
+        let create =
+            Create { name, mode: write_mode, file_mode: wanted_mode, size: stat.size, append_from: start };
         let sibling = sibling_name(name, request.xname.as_deref().unwrap_or_default());
         let place = basis_place(request, name, &sibling);
         let basis = match request.basis_len {
@@ -390,7 +466,14 @@ impl<'a, S: Source, T: Target, O: Observer> LocalOutlet<'a, S, T, O> {
         };
         if !read_fine {
             if in_place {
-                let attrs = decide::wanted(entry.entry, &entry.extra(), wanted_mode, options, &self.side.rights, false);
+                let attrs = decide::wanted(
+                    entry.entry,
+                    &entry.extra(),
+                    wanted_mode,
+                    options,
+                    &self.side.rights,
+                    false,
+                );
                 let _ = target.commit(output, &attrs, Destination::Final { backup: false }).await;
             } else {
                 target.discard(output).await;
@@ -408,6 +491,9 @@ impl<'a, S: Source, T: Target, O: Observer> LocalOutlet<'a, S, T, O> {
         } else {
             Destination::Final { backup: transfer.backup && !transfer.inplace }
         };
+        if standing.is_some() && matches!(to, Destination::Final { backup: true }) {
+            shared.report(Role::Receiver, &Notice::BackedUp(name.bytes()));
+        }
         match target.commit(output, &attrs, to).await {
             Ok(()) => {}
             Err((CommitStep::Attrs(step), error)) => {
@@ -585,40 +671,38 @@ impl<S: Source, T: Target, O: Observer> Outlet for LocalOutlet<'_, S, T, O> {
 
     async fn item(
         &mut self,
-        _ndx: i32,
+        ndx: i32,
         entry: EntryRef<'_>,
         flags: ItemFlags,
         xname: Option<&[u8]>,
     ) -> Result<(), Error<Infallible>> {
+        if !self.side.shared.agreed.protocol.has_item_flags() {
+            return Ok(());
+        }
         self.count_created(flags, entry);
-        self.show(entry, flags, BasisType::Name, xname, None);
-        Ok(())
+        let of = self.side.lists.borrow().find(ndx)?;
+        self.queue.push_back(Job::Item { ndx, of, flags, xname: xname.map(<[u8]>::to_vec) });
+        self.turn().await
     }
 
     async fn request(
         &mut self,
         ndx: i32,
         segment: &Rc<Segment>,
-        request: Request,
+        mut request: Request,
     ) -> Result<(), Error<Infallible>> {
         let Some(entry) = segment.get(ndx) else { return Ok(()) };
+        if !self.side.shared.agreed.protocol.has_item_flags() {
+            request.flags = ItemFlags::TRANSFER | ItemFlags::MISSING_DATA;
+        }
         self.count_created(request.flags, entry);
         {
             let mut stats = self.side.shared.stats.borrow_mut();
             stats.transferred += 1;
             stats.transferred_size += entry.entry.size;
         }
-        if self.side.shared.options.dry_run {
-            self.show(entry, request.flags, request.basis, None, None);
-            return Ok(());
-        }
-        let fine = self.copy(ndx, entry, &request).await?;
-        if fine && self.side.shared.options.transfer.delay_updates {
-            segment.mark(ndx, EntryFlags::DONE);
-            return Ok(());
-        }
-        self.side.shared.event(if fine { Event::Success(ndx) } else { Event::Failed(ndx) });
-        Ok(())
+        self.queue.push_back(Job::Copy { ndx, segment: segment.clone(), request });
+        self.turn().await
     }
 
     async fn done(&mut self) -> Result<(), Error<Infallible>> {
@@ -633,6 +717,7 @@ impl<S: Source, T: Target, O: Observer> Outlet for LocalOutlet<'_, S, T, O> {
                 }
             }
         }
+        self.drain().await?;
         let last = if shared.agreed.protocol.has_item_flags() { 2 } else { 1 };
         if self.dones == 1 && shared.options.transfer.delay_updates {
             promote_delayed(self.side, Role::Receiver).await;
@@ -651,6 +736,9 @@ impl<S: Source, T: Target, O: Observer> Outlet for LocalOutlet<'_, S, T, O> {
     }
 
     async fn success(&mut self, ndx: i32, _entry: EntryRef<'_>) -> Result<(), Error<Infallible>> {
+        if self.side.shared.options.dry_run {
+            return Ok(());
+        }
         let found = self.side.lists.borrow().find(ndx);
         if let Ok(Found::Entry(segment)) = found {
             if let Some(entry) = segment.get(ndx) {
@@ -665,10 +753,14 @@ impl<S: Source, T: Target, O: Observer> Outlet for LocalOutlet<'_, S, T, O> {
     }
 
     async fn flush_all(&mut self) -> Result<(), Error<Infallible>> {
-        Ok(())
+        self.drain().await
     }
 
     async fn wait(&mut self) -> Result<(), Error<Infallible>> {
+        if !self.side.lists.borrow().complete {
+            return self.lists.next(self.side).await;
+        }
+        self.drain().await?;
         if !self.side.shared.events.borrow().is_empty() {
             return Ok(());
         }
@@ -677,6 +769,6 @@ impl<S: Source, T: Target, O: Observer> Outlet for LocalOutlet<'_, S, T, O> {
             self.side.shared.report(Role::Generator, &Notice::Internal("a local run waits for nothing"));
             return Err(Error::Exit(ExitCode::IPC));
         }
-        self.lists.next(self.side).await
+        Ok(())
     }
 }

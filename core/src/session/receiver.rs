@@ -114,13 +114,20 @@ pub(super) fn prepare<T: Target, O: Observer>(
 }
 
 /// In a session with one list each entry's directory must be in the list (spec: checks, directory parts).
-fn check_parents(list: &FileList, options: &SessionOptions, protocol: crate::version::ProtocolVersion) -> Result<(), ProtocolError> {
+fn check_parents(
+    list: &FileList,
+    options: &SessionOptions,
+    protocol: crate::version::ProtocolVersion,
+) -> Result<(), ProtocolError> {
     let mut last: &[u8] = b"";
     for e in &list.entries {
         let name = list.name(e);
         let name = name.strip_prefix(b"/").unwrap_or(name);
         let Some(dir) = memchr::memrchr(b'/', name).and_then(|i| name.get(..i)) else { continue };
-        if dir == last || (options.select.relative && (!options.select.implied_dirs || options.select.files_from != FilesFrom::None)) {
+        if dir == last
+            || (options.select.relative
+                && (!options.select.implied_dirs || options.select.files_from != FilesFrom::None))
+        {
             continue;
         }
         let found = list.entries.binary_search_by(|other| {
@@ -237,9 +244,9 @@ where
             let lists = self.side.lists.borrow();
             let parent = lists.dir(dir).map(|d| d.entry().rel_name());
             for i in 0..list.len() {
-                let inside = list.get(i).is_some_and(|e| {
-                    Some(e.rel_name().parent()) == parent && e.rel_name() != RelName::ROOT
-                });
+                let inside = list
+                    .get(i)
+                    .is_some_and(|e| Some(e.rel_name().parent()) == parent && e.rel_name() != RelName::ROOT);
                 if !inside {
                     return Err(ProtocolError::Name(NameFault::WrongDirectory).into());
                 }
@@ -519,13 +526,7 @@ where
             let lists = self.side.lists.borrow();
             (lists.total, lists.complete)
         };
-        let context = FileContext {
-            shared,
-            entry,
-            index: u64::try_from(ndx).unwrap_or(0),
-            known,
-            complete,
-        };
+        let context = FileContext { shared, entry, index: u64::try_from(ndx).unwrap_or(0), known, complete };
         let received = self.incoming.receive(self.r, head, &mut sink, &context).await?;
         context.progress(received.size, 0, true);
         if let Some(error) = received.write_error {
@@ -546,7 +547,8 @@ where
             return Ok(());
         };
         if received.matches_sum {
-            return self.complete(ndx, segment, entry, name, wanted_mode, output, place).await;
+            let replaces = standing.is_some();
+            return self.complete(ndx, segment, entry, name, wanted_mode, output, place, replaces).await;
         }
         self.mismatch(ndx, segment, entry, name, wanted_mode, output, redo).await
     }
@@ -561,6 +563,7 @@ where
         wanted_mode: u32,
         output: T::Output,
         basis: Place<'_>,
+        replaces: bool,
     ) -> Result<(), Error<R::Error>> {
         let shared = self.shared();
         let options = shared.options;
@@ -573,6 +576,9 @@ where
         } else {
             Destination::Final { backup: options.transfer.backup && !options.transfer.inplace }
         };
+        if replaces && matches!(to, Destination::Final { backup: true }) {
+            shared.report(Role::Receiver, &Notice::BackedUp(name.bytes()));
+        }
         let result = target.commit(output, &attrs, to).await;
         let fine = self.committed(name, result)?;
         if fine && delayed {
@@ -687,19 +693,31 @@ pub(super) async fn promote_delayed<T: Target, O: Observer>(side: &DestSide<'_, 
             let delayed = segment.marks(ndx).contains(EntryFlags::DONE);
             if let Some(entry) = segment.list.get(position).filter(|_| delayed) {
                 let name = side.local_name(entry);
-                match side.target.promote_partial(name).await {
-                    Ok(()) => side.shared.event(Event::Success(ndx)),
-                    Err(error) => {
-                        let (name, other) = (name.bytes(), name.bytes());
-                        let notice = Notice::Failed { op: Op::Rename, name, base: None, other, error };
-                        side.shared.report(role, &notice);
-                        side.shared.event(Event::Failed(ndx));
-                    }
-                }
+                let placed = promote(side, role, name).await;
+                side.shared.event(if placed { Event::Success(ndx) } else { Event::Failed(ndx) });
                 side.target.tidy_partial_dir(name).await;
             }
             ndx += 1;
         }
+    }
+}
+
+/// Puts one delayed file in place; false: it failed, which was reported.
+async fn promote<T: Target, O: Observer>(side: &DestSide<'_, T, O>, role: Role, name: RelName<'_>) -> bool {
+    let failed = |op, other, error| {
+        let notice = Notice::Failed { op, name: name.bytes(), base: None, other, error };
+        side.shared.report(role, &notice);
+        false
+    };
+    let backup = side.shared.options.transfer.backup;
+    if backup && matches!(side.target.stat(Place::Dest(name), false).await, Ok(Some(_))) {
+        if let Err(error) = side.target.back_up(name, true).await {
+            return failed(Op::Backup, &[], error);
+        }
+    }
+    match side.target.promote_partial(name).await {
+        Ok(()) => true,
+        Err(error) => failed(Op::Rename, name.bytes(), error),
     }
 }
 

@@ -97,7 +97,10 @@ fn start_framing<R: BufRead, W: ChunkWrite, O: Observer>(
     }
 }
 
-async fn send_rules<W: ChunkWrite>(w: &mut WireWriter<W, Vec<u8>>, rules: &[Vec<u8>]) -> Result<(), Error<W::Error>> {
+async fn send_rules<W: ChunkWrite>(
+    w: &mut WireWriter<W, Vec<u8>>,
+    rules: &[Vec<u8>],
+) -> Result<(), Error<W::Error>> {
     for rule in rules {
         w.i32(i32::try_from(rule.len()).unwrap_or(i32::MAX)).await?;
         w.bytes(rule).await?;
@@ -132,7 +135,11 @@ fn filter_fault<O: Observer, E>(shared: &Shared<'_, O>, fault: &FilterError) -> 
 
 /// Tells the peer with which code this side ends, where the protocol has a word for it, and that it need not
 /// answer to a word of its own.
-async fn say_exit<W: ChunkWrite, O, E>(shared: &Shared<'_, O>, w: &mut WireWriter<W, Vec<u8>>, error: &Error<E>) {
+async fn say_exit<W: ChunkWrite, O, E>(
+    shared: &Shared<'_, O>,
+    w: &mut WireWriter<W, Vec<u8>>,
+    error: &Error<E>,
+) {
     if !shared.agreed.protocol.has_extended_goodbye() || !w.is_framed() {
         return;
     }
@@ -256,11 +263,13 @@ where
     };
     w.flush().await?;
 
-    shared.report(Role::ReceiverSide, &Notice::ListStart);
     let incremental = shared.agreed.inc_recurse();
     let start = i32::from(incremental);
     let mut reader = ListReader::new(shared);
     let before = r.count();
+    if incremental {
+        shared.report(Role::ReceiverSide, &Notice::ListStart);
+    }
     let mut list = if options.select.files_from == FilesFrom::Send {
         let names = names.unwrap_or_default();
         let (list, ()) = join2(reader.first(r, shared, start), send_names(w, names)).await?;
@@ -269,7 +278,12 @@ where
         reader.first(r, shared, start).await?
     };
     shared.stats.borrow_mut().flist_bytes = r.count() - before;
-    shared.report(Role::ReceiverSide, &Notice::ListDone);
+    if !list.is_empty() {
+        if !incremental {
+            shared.report(Role::ReceiverSide, &Notice::ListStart);
+        }
+        shared.report(Role::ReceiverSide, &Notice::ListDone);
+    }
     let first = FirstList { count: list.len(), first: list.entries.first().map(|e| e.kind()) };
     if list.is_empty() && shared.side == Side::Client {
         // The sender has nothing and leaves.
@@ -339,7 +353,10 @@ where
     join2(generate, receive).await.map(drop)
 }
 
-async fn send_names<W: ChunkWrite>(w: &mut WireWriter<W, Vec<u8>>, names: &[Vec<u8>]) -> Result<(), Error<W::Error>> {
+async fn send_names<W: ChunkWrite>(
+    w: &mut WireWriter<W, Vec<u8>>,
+    names: &[Vec<u8>],
+) -> Result<(), Error<W::Error>> {
     for name in names.iter().filter(|n| !n.is_empty()) {
         w.bytes(name).await?;
         w.u8(0).await?;
@@ -348,7 +365,9 @@ async fn send_names<W: ChunkWrite>(w: &mut WireWriter<W, Vec<u8>>, names: &[Vec<
     w.flush().await
 }
 
-async fn drain_to_end<R: BufRead, O: Observer>(r: &mut WireReader<R, Inbox<'_, O>>) -> Result<(), Error<R::Error>> {
+async fn drain_to_end<R: BufRead, O: Observer>(
+    r: &mut WireReader<R, Inbox<'_, O>>,
+) -> Result<(), Error<R::Error>> {
     r.drain().await
 }
 
@@ -372,7 +391,10 @@ pub(super) struct LocalLists<'a, S, O> {
 
 impl<'a, S: Source, O: Observer> LocalLists<'a, S, O> {
     /// The next list; or the end of lists is noted.
-    pub(super) async fn next<T: Target>(&mut self, side: &DestSide<'_, T, O>) -> Result<(), Error<Infallible>> {
+    pub(super) async fn next<T: Target>(
+        &mut self,
+        side: &DestSide<'_, T, O>,
+    ) -> Result<(), Error<Infallible>> {
         let (number, same) = {
             let mut lists = side.lists.borrow_mut();
             match next_directory(&mut self.pending, &lists) {
@@ -474,6 +496,10 @@ where
     N: Entrance,
     O: Observer,
 {
+    // The reference builds the rules for its server even when there is none.
+    if filters.wire_rules(shared.agreed.protocol, FilterSide::Sender).is_err() {
+        return Err(ProtocolError::FilterTooModern.into());
+    }
     shared.report(Role::Sender, &Notice::ListStart);
     let mut scanner = Scanner::new(shared, source, filters);
     let mut list = FileList::new();

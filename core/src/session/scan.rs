@@ -121,6 +121,17 @@ pub(super) struct Scanner<'a, S, O> {
     /// Device of each argument's tree, by base, for `-x`.
     devices: Vec<(u32, u64)>,
     dot_root_sent: bool,
+    /// With `-R` and several lists: what arguments name inside a directory, by base and directory.
+    inside: HashMap<(u32, Vec<u8>), Vec<Inside>>,
+}
+
+/// Something that an argument of `-R` names, for the list of its directory.
+struct Inside {
+    name: Vec<u8>,
+    stat: Stat,
+    flags: EntryFlags,
+    /// The argument itself, not a directory on the way to it.
+    target: bool,
 }
 
 impl<'a, S: Source, O: Observer> Scanner<'a, S, O> {
@@ -133,12 +144,12 @@ impl<'a, S: Source, O: Observer> Scanner<'a, S, O> {
             last_parent: Vec::new(),
             devices: Vec::new(),
             dot_root_sent: false,
+            inside: HashMap::new(),
         }
     }
 
     fn failed(&self, op: Op, path: SourcePath<'_>, error: PortError) {
-        let notice =
-            Notice::Failed { op, name: path.name, base: Some(path.base), other: &[], error };
+        let notice = Notice::Failed { op, name: path.name, base: Some(path.base), other: &[], error };
         self.shared.report(Role::Sender, &notice);
     }
 
@@ -202,15 +213,21 @@ impl<'a, S: Source, O: Observer> Scanner<'a, S, O> {
                 self.push(list, base, b".", &root, EntryFlags::IMPLIED_DIR, None);
             }
         }
-        if select.relative {
-            self.implied_dirs(base, &name, list).await;
-        }
         if select.one_file_system > 0 {
             self.devices.push((base, stat.dev));
         }
         let enters = select.recursive || (select.dirs && argument.kind != ArgKind::Plain);
         let flags = if enters { EntryFlags::TOP_DIR | EntryFlags::CONTENT_DIR } else { EntryFlags::empty() };
-        let Some(position) = self.item(list, path, &name, stat, flags, &scope, true).await else { return Ok(()) };
+        if select.relative && self.shared.agreed.inc_recurse() && below(&name).contains(&b'/') {
+            self.register_inside(base, name, stat, flags, list).await;
+            return Ok(());
+        }
+        if select.relative {
+            self.implied_dirs(base, &name, list).await;
+        }
+        let Some(position) = self.item(list, path, &name, stat, flags, &scope, true).await else {
+            return Ok(());
+        };
         let Some(entry) = list.entries.get(position).copied() else { return Ok(()) };
         if !entry.is_dir() || !enters {
             return Ok(());
@@ -243,6 +260,56 @@ impl<'a, S: Source, O: Observer> Scanner<'a, S, O> {
         Ok(())
     }
 
+    /// Notes an argument deeper than one level in the lists of its parents; the first parent goes into the
+    /// first list.
+    async fn register_inside(
+        &mut self,
+        base: u32,
+        name: Vec<u8>,
+        stat: Stat,
+        flags: EntryFlags,
+        list: &mut FileList,
+    ) {
+        let start = name.len() - below(&name).len();
+        let ends: Vec<usize> = memchr::memchr_iter(b'/', &name).filter(|&i| i > start).collect();
+        let mut parent: Option<Vec<u8>> = None;
+        for end in ends {
+            let dir = name.get(..end).unwrap_or_default().to_vec();
+            let found = self.source.stat(SourcePath { base, name: below(&dir) }, true).await;
+            let Ok(found) = found else { return };
+            match parent {
+                None => {
+                    let known = (0..list.len())
+                        .filter_map(|i| list.get(i))
+                        .any(|e| e.entry.base == base && e.entry.is_dir() && e.name() == dir.as_slice());
+                    if !known {
+                        self.push(list, base, &dir, &found, EntryFlags::IMPLIED_DIR, None);
+                    }
+                }
+                Some(parent) => self.note_inside(base, parent, &dir, found, EntryFlags::IMPLIED_DIR, false),
+            }
+            parent = Some(dir);
+        }
+        if let Some(parent) = parent {
+            self.note_inside(base, parent, &name, stat, flags, true);
+        }
+    }
+
+    fn note_inside(
+        &mut self,
+        base: u32,
+        parent: Vec<u8>,
+        name: &[u8],
+        stat: Stat,
+        flags: EntryFlags,
+        target: bool,
+    ) {
+        let list = self.inside.entry((base, parent)).or_default();
+        if !list.iter().any(|i| i.name == name && (i.target || !target)) {
+            list.push(Inside { name: name.to_vec(), stat, flags, target });
+        }
+    }
+
     /// The contents of directories of equal name (one, or several arguments' directories merged).
     pub(super) async fn directory<E>(&mut self, dirs: &[DirRecord]) -> Result<FileList, Error<E>> {
         let mut list = FileList::new();
@@ -250,16 +317,31 @@ impl<'a, S: Source, O: Observer> Scanner<'a, S, O> {
         for dir in dirs {
             let entry = dir.entry();
             let base = entry.entry.base;
-            if !entry.entry.flags.contains(EntryFlags::CONTENT_DIR) || seen.contains(&base) {
+            let named = self.inside.remove(&(base, entry.name().to_vec())).unwrap_or_default();
+            let enters = entry.entry.flags.contains(EntryFlags::CONTENT_DIR) && !seen.contains(&base);
+            if !enters && named.is_empty() {
                 continue;
             }
-            seen.push(base);
             let scope = self
                 .scopes
                 .remove(&(base, entry.name().to_vec()))
                 .unwrap_or_else(|| self.root_scope.with_cwd(&self.source.base_path(base)));
             let scope = self.enter_scope(&scope, base, entry.name()).await?;
-            self.children(base, entry.name(), &scope, &mut list).await;
+            for item in named {
+                let path = SourcePath { base, name: below(&item.name) };
+                if !item.target {
+                    self.push(&mut list, base, &item.name, &item.stat, item.flags, None);
+                } else if !scope.check(path.name, item.stat.is_dir(), false).is_excluded() {
+                    self.item(&mut list, path, &item.name, item.stat, item.flags, &scope, true).await;
+                }
+                if !scope.is_constant() && item.stat.is_dir() {
+                    self.scopes.insert((base, item.name.clone()), scope.clone());
+                }
+            }
+            if enters {
+                seen.push(base);
+                self.children(base, entry.name(), &scope, &mut list).await;
+            }
         }
         Ok(list)
     }
@@ -316,15 +398,15 @@ impl<'a, S: Source, O: Observer> Scanner<'a, S, O> {
             let stat = match child.stat {
                 Ok(stat) => stat,
                 Err(error) => {
-                    if scope.check(path.name, false, false).is_excluded() || scope.check(path.name, true, false).is_excluded() {
+                    if scope.check(path.name, false, false).is_excluded()
+                        || scope.check(path.name, true, false).is_excluded()
+                    {
                         continue;
                     }
                     if error.is_not_found() {
                         self.shared.add_io_error(io_error::VANISHED);
-                        self.shared.report(
-                            Role::Sender,
-                            &Notice::Vanished { name: path.name, base, dir: false },
-                        );
+                        self.shared
+                            .report(Role::Sender, &Notice::Vanished { name: path.name, base, dir: false });
                     } else {
                         self.shared.add_io_error(io_error::GENERAL);
                         self.failed(Op::ReadlinkStat, path, error);
@@ -354,7 +436,8 @@ impl<'a, S: Source, O: Observer> Scanner<'a, S, O> {
         };
         let parent = name.get(..end).unwrap_or_default().to_vec();
         let shared_len = common_components(&parent, &self.last_parent);
-        let ends = memchr::memchr_iter(b'/', &parent).chain([parent.len()]).filter(|&i| i > 0 && i > shared_len);
+        let ends =
+            memchr::memchr_iter(b'/', &parent).chain([parent.len()]).filter(|&i| i > 0 && i > shared_len);
         for end in ends.collect::<Vec<_>>() {
             let dir = parent.get(..end).unwrap_or_default();
             if let Ok(stat) = self.source.stat(SourcePath { base, name: below(dir) }, true).await {
@@ -472,7 +555,8 @@ impl<'a, S: Source, O: Observer> Scanner<'a, S, O> {
         let mut file_mode = stat.mode;
         if let (Some(chmod), true) = (&options.preserve.chmod, self.shared.is_client()) {
             if kind != FileKind::Symlink {
-                let perms = chmod.apply(file_mode & mode::PERMS, kind == FileKind::Dir, self.shared.umask.get());
+                let perms =
+                    chmod.apply(file_mode & mode::PERMS, kind == FileKind::Dir, self.shared.umask.get());
                 file_mode = (file_mode & mode::TYPE) | perms;
             }
         }
@@ -487,7 +571,12 @@ impl<'a, S: Source, O: Observer> Scanner<'a, S, O> {
         let position = list.push(&NewEntry {
             name,
             size,
-            mtime: stat.mtime,
+            // Protocols below 30 carry the low 32 bits.
+            mtime: if self.shared.agreed.protocol.has_varints() {
+                stat.mtime
+            } else {
+                stat.mtime & 0xffff_ffff
+            },
             nsec: if self.shared.agreed.protocol.has_nanoseconds() { stat.nsec } else { 0 },
             mode: file_mode,
             uid: stat.uid,
@@ -512,13 +601,13 @@ impl<'a, S: Source, O: Observer> Scanner<'a, S, O> {
     }
 }
 
-/// Length of the leading part of `a` that consists of whole components of `b` too.
+/// Length of the part that two parent paths have in common and that was sent already: up to the last slash that
+/// both have at the same place.
 fn common_components(a: &[u8], b: &[u8]) -> usize {
-    let same = a.iter().zip(b).take_while(|(x, y)| x == y).count();
-    let ends = |s: &[u8]| s.len() == same || s.get(same) == Some(&b'/');
-    if same == 0 || (ends(a) && ends(b)) {
-        return same;
+    if a == b {
+        return a.len();
     }
+    let same = a.iter().zip(b).take_while(|(x, y)| x == y).count();
     a.get(..same).and_then(|head| memchr::memrchr(b'/', head)).unwrap_or(0)
 }
 
@@ -594,7 +683,8 @@ mod tests {
     fn parents_are_shared_by_whole_components() {
         assert_eq!(common_components(b"a/b", b"a/b"), 3);
         assert_eq!(common_components(b"a/bc", b"a/b"), 1);
-        assert_eq!(common_components(b"a/b/c", b"a/b"), 3);
+        assert_eq!(common_components(b"a/b/c", b"a/b"), 1);
+        assert_eq!(common_components(b"sp/bar", b"sp"), 0);
         assert_eq!(common_components(b"x", b"a"), 0);
     }
 }

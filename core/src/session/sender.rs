@@ -1,6 +1,11 @@
 //! The sender: offers the lists, answers each request in the order of arrival.
 
 use alloc::{rc::Rc, vec::Vec};
+use core::{
+    future::{Future, poll_fn},
+    pin::pin,
+    task::Poll,
+};
 
 use embedded_io_async::BufRead;
 
@@ -110,6 +115,7 @@ where
             self.names_from_peer(args, &mut list).await?;
         }
         self.shared.report(Role::Sender, &Notice::ListDone);
+        self.pump().await?;
         let empty = list.is_empty();
         let segment = self.send_list(list, None).await?;
         if self.shared.agreed.inc_recurse() {
@@ -140,14 +146,33 @@ where
         (self.w.count(), self.r.count())
     }
 
-    /// Writes what the observer queued for the peer, and what else is due.
+    /// Writes what the observer queued for the peer.
     async fn pump(&mut self) -> Result<(), Error<R::Error>> {
-        while let Some((tag, payload)) = self.shared.outbox.pop() {
-            if self.w.is_framed() {
-                self.w.message(tag, &payload).await?;
+        send_messages(self.shared, &mut self.w).await
+    }
+
+    /// The next index. Whatever the peer may wait for is flushed if it does not come at once; bytes at hand say
+    /// nothing about that, they may be messages. What the observer queues meanwhile goes out.
+    async fn next_index(&mut self) -> Result<i32, Error<R::Error>> {
+        let Self { r, w, read_ndx, shared, .. } = self;
+        let mut read = pin!(r.ndx(read_ndx));
+        loop {
+            let now = poll_fn(|cx| {
+                Poll::Ready(match read.as_mut().poll(cx) {
+                    Poll::Ready(ndx) => Some(ndx),
+                    Poll::Pending => None,
+                })
+            });
+            if let Some(ndx) = now.await {
+                return ndx;
+            }
+            send_messages(shared, w).await?;
+            w.flush().await?;
+            match select2(read.as_mut(), shared.wake_generator.wait()).await {
+                Either::A(ndx) => return ndx,
+                Either::B(()) => {}
             }
         }
-        Ok(())
     }
 
     /// Names of `--files-from` that the receiving side sends: each ends in NUL, an empty one ends the list.
@@ -236,6 +261,7 @@ where
         let next = next_directory(&mut self.pending, &self.lists);
         let Some((number, same)) = next else { return self.end_lists_if_done().await };
         let list = self.scanner.directory(&same).await?;
+        self.pump().await?;
         let announcement = NDX_FLIST_OFFSET - i32::try_from(number).unwrap_or(0);
         self.w.ndx(&mut self.write_ndx, announcement).await?;
         let segment = self.send_list(list, Some(number)).await?;
@@ -286,16 +312,7 @@ where
             self.look_ahead(current).await?;
             self.handle_successes().await?;
             self.pump().await?;
-            while !self.r.has_buffered() {
-                self.w.flush().await?;
-                // What the observer queues meanwhile goes out while the request is waited for.
-                match select2(self.r.wait_input(), self.shared.wake_generator.wait()).await {
-                    Either::A(input) => input?,
-                    Either::B(()) => self.pump().await?,
-                }
-            }
-            let ndx = self.r.ndx(&mut self.read_ndx).await?;
-            match ndx {
+            match self.next_index().await? {
                 NDX_DONE => {
                     self.handle_successes().await?;
                     if self.shared.agreed.inc_recurse() && self.lists.free_oldest().is_some() {
@@ -347,12 +364,7 @@ where
         Ok(())
     }
 
-    fn show(
-        &self,
-        entry: EntryRef<'_>,
-        header: &ItemHeader,
-        transfer: Option<FileTransfer>,
-    ) {
+    fn show(&self, entry: EntryRef<'_>, header: &ItemHeader, transfer: Option<FileTransfer>) {
         if !self.shared.is_client() {
             return;
         }
@@ -595,6 +607,19 @@ where
             }
         }
     }
+}
+
+/// Writes what the observer queued for the peer.
+async fn send_messages<W: ChunkWrite, O>(
+    shared: &Shared<'_, O>,
+    w: &mut WireWriter<W, Vec<u8>>,
+) -> Result<(), Error<W::Error>> {
+    while let Some((tag, payload)) = shared.outbox.pop() {
+        if w.is_framed() {
+            w.message(tag, &payload).await?;
+        }
+    }
+    Ok(())
 }
 
 /// Removes one source file whose copy is safe, unless it changed since it was listed.

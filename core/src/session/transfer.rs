@@ -269,7 +269,9 @@ impl Outgoing {
             pos = 0;
             let have = window.len();
             let read_from = base + have as u64;
-            let n = usize::try_from(size - read_from).unwrap_or(usize::MAX).min(window_len - have.min(window_len));
+            let n = usize::try_from(size - read_from)
+                .unwrap_or(usize::MAX)
+                .min(window_len - have.min(window_len));
             window.resize(have + n, 0);
             reading.fill(read_from, window.get_mut(have..).unwrap_or_default()).await;
             hasher.update(window.get(have..).unwrap_or_default());

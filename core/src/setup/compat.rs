@@ -80,7 +80,10 @@ impl Capabilities {
     pub fn sub_protocol(info: &[u8]) -> Option<(u32, u32)> {
         let digits = |b: &[u8]| {
             let n = b.iter().take_while(|c| c.is_ascii_digit()).count();
-            let value = b.get(..n)?.iter().fold(0u32, |v, d| v.saturating_mul(10).saturating_add(u32::from(d - b'0')));
+            let value = b
+                .get(..n)?
+                .iter()
+                .fold(0u32, |v, d| v.saturating_mul(10).saturating_add(u32::from(d - b'0')));
             (n > 0).then_some((value, n))
         };
         let (version, n) = digits(info)?;

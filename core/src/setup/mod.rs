@@ -79,9 +79,7 @@ impl Handshake {
             seed: 1,
             checksum: None,
             compress: WantCompress::Off,
-            checksum_names: negotiate::join(
-                ChecksumKind::CANONICAL.iter().map(|k| k.name()).filter(offer),
-            ),
+            checksum_names: negotiate::join(ChecksumKind::CANONICAL.iter().map(|k| k.name()).filter(offer)),
             compress_names: negotiate::join(CompressKind::CANONICAL.iter().map(|k| k.name()).filter(offer)),
             own_order: false,
         }
@@ -175,8 +173,8 @@ where
     if protocol.has_varints() {
         if handshake.side == Side::Server {
             flags = handshake.capabilities.answer();
-            let inc = handshake.allow_inc_recurse
-                && handshake.capabilities.contains(Capabilities::INC_RECURSE);
+            let inc =
+                handshake.allow_inc_recurse && handshake.capabilities.contains(Capabilities::INC_RECURSE);
             flags.set(CompatFlags::INC_RECURSE, inc);
             send_flags(writer, handshake.capabilities, flags).await?;
             if handshake.capabilities.contains(Capabilities::BYTE_FLAGS) {
@@ -221,11 +219,13 @@ where
     if negotiated {
         let peer = exchange_names(reader, writer, handshake, ask_checksum, ask_compress).await?;
         if let Some(theirs) = peer.0 {
-            let kind = pick(handshake, &handshake.checksum_names, &theirs, ChecksumKind::from_name, "checksum")?;
+            let kind =
+                pick(handshake, &handshake.checksum_names, &theirs, ChecksumKind::from_name, "checksum")?;
             (agreed.transfer_sum, agreed.list_sum, agreed.implied_sum) = (kind, kind, false);
         }
         if let Some(theirs) = peer.1 {
-            let kind = pick(handshake, &handshake.compress_names, &theirs, CompressKind::from_name, "compress")?;
+            let kind =
+                pick(handshake, &handshake.compress_names, &theirs, CompressKind::from_name, "compress")?;
             agreed.compress = (kind != CompressKind::None).then_some(kind);
         }
     } else {

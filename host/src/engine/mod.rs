@@ -39,7 +39,8 @@ pub(crate) fn absolute(path: &[u8]) -> Vec<u8> {
     if path.starts_with(b"/") {
         return path.to_vec();
     }
-    let mut full = rustix::process::getcwd(Vec::new()).map(alloc::ffi::CString::into_bytes).unwrap_or_default();
+    let mut full =
+        rustix::process::getcwd(Vec::new()).map(alloc::ffi::CString::into_bytes).unwrap_or_default();
     for part in path.split(|&b| b == b'/').filter(|p| !p.is_empty() && *p != b".") {
         if !full.ends_with(b"/") {
             full.push(b'/');
@@ -92,4 +93,3 @@ pub(crate) mod testing {
         }
     }
 }
-

@@ -14,19 +14,20 @@ use arsync_core::{
 };
 use rustix::{
     fs::{
-        Advice, AtFlags, CWD, FileType, Mode, OFlags, SeekFrom, fadvise, fstat, openat, readlinkat, seek,
-        statat, unlinkat,
+        Access, Advice, AtFlags, CWD, FileType, Mode, OFlags, SeekFrom, accessat, fadvise, fstat, openat,
+        readlinkat, seek, statat, unlinkat,
     },
     io::{self, Errno},
 };
 
 use super::{
+    absolute,
     beneath::{At, Links, Tree},
     copy::read_full,
     digest::digest_file,
     ids::Names,
     listing::children,
-    absolute, port, to_stat,
+    port, to_stat,
 };
 
 /// Files from this size on are announced to the kernel as read in order.
@@ -156,6 +157,7 @@ impl Source for FileSource {
             Some(known) => known,
             None => {
                 let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+                accessat(CWD, path, Access::EXEC_OK, AtFlags::EACCESS).map_err(port)?;
                 let root = openat(CWD, path, flags, Mode::empty()).map_err(port)?;
                 bases.push(Base { path: path.to_vec(), tree: Rc::new(Tree::new(root, Links::Never)) });
                 self.paths.borrow_mut().push(absolute(path));

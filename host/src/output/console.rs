@@ -14,7 +14,7 @@ use arsync_core::{
     checksum::ChecksumKind,
     error::Role,
     exit::ExitCode,
-    flist::entry::EntryRef,
+    flist::entry::{EntryRef, FileKind},
     item::ItemFlags,
     limits::MAX_TEXT,
     mux::MsgTag,
@@ -357,7 +357,7 @@ impl Console {
             sender: self.route.role() == Role::Sender,
             remote: !matches!(self.route, Route::Local { .. }),
             times: preserve.times,
-            symlink_times: true,
+            symlink_times: self.protocol.get().is_none_or(ProtocolVersion::has_varints),
             owner: preserve.owner,
             group: preserve.group,
             links: preserve.links,
@@ -441,7 +441,12 @@ impl Observer for Console {
         let Some(format) = self.format() else { return };
         let all = report.itemize && (self.itemize > 1 || self.levels.info(Info::Name) > 1);
         let linked = event.link.is_some_and(|l| !l.is_empty());
-        if all || linked || event.flags.is_significant() {
+        let significant = event.flags.is_significant();
+        // Without `%i`, attributes that change are worth a line for directories only (observed).
+        let shown = report.itemize
+            || event.flags.intersects(ItemFlags::TRANSFER | ItemFlags::LOCAL_CHANGE)
+            || event.kind == FileKind::Dir;
+        if all || linked || (significant && shown) {
             let line = self.item_line(format, event);
             self.emit(MsgTag::Info, &line);
         }

@@ -121,6 +121,8 @@ pub(crate) fn text(from: Role, notice: &Notice<'_>, w: &Wording<'_>) -> Option<V
         Notice::UnderMinSize(name) => at_level(Info::Skip, &[name, b" is under min-size"]),
         Notice::UpToDate(name) if info(Info::Name, 2) && !w.itemizes => plain(&[name, b" is uptodate"]),
         Notice::UpToDate(_) => None,
+        Notice::AttrsChanged(name) if info(Info::Name, 2) && !w.itemizes => plain(&[name]),
+        Notice::AttrsChanged(_) => None,
         Notice::SkippingContents => plain(&[b"*** Skipping any contents from this failed directory ***"]),
         Notice::NoWay { kind, name } => {
             plain(&[b"could not make way for new ", kind.as_bytes(), b": ", name])

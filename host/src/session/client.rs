@@ -103,8 +103,7 @@ async fn connected<O: Speak>(run: ClientRun<'_, O>) -> Ended {
         Err(error) => {
             let program = command.first().map(|p| p.to_string_lossy().into_owned()).unwrap_or_default();
             let errno = error.0.raw_os_error().unwrap_or(0);
-            let text =
-                format!("rsync: [client] Failed to exec {program}{}", strerror::suffix(errno));
+            let text = format!("rsync: [client] Failed to exec {program}{}", strerror::suffix(errno));
             return failed(ExitCode::IPC, text);
         }
     };
@@ -162,13 +161,8 @@ async fn converse<O: Speak>(
             session::run_sender(&shared, &source, run.rules, &args, r, w).await
         }
         ClientRole::Pull(dest, names) => {
-            let entrance = DestEntrance {
-                dest,
-                options,
-                observer: run.observer,
-                roots: run.roots,
-                shows: run.shows,
-            };
+            let entrance =
+                DestEntrance { dest, options, observer: run.observer, roots: run.roots, shows: run.shows };
             session::run_receiver(&shared, &entrance, run.rules, names.as_deref(), r, w).await
         }
     };
@@ -186,9 +180,8 @@ async fn finish(
     read: u64,
 ) -> Ended {
     let status = child.wait().await.ok();
-    let theirs = status.map_or(0, |s: ExitStatus| {
-        s.code().unwrap_or_else(|| if s.signal().is_some() { 12 } else { 0 })
-    });
+    let theirs = status
+        .map_or(0, |s: ExitStatus| s.code().unwrap_or_else(|| if s.signal().is_some() { 12 } else { 0 }));
     let theirs = u8::try_from(theirs).unwrap_or(u8::MAX);
     match result {
         Ok(code) => Ended { code: code.max(ExitCode(theirs)), reason: None, stats, protocol },

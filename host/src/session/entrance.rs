@@ -16,7 +16,7 @@ use arsync_core::{
     session::{Entered, Entrance, FirstList},
 };
 use rustix::{
-    fs::{CWD, FileType, Mode, OFlags, mkdirat, openat, stat},
+    fs::{Access, AtFlags, CWD, FileType, Mode, OFlags, accessat, mkdirat, openat, stat},
     io::Errno,
 };
 
@@ -41,6 +41,8 @@ pub(crate) struct DestEntrance<'a, O> {
 }
 
 fn open_dir(path: &[u8]) -> Result<OwnedFd, Errno> {
+    // A directory that may not be searched cannot be entered, although it can be opened.
+    accessat(CWD, path, Access::EXEC_OK, AtFlags::EACCESS)?;
     openat(CWD, path, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())
 }
 
@@ -100,7 +102,12 @@ impl<O: Speak> DestEntrance<'_, O> {
     }
 
     fn nothing(&self, path: &[u8]) -> Result<Entered<TreeTarget>, ExitCode> {
-        Ok(Entered { target: self.target(None, path)?, single_name: None, missing_root: true, created_root: false })
+        Ok(Entered {
+            target: self.target(None, path)?,
+            single_name: None,
+            missing_root: true,
+            created_root: false,
+        })
     }
 
     /// `--mkpath`: makes the directories of a path.
@@ -178,8 +185,10 @@ impl<O: Speak> Entrance for DestEntrance<'_, O> {
                 ExitCode::FILE_SELECT,
                 b"ERROR: destination must be a directory when copying more than 1 file",
             )),
-            Ok(_) if list.first == Some(FileKind::Dir) => Err(self
-                .error(ExitCode::FILE_SELECT, b"ERROR: cannot overwrite non-directory with a directory")),
+            Ok(_) if list.first == Some(FileKind::Dir) => {
+                Err(self
+                    .error(ExitCode::FILE_SELECT, b"ERROR: cannot overwrite non-directory with a directory"))
+            }
             Ok(_) => self.single(dest),
             Err(Errno::NOENT) => {
                 let slash = dest.ends_with(b"/");

@@ -78,8 +78,7 @@ fn agreement(options: &SessionOptions) -> Agreed {
 pub(crate) fn run_local<O: Speak>(run: LocalRun<'_, O>) -> Ended {
     let agreed = agreement(run.options);
     (run.protocol_known)(agreed.protocol, agreed.inc_recurse());
-    let mut shared =
-        wire::shared(run.options, agreed, run.observer, Side::Client, Rc::new(Outbox::new()));
+    let mut shared = wire::shared(run.options, agreed, run.observer, Side::Client, Rc::new(Outbox::new()));
     shared.local = true;
     let source = super::file_source(run.options, run.roots);
     let entrance = DestEntrance {

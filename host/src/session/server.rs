@@ -23,7 +23,11 @@ use super::{
     watchdog::expire,
     wire::{self, FRAME_BUFFER, Fault, Reader, Writer},
 };
-use crate::{output::message::Roots, ring, transport::{Activity, PipeTransport}};
+use crate::{
+    output::message::Roots,
+    ring,
+    transport::{Activity, PipeTransport},
+};
 
 /// What a server's run gets.
 pub(crate) struct ServerRun<'a, O> {
@@ -76,9 +80,7 @@ pub(crate) fn run_server<O: Speak>(run: ServerRun<'_, O>) -> Ended {
         let protocol = Cell::new(ProtocolVersion::MAX);
         let conversation = converse(run, reader, writer, &stats, &protocol, &read);
         match select2(conversation, expire(&activity, &timeout, &outbox)).await {
-            Either::A(Ok(code)) => {
-                Ended { code, reason: None, stats: stats.get(), protocol: protocol.get() }
-            }
+            Either::A(Ok(code)) => Ended { code, reason: None, stats: stats.get(), protocol: protocol.get() },
             Either::A(Err(error)) => {
                 let reason = match &error {
                     Error::Exit(_) | Error::PeerExit(_) => None,

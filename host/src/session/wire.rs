@@ -35,8 +35,7 @@ pub(crate) fn handshake(
 ) -> Handshake {
     let max = options.protocol.and_then(ProtocolVersion::new).unwrap_or(ProtocolVersion::MAX);
     let mut handshake = Handshake::new(side, max, capabilities);
-    // With -R the lists of implied directories are sent in one piece.
-    handshake.allow_inc_recurse = !options.forbids_inc_recursion(receiving) && !options.select.relative;
+    handshake.allow_inc_recurse = !options.forbids_inc_recursion(receiving);
     handshake.seed = if options.checksum_seed != 0 { options.checksum_seed } else { random_seed() };
     handshake.checksum = options.transfer.checksum_choice;
     handshake.compress = match options.transfer.compress {

@@ -36,7 +36,15 @@ pub struct ReadAhead {
 
 impl ReadAhead {
     pub(super) fn new(stream: Stream) -> Self {
-        Self { ready: Vec::new(), pos: 0, in_flight: None, spare: Vec::new(), stream, eof: false, activity: Activity::default() }
+        Self {
+            ready: Vec::new(),
+            pos: 0,
+            in_flight: None,
+            spare: Vec::new(),
+            stream,
+            eof: false,
+            activity: Activity::default(),
+        }
     }
 
     /// Counts completed reads there.

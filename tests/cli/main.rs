@@ -1,0 +1,212 @@
+//! The command line from outside: texts, exit codes, and what is refused.
+
+use std::{
+    fs,
+    os::unix::fs::symlink,
+    path::Path,
+    process::{Command, Output, Stdio},
+};
+
+const ARSYNC: &str = env!("CARGO_BIN_EXE_arsync");
+
+fn run_as(program: impl AsRef<Path>, dir: &Path, words: &[&str]) -> Output {
+    Command::new(program.as_ref())
+        .args(words)
+        .current_dir(dir)
+        .env_clear()
+        .env("PATH", std::env::var_os("PATH").unwrap_or_default())
+        .env("LC_ALL", "C.UTF-8")
+        .env("HOME", dir)
+        .stdin(Stdio::null())
+        .output()
+        .unwrap()
+}
+
+fn run(dir: &Path, words: &[&str]) -> (i32, String, String) {
+    let output = run_as(ARSYNC, dir, words);
+    let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
+    (output.status.code().unwrap_or(-1), text(output.stdout), text(output.stderr))
+}
+
+/// A directory with `src/file`.
+fn bench() -> tempfile::TempDir {
+    let dir = tempfile::tempdir().unwrap();
+    fs::create_dir(dir.path().join("src")).unwrap();
+    fs::write(dir.path().join("src/file"), "content").unwrap();
+    fs::write(dir.path().join("list"), "file\n").unwrap();
+    dir
+}
+
+#[test]
+fn version_names_the_program_and_its_protocol() {
+    let dir = bench();
+    let (code, out, err) = run(dir.path(), &["--version"]);
+    let first = format!("arsync  version {}  protocol version 32", env!("CARGO_PKG_VERSION"));
+    assert_eq!((code, out.lines().next(), err.as_str()), (0, Some(first.as_str()), ""));
+    assert_eq!(run(dir.path(), &["-V"]).1, out);
+    assert!(out.contains("MIT licence"));
+}
+
+/// Scripts look at the first line of `rsync --version` to learn what they have.
+#[test]
+fn under_the_name_rsync_the_first_line_is_that_of_rsync() {
+    let dir = bench();
+    symlink(ARSYNC, dir.path().join("rsync")).unwrap();
+    let output = run_as(dir.path().join("rsync"), dir.path(), &["--version"]);
+    let out = String::from_utf8(output.stdout).unwrap();
+    let mut lines = out.lines();
+    assert_eq!(lines.next(), Some("rsync  version 3.5.0  protocol version 32"));
+    assert!(out.contains("arsync"), "{out}");
+}
+
+#[test]
+fn usage_goes_to_stderr_with_code_1() {
+    let dir = bench();
+    for words in [&[][..], &["-a"]] {
+        let (code, out, err) = run(dir.path(), words);
+        assert_eq!((code, out.as_str()), (1, ""));
+        assert!(err.contains("Usage: arsync [OPTION]... SRC [SRC]... DEST"), "{err}");
+        assert!(err.contains("syntax or usage error (code 1)"), "{err}");
+    }
+    let (code, out, err) = run(dir.path(), &["--help"]);
+    assert_eq!((code, err.as_str()), (0, ""));
+    assert!(out.contains("--delete-after") && out.contains("--compress-choice"), "{out}");
+}
+
+/// Without the place in the program, which is not the same, and without what comes after the first line.
+fn first_line(stderr: &str) -> &str {
+    stderr.lines().next().unwrap_or_default()
+}
+
+/// Exit code and first line of the message are those of rsync 3.5.0 (recorded).
+#[test]
+fn mistakes_are_answered_as_by_rsync() {
+    let dir = bench();
+    let here = dir.path().canonicalize().unwrap();
+    let here = here.display();
+    let table: &[(&[&str], i32, String)] = &[
+        (&["--nosuch", "src", "dst"], 1, "rsync: --nosuch: unknown option".into()),
+        (&["-a", "-\u{e9}", "src", "dst"], 1, "rsync: -\\#303\\#251: unknown option".into()),
+        (&["a:b", "c:d"], 1, "The source and destination cannot both be remote.".into()),
+        (&["src", "h:x", "dst"], 1, "Unexpected remote arg: h:x".into()),
+        (&["src", ""], 1, "Empty destination arg specified (use \".\" or see --old-args).".into()),
+        (&["-a", "--checksum-choice=foo", "src", "dst"], 4, "unknown checksum name: foo".into()),
+        (&["--info=foo", "src", "dst"], 1, "Unknown --info item: \"foo\"".into()),
+        (
+            &["--delete", "src/file", "dst"],
+            1,
+            "rsync: --delete does not work without --recursive (-r) or --dirs (-d).".into(),
+        ),
+        (
+            &["-a", "missing", "dst"],
+            23,
+            format!("rsync: [sender] link_stat \"{here}/missing\" failed: No such file or directory (2)"),
+        ),
+        (
+            &["-a", "missing/", "dst"],
+            23,
+            format!("rsync: [sender] change_dir \"{here}/missing\" failed: No such file or directory (2)"),
+        ),
+        (
+            &["-a", "src/", "no/such/dst/"],
+            11,
+            format!("rsync: [Receiver] mkdir \"{here}/no/such/dst\" failed: No such file or directory (2)"),
+        ),
+        (
+            &["-a", "src/file", "no/such/dst"],
+            3,
+            format!(
+                "rsync: [Receiver] change_dir#3 \"{here}/no/such\" failed: No such file or directory (2)"
+            ),
+        ),
+        (
+            &["-a", "-e", "/no/such/program", "h:x", "dst"],
+            14,
+            "rsync: [Receiver] Failed to exec /no/such/program: No such file or directory (2)".into(),
+        ),
+    ];
+    let mut faults = Vec::new();
+    for (words, code, message) in table {
+        let (got, _, err) = run(dir.path(), words);
+        if got != *code || !err.lines().any(|line| line == message) {
+            faults
+                .push(format!("{words:?}: code {got} {:?}\n  expected {code} {message:?}", first_line(&err)));
+        }
+    }
+    assert!(faults.is_empty(), "{}", faults.join("\n"));
+}
+
+/// The same, against the rsync that is installed: whatever it says, the code is the same.
+#[test]
+fn exit_codes_are_those_of_the_installed_rsync() {
+    let table: &[&[&str]] = &[
+        &["-a", "missing", "dst"],
+        &["-a", "src", "missing", "dst"],
+        &["-a", "src/", "no/such/"],
+        &["-a", "src/file", "no/such/dst"],
+        &["--delete", "src/file", "dst"],
+        &["-a", "--max-size=x", "src", "dst"],
+        &["-a", "--chmod=z", "src", "dst"],
+        &["-a", "--block-size=999999999999", "src", "dst"],
+        &["-a", "--filter=bad rule", "src", "dst"],
+        &["-a", "--exclude-from=missing", "src", "dst"],
+        &["-a", "--compress-choice=foo", "src", "dst"],
+        &["-a", "--debug=foo", "src", "dst"],
+        &["-a", "--timeout=x", "src", "dst"],
+        &["-a", "--inplace", "--partial-dir=x", "src", "dst"],
+        &["-a", "--append", "--whole-file", "src", "dst"],
+        &["-a", "--usermap=x", "src", "dst"],
+        &["-a", "--chown=nobody-knows-this:", "src", "dst"],
+        &["-a", "--protocol=26", "src/", "dst"],
+        &["-a", "--protocol=99", "src/", "dst"],
+        &["-a", "--temp-dir=missing", "src/", "dst"],
+        &["src/", "dst"],
+        &["-a", "-e", "false", "h:x", "dst"],
+        &["-a", "-e", "sh -c 'exit 42'", "h:x", "dst"],
+        &["-a", "-e", "'unbalanced", "h:x", "dst"],
+        &["h:x", "dst", "i:y"],
+        &["src", "src/file/", "dst"],
+    ];
+    let mut faults = Vec::new();
+    for words in table {
+        let codes: Vec<_> = [ARSYNC, "rsync"]
+            .iter()
+            .map(|program| {
+                let dir = bench();
+                let output = run_as(program, dir.path(), words);
+                (output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned())
+            })
+            .collect();
+        if codes[0].0 != codes[1].0 {
+            faults.push(format!("{words:?}\n  arsync {:?}\n  rsync  {:?}", codes[0], codes[1]));
+        }
+    }
+    assert!(faults.is_empty(), "{} faults\n{}", faults.len(), faults.join("\n"));
+}
+
+/// What is not built is refused with its name and code 4 before anything is touched. An option leaves this list when
+/// it is built; none may be ignored in between.
+#[test]
+fn what_is_not_built_is_refused_by_name() {
+    let unbuilt = include_str!("unbuilt.txt");
+    for line in unbuilt.lines().filter(|line| !line.starts_with('#') && !line.is_empty()) {
+        let dir = bench();
+        let (words, name) = line.split_once(" | ").unwrap();
+        let words: Vec<_> = words.split(' ').collect();
+        let (code, out, err) = run(dir.path(), &words);
+        let message = format!("rsync: {name} is not supported by this build of arsync yet");
+        assert_eq!((code, out.as_str(), first_line(&err)), (4, "", message.as_str()), "{line}");
+        assert!(!dir.path().join("dst").exists(), "{line}: the destination was made");
+    }
+}
+
+/// `arsync SRC` lists, as rsync does.
+#[test]
+fn one_argument_lists() {
+    let dir = bench();
+    fs::write(dir.path().join("src/large"), vec![0; 1_234_567]).unwrap();
+    let ours = run_as(ARSYNC, dir.path(), &["-r", "src/"]);
+    let stock = run_as("rsync", dir.path(), &["-r", "src/"]);
+    assert_eq!(String::from_utf8_lossy(&ours.stdout), String::from_utf8_lossy(&stock.stdout));
+    assert_eq!(ours.status.code(), Some(0));
+}

@@ -1,0 +1,62 @@
+//! arsync against stock rsync: the same input must give the same tree, output and exit code, whichever end is which.
+//!
+//! `ARSYNC_CASE=TEXT` restricts the matrix to option sets that contain the text.
+
+mod bad_input;
+mod cases;
+mod large;
+mod matrix;
+mod peers;
+mod ring;
+mod snapshot;
+mod sshd;
+mod tree;
+
+use cases::{Case, Scope};
+use matrix::{Bench, Link, check};
+
+/// The newest and the oldest version see every case, those between the ones that touch what changed over time.
+fn remote_cases(protocol: u8) -> Vec<Case> {
+    let full = protocol == 32 || protocol == 27;
+    cases::all().into_iter().filter(|case| full || case.every).collect()
+}
+
+macro_rules! remote {
+    ($($push:ident $pull:ident $protocol:literal),*) => {$(
+        #[test]
+        fn $push() {
+            let bench = Bench::new();
+            check(&bench, &Link::Push(bench.fake()), $protocol, &remote_cases($protocol));
+        }
+        #[test]
+        fn $pull() {
+            let bench = Bench::new();
+            check(&bench, &Link::Pull(bench.fake()), $protocol, &remote_cases($protocol));
+        }
+    )*};
+}
+
+remote! {
+    push_27 pull_27 27,
+    push_28 pull_28 28,
+    push_29 pull_29 29,
+    push_30 pull_30 30,
+    push_31 pull_31 31,
+    push_32 pull_32 32
+}
+
+#[test]
+fn local() {
+    let cases: Vec<_> = cases::all().into_iter().filter(|case| case.scope == Scope::Everywhere).collect();
+    check(&Bench::new(), &Link::Local, 32, &cases);
+}
+
+#[test]
+fn local_with_old_protocols() {
+    let cases: Vec<_> =
+        cases::all().into_iter().filter(|case| case.every && case.scope == Scope::Everywhere).collect();
+    let bench = Bench::new();
+    for protocol in 27..32 {
+        check(&bench, &Link::Local, protocol, &cases);
+    }
+}
