@@ -508,8 +508,10 @@ pub enum Op {
     CopyFile,
     /// `sender failed to remove NAME`
     SenderRemove,
-    /// `get_acl: sys_acl_get_file(NAME, KIND)` at the sender, `get_acl: xacl_get(NAME, KIND)` elsewhere
+    /// `get_acl: sys_acl_get_file(NAME, KIND)`
     GetAcl(acl::Kind),
+    /// `get_acl: xacl_get(NAME, KIND)`
+    GetTargetAcl(acl::Kind),
     /// `set_acl: xacl_set(NAME, KIND)`
     SetAcl(acl::Kind),
     /// `set_acl: sys_acl_delete_def_file(NAME)`
