@@ -366,6 +366,10 @@ pub trait Target {
     async fn acl(&self, _at: Place<'_>, _kind: acl::Kind) -> Result<Option<Acl>, PortError> {
         Ok(None)
     }
+    /// The default ACL that the system itself applies to what is made in a directory.
+    async fn inherited_acl(&self, _dir: RelName<'_>) -> Result<Option<Acl>, PortError> {
+        Ok(None)
+    }
     /// Names of all extended attributes of a file.
     async fn xattr_names(&self, _at: Place<'_>) -> Result<Vec<Vec<u8>>, PortError> {
         Ok(Vec::new())

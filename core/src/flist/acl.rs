@@ -338,7 +338,8 @@ mod tests {
     fn literals_as_observed() {
         let sent = sample().stripped(0o100_664);
         assert_eq!(literal(&sent, |_| None), [0x12, 0x04, 0x02, 0x83, 0xe8, 0x1a, 0x21, 0x10]);
-        let named = literal(&sent, |e| Some(if e.user { b"cloudsdk".to_vec() } else { b"www-data".to_vec() }));
+        let named =
+            literal(&sent, |e| Some(if e.user { b"cloudsdk".to_vec() } else { b"www-data".to_vec() }));
         assert_eq!(named, b"\x12\x04\x02\x83\xe8\x1b\x08cloudsdk\x21\x11\x08www-data");
         let default = Acl {
             user_obj: Some(7),
@@ -354,7 +355,10 @@ mod tests {
     #[test]
     fn what_the_mode_gives_is_stripped_and_comes_back() {
         let sent = sample().stripped(0o664);
-        assert_eq!((sent.user_obj, sent.group_obj, sent.mask_obj, sent.other_obj), (None, Some(4), None, None));
+        assert_eq!(
+            (sent.user_obj, sent.group_obj, sent.mask_obj, sent.other_obj),
+            (None, Some(4), None, None)
+        );
         let back = sent.completed(Kind::Access, 0o664);
         assert_eq!(back.mask_obj, Some(6));
         assert_eq!(back.for_mode(0o664), sample());

@@ -293,7 +293,8 @@ mod tests {
 
     #[test]
     fn a_literal_as_observed() {
-        let sum = [0x5b, 0x3a, 0x2a, 0x93, 0xe7, 0x4c, 0x8b, 0x48, 0x2e, 0x20, 0x69, 0x9b, 0xbd, 0xfc, 0xbb, 0x91];
+        let sum =
+            [0x5b, 0x3a, 0x2a, 0x93, 0xe7, 0x4c, 0x8b, 0x48, 0x2e, 0x20, 0x69, 0x9b, 0xbd, 0xfc, 0xbb, 0x91];
         let set = Vec::from([
             Xattr { name: b"trusted.t".to_vec(), value: Value::of(b"tt".to_vec()) },
             Xattr { name: b"user.long".to_vec(), value: Value::Digest { len: 40, sum } },
@@ -301,19 +302,16 @@ mod tests {
         ]);
         let mut out = Vec::new();
         encode_literal(&set, &mut out);
-        let want = [
-            &b"\x03\x0a\x02trusted.t\0tt\x0a\x28user.long\0"[..],
-            &sum,
-            b"\x0b\x03user.short\0abc",
-        ]
-        .concat();
+        let want =
+            [&b"\x03\x0a\x02trusted.t\0tt\x0a\x28user.long\0"[..], &sum, b"\x0b\x03user.short\0abc"].concat();
         assert_eq!(out, want);
     }
 
     #[test]
     fn values_beyond_32_bytes_are_digests() {
         assert_eq!(Value::of([1; 32].to_vec()), Value::Plain([1; 32].to_vec()));
-        let sum = [0xb4, 0xf1, 0x3c, 0xb0, 0x81, 0xe4, 0x12, 0xf4, 0x4e, 0x99, 0x74, 0x2c, 0xb1, 0x28, 0xa1, 0xa5];
+        let sum =
+            [0xb4, 0xf1, 0x3c, 0xb0, 0x81, 0xe4, 0x12, 0xf4, 0x4e, 0x99, 0x74, 0x2c, 0xb1, 0x28, 0xa1, 0xa5];
         assert_eq!(Value::of([b'a'; 33].to_vec()), Value::Digest { len: 33, sum });
     }
 

@@ -29,7 +29,9 @@ use crate::{
     io::{ChunkWrite, WireReader, WireWriter},
     item::ItemFlags,
     names::RelName,
-    ports::{Attrs, Extended, Notice, Observer, Op, Place, PortError, Source, SourcePath, Target, XattrChange},
+    ports::{
+        Attrs, Extended, Notice, Observer, Op, Place, PortError, Source, SourcePath, Target, XattrChange,
+    },
     setup::CompatFlags,
 };
 
@@ -335,16 +337,11 @@ pub(super) async fn read_reply<R: BufRead, O: Observer>(
 }
 
 impl<T: Target, O: Observer> DestSide<'_, T, O> {
-    /// Local runs: the wanted values straight from the source. True: the attributes are to be set.
-    pub(super) async fn fetch_xattrs<S: Source>(
-        &self,
-        source: &S,
-        entry: EntryRef<'_>,
-        flags: ItemFlags,
-    ) -> bool {
+    /// Local runs: the wanted values straight from the source.
+    pub(super) async fn fetch_xattrs<S: Source>(&self, source: &S, entry: EntryRef<'_>, flags: ItemFlags) {
         let shared = self.shared;
         if !list_follows(shared, flags) {
-            return false;
+            return;
         }
         let set = entry.extra().xattrs;
         for item in shared.extended.request(set) {
@@ -356,7 +353,13 @@ impl<T: Target, O: Observer> DestSide<'_, T, O> {
             // It was asked for just now.
             let _ = shared.extended.supply(set, item, value);
         }
-        true
+    }
+
+    /// Sets the attributes of an item whose turn has come, where the generator left them.
+    pub(super) async fn set_answered(&self, entry: EntryRef<'_>, flags: ItemFlags) {
+        if list_follows(self.shared, flags) {
+            self.set_xattrs(entry, Role::Receiver).await;
+        }
     }
 
     /// Flags for ACL and attributes, compared with what stands somewhere; `None`: the item is new. Notes which
@@ -580,7 +583,8 @@ impl<T: Target, O: Observer> DestSide<'_, T, O> {
     /// Reports what could not be set.
     pub(super) fn report_failures(&self, role: Role) {
         for f in self.target.take_failures() {
-            let notice = Notice::Failed { op: f.op, name: &f.path, base: None, other: &f.xattr, error: f.error };
+            let notice =
+                Notice::Failed { op: f.op, name: &f.path, base: None, other: &f.xattr, error: f.error };
             self.shared.report(role, &notice);
         }
     }
@@ -598,8 +602,7 @@ impl<T: Target, O: Observer> DestSide<'_, T, O> {
                 return *mask;
             }
         }
-        let acl = self.target.acl(Place::Dest(dir), Kind::Default).await;
-        let mask = match acl {
+        let mask = match self.target.inherited_acl(dir).await {
             Ok(Some(acl)) => !acl.permissions() & 0o777,
             _ => umask,
         };

@@ -71,9 +71,7 @@ impl NameRules {
     /// Receiver: an attribute of a file here is compared, and removed where the sender's has none.
     pub(super) fn visible(&self, name: &[u8]) -> bool {
         let space = if self.root { !name.starts_with(b"system.") } else { name.starts_with(b"user.") };
-        self.filtered(name).unwrap_or(space)
-            && !self.internal(name)
-            && !(self.fake && KEPT.contains(&name))
+        self.filtered(name).unwrap_or(space) && !self.internal(name) && !(self.fake && KEPT.contains(&name))
     }
 }
 

@@ -4,7 +4,7 @@ use alloc::{collections::VecDeque, rc::Rc, vec::Vec};
 use core::{convert::Infallible, future::poll_fn, task::Poll};
 
 use super::{
-    Event, Shared, decide,
+    Event, Shared, decide, extended,
     generator::{DestSide, Outlet, Request, report_attrs},
     goodbye::{ItemHeader, write_del_stats},
     io_error,
@@ -178,7 +178,9 @@ impl<W: ChunkWrite, T: Target, O: Observer> Outlet for WireOutlet<'_, '_, W, T, 
                 let mut line = below(entry.name()).to_vec();
                 match (entry.entry.is_dir(), xname) {
                     (true, _) => line.push(b'/'),
-                    (false, Some(link)) if !link.is_empty() => line.extend_from_slice(&[b" => ", link].concat()),
+                    (false, Some(link)) if !link.is_empty() => {
+                        line.extend_from_slice(&[b" => ", link].concat())
+                    }
                     (false, _) if !entry.link_target().is_empty() => {
                         line.extend_from_slice(&[b" -> ", entry.link_target()].concat());
                     }
@@ -202,7 +204,8 @@ impl<W: ChunkWrite, T: Target, O: Observer> Outlet for WireOutlet<'_, '_, W, T, 
         }
         self.w.ndx(&mut self.ndx, ndx).await?;
         let header = ItemHeader { flags, basis: BasisType::Name, xname: xname.map(<[u8]>::to_vec) };
-        header.write(self.w, protocol).await
+        header.write(self.w, protocol).await?;
+        extended::write_request(self.w, self.shared(), entry, flags).await
     }
 
     async fn request(
@@ -215,6 +218,7 @@ impl<W: ChunkWrite, T: Target, O: Observer> Outlet for WireOutlet<'_, '_, W, T, 
         self.w.ndx(&mut self.ndx, ndx).await?;
         let header = ItemHeader { flags: request.flags, basis: request.basis, xname: request.xname.clone() };
         header.write(self.w, self.shared().agreed.protocol).await?;
+        extended::write_request(self.w, self.shared(), entry, request.flags).await?;
         if self.shared().options.dry_run {
             return Ok(());
         }
@@ -336,10 +340,12 @@ impl<'a, S: Source, T: Target, O: Observer> LocalOutlet<'a, S, T, O> {
                 Job::Item { ndx, of: Found::Entry(segment), flags, xname } => {
                     if let Some(entry) = segment.get(ndx) {
                         self.show(entry, flags, BasisType::Name, xname.as_deref(), None);
+                        self.side.set_answered(entry, flags).await;
                     }
                 }
                 Job::Item { of: Found::Parent(dir), flags, xname, .. } => {
                     self.show(dir.entry(), flags, BasisType::Name, xname.as_deref(), None);
+                    self.side.set_answered(dir.entry(), flags).await;
                 }
                 Job::Copy { ndx, segment, request } => self.transfer(ndx, &segment, &request).await?,
             }
@@ -411,7 +417,7 @@ impl<'a, S: Source, T: Target, O: Observer> LocalOutlet<'a, S, T, O> {
             entry.entry.mode,
             standing.as_ref().filter(|s| s.is_regular()),
             options,
-            self.side.rights.umask,
+            self.side.mask(name).await,
         );
         let write_mode = match request.basis {
             _ if transfer.inplace => WriteMode::InPlace,
@@ -474,7 +480,9 @@ impl<'a, S: Source, T: Target, O: Observer> LocalOutlet<'a, S, T, O> {
                     &self.side.rights,
                     false,
                 );
+                self.side.attach(&mut output, entry, false).await;
                 let _ = target.commit(output, &attrs, Destination::Final { backup: false }).await;
+                self.side.report_failures(Role::Receiver);
             } else {
                 target.discard(output).await;
             }
@@ -494,7 +502,10 @@ impl<'a, S: Source, T: Target, O: Observer> LocalOutlet<'a, S, T, O> {
         if standing.is_some() && matches!(to, Destination::Final { backup: true }) {
             shared.report(Role::Receiver, &Notice::BackedUp(name.bytes()));
         }
-        match target.commit(output, &attrs, to).await {
+        self.side.attach(&mut output, entry, false).await;
+        let committed = target.commit(output, &attrs, to).await;
+        self.side.report_failures(Role::Receiver);
+        match committed {
             Ok(()) => {}
             Err((CommitStep::Attrs(step), error)) => {
                 report_attrs(shared, Role::Receiver, name.bytes(), step, error);
@@ -680,6 +691,7 @@ impl<S: Source, T: Target, O: Observer> Outlet for LocalOutlet<'_, S, T, O> {
             return Ok(());
         }
         self.count_created(flags, entry);
+        self.side.fetch_xattrs(self.source, entry, flags).await;
         let of = self.side.lists.borrow().find(ndx)?;
         self.queue.push_back(Job::Item { ndx, of, flags, xname: xname.map(<[u8]>::to_vec) });
         self.turn().await
@@ -696,6 +708,7 @@ impl<S: Source, T: Target, O: Observer> Outlet for LocalOutlet<'_, S, T, O> {
             request.flags = ItemFlags::TRANSFER | ItemFlags::MISSING_DATA;
         }
         self.count_created(request.flags, entry);
+        self.side.fetch_xattrs(self.source, entry, request.flags).await;
         {
             let mut stats = self.side.shared.stats.borrow_mut();
             stats.transferred += 1;

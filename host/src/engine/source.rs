@@ -9,6 +9,7 @@ use std::os::fd::OwnedFd;
 
 use arsync_core::{
     checksum::{ChecksumKind, Digest},
+    flist::acl::{Acl, Kind},
     options::SessionOptions,
     ports::{Child, PortError, Source, SourcePath, Stat},
 };
@@ -21,13 +22,15 @@ use rustix::{
 };
 
 use super::{
-    absolute,
+    absolute, acl,
     beneath::{At, Links, Tree},
     copy::read_full,
     digest::digest_file,
+    fake,
     ids::Names,
     listing::children,
-    port, to_stat,
+    meta::Handle,
+    port, to_stat, xattr,
 };
 
 /// Files from this size on are announced to the kernel as read in order.
@@ -47,6 +50,7 @@ pub struct FileSource {
     follow_dirs: bool,
     copy_devices: bool,
     no_atime: bool,
+    fake: bool,
 }
 
 #[derive(Debug)]
@@ -73,6 +77,7 @@ impl FileSource {
             follow_dirs: follow_files || select.copy_dirlinks,
             copy_devices: select.copy_devices,
             no_atime: options.preserve.open_noatime || options.preserve.atimes > 1,
+            fake: options.preserve.fake_super,
         }
     }
 
@@ -84,6 +89,11 @@ impl FileSource {
     fn links(&self, name: &[u8]) -> Links {
         let typed = name.starts_with(b"/") || name.split(|&b| b == b'/').any(|c| c == b"..");
         if self.through_links || typed { Links::Any } else { Links::Never }
+    }
+
+    /// A name may be a symlink that stands for its target.
+    fn follows(&self, path: SourcePath<'_>, wanted: bool) -> bool {
+        wanted && (self.follow_dirs || self.links(path.name) == Links::Any || path.name.ends_with(b"/"))
     }
 
     fn tree(&self, base: u32) -> io::Result<Rc<Tree>> {
@@ -141,7 +151,7 @@ impl FileSource {
             flags |= OFlags::NOFOLLOW;
         }
         let dir = Arc::new(openat(&at.dir, at.name, flags, Mode::empty())?);
-        let found = children(&dir);
+        let found = children(&dir, self.fake);
         self.tree(path.base)?.remember(path.name, dir);
         Ok(found)
     }
@@ -174,7 +184,11 @@ impl Source for FileSource {
     async fn stat(&self, path: SourcePath<'_>, follow: bool) -> Result<Stat, PortError> {
         let at = self.at(path).map_err(port)?;
         let flags = if follow { AtFlags::empty() } else { AtFlags::SYMLINK_NOFOLLOW };
-        statat(&at.dir, at.name, flags).map(|st| to_stat(&st)).map_err(port)
+        let mut stat = to_stat(&statat(&at.dir, at.name, flags).map_err(port)?);
+        if self.fake {
+            fake::overlay(Handle::Name(&at.dir, at.name), follow, &mut stat).map_err(port)?;
+        }
+        Ok(stat)
     }
 
     async fn read_link(&self, path: SourcePath<'_>) -> Result<Vec<u8>, PortError> {
@@ -212,6 +226,21 @@ impl Source for FileSource {
     async fn remove(&self, path: SourcePath<'_>) -> Result<(), PortError> {
         let at = self.at(path).map_err(port)?;
         unlinkat(&at.dir, at.name, AtFlags::empty()).map_err(port)
+    }
+
+    async fn acl(&self, path: SourcePath<'_>, follow: bool, kind: Kind) -> Result<Option<Acl>, PortError> {
+        let at = self.at(path).map_err(port)?;
+        acl::read(Handle::Name(&at.dir, at.name), self.follows(path, follow), kind, self.fake).map_err(port)
+    }
+
+    async fn xattr_names(&self, path: SourcePath<'_>, follow: bool) -> Result<Vec<Vec<u8>>, PortError> {
+        let at = self.at(path).map_err(port)?;
+        xattr::names(Handle::Name(&at.dir, at.name), self.follows(path, follow)).map_err(port)
+    }
+
+    async fn xattr(&self, path: SourcePath<'_>, follow: bool, name: &[u8]) -> Result<Vec<u8>, PortError> {
+        let at = self.at(path).map_err(port)?;
+        xattr::get(Handle::Name(&at.dir, at.name), self.follows(path, follow), name).map_err(port)
     }
 
     fn user_name(&self, uid: u32) -> Option<Vec<u8>> {

@@ -59,6 +59,11 @@ pub fn node(dir: &Arc<OwnedFd>, name: &[u8], file_mode: u32, rdev: (u32, u32), h
     put(dir, name, how, |d, n| mknodat(d, n, kind, perms, dev))
 }
 
+/// Fake-super: an empty regular file that stands for a device, fifo or socket.
+pub fn placeholder(dir: &Arc<OwnedFd>, name: &[u8], how: Put) -> io::Result<()> {
+    put(dir, name, how, |d, n| mknodat(d, n, FileType::RegularFile, Mode::from_raw_mode(0o600), 0))
+}
+
 /// A hard link to `old_name` in `old_dir`; a symlink there is linked itself.
 pub fn hard_link(
     old_dir: &OwnedFd,
