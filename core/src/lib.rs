@@ -1,6 +1,10 @@
 //! The rsync protocol without an operating system.
 #![no_std]
 #![forbid(unsafe_code)]
+#![cfg_attr(
+    not(test),
+    warn(clippy::std_instead_of_core, clippy::std_instead_of_alloc, clippy::alloc_instead_of_core)
+)]
 
 #[cfg(feature = "alloc")]
 extern crate alloc;

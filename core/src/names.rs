@@ -45,7 +45,7 @@ impl<'a> RelName<'a> {
     }
 
     /// The directory that holds the name; the root for a top-level name.
-    pub fn parent(self) -> RelName<'a> {
+    pub fn parent(self) -> Self {
         self.split().0.map_or(RelName::ROOT, RelName)
     }
 }

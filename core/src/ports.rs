@@ -425,6 +425,10 @@ pub trait Target {
     fn root_path(&self) -> Vec<u8> {
         Vec::new()
     }
+    /// Files for which space could not be reserved (`--preallocate`) since the last call.
+    fn take_not_reserved(&self) -> Vec<(Vec<u8>, PortError)> {
+        Vec::new()
+    }
     /// What this process may do.
     fn rights(&self) -> Rights;
 }
@@ -530,6 +534,8 @@ pub enum Op {
     RemoveXattr,
     /// `failed to write xattr OTHER for FULL`
     WriteStat,
+    /// `do_fallocate FULL`: space could not be reserved; the file is written nevertheless.
+    Fallocate,
 }
 
 /// Something to tell the user. The wording, the level at which it is shown and the place (which stream, or
@@ -723,6 +729,7 @@ impl Notice<'_> {
         match self {
             Self::Failed { op, .. } => match op {
                 Op::OpenBasis | Op::CopyFile => Severity::Error,
+                Op::Fallocate => Severity::Warning,
                 _ => Severity::TransferError,
             },
             Self::NoReferent { .. }

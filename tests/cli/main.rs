@@ -1,5 +1,7 @@
 //! The command line from outside: texts, exit codes, and what is refused.
 
+mod compat;
+
 use std::{
     fs,
     os::unix::fs::symlink,

@@ -383,14 +383,14 @@ impl Decoder {
                 list.extra_mut(position).dev_ino = ((self.dev as u64).wrapping_sub(1), ino as u64);
             }
         }
-        if let Some(len) = f.checksum_len {
-            if kind == FileKind::Regular || !p.has_extended_flags() {
-                self.scratch.clear();
-                r.append(len, &mut self.scratch).await?;
-                if kind == FileKind::Regular {
-                    let span = list.store(&self.scratch);
-                    list.extra_mut(position).sum = span;
-                }
+        if let Some(len) = f.checksum_len
+            && (kind == FileKind::Regular || !p.has_extended_flags())
+        {
+            self.scratch.clear();
+            r.append(len, &mut self.scratch).await?;
+            if kind == FileKind::Regular {
+                let span = list.store(&self.scratch);
+                list.extra_mut(position).sum = span;
             }
         }
         self.extended(r, list).await

@@ -334,12 +334,12 @@ impl Encoder {
             }
             put(out, encode_longint(ino as i64));
         }
-        if let Some(len) = f.checksum_len {
-            if entry.is_regular() || !p.has_extended_flags() {
-                let sum = e.checksum();
-                out.extend_from_slice(sum);
-                out.resize(out.len() + len.saturating_sub(sum.len()), 0);
-            }
+        if let Some(len) = f.checksum_len
+            && (entry.is_regular() || !p.has_extended_flags())
+        {
+            let sum = e.checksum();
+            out.extend_from_slice(sum);
+            out.resize(out.len() + len.saturating_sub(sum.len()), 0);
         }
         self.extended(e, names, out);
     }

@@ -68,6 +68,11 @@ impl<R: BufRead, S: MessageSink> WireReader<R, S> {
         self.framed = false;
     }
 
+    /// True once framing is on.
+    pub const fn is_framed(&self) -> bool {
+        self.framed
+    }
+
     /// Bytes read so far, headers and messages included.
     pub const fn count(&self) -> u64 {
         self.count
@@ -83,7 +88,8 @@ impl<R: BufRead, S: MessageSink> WireReader<R, S> {
         self.inner
     }
 
-    /// True if a value may be read without waiting. False means: flush what the peer waits for, first.
+    /// True if bytes are at hand. They may be messages or a part of a value: whoever owes the peer something must
+    /// not take this as a promise that the next value comes without waiting.
     pub const fn has_buffered(&self) -> bool {
         self.at_hand > 0
     }

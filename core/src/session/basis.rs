@@ -89,7 +89,7 @@ where
     }
 
     /// A file that an alternate directory makes superfluous, or gives. True: nothing is left to do.
-    pub(super) async fn from_alternate(
+    pub(super) async fn use_alternate(
         &mut self,
         ndx: i32,
         entry: EntryRef<'_>,

@@ -306,10 +306,10 @@ where
                     if let Some(inner) = self.open_frame(child, &scope).await? {
                         stack.push(inner);
                     }
-                } else if !self.delete_file(&child, &stat).await? {
-                    if let Some(frame) = stack.last_mut() {
-                        frame.all_gone = false;
-                    }
+                } else if !self.delete_file(&child, &stat).await?
+                    && let Some(frame) = stack.last_mut()
+                {
+                    frame.all_gone = false;
                 }
                 continue;
             }

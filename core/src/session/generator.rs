@@ -62,6 +62,8 @@ pub(super) struct Request {
     pub basis_len: Option<u64>,
     /// Sent with full-length sums, without append mode.
     pub redo: bool,
+    /// The directory was made by this run.
+    pub fresh: bool,
     pub append: Append,
 }
 
@@ -113,6 +115,13 @@ struct Group {
     done: Option<(Vec<u8>, Vec<u8>)>,
 }
 
+/// What a directory gets when its contents do not change any more.
+struct Retouch {
+    name: Vec<u8>,
+    mtime: Option<(i64, u32)>,
+    mode: Option<u32>,
+}
+
 pub(super) struct Generator<'a, T, O, L> {
     pub(super) side: &'a DestSide<'a, T, O>,
     pub(super) outlet: L,
@@ -129,8 +138,8 @@ pub(super) struct Generator<'a, T, O, L> {
     skipped: Vec<Vec<u8>>,
     /// Directories made by this run: their contents need no look.
     fresh: HashSet<Vec<u8>>,
-    /// Directories whose time or mode is set at the end: name, mtime, mode.
-    retouch: Vec<(Vec<u8>, Option<(i64, u32)>, Option<u32>)>,
+    /// Directories whose time or mode is set at the end.
+    retouch: Vec<Retouch>,
     pub(super) deleting: super::deletion::State,
     pub(super) scopes: Vec<(Vec<u8>, Scope)>,
     pub(super) fuzzy: super::basis::FuzzyDirs,
@@ -248,6 +257,9 @@ where
             self.outlet.done().await?;
         }
         self.deletion_summary();
+        for (name, error) in self.side.target.take_not_reserved() {
+            self.failed(Op::Fallocate, &name, error);
+        }
         self.retouch_dirs().await;
         self.outlet.pump().await?;
         self.outlet.done().await?;
@@ -351,14 +363,12 @@ where
             return;
         }
         self.grouped_to = segment.end();
-        let mut ndx = segment.start;
-        for entry in &segment.list.entries {
+        for (ndx, entry) in (segment.start..).zip(&segment.list.entries) {
             if entry.flags.contains(EntryFlags::HLINKED) && entry.is_active() {
                 let group = self.groups.entry(segment.list.extra(entry).link_group).or_default();
                 group.last = ndx;
                 group.members += 1;
             }
-            ndx += 1;
         }
     }
 
@@ -624,12 +634,12 @@ where
                 }
             }
         };
-        if options.select.keep_dirlinks && stat.is_some_and(|s| s.kind() == FileKind::Symlink) {
-            if let Ok(Some(behind)) = self.side.target.stat(Place::Dest(name), true).await {
-                if behind.is_dir() {
-                    stat = Some(behind);
-                }
-            }
+        if options.select.keep_dirlinks
+            && stat.is_some_and(|s| s.kind() == FileKind::Symlink)
+            && let Ok(Some(behind)) = self.side.target.stat(Place::Dest(name), true).await
+            && behind.is_dir()
+        {
+            stat = Some(behind);
         }
         let no_attrs = entry.entry.flags.contains(EntryFlags::IMPLIED_DIR) && !options.select.implied_dirs;
         if options.select.existing && stat.is_none() {
@@ -641,7 +651,8 @@ where
             self.report(&Notice::Exists { name: shown, why: " (type change)" });
             if decide::keeps_time(FileKind::Dir, options) && !options.dry_run {
                 // As the reference does: what is protected takes the time of the directory it stands for.
-                self.retouch.push((shown.to_vec(), Some((entry.entry.mtime, entry.entry.nsec)), None));
+                let mtime = Some((entry.entry.mtime, entry.entry.nsec));
+                self.retouch.push(Retouch { name: shown.to_vec(), mtime, mode: None });
             }
             return Ok(());
         }
@@ -726,7 +737,7 @@ where
         let time = keeps.then_some((entry.entry.mtime, entry.entry.nsec));
         let final_mode = (opened != wanted_mode).then_some(wanted_mode);
         if time.is_some() || final_mode.is_some() {
-            self.retouch.push((name.bytes().to_vec(), time, final_mode));
+            self.retouch.push(Retouch { name: name.bytes().to_vec(), mtime: time, mode: final_mode });
         }
     }
 
@@ -742,7 +753,9 @@ where
 
     /// Times (and withheld modes) of directories, once nothing below them changes any more.
     async fn retouch_dirs(&mut self) {
-        for (name, time, file_mode) in core::mem::take(&mut self.retouch).into_iter().rev() {
+        for Retouch { name, mtime: time, mode: file_mode } in
+            core::mem::take(&mut self.retouch).into_iter().rev()
+        {
             let Some(name) = RelName::new(&name) else { continue };
             let Ok(Some(stat)) = self.side.target.stat(Place::Dest(name), false).await else { continue };
             let window = self.options().select.modify_window;
@@ -1038,18 +1051,16 @@ where
                 self.report(&Notice::UnderMinSize(shown.bytes()));
                 return self.no_leader(entry).await;
             }
-            if let Some(s) = stat.as_ref().filter(|s| select.update && s.is_regular()) {
-                if decide::is_newer(entry.entry, s, select.modify_window) {
-                    self.report(&Notice::Newer(shown.bytes()));
-                    return self.no_leader(entry).await;
-                }
+            if let Some(s) = stat.as_ref().filter(|s| select.update && s.is_regular())
+                && decide::is_newer(entry.entry, s, select.modify_window)
+            {
+                self.report(&Notice::Newer(shown.bytes()));
+                return self.no_leader(entry).await;
             }
         }
         if let Some(other) = stat.filter(|s| !s.is_regular()) {
-            if other.is_dir() || !options.dry_run {
-                if !self.make_way(name, &other, "regular file").await? {
-                    return self.no_leader(entry).await;
-                }
+            if (other.is_dir() || !options.dry_run) && !self.make_way(name, &other, "regular file").await? {
+                return self.no_leader(entry).await;
             }
             stat = None;
         }
@@ -1062,16 +1073,16 @@ where
                 Some(_) => true,
             };
         let alternate = if consults { self.alternate(entry, name).await } else { None };
-        if let Some(alternate) = &alternate {
-            if self.from_alternate(ndx, entry, name, alternate, stat.as_ref()).await? {
-                if options.transfer.remove_source {
-                    self.outlet.success(ndx, entry).await?;
-                }
-                if linked {
-                    self.leader_done(entry).await?;
-                }
-                return Ok(());
+        if let Some(alternate) = &alternate
+            && self.use_alternate(ndx, entry, name, alternate, stat.as_ref()).await?
+        {
+            if options.transfer.remove_source {
+                self.outlet.success(ndx, entry).await?;
             }
+            if linked {
+                self.leader_done(entry).await?;
+            }
+            return Ok(());
         }
         let Some(standing) = stat else {
             return self.request_new(ndx, segment, entry, name, alternate, redo).await;
@@ -1137,10 +1148,12 @@ where
             let basis = (BasisType::AltDest(alternate.number), alternate.stat.size);
             return self.request(ndx, segment, flags, Some(basis), None, redo).await;
         }
-        if options.transfer.fuzzy > 0 && !redo && !self.side.missing_root {
-            if let Some((kind, file, size)) = self.fuzzy_basis(entry, name).await {
-                return self.request(ndx, segment, new, Some((kind, size)), Some(file), redo).await;
-            }
+        if options.transfer.fuzzy > 0
+            && !redo
+            && !self.side.missing_root
+            && let Some((kind, file, size)) = self.fuzzy_basis(entry, name).await
+        {
+            return self.request(ndx, segment, new, Some((kind, size)), Some(file), redo).await;
         }
         self.request(ndx, segment, new, None, None, redo).await
     }
@@ -1170,7 +1183,8 @@ where
         redo: bool,
     ) -> Result<(), Error<L::Error>> {
         let append = if redo { Append::Off } else { self.options().transfer.append };
-        let mut request = Request { flags, redo, append, ..Request::default() };
+        let fresh = segment.get(ndx).is_some_and(|e| self.is_fresh(self.side.local_name(e).parent().bytes()));
+        let mut request = Request { flags, redo, append, fresh, ..Request::default() };
         if let Some((kind, len)) = basis {
             request.basis = kind;
             request.basis_len = Some(len);
@@ -1187,10 +1201,10 @@ where
             self.in_progress += 1;
         }
         self.outlet.request(ndx, segment, request).await?;
-        if self.options().dry_run {
-            if let Some(entry) = segment.get(ndx).filter(|e| e.entry.flags.contains(EntryFlags::HLINKED)) {
-                self.leader_done(entry).await?;
-            }
+        if self.options().dry_run
+            && let Some(entry) = segment.get(ndx).filter(|e| e.entry.flags.contains(EntryFlags::HLINKED))
+        {
+            self.leader_done(entry).await?;
         }
         Ok(())
     }
@@ -1275,19 +1289,18 @@ where
         let stat = self.standing(name).await.ok().flatten();
         let leader_stat = target.stat(Place::Dest(leader), false).await.ok().flatten();
         let wanted_mode = leader_stat.map_or(entry.entry.mode, |s| s.mode);
-        if let (Some(s), Some(l)) = (&stat, &leader_stat) {
-            if (s.dev, s.ino) == (l.dev, l.ino) {
-                let doing = ItemFlags::LOCAL_CHANGE;
-                let mut flags = self
-                    .flags_of(entry, wanted_mode, stat.as_ref(), doing)
-                    .difference(ItemFlags::REPORT_TIME);
-                flags |= self.side.extended_flags(entry, wanted_mode, Some(Place::Dest(name))).await;
-                if options.report.unchanged {
-                    self.mention(ndx, entry, flags, Some(b"")).await?;
-                }
-                self.report(&Notice::UpToDate(entry.rel_name().bytes()));
-                return self.linked(ndx, entry).await;
+        if let (Some(s), Some(l)) = (&stat, &leader_stat)
+            && (s.dev, s.ino) == (l.dev, l.ino)
+        {
+            let doing = ItemFlags::LOCAL_CHANGE;
+            let mut flags =
+                self.flags_of(entry, wanted_mode, stat.as_ref(), doing).difference(ItemFlags::REPORT_TIME);
+            flags |= self.side.extended_flags(entry, wanted_mode, Some(Place::Dest(name))).await;
+            if options.report.unchanged {
+                self.mention(ndx, entry, flags, Some(b"")).await?;
             }
+            self.report(&Notice::UpToDate(entry.rel_name().bytes()));
+            return self.linked(ndx, entry).await;
         }
         let mut replace = false;
         if let Some(old) = &stat {
@@ -1305,17 +1318,17 @@ where
         let before = stat.as_ref().filter(|s| s.kind() == entry.entry.kind());
         let mode = decide::dest_mode(entry.entry.mode, before, options, self.side.mask(name).await);
         let extended = self.side.extended_flags(entry, mode, before.map(|_| Place::Dest(name))).await;
-        if !options.dry_run {
-            if let Err(error) = target.hard_link(Place::Dest(leader), name, replace).await {
-                self.report(&Notice::Failed {
-                    op: Op::HardLink,
-                    name: name.bytes(),
-                    base: None,
-                    other: leader.bytes(),
-                    error,
-                });
-                return Ok(());
-            }
+        if !options.dry_run
+            && let Err(error) = target.hard_link(Place::Dest(leader), name, replace).await
+        {
+            self.report(&Notice::Failed {
+                op: Op::HardLink,
+                name: name.bytes(),
+                base: None,
+                other: leader.bytes(),
+                error,
+            });
+            return Ok(());
         }
         let flags = self.flags_of(entry, mode, before, ItemFlags::LOCAL_CHANGE);
         self.mention(ndx, entry, flags | extended, Some(leader_shown)).await?;

@@ -199,10 +199,10 @@ impl Lists {
             last: self.segments.back().map_or(-1, |s| s.end() - 1),
         };
         let after = self.segments.partition_point(|s| s.start <= ndx);
-        if let Some(segment) = after.checked_sub(1).and_then(|i| self.segments.get(i)) {
-            if ndx < segment.end() {
-                return Ok(Found::Entry(segment.clone()));
-            }
+        if let Some(segment) = after.checked_sub(1).and_then(|i| self.segments.get(i))
+            && ndx < segment.end()
+        {
+            return Ok(Found::Entry(segment.clone()));
         }
         let next = self.segments.get(after).filter(|s| self.incremental && s.start - 1 == ndx);
         match next {

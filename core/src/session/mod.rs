@@ -4,6 +4,7 @@
 //! task; on the receiving side generator and receiver are two futures joined.
 
 mod basis;
+mod copying;
 pub mod decide;
 mod deletion;
 mod extended;
@@ -25,6 +26,7 @@ mod transfer;
 use alloc::{collections::VecDeque, rc::Rc, vec::Vec};
 use core::cell::{Cell, RefCell};
 
+pub use copying::{CopyEnd, CopyJob, InTurn, LocalCopy};
 pub use inbox::Inbox;
 pub use rules::Rules;
 pub use run::{Entered, Entrance, FirstList, run_local, run_receiver, run_sender};

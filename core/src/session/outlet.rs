@@ -4,7 +4,9 @@ use alloc::{collections::VecDeque, rc::Rc, vec::Vec};
 use core::{convert::Infallible, future::poll_fn, task::Poll};
 
 use super::{
-    Event, Shared, decide, extended,
+    Event, Shared,
+    copying::{CopyEnd, CopyJob, LocalCopy},
+    decide, extended,
     generator::{DestSide, Outlet, Request, report_attrs},
     goodbye::{ItemHeader, write_del_stats},
     io_error,
@@ -268,9 +270,10 @@ impl<W: ChunkWrite, T: Target, O: Observer> Outlet for WireOutlet<'_, '_, W, T, 
 }
 
 /// Copies in this process: the sender's files are at hand.
-pub(super) struct LocalOutlet<'a, S, T, O> {
+pub(super) struct LocalOutlet<'a, S, T, O, C> {
     side: &'a DestSide<'a, T, O>,
     source: &'a S,
+    copier: &'a C,
     lists: LocalLists<'a, S, O>,
     buf: Vec<u8>,
     dones: u8,
@@ -283,20 +286,125 @@ enum Job {
     /// Shows an item of a list.
     Item { ndx: i32, of: Found, flags: ItemFlags, xname: Option<Vec<u8>> },
     /// Copies a file.
-    Copy { ndx: i32, segment: Rc<Segment>, request: Request },
+    Copy { ndx: i32, segment: Rc<Segment>, request: Request, started: Option<u64> },
 }
 
 /// Jobs that may wait; then they are done before more are taken.
 const QUEUE: usize = 1024;
+
+/// What a failed step of a completion is called.
+const fn commit_op(step: CommitStep) -> Op {
+    match step {
+        CommitStep::Backup => Op::Backup,
+        CommitStep::Sync => Op::Fsync,
+        CommitStep::Write => Op::Write,
+        CommitStep::Create | CommitStep::PartialDir => Op::Mkstemp,
+        CommitStep::Rename | CommitStep::Attrs(_) => Op::Rename,
+    }
+}
 
 /// Why a local copy of the data failed.
 enum CopyFault {
     Write(PortError),
 }
 
-impl<'a, S: Source, T: Target, O: Observer> LocalOutlet<'a, S, T, O> {
-    pub(super) fn new(side: &'a DestSide<'a, T, O>, source: &'a S, lists: LocalLists<'a, S, O>) -> Self {
-        Self { side, source, lists, buf: Vec::new(), dones: 0, queue: VecDeque::new() }
+impl<'a, S: Source, T: Target, O: Observer, C: LocalCopy<S, T>> LocalOutlet<'a, S, T, O, C> {
+    pub(super) fn new(
+        side: &'a DestSide<'a, T, O>,
+        source: &'a S,
+        copier: &'a C,
+        lists: LocalLists<'a, S, O>,
+    ) -> Self {
+        Self { side, source, copier, lists, buf: Vec::new(), dones: 0, queue: VecDeque::new() }
+    }
+
+    /// Starts the copy of a file that needs nothing but its data; others are copied when their turn comes.
+    async fn start_early(&self, ndx: i32, segment: &Segment, request: &Request) -> Option<u64> {
+        let shared = self.side.shared;
+        let options = shared.options;
+        let transfer = &options.transfer;
+        let new = request.flags.contains(ItemFlags::IS_NEW);
+        let whole = transfer.whole_file.unwrap_or(true)
+            || shared.agreed.transfer_sum == crate::checksum::ChecksumKind::None
+            || request.basis_len.is_none();
+        let simple = whole
+            && request.append == Append::Off
+            && request.basis == BasisType::Name
+            && !transfer.inplace
+            && !transfer.delay_updates
+            && !options.dry_run
+            && !options.preserve.acls
+            && options.preserve.xattrs == 0
+            && !options.preserve.fake_super
+            && !options.report.progress
+            && (new || (options.preserve.perms && !transfer.backup))
+            && shared.agreed.protocol.has_item_flags();
+        let entry = segment.get(ndx).filter(|_| simple)?;
+        let name = self.side.local_name(entry);
+        let wanted_mode = decide::dest_mode(entry.entry.mode, None, options, self.side.mask(name).await);
+        let attrs =
+            decide::wanted(entry.entry, &entry.extra(), wanted_mode, options, &self.side.rights, true);
+        let job = CopyJob {
+            source: SourcePath { base: entry.entry.base, name: below(entry.name()) },
+            name,
+            file_mode: wanted_mode,
+            attrs,
+            backup: false,
+            size: entry.entry.size,
+            fresh: request.fresh,
+        };
+        Some(self.copier.start(self.source, self.side.target, &job))
+    }
+
+    /// Reports the end of a copy that was started early. The result says whether the file is there.
+    async fn finish_early(
+        &self,
+        entry: EntryRef<'_>,
+        request: &Request,
+        ticket: u64,
+    ) -> Result<bool, Error<Infallible>> {
+        let shared = self.side.shared;
+        let end = self.copier.finish(self.source, self.side.target, ticket).await;
+        let name = self.side.local_name(entry);
+        let base = Some(entry.entry.base);
+        if let CopyEnd::Open(error) = end {
+            let path = below(entry.name());
+            if error.is_not_found() {
+                shared.add_io_error(io_error::VANISHED);
+                let notice = Notice::Vanished { name: path, base: entry.entry.base, dir: false };
+                shared.report(Role::Sender, &notice);
+            } else {
+                shared.add_io_error(io_error::GENERAL);
+                self.failed(Role::Sender, Op::SendOpen, path, base, error);
+            }
+            return Ok(false);
+        }
+        let after = shared.options.report.after_transfer;
+        let figures = after.then(|| FileTransfer { sent: entry.entry.size, ..FileTransfer::default() });
+        self.show(entry, request.flags, request.basis, None, figures);
+        match end {
+            CopyEnd::Done(size) => {
+                shared.stats.borrow_mut().literal += size;
+                Ok(true)
+            }
+            CopyEnd::Commit(CommitStep::Attrs(step), error) => {
+                shared.stats.borrow_mut().literal += entry.entry.size;
+                report_attrs(shared, Role::Receiver, name.bytes(), step, error);
+                Ok(true)
+            }
+            CopyEnd::Commit(step, error) => {
+                self.failed(Role::Receiver, commit_op(step), name.bytes(), None, error);
+                if matches!(step, CommitStep::Backup | CommitStep::Sync | CommitStep::Write) {
+                    return Err(Error::Exit(ExitCode::FILE_IO));
+                }
+                Ok(false)
+            }
+            CopyEnd::Read(error) | CopyEnd::Open(error) => {
+                shared.add_io_error(io_error::GENERAL);
+                self.failed(Role::Sender, Op::ReadErrors, below(entry.name()), base, error);
+                Ok(false)
+            }
+        }
     }
 
     fn show(
@@ -347,7 +455,9 @@ impl<'a, S: Source, T: Target, O: Observer> LocalOutlet<'a, S, T, O> {
                     self.show(dir.entry(), flags, BasisType::Name, xname.as_deref(), None);
                     self.side.set_answered(dir.entry(), flags).await;
                 }
-                Job::Copy { ndx, segment, request } => self.transfer(ndx, &segment, &request).await?,
+                Job::Copy { ndx, segment, request, started } => {
+                    self.transfer(ndx, &segment, &request, started).await?;
+                }
             }
         }
         Ok(())
@@ -358,13 +468,17 @@ impl<'a, S: Source, T: Target, O: Observer> LocalOutlet<'a, S, T, O> {
         ndx: i32,
         segment: &Rc<Segment>,
         request: &Request,
+        started: Option<u64>,
     ) -> Result<(), Error<Infallible>> {
         let Some(entry) = segment.get(ndx) else { return Ok(()) };
         if self.side.shared.options.dry_run {
             self.show(entry, request.flags, request.basis, None, None);
             return Ok(());
         }
-        let fine = self.copy(ndx, entry, request).await?;
+        let fine = match started {
+            Some(ticket) => self.finish_early(entry, request, ticket).await?,
+            None => self.copy(ndx, entry, request).await?,
+        };
         if fine && self.side.shared.options.transfer.delay_updates {
             segment.mark(ndx, EntryFlags::DONE);
             return Ok(());
@@ -427,14 +541,20 @@ impl<'a, S: Source, T: Target, O: Observer> LocalOutlet<'a, S, T, O> {
         let whole = transfer.whole_file.unwrap_or(true)
             || shared.agreed.transfer_sum == crate::checksum::ChecksumKind::None;
         let append = request.append;
-        let start = match (append, request.basis_len) {
+        let mut start = match (append, request.basis_len) {
             (Append::Off, _) | (_, None) => 0,
             (_, Some(len)) => len.min(stat.size),
         };
-        let create =
-            Create { name, mode: write_mode, file_mode: wanted_mode, size: stat.size, append_from: start };
         let sibling = sibling_name(name, request.xname.as_deref().unwrap_or_default());
         let place = basis_place(request, name, &sibling);
+        if append == Append::Verify && start > 0 && !self.same_start(&file, place, start).await {
+            let again =
+                Notice::FailedVerification { name: entry.rel_name().bytes(), kept: "retained", again: true };
+            shared.report(Role::Receiver, &again);
+            start = 0;
+        }
+        let create =
+            Create { name, mode: write_mode, file_mode: wanted_mode, size: stat.size, append_from: start };
         let basis = match request.basis_len {
             Some(len) if len > 0 && !whole && append == Append::Off => target.open_basis(place).await.ok(),
             _ => None,
@@ -511,13 +631,7 @@ impl<'a, S: Source, T: Target, O: Observer> LocalOutlet<'a, S, T, O> {
                 report_attrs(shared, Role::Receiver, name.bytes(), step, error);
             }
             Err((step, error)) => {
-                let op = match step {
-                    CommitStep::Backup => Op::Backup,
-                    CommitStep::Sync => Op::Fsync,
-                    CommitStep::Write => Op::Write,
-                    CommitStep::Create | CommitStep::PartialDir => Op::Mkstemp,
-                    CommitStep::Rename | CommitStep::Attrs(_) => Op::Rename,
-                };
+                let op = commit_op(step);
                 self.failed(Role::Receiver, op, name.bytes(), None, error);
                 if matches!(step, CommitStep::Backup | CommitStep::Sync | CommitStep::Write) {
                     return Err(Error::Exit(ExitCode::FILE_IO));
@@ -575,6 +689,26 @@ impl<'a, S: Source, T: Target, O: Observer> LocalOutlet<'a, S, T, O> {
         Ok(true)
     }
 
+    /// Whether both files have the same first `len` bytes (`--append-verify`).
+    async fn same_start(&mut self, file: &S::File, place: Place<'_>, len: u64) -> bool {
+        let Ok((basis, _)) = self.side.target.open_basis(place).await else { return false };
+        let mut old = Vec::new();
+        let mut offset = 0;
+        while offset < len {
+            let n = usize::try_from(len - offset).unwrap_or(CHUNK).min(CHUNK);
+            old.resize(n, 0);
+            self.buf.resize(self.buf.len().max(n), 0);
+            let new = self.buf.get_mut(..n).unwrap_or_default();
+            let read = self.source.read_at(file, offset, new).await;
+            let found = self.side.target.read_basis(&basis, offset, &mut old).await;
+            if read != Ok(n) || found != Ok(n) || *new != *old {
+                return false;
+            }
+            offset += n as u64;
+        }
+        true
+    }
+
     /// The data by comparison with a basis (`--no-whole-file`).
     #[allow(clippy::too_many_arguments)]
     async fn delta(
@@ -592,7 +726,8 @@ impl<'a, S: Source, T: Target, O: Observer> LocalOutlet<'a, S, T, O> {
         let agreed = &shared.agreed;
         let digest_len = agreed.transfer_sum.digest_len();
         let block = shared.options.transfer.block_size;
-        let Some(head) = SumHead::for_basis(basis_len, block, agreed.protocol, false, digest_len) else {
+        // Nothing verifies what is left in place, so that the sums have to be beyond doubt there.
+        let Some(head) = SumHead::for_basis(basis_len, block, agreed.protocol, in_place, digest_len) else {
             return self.whole(file, 0, size, output, context).await;
         };
         let sums = agreed.sums();
@@ -677,7 +812,7 @@ impl<'a, S: Source, T: Target, O: Observer> LocalOutlet<'a, S, T, O> {
     }
 }
 
-impl<S: Source, T: Target, O: Observer> Outlet for LocalOutlet<'_, S, T, O> {
+impl<S: Source, T: Target, O: Observer, C: LocalCopy<S, T>> Outlet for LocalOutlet<'_, S, T, O, C> {
     type Error = Infallible;
 
     async fn item(
@@ -714,7 +849,8 @@ impl<S: Source, T: Target, O: Observer> Outlet for LocalOutlet<'_, S, T, O> {
             stats.transferred += 1;
             stats.transferred_size += entry.entry.size;
         }
-        self.queue.push_back(Job::Copy { ndx, segment: segment.clone(), request });
+        let started = self.start_early(ndx, segment, &request).await;
+        self.queue.push_back(Job::Copy { ndx, segment: segment.clone(), request, started });
         self.turn().await
     }
 
@@ -753,10 +889,10 @@ impl<S: Source, T: Target, O: Observer> Outlet for LocalOutlet<'_, S, T, O> {
             return Ok(());
         }
         let found = self.side.lists.borrow().find(ndx);
-        if let Ok(Found::Entry(segment)) = found {
-            if let Some(entry) = segment.get(ndx) {
-                remove_source(self.side.shared, self.source, entry).await;
-            }
+        if let Ok(Found::Entry(segment)) = found
+            && let Some(entry) = segment.get(ndx)
+        {
+            remove_source(self.side.shared, self.source, entry).await;
         }
         Ok(())
     }

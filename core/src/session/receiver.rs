@@ -432,11 +432,24 @@ where
     ) -> Result<Place<'n>, Error<R::Error>> {
         let transfer = &self.shared().options.transfer;
         if !self.shared().agreed.protocol.has_item_flags() {
-            // The kind of basis does not travel: the partial file, if there is one.
+            // The kind of basis does not travel: it is the backup of a file that is written in place, or the
+            // partial file, or what stands there, or the alternate file, whichever there is first.
+            if transfer.inplace && transfer.backup && !redo {
+                let backup = self.side.target.stat(Place::Backup(name), false).await;
+                if matches!(backup, Ok(Some(s)) if s.is_regular()) {
+                    return Ok(Place::Backup(name));
+                }
+            }
             if transfer.partial_dir.is_some() && !redo {
                 let partial = self.side.target.stat(Place::Partial(name), false).await;
                 if matches!(partial, Ok(Some(s)) if s.is_regular()) {
                     return Ok(Place::Partial(name));
+                }
+            }
+            if !transfer.alt_dests.is_empty() && !redo {
+                let standing = self.side.target.stat(Place::Dest(name), false).await;
+                if matches!(standing, Ok(None)) {
+                    return Ok(Place::Alt(0, name));
                 }
             }
             return Ok(Place::Dest(name));
@@ -531,8 +544,7 @@ where
                 }
             }
         };
-        let had_output = output.is_some();
-        let in_place = write_mode != WriteMode::Temporary && header.basis != BasisType::Backup;
+        let in_place = write_mode != WriteMode::Temporary && !matches!(place, Place::Backup(_));
         let mut sink = Sink { target, output, basis, in_place, append };
         let (known, complete) = {
             let lists = self.side.lists.borrow();
@@ -551,11 +563,7 @@ where
             self.show(entry, header, Some(figures));
         }
         let Some(output) = sink.output else {
-            if had_output || is_dir || !received.matches_sum {
-                shared.event(Event::Failed(ndx));
-            } else {
-                shared.event(Event::Failed(ndx));
-            }
+            shared.event(Event::Failed(ndx));
             return Ok(());
         };
         if received.matches_sum {
@@ -704,8 +712,7 @@ pub(super) async fn promote_delayed<T: Target, O: Observer>(side: &DestSide<'_, 
         (0..lists.len()).filter_map(|i| lists.get(i)).collect()
     };
     for segment in segments {
-        let mut ndx = segment.start;
-        for position in 0..segment.list.len() {
+        for (ndx, position) in (segment.start..).zip(0..segment.list.len()) {
             let delayed = segment.marks(ndx).contains(EntryFlags::DONE);
             if let Some(entry) = segment.list.get(position).filter(|_| delayed) {
                 let name = side.local_name(entry);
@@ -713,7 +720,6 @@ pub(super) async fn promote_delayed<T: Target, O: Observer>(side: &DestSide<'_, 
                 side.shared.event(if placed { Event::Success(ndx) } else { Event::Failed(ndx) });
                 side.target.tidy_partial_dir(name).await;
             }
-            ndx += 1;
         }
     }
 }
@@ -726,10 +732,11 @@ async fn promote<T: Target, O: Observer>(side: &DestSide<'_, T, O>, role: Role, 
         false
     };
     let backup = side.shared.options.transfer.backup;
-    if backup && matches!(side.target.stat(Place::Dest(name), false).await, Ok(Some(_))) {
-        if let Err(error) = side.target.back_up(name, true).await {
-            return failed(Op::Backup, &[], error);
-        }
+    if backup
+        && matches!(side.target.stat(Place::Dest(name), false).await, Ok(Some(_)))
+        && let Err(error) = side.target.back_up(name, true).await
+    {
+        return failed(Op::Backup, &[], error);
     }
     match side.target.promote_partial(name).await {
         Ok(()) => true,

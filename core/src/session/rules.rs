@@ -35,7 +35,7 @@ impl Rules {
         let modern = protocol.has_filter_modifiers();
         let receiving = side == FilterSide::Receiver;
         // What the server adds by itself is added behind the exchange. Adding the built-in rules cannot fail.
-        let mut add = |list: &mut FilterList, dir_merge, patterns, keep| {
+        let add = |list: &mut FilterList, dir_merge, patterns, keep| {
             if cvs {
                 let _ = list.add_cvs(dir_merge, patterns, keep);
             }
@@ -86,8 +86,7 @@ pub(super) async fn enter<O: Observer, E>(
     mut entering: Entering,
     read: impl AsyncFn(Vec<u8>) -> Result<Vec<u8>, PortError>,
 ) -> Result<Scope, Error<E>> {
-    loop {
-        let Some(wanted) = entering.wanted() else { break };
+    while let Some(wanted) = entering.wanted() {
         let contents = read(wanted.path.clone()).await;
         if let Err(fault) = entering.supply(contents) {
             shared.report(role, &Notice::FilterFault(&fault));

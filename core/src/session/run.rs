@@ -11,6 +11,7 @@ use hashbrown::HashMap;
 
 use super::{
     Inbox, Shared,
+    copying::LocalCopy,
     generator::{DestSide, Generator},
     lists::{DirRecord, Lists},
     outlet::{LocalOutlet, WireOutlet},
@@ -34,6 +35,7 @@ use crate::{
     ports::{Notice, Observer, Source, Target},
     rt::join2,
     setup::Side,
+    version::ProtocolVersion,
 };
 
 /// What the destination argument means can only be said when the first list is there.
@@ -272,7 +274,7 @@ where
     }
     let mut list = if options.select.files_from == FilesFrom::Send {
         let names = names.unwrap_or_default();
-        let (list, ()) = join2(reader.first(r, shared, start), send_names(w, names)).await?;
+        let (list, ()) = join2(reader.first(r, shared, start), send_names(w, names, protocol)).await?;
         list
     } else {
         reader.first(r, shared, start).await?
@@ -354,16 +356,26 @@ where
     join2(generate, receive).await.map(drop)
 }
 
+/// Sends the names of `--files-from`, outside of frames below protocol 31.
 async fn send_names<W: ChunkWrite>(
     w: &mut WireWriter<W, Vec<u8>>,
     names: &[Vec<u8>],
+    protocol: ProtocolVersion,
 ) -> Result<(), Error<W::Error>> {
+    let pause = w.is_framed() && !protocol.has_framed_files_from();
+    if pause {
+        w.stop_framing();
+    }
     for name in names.iter().filter(|n| !n.is_empty()) {
         w.bytes(name).await?;
         w.u8(0).await?;
     }
     w.u8(0).await?;
-    w.flush().await
+    w.flush().await?;
+    if pause {
+        w.start_framing();
+    }
+    Ok(())
 }
 
 async fn drain_to_end<R: BufRead, O: Observer>(
@@ -484,18 +496,20 @@ fn count_listed<O>(shared: &Shared<'_, O>, list: &FileList) {
 }
 
 /// Runs both ends in this process: no wire, the same decisions.
-pub async fn run_local<'a, S, N, O>(
+pub async fn run_local<'a, S, N, O, C>(
     shared: &'a Shared<'a, O>,
     source: &'a S,
     entrance: &N,
     filters: &FilterList,
     dest_filters: &FilterList,
     args: &SourceArgs,
+    copier: &C,
 ) -> Result<(), Error<Infallible>>
 where
     S: Source,
     N: Entrance,
     O: Observer,
+    C: LocalCopy<S, N::Target>,
 {
     // The reference builds the rules for its server even when there is none.
     if filters.wire_rules(shared.agreed.protocol, FilterSide::Sender).is_err() {
@@ -554,7 +568,7 @@ where
     };
     let pending = Vec::from([(first.first_dir, first.first_dir + first.dir_count)]);
     let local = LocalLists { shared, scanner, pending, mapping, links };
-    let outlet = LocalOutlet::new(&side, source, local);
+    let outlet = LocalOutlet::new(&side, source, copier, local);
     Generator::new(&side, outlet).run().await
 }
 
@@ -571,8 +585,10 @@ async fn list_local<S: Source, O: Observer>(
     show_list(shared, &list);
     let first = lists.push(list, None);
     let mut pending = Vec::from([(first.first_dir, first.first_dir + first.dir_count)]);
-    while incremental {
-        let Some((number, same)) = next_directory(&mut pending, &lists) else { break };
+    if !incremental {
+        return Ok(());
+    }
+    while let Some((number, same)) = next_directory(&mut pending, &lists) {
         let mut list = scanner.directory(&same).await?;
         count_listed(shared, &list);
         crate::flist::order::sort(&mut list, protocol);

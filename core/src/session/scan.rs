@@ -513,9 +513,7 @@ impl<'a, S: Source, O: Observer> Scanner<'a, S, O> {
                 return None;
             }
         }
-        if FileKind::from_mode(stat.mode).is_none() {
-            return None;
-        }
+        FileKind::from_mode(stat.mode)?;
         if !is_argument && scope.check(path.name, stat.is_dir(), false).is_excluded() {
             return None;
         }
@@ -557,12 +555,11 @@ impl<'a, S: Source, O: Observer> Scanner<'a, S, O> {
         let options = self.shared.options;
         let kind = stat.kind();
         let mut file_mode = stat.mode;
-        if let (Some(chmod), true) = (&options.preserve.chmod, self.shared.is_client()) {
-            if kind != FileKind::Symlink {
-                let perms =
-                    chmod.apply(file_mode & mode::PERMS, kind == FileKind::Dir, self.shared.umask.get());
-                file_mode = (file_mode & mode::TYPE) | perms;
-            }
+        if let (Some(chmod), true) = (&options.preserve.chmod, self.shared.is_client())
+            && kind != FileKind::Symlink
+        {
+            let perms = chmod.apply(file_mode & mode::PERMS, kind == FileKind::Dir, self.shared.umask.get());
+            file_mode = (file_mode & mode::TYPE) | perms;
         }
         let linked = options.preserve.hard_links > 0
             && kind != FileKind::Dir

@@ -180,12 +180,25 @@ where
         }
     }
 
-    /// Names of `--files-from` that the receiving side sends: each ends in NUL, an empty one ends the list.
+    /// Names of `--files-from` that the receiving side sends, outside of frames below protocol 31.
     async fn names_from_peer(
         &mut self,
         args: &SourceArgs,
         list: &mut FileList,
     ) -> Result<(), Error<R::Error>> {
+        let pause = self.r.is_framed() && !self.shared.agreed.protocol.has_framed_files_from();
+        if pause {
+            self.r.stop_framing();
+        }
+        self.read_names(args, list).await?;
+        if pause {
+            self.r.start_framing();
+        }
+        Ok(())
+    }
+
+    /// Each name ends in NUL, an empty one ends the list.
+    async fn read_names(&mut self, args: &SourceArgs, list: &mut FileList) -> Result<(), Error<R::Error>> {
         let base = args.base.clone().unwrap_or_default();
         loop {
             self.scratch.clear();
@@ -229,12 +242,10 @@ where
                 }
             }
         }
-        let mut index = start;
-        for position in 0..list.len() {
+        for (index, position) in (start..).zip(0..list.len()) {
             if let Some(entry) = list.get(position) {
                 self.encoder.entry(entry, index, start, &names, &mut out);
             }
-            index += 1;
             if out.len() > 32 << 10 {
                 self.w.bytes(&out).await?;
                 out.clear();

@@ -134,10 +134,10 @@ impl<S: Source, O: Observer> Reading<'_, '_, S, O> {
         }
         let mut wrong = [0u8; Digest::MAX_LEN];
         let len = sum.as_bytes().len();
-        if sum.as_bytes().iter().all(|&b| b == 0) {
-            if let Some(last) = len.checked_sub(1).and_then(|i| wrong.get_mut(i)) {
-                *last = 1;
-            }
+        if sum.as_bytes().iter().all(|&b| b == 0)
+            && let Some(last) = len.checked_sub(1).and_then(|i| wrong.get_mut(i))
+        {
+            *last = 1;
         }
         Digest::from_slice(wrong.get(..len).unwrap_or_default()).unwrap_or_default()
     }
@@ -400,15 +400,15 @@ impl Incoming {
                     hasher.update(data);
                     literal += data.len() as u64;
                     offset += data.len() as u64;
-                    if let Some(out) = &mut sink.output {
-                        if let Err(e) = sink.target.write(out, data).await {
-                            write_error.get_or_insert(e);
-                        }
+                    if let Some(out) = &mut sink.output
+                        && let Err(e) = sink.target.write(out, data).await
+                    {
+                        write_error.get_or_insert(e);
                     }
-                    if write_error.is_some() {
-                        if let Some(out) = sink.output.take() {
-                            sink.target.discard(out).await;
-                        }
+                    if write_error.is_some()
+                        && let Some(out) = sink.output.take()
+                    {
+                        sink.target.discard(out).await;
                     }
                 }
                 Token::Blocks { first, count } => {

@@ -29,10 +29,10 @@ pub fn decode_longint(b: &[u8]) -> Decoded<i64> {
 
 /// See [`decode_longint`].
 pub fn encode_longint(v: i64) -> Encoded {
-    if let Ok(small) = i32::try_from(v) {
-        if small >= 0 {
-            return Encoded::from_slice(&small.to_le_bytes());
-        }
+    if let Ok(small) = i32::try_from(v)
+        && small >= 0
+    {
+        return Encoded::from_slice(&small.to_le_bytes());
     }
     let mut out = Encoded::from_slice(&[0xff; 4]);
     for b in v.to_le_bytes() {

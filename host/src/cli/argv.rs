@@ -248,13 +248,13 @@ mod tests {
         assert_eq!(shown(&["-@", "-1", "--exclude", "-x"]), "ModifyWindow=-1 Exclude=-x");
         assert_eq!(
             shown(&["-D", "--no-D", "-P", "-FF"]),
-            concat!("DevicesSpecials NoDevicesSpecials PartialProgress FilterShort FilterShort")
+            "DevicesSpecials NoDevicesSpecials PartialProgress FilterShort FilterShort"
         );
         assert_eq!(shown(&["-r", "--", "-x", "--"]), "Recursive <-x> <-->");
         assert_eq!(shown(&["-", "-r"]), "Recursive <->");
         assert_eq!(
             shown(&["-vlogDtpre.iLsfxCIvu", "."]),
-            concat!("Verbose Links Owner Group DevicesSpecials Times Perms Recursive Rsh=.iLsfxCIvu <.>")
+            "Verbose Links Owner Group DevicesSpecials Times Perms Recursive Rsh=.iLsfxCIvu <.>"
         );
         assert_eq!(shown(&["--cc=md5", "--checksum-choice", "md4"]), "ChecksumChoice=md5 ChecksumChoice=md4");
     }

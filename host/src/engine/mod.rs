@@ -19,6 +19,7 @@ mod source;
 mod special;
 mod target;
 pub mod temp;
+mod workers;
 mod write;
 mod xattr;
 
@@ -30,7 +31,7 @@ pub use self::{
     copy::copy_contents,
     source::{FileSource, SourceFile},
     target::{SetupError, TreeTarget},
-    write::{OwnedCreate, PutError, Shared},
+    workers::Workers,
 };
 
 /// The port error of a system call's error.

@@ -43,25 +43,80 @@ pub struct FileSource {
     /// Absolute paths of the bases, shared with whoever shows them.
     paths: Rc<RefCell<Vec<Vec<u8>>>>,
     names: Names,
-    /// Names may lead through symlinks.
-    through_links: bool,
-    /// A name that is a symlink stands for its target, when it is opened.
-    follow_files: bool,
+    ways: Ways,
     follow_dirs: bool,
     copy_devices: bool,
-    no_atime: bool,
     fake: bool,
 }
 
 #[derive(Debug)]
 struct Base {
     path: Vec<u8>,
-    tree: Rc<Tree>,
+    tree: Arc<Tree>,
 }
 
 /// A file open for reading.
 #[derive(Debug)]
 pub struct SourceFile(OwnedFd);
+
+/// How names lead to files.
+#[derive(Debug, Clone, Copy)]
+struct Ways {
+    /// Names may lead through symlinks.
+    through_links: bool,
+    /// A name that is a symlink stands for its target, when it is opened.
+    follow_files: bool,
+    no_atime: bool,
+}
+
+impl Ways {
+    fn links(self, name: &[u8]) -> Links {
+        let typed = name.starts_with(b"/") || name.split(|&b| b == b'/').any(|c| c == b"..");
+        if self.through_links || typed { Links::Any } else { Links::Never }
+    }
+}
+
+/// Opens files below one directory.
+#[derive(Debug, Clone)]
+pub struct Reader {
+    tree: Arc<Tree>,
+    ways: Ways,
+}
+
+impl Reader {
+    /// Opens a file for reading.
+    pub fn open(&self, name: &[u8]) -> io::Result<OwnedFd> {
+        self.open_file(name, self.ways.follow_files)
+    }
+
+    /// The parent directory of a path, open, and the last component.
+    fn at<'n>(&self, path: &'n [u8]) -> io::Result<At<'n>> {
+        let end = path.iter().rposition(|&b| b != b'/').map_or(0, |i| i + 1);
+        let name = if path.starts_with(b"/") && end == 0 { &b"/"[..] } else { &path[..end] };
+        let (dir, base) = match memchr::memrchr(b'/', name) {
+            Some(0) => return Ok(At { dir: self.tree.root()?.clone(), name }),
+            Some(slash) => (self.tree.dir_with(&name[..slash], self.ways.links(name))?, &name[slash + 1..]),
+            None => (self.tree.root()?.clone(), name),
+        };
+        Ok(At { dir, name: if base.is_empty() { b"." } else { base } })
+    }
+
+    fn open_file(&self, name: &[u8], follow: bool) -> io::Result<OwnedFd> {
+        let at = self.at(name)?;
+        // A fifo that took the place of the file must not hold up the session.
+        let mut flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
+        if !follow {
+            flags |= OFlags::NOFOLLOW;
+        }
+        if self.ways.no_atime {
+            match openat(&at.dir, at.name, flags | OFlags::NOATIME, Mode::empty()) {
+                Err(Errno::PERM) => {}
+                other => return other,
+            }
+        }
+        openat(&at.dir, at.name, flags, Mode::empty())
+    }
+}
 
 impl FileSource {
     /// For a session with these options.
@@ -72,11 +127,13 @@ impl FileSource {
             bases: RefCell::default(),
             paths: Rc::default(),
             names: Names::default(),
-            through_links: follow_files || select.copy_dirlinks || select.relative,
-            follow_files,
+            ways: Ways {
+                through_links: follow_files || select.copy_dirlinks || select.relative,
+                follow_files,
+                no_atime: options.preserve.open_noatime || options.preserve.atimes > 1,
+            },
             follow_dirs: follow_files || select.copy_dirlinks,
             copy_devices: select.copy_devices,
-            no_atime: options.preserve.open_noatime || options.preserve.atimes > 1,
             fake: options.preserve.fake_super,
         }
     }
@@ -86,51 +143,27 @@ impl FileSource {
         self.paths.clone()
     }
 
-    fn links(&self, name: &[u8]) -> Links {
-        let typed = name.starts_with(b"/") || name.split(|&b| b == b'/').any(|c| c == b"..");
-        if self.through_links || typed { Links::Any } else { Links::Never }
+    /// What reads files below a registered directory, on any thread.
+    pub fn reader(&self, base: u32) -> io::Result<Reader> {
+        let tree = self.bases.borrow().get(base as usize).map(|b| b.tree.clone()).ok_or(Errno::NOENT)?;
+        Ok(Reader { tree, ways: self.ways })
     }
 
     /// A name may be a symlink that stands for its target.
     fn follows(&self, path: SourcePath<'_>, wanted: bool) -> bool {
-        wanted && (self.follow_dirs || self.links(path.name) == Links::Any || path.name.ends_with(b"/"))
+        wanted && (self.follow_dirs || self.ways.links(path.name) == Links::Any || path.name.ends_with(b"/"))
     }
 
-    fn tree(&self, base: u32) -> io::Result<Rc<Tree>> {
-        self.bases.borrow().get(base as usize).map(|b| b.tree.clone()).ok_or(Errno::NOENT)
-    }
-
-    /// The parent directory of a path, open, and the last component.
     fn at<'n>(&self, path: SourcePath<'n>) -> io::Result<At<'n>> {
-        let tree = self.tree(path.base)?;
-        let end = path.name.iter().rposition(|&b| b != b'/').map_or(0, |i| i + 1);
-        let name = if path.name.starts_with(b"/") && end == 0 { &b"/"[..] } else { &path.name[..end] };
-        let (dir, base) = match memchr::memrchr(b'/', name) {
-            Some(0) => return Ok(At { dir: tree.root()?.clone(), name }),
-            Some(slash) => (tree.dir_with(&name[..slash], self.links(name))?, &name[slash + 1..]),
-            None => (tree.root()?.clone(), name),
-        };
-        Ok(At { dir, name: if base.is_empty() { b"." } else { base } })
+        self.reader(path.base)?.at(path.name)
     }
 
     fn open_file(&self, path: SourcePath<'_>, follow: bool) -> io::Result<OwnedFd> {
-        let at = self.at(path)?;
-        // A fifo that took the place of the file must not hold up the session.
-        let mut flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
-        if !follow {
-            flags |= OFlags::NOFOLLOW;
-        }
-        if self.no_atime {
-            match openat(&at.dir, at.name, flags | OFlags::NOATIME, Mode::empty()) {
-                Err(Errno::PERM) => {}
-                other => return other,
-            }
-        }
-        openat(&at.dir, at.name, flags, Mode::empty())
+        self.reader(path.base)?.open_file(path.name, follow)
     }
 
     fn open_for_sending(&self, path: SourcePath<'_>) -> io::Result<(OwnedFd, Stat)> {
-        let file = self.open_file(path, self.follow_files)?;
+        let file = self.open_file(path, self.ways.follow_files)?;
         let mut stat = to_stat(&fstat(&file)?);
         match FileType::from_raw_mode(stat.mode) {
             FileType::BlockDevice | FileType::CharacterDevice if self.copy_devices => {
@@ -152,7 +185,7 @@ impl FileSource {
         }
         let dir = Arc::new(openat(&at.dir, at.name, flags, Mode::empty())?);
         let found = children(&dir, self.fake);
-        self.tree(path.base)?.remember(path.name, dir);
+        self.reader(path.base)?.tree.remember(path.name, dir);
         Ok(found)
     }
 }
@@ -169,7 +202,7 @@ impl Source for FileSource {
                 let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
                 accessat(CWD, path, Access::EXEC_OK, AtFlags::EACCESS).map_err(port)?;
                 let root = openat(CWD, path, flags, Mode::empty()).map_err(port)?;
-                bases.push(Base { path: path.to_vec(), tree: Rc::new(Tree::new(root, Links::Never)) });
+                bases.push(Base { path: path.to_vec(), tree: Arc::new(Tree::new(root, Links::Never)) });
                 self.paths.borrow_mut().push(absolute(path));
                 bases.len() - 1
             }
@@ -332,7 +365,10 @@ mod tests {
         assert_eq!(block_on(source.read_at(&file, 8, &mut buf)), Ok(2));
         assert_eq!(block_on(source.read_at(&file, 10, &mut buf)), Ok(0));
         assert_eq!(block_on(source.read_small(path("f"), 4)).unwrap(), b"0123");
-        assert_eq!(block_on(source.digest(path("f"), ChecksumKind::Md5)), Ok(Digest::default()));
+        // md5sum of 0123456789
+        let md5 =
+            [0x78, 0x1e, 0x5e, 0x24, 0x5d, 0x69, 0xb5, 0x66, 0x97, 0x9b, 0x86, 0xe2, 0x8d, 0x23, 0xf2, 0xc7];
+        assert_eq!(block_on(source.digest(path("f"), ChecksumKind::Md5)).unwrap().as_bytes(), md5);
         block_on(source.remove(path("f"))).unwrap();
         assert_eq!(block_on(source.stat(path("f"), false)).unwrap_err(), PortError::NOT_FOUND);
     }

@@ -458,6 +458,10 @@ impl Target for TreeTarget {
         self.path.clone()
     }
 
+    fn take_not_reserved(&self) -> Vec<(Vec<u8>, PortError)> {
+        self.shared.take_not_reserved()
+    }
+
     fn rights(&self) -> Rights {
         self.rights.clone()
     }

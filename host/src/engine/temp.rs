@@ -114,6 +114,24 @@ impl Temp {
         Ok(Self { path, slot })
     }
 
+    /// Makes a new file under its final name, which must be free. It disappears like a temporary until it is kept.
+    pub fn create_named(dir: &Arc<OwnedFd>, name: &[u8], mode: u32) -> io::Result<(OwnedFd, Self)> {
+        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let temp = Self::register(dir, name.to_vec())?;
+        match openat(dir, name, flags, Mode::from_raw_mode(mode)) {
+            Ok(file) => Ok((file, temp)),
+            Err(error) => {
+                temp.release();
+                Err(error)
+            }
+        }
+    }
+
+    /// The file is complete and stays.
+    pub fn keep(self) {
+        self.release();
+    }
+
     /// Makes a new file named for `base` with these permissions (the umask applies), open for reading and
     /// writing. `hidden`: with a leading dot, as beside the target.
     pub fn create(dir: &Arc<OwnedFd>, base: &[u8], hidden: bool, mode: u32) -> io::Result<(OwnedFd, Self)> {

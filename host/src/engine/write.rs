@@ -98,23 +98,8 @@ pub struct Output {
     extended: Option<Extended>,
 }
 
-/// A [`Create`] that owns its name, for jobs that move between threads.
-#[derive(Debug, Clone)]
-pub struct OwnedCreate {
-    /// The name, a `RelName`.
-    pub name: Box<[u8]>,
-    /// Type and permissions it will have.
-    pub file_mode: u32,
-}
-
-/// Why [`Shared::put`] failed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum PutError {
-    /// The temporary could not be made.
-    Create(PortError),
-    /// A later step failed.
-    Commit(CommitStep, PortError),
-}
+/// Files up to this size are read and written in one piece, bytes.
+pub const SMALL: usize = PIECE;
 
 impl Shared {
     /// For a destination tree. A temporary directory that cannot be opened is an error.
@@ -438,23 +423,45 @@ impl Shared {
         drop(out);
     }
 
+    /// Small files may be written in one piece: nothing asks for holes, reserved space or a flush.
+    pub fn takes_small_files(&self) -> bool {
+        !self.sparse && !self.preallocate && !self.fsync
+    }
+
     /// A complete small file in one call: temporary, data, attributes, rename.
     pub fn put(
         &self,
-        create: &OwnedCreate,
+        create: &Create<'_>,
         data: &[u8],
         attrs: &Attrs,
         to: Destination,
-    ) -> Result<(), PutError> {
-        let failed = |step, error| PutError::Commit(step, port(error));
-        let name =
-            RelName::new(&create.name).ok_or(PutError::Create(PortError(Errno::INVAL.raw_os_error())))?;
-        let create =
-            Create { name, mode: WriteMode::Temporary, file_mode: create.file_mode, size: 0, append_from: 0 };
-        let mut out = self.create(&create).map_err(|e| PutError::Create(port(e)))?;
-        write_at(&out.file, 0, data, out.holes).map_err(|e| failed(CommitStep::Write, e))?;
+    ) -> Result<(), (CommitStep, Errno)> {
+        // The data is at hand: no buffer is needed.
+        let create = Create { size: 0, ..*create };
+        let mut out = self.create(&create).map_err(|e| (CommitStep::Create, e))?;
+        write_at(&out.file, 0, data, out.holes).map_err(|e| (CommitStep::Write, e))?;
         out.offset = data.len() as u64;
-        self.commit(out, attrs, to).map_err(|(step, error)| failed(step, error))
+        self.commit(out, attrs, to)
+    }
+
+    /// A complete small file in a directory that this run has made: under its final name at once, in one write,
+    /// and removed if anything fails. A temporary name would cost a third of the whole copy and protect against
+    /// a kill within microseconds only.
+    pub fn put_fresh(
+        &self,
+        create: &Create<'_>,
+        data: &[u8],
+        attrs: &Attrs,
+    ) -> Result<(), (CommitStep, Errno)> {
+        let at = self.tree.at(create.name).map_err(|e| (CommitStep::Create, e))?;
+        let mode = self.creation_mode(create.file_mode);
+        let (file, guard) =
+            Temp::create_named(&at.dir, at.name, mode).map_err(|e| (CommitStep::Create, e))?;
+        write_at(&file, 0, data, Holes::Written).map_err(|e| (CommitStep::Write, e))?;
+        let stat = to_stat(&fstat(&file).map_err(|e| (CommitStep::Sync, e))?);
+        let set = self.setter.apply(Handle::File(&file), create.name.bytes(), &stat, attrs, None);
+        guard.keep();
+        applied(set)
     }
 
     /// Device contents may be written (`--write-devices`).

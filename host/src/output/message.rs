@@ -219,6 +219,7 @@ fn failed(op: Op, name: &[u8], other: &[u8], full: &[u8], w: &Wording<'_>) -> Ve
         Op::OpenInPlace => around("open ", " failed"),
         Op::Write => around("write failed on ", ""),
         Op::Fsync => around("fsync failed on ", ""),
+        Op::Fallocate => around("do_fallocate ", ""),
         Op::Chown => around("chown ", " failed"),
         Op::Chgrp => around("chgrp ", " failed"),
         Op::SetTimes => around("failed to set times on ", ""),
@@ -360,7 +361,7 @@ mod tests {
         assert_eq!(shown(Role::Generator, &Notice::BackedUp(b"f"), 2), "backed up f to f~");
         assert_eq!(
             shown(Role::Generator, &Notice::MaxDelete { skipped: 1 }, 0),
-            concat!("Deletions stopped due to --max-delete limit (1 skipped)")
+            "Deletions stopped due to --max-delete limit (1 skipped)"
         );
         let referent = Notice::NoReferent { name: b"x", base: 1 };
         assert_eq!(shown(Role::Sender, &referent, 0), "symlink has no referent: \"/tmp/ex/lk/x\"");

@@ -67,7 +67,7 @@ pub(crate) enum ClientRole {
 }
 
 /// Letters that this build sends as a client.
-fn capabilities(options: &SessionOptions, receiving: bool) -> Capabilities {
+pub(crate) fn capabilities(options: &SessionOptions, receiving: bool) -> Capabilities {
     let mut all = Capabilities::SYMLINK_TIMES
         | Capabilities::SYMLINK_ICONV
         | Capabilities::SAFE_FLIST
@@ -148,7 +148,7 @@ async fn converse<O: Speak>(
     }
     let handshake = wire::handshake(Side::Client, options, capabilities(options, !pushes), !pushes);
     let shaken = wire::shake_hands(&mut r, &mut w, &handshake).await;
-    crate::transport::RemoteShell::restore_stderr();
+    RemoteShell::restore_stderr();
     read.set(r.count());
     let agreed = shaken?;
     protocol.set(agreed.protocol);

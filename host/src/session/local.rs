@@ -16,7 +16,7 @@ use arsync_core::{
 };
 
 use super::{Speak, entrance::DestEntrance, wire};
-use crate::output::message::Roots;
+use crate::{engine::Workers, output::message::Roots};
 
 /// How a session ended.
 #[derive(Debug)]
@@ -95,6 +95,7 @@ pub(crate) fn run_local<O: Speak>(run: LocalRun<'_, O>) -> Ended {
         &run.filters,
         &run.dest_filters,
         &run.args,
+        &Workers::default(),
     ));
     let (code, reason) = match result {
         Ok(()) => (shared.partial_code(), None),

@@ -7,9 +7,9 @@ pub(crate) mod interrupt;
 mod local;
 mod server;
 mod watchdog;
-mod wire;
+pub(crate) mod wire;
 
-use std::cell::RefCell;
+use core::cell::RefCell;
 
 use arsync_core::{
     error::{Error, ProtocolError, Role},
@@ -22,9 +22,11 @@ use arsync_core::{
 use crate::{engine::FileSource, output::message::Roots};
 
 pub(crate) use self::{
-    client::{ClientRole, ClientRun, run_client},
+    client::{ClientRole, ClientRun, capabilities as client_capabilities, run_client},
+    entrance::DestEntrance,
     local::{Ended, LocalRun, run_local},
     server::{ServerRun, run_server},
+    wire::FRAME_BUFFER,
 };
 
 /// An observer that also takes ready-made texts (those that no role has a notice for).

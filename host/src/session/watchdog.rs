@@ -1,6 +1,6 @@
 //! `--timeout`: a session in which nothing moves ends, and one that has nothing to say keeps its peer patient.
 
-use std::{cell::Cell, time::Duration};
+use core::{cell::Cell, time::Duration};
 
 use arsync_core::{mux::MsgTag, session::Outbox};
 

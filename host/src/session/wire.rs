@@ -1,6 +1,6 @@
 //! One end of a session over a transport, whatever the transport is.
 
-use std::rc::Rc;
+use alloc::rc::Rc;
 
 use arsync_core::{
     checksum::ChecksumKind,

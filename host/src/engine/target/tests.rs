@@ -414,7 +414,7 @@ fn specials_and_links_are_made_and_replaced() {
     block_on(t.hard_link(Place::Alt(0, name("linked/x")), name("p"), true)).unwrap();
     assert_eq!(fs::metadata(f.path("p")).unwrap().nlink(), 2);
     assert_eq!(block_on(t.stat(Place::Alt(1, name("s/x")), false)), Ok(None));
-    assert_eq!(block_on(t.read_small(name("p"), 3)).unwrap(), b"alt");
+    assert_eq!(block_on(t.read_small(b"p", 3)).unwrap(), b"alt");
 
     let out = block_on(t.copy_local(Place::Alt(0, name("s/x")), &plain("c"))).unwrap();
     block_on(t.commit(out, &ATTRS, DONE)).unwrap();

@@ -1,0 +1,221 @@
+//! Whole-file copies on worker threads: plain functions on descriptors and owned data, one file a job.
+//!
+//! Threads start with the first job, one per core, and end with the value. Nothing here decides: a job says
+//! what is copied where, and its end says how far it came.
+
+use alloc::{collections::VecDeque, sync::Arc};
+use core::cell::Cell;
+use std::{
+    collections::HashMap,
+    os::fd::OwnedFd,
+    sync::{Condvar, Mutex, MutexGuard, PoisonError},
+    thread::JoinHandle,
+};
+
+use arsync_core::{
+    names::RelName,
+    ports::{Attrs, CommitStep, Create, Destination, WriteMode},
+    session::{CopyEnd, CopyJob, LocalCopy},
+};
+use rustix::{fs::fstat, io::Errno};
+
+use super::{
+    FileSource, TreeTarget, port,
+    source::Reader,
+    write::{SMALL, Shared},
+};
+
+/// Jobs that may wait for a worker before whoever brings more has to wait.
+const BACKLOG: usize = 4096;
+
+/// One file to copy.
+struct Job {
+    ticket: u64,
+    reader: Reader,
+    source: Box<[u8]>,
+    target: Arc<Shared>,
+    name: Box<[u8]>,
+    file_mode: u32,
+    attrs: Attrs,
+    backup: bool,
+    size: u64,
+    fresh: bool,
+}
+
+#[derive(Default)]
+struct State {
+    jobs: VecDeque<Job>,
+    ends: HashMap<u64, CopyEnd>,
+    closed: bool,
+}
+
+#[derive(Default)]
+struct Desk {
+    state: Mutex<State>,
+    /// There is a job, or the desk is closed.
+    work: Condvar,
+    /// A job ended.
+    ended: Condvar,
+}
+
+impl Desk {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The workers of a local run.
+#[derive(Default)]
+pub struct Workers {
+    desk: Arc<Desk>,
+    threads: Mutex<Vec<JoinHandle<()>>>,
+    next: Cell<u64>,
+}
+
+impl Workers {
+    fn start_threads(&self) {
+        let mut threads = self.threads.lock().unwrap_or_else(PoisonError::into_inner);
+        if !threads.is_empty() {
+            return;
+        }
+        let count = std::thread::available_parallelism().map_or(1, core::num::NonZero::get).min(32);
+        for _ in 0..count {
+            let desk = self.desk.clone();
+            if let Ok(thread) = std::thread::Builder::new().name("copy".into()).spawn(move || work(&desk)) {
+                threads.push(thread);
+            }
+        }
+    }
+}
+
+impl Drop for Workers {
+    fn drop(&mut self) {
+        self.desk.lock().closed = true;
+        self.desk.work.notify_all();
+        for thread in self.threads.lock().unwrap_or_else(PoisonError::into_inner).drain(..) {
+            let _ = thread.join();
+        }
+    }
+}
+
+impl LocalCopy<FileSource, TreeTarget> for Workers {
+    fn start(&self, source: &FileSource, target: &TreeTarget, job: &CopyJob<'_>) -> u64 {
+        let ticket = self.next.get();
+        self.next.set(ticket + 1);
+        if ticket == 0 {
+            self.start_threads();
+        }
+        let mut state = self.desk.lock();
+        let reader = match source.reader(job.source.base) {
+            Ok(reader) => reader,
+            Err(error) => {
+                state.ends.insert(ticket, CopyEnd::Open(port(error)));
+                return ticket;
+            }
+        };
+        state.jobs.push_back(Job {
+            ticket,
+            reader,
+            source: job.source.name.into(),
+            target: target.shared().clone(),
+            name: job.name.bytes().into(),
+            file_mode: job.file_mode,
+            attrs: job.attrs,
+            backup: job.backup,
+            size: job.size,
+            fresh: job.fresh,
+        });
+        while state.jobs.len() > BACKLOG {
+            state = self.desk.ended.wait(state).unwrap_or_else(PoisonError::into_inner);
+        }
+        drop(state);
+        self.desk.work.notify_one();
+        ticket
+    }
+
+    async fn finish(&self, _source: &FileSource, _target: &TreeTarget, ticket: u64) -> CopyEnd {
+        let mut state = self.desk.lock();
+        loop {
+            if let Some(end) = state.ends.remove(&ticket) {
+                return end;
+            }
+            state = self.desk.ended.wait(state).unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+}
+
+/// The life of a worker.
+fn work(desk: &Desk) {
+    let mut buf = vec![0u8; SMALL + 1];
+    let mut state = desk.lock();
+    loop {
+        if let Some(job) = state.jobs.pop_front() {
+            drop(state);
+            let end = run(&job, &mut buf);
+            state = desk.lock();
+            state.ends.insert(job.ticket, end);
+            desk.ended.notify_one();
+        } else if state.closed {
+            return;
+        } else {
+            state = desk.work.wait(state).unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+}
+
+/// Copies one file.
+fn run(job: &Job, buf: &mut [u8]) -> CopyEnd {
+    let file = match job.reader.open(&job.source) {
+        Ok(file) => file,
+        Err(error) => return CopyEnd::Open(port(error)),
+    };
+    let Some(name) = RelName::new(&job.name) else {
+        return CopyEnd::Commit(CommitStep::Create, port(Errno::INVAL));
+    };
+    let to = Destination::Final { backup: job.backup };
+    let create =
+        Create { name, mode: WriteMode::Temporary, file_mode: job.file_mode, size: job.size, append_from: 0 };
+    // One byte more than the largest small file: the end is seen without a second read.
+    let n = match read_full_once(&file, buf) {
+        Ok(n) => n,
+        Err(error) => return CopyEnd::Read(port(error)),
+    };
+    if n <= SMALL && job.target.takes_small_files() {
+        let data = &buf[..n];
+        if job.fresh {
+            match job.target.put_fresh(&create, data, &job.attrs) {
+                Ok(()) => return CopyEnd::Done(n as u64),
+                Err((CommitStep::Create, _)) => {}
+                Err((step, error)) => return CopyEnd::Commit(step, port(error)),
+            }
+        }
+        return match job.target.put(&create, data, &job.attrs, to) {
+            Ok(()) => CopyEnd::Done(n as u64),
+            Err((step, error)) => CopyEnd::Commit(step, port(error)),
+        };
+    }
+    large(job, &file, &create, to)
+}
+
+fn large(job: &Job, file: &OwnedFd, create: &Create<'_>, to: Destination) -> CopyEnd {
+    let size = match fstat(file) {
+        Ok(st) => st.st_size.cast_unsigned(),
+        Err(error) => return CopyEnd::Read(port(error)),
+    };
+    match job.target.copy(file, create) {
+        Ok(out) => match job.target.commit(out, &job.attrs, to) {
+            Ok(()) => CopyEnd::Done(size),
+            Err((step, error)) => CopyEnd::Commit(step, port(error)),
+        },
+        Err(error @ (Errno::NOSPC | Errno::DQUOT | Errno::FBIG)) => {
+            CopyEnd::Commit(CommitStep::Write, port(error))
+        }
+        Err(error) => CopyEnd::Commit(CommitStep::Create, port(error)),
+    }
+}
+
+/// Fills the buffer, or reads to the end of the file; one call for a file that fits.
+fn read_full_once(file: &OwnedFd, buf: &mut [u8]) -> rustix::io::Result<usize> {
+    // A regular file is read short at its end only.
+    rustix::io::retry_on_intr(|| rustix::io::pread(file, &mut *buf, 0))
+}

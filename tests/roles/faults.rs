@@ -1,0 +1,128 @@
+//! Calls that fail on either side: the rest is done, and the exit code tells.
+
+use arsync_core::{exit::ExitCode, ports::PortError};
+
+use crate::{
+    fake::{Call, EACCES, ENOSPC, Fs},
+    matrix::{archive, door, expect_codes, source},
+    session::{Setup, all_capabilities, run},
+};
+
+fn setup(protocol: u8, push: bool) -> Setup {
+    Setup {
+        protocol,
+        push,
+        options: archive(),
+        capabilities: all_capabilities(),
+        args: vec![b"./".to_vec()],
+        names: None,
+        capacity: 4096,
+        rules: Vec::new(),
+    }
+}
+
+fn each(mut f: impl FnMut(u8, bool)) {
+    for protocol in 27..=32 {
+        for push in [true, false] {
+            f(protocol, push);
+        }
+    }
+}
+
+/// Names of regular files of the source that the destination does not have in full.
+fn missing(source: &Fs, dest: &Fs) -> Vec<String> {
+    let there = dest.all();
+    let lost = source.all().into_iter().filter(|(path, (node, _))| {
+        node.mode >> 12 == 0o10 && there.get(path).is_none_or(|(n, _)| n.data != node.data)
+    });
+    lost.map(|(path, _)| String::from_utf8_lossy(&path).into_owned()).collect()
+}
+
+#[test]
+fn a_file_that_cannot_be_opened_is_skipped() {
+    each(|protocol, push| {
+        let (source, dest) = (source(), Fs::new());
+        source.fail(Call::Open, 2, EACCES);
+        let outcome = run(&setup(protocol, push), &source, &door(&dest)).expect("no deadlock");
+        assert_eq!(expect_codes(&outcome, ExitCode::PARTIAL), None, "p{protocol} push {push}");
+        assert_eq!(missing(&source, &dest).len(), 1, "p{protocol} push {push}");
+    });
+}
+
+#[test]
+fn a_file_that_vanishes_gives_its_own_code() {
+    each(|protocol, push| {
+        let (source, dest) = (source(), Fs::new());
+        source.fail(Call::Open, 3, PortError::NOT_FOUND);
+        let outcome = run(&setup(protocol, push), &source, &door(&dest)).expect("no deadlock");
+        assert_eq!(expect_codes(&outcome, ExitCode::VANISHED), None, "p{protocol} push {push}");
+        assert_eq!(missing(&source, &dest).len(), 1, "p{protocol} push {push}");
+    });
+}
+
+#[test]
+fn a_read_error_spoils_the_checksum_and_is_tried_again() {
+    each(|protocol, push| {
+        let (source, dest) = (source(), Fs::new());
+        source.fail(Call::Read, 2, PortError(5));
+        let outcome = run(&setup(protocol, push), &source, &door(&dest)).expect("no deadlock");
+        assert_eq!(expect_codes(&outcome, ExitCode::PARTIAL), None, "p{protocol} push {push}");
+        assert_eq!(missing(&source, &dest), [""; 0], "p{protocol} push {push}");
+    });
+}
+
+#[test]
+fn a_file_that_cannot_be_made_is_skipped() {
+    each(|protocol, push| {
+        let (source, dest) = (source(), Fs::new());
+        dest.fail(Call::Create, 2, EACCES);
+        let outcome = run(&setup(protocol, push), &source, &door(&dest)).expect("no deadlock");
+        assert_eq!(expect_codes(&outcome, ExitCode::PARTIAL), None, "p{protocol} push {push}");
+        assert_eq!(missing(&source, &dest).len(), 1, "p{protocol} push {push}");
+    });
+}
+
+#[test]
+fn a_file_that_cannot_be_renamed_is_given_up() {
+    each(|protocol, push| {
+        let (source, dest) = (source(), Fs::new());
+        dest.fail(Call::Commit, 2, EACCES);
+        let outcome = run(&setup(protocol, push), &source, &door(&dest)).expect("no deadlock");
+        assert_eq!(expect_codes(&outcome, ExitCode::PARTIAL), None, "p{protocol} push {push}");
+        assert_eq!(missing(&source, &dest).len(), 1, "p{protocol} push {push}");
+    });
+}
+
+#[test]
+fn the_contents_of_a_directory_that_cannot_be_made_are_skipped() {
+    each(|protocol, push| {
+        let (source, dest) = (source(), Fs::new());
+        dest.fail(Call::MakeDir, 1, EACCES);
+        let outcome = run(&setup(protocol, push), &source, &door(&dest)).expect("no deadlock");
+        assert_eq!(expect_codes(&outcome, ExitCode::PARTIAL), None, "p{protocol} push {push}");
+        let missing = missing(&source, &dest);
+        assert!(
+            missing.iter().all(|m| m.starts_with("d/")) && missing.len() == 4,
+            "p{protocol}: {missing:?}"
+        );
+    });
+}
+
+#[test]
+fn a_full_disk_ends_the_run() {
+    each(|protocol, push| {
+        let (source, dest) = (source(), Fs::new());
+        dest.fail(Call::Write, 3, ENOSPC);
+        let mut setup = setup(protocol, push);
+        setup.capacity = usize::MAX;
+        let outcome = run(&setup, &source, &door(&dest)).expect("no deadlock");
+        let receiver = if push { &outcome.server } else { &outcome.client };
+        let code = match receiver {
+            Ok(code) => *code,
+            Err(error) => error.exit_code(),
+        };
+        assert_eq!(code, ExitCode::FILE_IO, "p{protocol} push {push}: {receiver:?}");
+        let sender = if push { &outcome.client } else { &outcome.server };
+        assert!(sender.is_err(), "p{protocol} push {push}: {sender:?}");
+    });
+}
