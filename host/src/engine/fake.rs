@@ -2,15 +2,22 @@
 //! (spec: storage of fake-super).
 
 use core::fmt::Write as _;
+use std::os::fd::OwnedFd;
 
 use arsync_core::{
     flist::entry::{FileKind, mode},
+    limits::MAX_PATH,
     ports::{AttrStep, Attrs, Stat},
 };
-use rustix::io::Errno;
+use rustix::{
+    fs::{Mode, OFlags, openat},
+    io::Errno,
+};
 
 use super::{
+    copy::{Holes, write_at},
     meta::{self, Handle},
+    source::read_limited,
     xattr,
 };
 
@@ -75,6 +82,27 @@ pub fn overlay(on: Handle<'_>, follow: bool, stat: &mut Stat) -> Result<(), Errn
     stat.uid = kept.uid;
     stat.gid = kept.gid;
     Ok(())
+}
+
+/// Makes a new file stand for a symlink.
+pub fn write_link(file: &OwnedFd, target: &[u8]) -> Result<(), Errno> {
+    write_at(file, 0, target, Holes::Written)?;
+    let on = Handle::File(file);
+    let made = meta::stat_of(on)?;
+    let kept = Kept { mode: mode::SYMLINK | 0o777, ..Kept::of(&made) };
+    xattr::set(on, ATTRIBUTE, &kept.format())
+}
+
+/// The target of a file that stands for a symlink.
+pub fn read_link(dir: &OwnedFd, name: &[u8]) -> Result<Vec<u8>, Errno> {
+    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    let file = openat(dir, name, flags, Mode::empty())?;
+    let mut stat = meta::stat_of(Handle::File(&file))?;
+    overlay(Handle::File(&file), false, &mut stat)?;
+    if stat.kind() != FileKind::Symlink {
+        return Err(Errno::INVAL);
+    }
+    read_limited(&file, MAX_PATH)
 }
 
 /// Permissions of the inode itself.

@@ -226,7 +226,10 @@ impl Source for FileSource {
 
     async fn read_link(&self, path: SourcePath<'_>) -> Result<Vec<u8>, PortError> {
         let at = self.at(path).map_err(port)?;
-        Ok(readlinkat(&at.dir, at.name, Vec::new()).map_err(port)?.into_bytes())
+        match readlinkat(&at.dir, at.name, Vec::new()) {
+            Err(Errno::INVAL) if self.fake => fake::read_link(&at.dir, at.name).map_err(port),
+            link => Ok(link.map_err(port)?.into_bytes()),
+        }
     }
 
     async fn read_dir(&self, path: SourcePath<'_>) -> Result<(Vec<Child>, Option<PortError>), PortError> {

@@ -264,7 +264,10 @@ impl Target for TreeTarget {
 
     async fn read_link(&self, at: Place<'_>) -> Result<Vec<u8>, PortError> {
         let at = self.spot(at).map_err(port)?;
-        Ok(readlinkat(&at.dir, &*at.name, Vec::new()).map_err(port)?.into_bytes())
+        match readlinkat(&at.dir, &*at.name, Vec::new()) {
+            Err(Errno::INVAL) if self.is_fake() => fake::read_link(&at.dir, &at.name).map_err(port),
+            link => Ok(link.map_err(port)?.into_bytes()),
+        }
     }
 
     async fn list(&self, dir: RelName<'_>) -> Result<Vec<Child>, PortError> {
@@ -310,7 +313,11 @@ impl Target for TreeTarget {
 
     async fn make_symlink(&self, name: RelName<'_>, target: &[u8], replace: bool) -> Result<(), PortError> {
         let at = self.tree().at(name).map_err(port)?;
-        special::symlink(&at.dir, at.name, target, self.how(name, replace)).map_err(port)
+        let how = self.how(name, replace);
+        if self.is_fake() {
+            return special::placeholder(&at.dir, at.name, Some(target), how).map_err(port);
+        }
+        special::symlink(&at.dir, at.name, target, how).map_err(port)
     }
 
     async fn make_node(
@@ -323,7 +330,7 @@ impl Target for TreeTarget {
         let at = self.tree().at(name).map_err(port)?;
         let how = self.how(name, replace);
         if self.is_fake() {
-            return special::placeholder(&at.dir, at.name, how).map_err(port);
+            return special::placeholder(&at.dir, at.name, None, how).map_err(port);
         }
         special::node(&at.dir, at.name, mode, rdev, how).map_err(port)
     }
