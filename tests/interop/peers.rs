@@ -1,7 +1,7 @@
 //! Programs and connections.
 
 use std::{
-    ffi::{OsStr, OsString},
+    ffi::OsStr,
     fs,
     io::{Read, Seek, SeekFrom},
     os::unix::{fs::PermissionsExt, process::CommandExt},
@@ -93,7 +93,7 @@ pub(crate) fn run_within(command: &mut Command, limit: Duration) -> Outcome {
         pause = (pause * 2).min(Duration::from_millis(5));
     };
     let elapsed = start.elapsed();
-    let mut read = |file: &mut fs::File| {
+    let read = |file: &mut fs::File| {
         let mut bytes = Vec::new();
         file.seek(SeekFrom::Start(0)).unwrap();
         file.read_to_end(&mut bytes).unwrap();
@@ -144,9 +144,4 @@ pub(crate) fn deny_io_uring(command: &mut Command) {
     unsafe {
         command.pre_exec(install);
     }
-}
-
-/// Owned words of a command line.
-pub(crate) fn words<'a>(items: impl IntoIterator<Item = &'a str>) -> Vec<OsString> {
-    items.into_iter().map(OsString::from).collect()
 }

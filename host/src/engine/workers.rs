@@ -182,7 +182,7 @@ fn run(job: &Job, buf: &mut [u8]) -> CopyEnd {
     };
     if n <= SMALL && job.target.takes_small_files() {
         let data = &buf[..n];
-        if job.fresh {
+        if job.fresh && !job.target.has_temp_dir() {
             match job.target.put_fresh(&create, data, &job.attrs) {
                 Ok(()) => return CopyEnd::Done(n as u64),
                 Err((CommitStep::Create, _)) => {}

@@ -7,10 +7,7 @@ use std::{
 use arsync_core::ports::WriteMode;
 
 use super::*;
-use crate::engine::{
-    testing::block_on,
-    write::{OwnedCreate, PutError},
-};
+use crate::engine::testing::block_on;
 
 struct Fixture {
     dir: tempfile::TempDir,
@@ -429,12 +426,21 @@ fn specials_and_links_are_made_and_replaced() {
 fn a_whole_small_file_is_one_call_on_any_thread() {
     let f = fixture(|_, _| ());
     let shared = f.target.shared().clone();
-    let job = OwnedCreate { name: b"x".as_slice().into(), file_mode: 0o100_644 };
-    let lost = OwnedCreate { name: b"none/x".as_slice().into(), file_mode: 0o100_644 };
+    let create = |name: &'static str| Create {
+        name: RelName::new(name.as_bytes()).unwrap(),
+        mode: WriteMode::Temporary,
+        file_mode: 0o100_644,
+        size: 5,
+        append_from: 0,
+    };
     let done = std::thread::spawn(move || {
-        (shared.put(&job, b"small", &ATTRS, DONE), shared.put(&lost, b"small", &ATTRS, DONE))
+        [create("x"), create("none/x")].map(|c| shared.put(&c, b"small", &ATTRS, DONE))
     });
-    assert_eq!(done.join().unwrap(), (Ok(()), Err(PutError::Create(PortError::NOT_FOUND))));
+    assert_eq!(done.join().unwrap(), [Ok(()), Err((CommitStep::Create, Errno::NOENT))]);
+    let taken = f.target.shared().put_fresh(&create("x"), b"other", &ATTRS);
+    assert_eq!(taken, Err((CommitStep::Create, Errno::EXIST)));
+    f.target.shared().put_fresh(&create("y"), b"fresh", &ATTRS).unwrap();
+    assert_eq!(fs::read(f.path("y")).unwrap(), b"fresh");
     assert_eq!(fs::read(f.path("x")).unwrap(), b"small");
     assert_eq!(fs::metadata(f.path("x")).unwrap().mode(), 0o100_640);
 }
