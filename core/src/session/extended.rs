@@ -23,14 +23,15 @@ use crate::{
     flist::{
         Tables,
         acl::{Acl, Kind},
-        entry::{EntryRef, FileList},
+        entry::{EntryRef, FileList, mode},
         xattr::{self, Value, ValueDigest, Xattr},
     },
     io::{ChunkWrite, WireReader, WireWriter},
     item::ItemFlags,
     names::RelName,
     ports::{
-        Attrs, Extended, Notice, Observer, Op, Place, PortError, Source, SourcePath, Target, XattrChange,
+        Attrs, Extended, Notice, Observer, Op, Place, PortError, Source, SourcePath, Stat, Target,
+        XattrChange,
     },
     setup::CompatFlags,
 };
@@ -385,6 +386,16 @@ impl<T: Target, O: Observer> DestSide<'_, T, O> {
         flags
     }
 
+    /// As the reference shows what is not transferred: permissions that come with the ACL are not mentioned.
+    pub(super) fn acl_brings_mode(&self, flags: &mut ItemFlags, wanted_mode: u32, standing: &Stat) {
+        if !self.shared.options.dry_run
+            && flags.contains(ItemFlags::REPORT_ACL)
+            && (wanted_mode ^ standing.mode) & 0o7000 == 0
+        {
+            flags.remove(ItemFlags::REPORT_PERMS);
+        }
+    }
+
     /// ACL and attributes are those wanted.
     pub(super) async fn same_extended(&self, entry: EntryRef<'_>, wanted_mode: u32, at: Place<'_>) -> bool {
         self.same_acls(entry, wanted_mode, at).await
@@ -538,6 +549,23 @@ impl<T: Target, O: Observer> DestSide<'_, T, O> {
             out.xattrs = self.xattr_changes(entry.extra().xattrs, name, at).await;
         }
         Some(out)
+    }
+
+    /// Dry run: whether setting attributes would change anything at once.
+    pub(super) async fn would_change(
+        &self,
+        entry: EntryRef<'_>,
+        name: RelName<'_>,
+        wanted_mode: u32,
+        stat: &Stat,
+        attrs: &Attrs,
+    ) -> bool {
+        attrs.mode.is_some_and(|m| (m ^ stat.mode) & mode::PERMS != 0)
+            || attrs.uid.is_some_and(|uid| uid != stat.uid)
+            || attrs.gid.is_some_and(|gid| gid != stat.gid)
+            || attrs.mtime.is_some_and(|time| time != (stat.mtime, stat.nsec))
+            || attrs.atime.is_some_and(|time| time != stat.atime)
+            || !self.same_acls(entry, wanted_mode, Place::Dest(name)).await
     }
 
     /// What the generator sets on something in place: the attributes only where the sender has nothing to say

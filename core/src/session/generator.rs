@@ -577,9 +577,6 @@ where
         stat: &Stat,
         times: bool,
     ) -> bool {
-        if self.options().dry_run {
-            return false;
-        }
         // What was not transferred keeps its nanoseconds where the window says that the times are equal; digests
         // that are equal set them exactly.
         let select = &self.options().select;
@@ -591,6 +588,9 @@ where
             decide::wanted(entry.entry, &entry.extra(), wanted_mode, self.options(), &self.side.rights, true);
         if !times {
             attrs.mtime = None;
+        }
+        if self.options().dry_run {
+            return self.side.would_change(entry, name, wanted_mode, stat, &attrs).await;
         }
         let at = Place::Dest(name);
         let set = match self.side.generator_extended(entry, name).await {
@@ -728,14 +728,15 @@ where
         }
         let keeps = decide::keeps_time(FileKind::Dir, options);
         // Without the right to write into it a directory gets that right for as long as its contents change.
-        let opened = if self.side.rights.euid != 0 && wanted_mode & 0o700 != 0o700 {
+        let opened = if !self.side.rights.super_user && wanted_mode & 0o700 != 0o700 {
             wanted_mode | 0o700
         } else {
             wanted_mode
         };
         self.set_attrs(entry, name, opened, stat, false).await;
         let time = keeps.then_some((entry.entry.mtime, entry.entry.nsec));
-        let final_mode = (opened != wanted_mode).then_some(wanted_mode);
+        // As the reference does: only the right to write is taken away again.
+        let final_mode = (opened != wanted_mode && wanted_mode & 0o200 == 0).then_some(wanted_mode);
         if time.is_some() || final_mode.is_some() {
             self.retouch.push(Retouch { name: name.bytes().to_vec(), mtime: time, mode: final_mode });
         }
@@ -927,6 +928,7 @@ where
         if let (true, Some(stat)) = (same, stat) {
             let mut flags = self.flags_of(entry, wanted_mode, Some(&stat), ItemFlags::empty());
             flags |= self.side.extended_flags(entry, wanted_mode, Some(Place::Dest(name))).await;
+            self.side.acl_brings_mode(&mut flags, wanted_mode, &stat);
             let changed = self.set_attrs(entry, name, wanted_mode, &stat, true).await;
             self.report_unchanged(entry, changed);
             self.mention(ndx, entry, flags, None).await?;
@@ -972,7 +974,7 @@ where
             .as_ref()
             .filter(|s| s.kind() == kind || (kind.is_special() && s.kind().is_special()))
             .or(alternate.as_ref().map(|a| &a.stat));
-        let changes = alternate.as_ref().is_none_or(|a| a.level < 2 || kind == FileKind::Symlink);
+        let changes = alternate.as_ref().is_none_or(|a| a.level < 3);
         let mut doing = ItemFlags::LOCAL_CHANGE;
         doing.set(ItemFlags::REPORT_CHANGE, changes);
         let mut flags = self.flags_of(entry, wanted_mode, before, doing);
@@ -1090,6 +1092,7 @@ where
         if !redo && self.is_same(entry, Place::Dest(name), &standing).await {
             let mut flags = self.flags_of(entry, wanted_mode, Some(&standing), ItemFlags::empty());
             flags |= self.side.extended_flags(entry, wanted_mode, Some(Place::Dest(name))).await;
+            self.side.acl_brings_mode(&mut flags, wanted_mode, &standing);
             let changed = self.set_attrs(entry, name, wanted_mode, &standing, true).await;
             self.report_unchanged(entry, changed);
             self.mention(ndx, entry, flags, None).await?;

@@ -103,11 +103,11 @@ pub fn remove(on: Handle<'_>, name: &[u8]) -> io::Result<()> {
     }
 }
 
-/// Copies every attribute that can be copied.
-pub fn copy_all(from: Handle<'_>, to: Handle<'_>) {
-    for name in names(from, false).unwrap_or_default() {
-        if let Ok(value) = get(from, false, &name) {
-            let _ = set(to, &name, &value);
+/// Copies attributes, as far as they can be copied.
+pub fn copy(from: Handle<'_>, to: Handle<'_>, wanted: impl Fn(&[u8]) -> bool) {
+    for name in names(from, false).unwrap_or_default().iter().filter(|name| wanted(name)) {
+        if let Ok(value) = get(from, false, name) {
+            let _ = set(to, name, &value);
         }
     }
 }
