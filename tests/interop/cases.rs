@@ -93,7 +93,7 @@ pub(crate) fn all() -> Vec<Case> {
         onto(&["-a", "--existing"]),
         // Stock rsync writes through a symlink that stands in place of a directory; arsync does not.
         onto(&["-a", "--ignore-existing", "--exclude=/state/was-dirlink"]),
-        onto(&["-a", "--existing", "--ignore-existing", "--delete", "--exclude=/state/was-dirlink"]),
+        onto(&["-a", "--existing", "--ignore-existing", "--delete", "--exclude=/state/was-*"]),
         fresh(&["-a", "--max-size=4096"]),
         fresh(&["-a", "--min-size=700", "--max-size=100K"]),
         // Deletion.

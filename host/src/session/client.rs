@@ -103,7 +103,7 @@ async fn connected<O: Speak>(run: ClientRun<'_, O>) -> Ended {
         Err(error) => {
             let program = command.first().map(|p| p.to_string_lossy().into_owned()).unwrap_or_default();
             let errno = error.0.raw_os_error().unwrap_or(0);
-            let text = format!("rsync: [client] Failed to exec {program}{}", strerror::suffix(errno));
+            let text = format!("rsync: [ROLE] Failed to exec {program}{}", strerror::suffix(errno));
             return failed(ExitCode::IPC, text);
         }
     };
@@ -200,7 +200,10 @@ async fn finish(
                 other => Some(other.text()),
             };
             let code = if matches!(&error, Error::Io(_)) { ExitCode::STREAM_IO } else { code };
-            Ended { code: if theirs > code.0 { ExitCode(theirs) } else { code }, reason, stats, protocol }
+            // What this end found wrong by itself stands, whatever the other end makes of the silence.
+            let own = matches!(&error, Error::Protocol(_));
+            let code = if theirs > code.0 && !own { ExitCode(theirs) } else { code };
+            Ended { code, reason, stats, protocol }
         }
     }
 }
