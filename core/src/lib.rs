@@ -14,6 +14,8 @@ extern crate std;
 pub mod checksum;
 #[cfg(feature = "alloc")]
 pub mod chmod;
+#[cfg(feature = "alloc")]
+pub mod copying;
 pub mod delta;
 pub mod error;
 pub mod exit;

@@ -24,7 +24,7 @@ mod transfer;
 use alloc::{collections::VecDeque, rc::Rc, vec::Vec};
 use core::cell::{Cell, RefCell};
 
-pub use copying::{CopyEnd, CopyJob, InTurn, LocalCopy};
+pub use copying::InTurn;
 pub use inbox::Inbox;
 pub use rules::Rules;
 pub use run::{Entered, Entrance, FirstList, run_local, run_receiver, run_sender};

@@ -5,7 +5,6 @@ use core::{convert::Infallible, future::poll_fn, task::Poll};
 
 use super::{
     Event, Shared,
-    copying::{CopyEnd, CopyJob, LocalCopy},
     decide,
     generator::{DestSide, Outlet, Request, report_attrs},
     goodbye::{ItemHeader, write_del_stats},
@@ -18,6 +17,7 @@ use super::{
     transfer::FileContext,
 };
 use crate::{
+    copying::{CopyEnd, CopyJob, LocalCopy},
     delta::{Matcher, SumHead, append_block_sums},
     error::{Error, Role},
     exit::ExitCode,

@@ -11,7 +11,6 @@ use hashbrown::HashMap;
 
 use super::{
     Inbox, Shared,
-    copying::LocalCopy,
     generator::{DestSide, Generator},
     lists::{DirRecord, Lists},
     outlet::{LocalOutlet, WireOutlet},
@@ -21,6 +20,7 @@ use super::{
     sender::Sender,
 };
 use crate::{
+    copying::LocalCopy,
     error::{Error, Limit, ProtocolError, Role},
     exit::ExitCode,
     filter::{FilterError, FilterList, FilterSide},

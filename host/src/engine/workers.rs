@@ -13,9 +13,9 @@ use std::{
 };
 
 use arsync_core::{
+    copying::{CopyEnd, CopyJob, LocalCopy},
     names::RelName,
     ports::{Attrs, CommitStep, Create, Destination, WriteMode},
-    session::{CopyEnd, CopyJob, LocalCopy},
 };
 use rustix::{fs::fstat, io::Errno};
 

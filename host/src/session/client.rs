@@ -9,7 +9,7 @@ use std::{
 };
 
 use arsync_core::{
-    error::Error,
+    error::{Error, Role},
     exit::ExitCode,
     options::SessionOptions,
     rt::{Either, select2},
@@ -116,15 +116,19 @@ async fn connected<O: Speak>(run: ClientRun<'_, O>) -> Ended {
     let stats = Cell::new(Stats::default());
     let protocol = Cell::new(ProtocolVersion::MAX);
     let read = Cell::new(0);
+    let role = match run.role {
+        ClientRole::Push(_) => Role::Sender,
+        ClientRole::Pull(..) => Role::ReceiverSide,
+    };
     let conversation = converse(run, reader, writer, &stats, &protocol, &read);
     let result = match select2(conversation, expire(&activity, &timeout, &outbox)).await {
         Either::A(result) => result,
         Either::B(()) => {
-            let text = format!("[sender] io timeout after {} seconds -- exiting", timeout.get());
+            let text = format!("[{}] io timeout after {} seconds -- exiting", role.name(), timeout.get());
             return failed(ExitCode::TIMEOUT, text);
         }
     };
-    finish(result, child, stats.get(), protocol.get(), read.get()).await
+    finish(result, child, stats.get(), protocol.get(), read.get(), role).await
 }
 
 async fn converse<O: Speak>(
@@ -178,6 +182,7 @@ async fn finish(
     stats: Stats,
     protocol: ProtocolVersion,
     read: u64,
+    role: Role,
 ) -> Ended {
     let status = child.wait().await.ok();
     let theirs = status
@@ -187,16 +192,14 @@ async fn finish(
         Ok(code) => Ended { code: code.max(ExitCode(theirs)), reason: None, stats, protocol },
         Err(error) => {
             let code = error.exit_code();
+            let closed = || {
+                let role = role.name();
+                Some(format!("rsync: connection unexpectedly closed ({read} bytes received so far) [{role}]"))
+            };
             let reason = match &error {
                 Error::Exit(_) | Error::PeerExit(_) => None,
-                Error::Eof => Some(format!(
-                    "rsync: connection unexpectedly closed ({read} bytes received so far) [{}]",
-                    "ROLE"
-                )),
-                Error::Io(e) if e.0.kind() == std::io::ErrorKind::BrokenPipe => Some(format!(
-                    "rsync: connection unexpectedly closed ({read} bytes received so far) [{}]",
-                    "ROLE"
-                )),
+                Error::Eof => closed(),
+                Error::Io(e) if e.0.kind() == std::io::ErrorKind::BrokenPipe => closed(),
                 other => Some(other.text()),
             };
             let code = if matches!(&error, Error::Io(_)) { ExitCode::STREAM_IO } else { code };

@@ -6,7 +6,7 @@ use std::{
 };
 
 use arsync_core::{
-    error::Error,
+    error::{Error, Role},
     exit::ExitCode,
     options::SessionOptions,
     rt::{Either, select2},
@@ -65,6 +65,7 @@ pub(crate) fn run_server<O: Speak>(run: ServerRun<'_, O>) -> Ended {
         Ok(built) => built,
         Err(error) => return failed(ExitCode::IPC, format!("cannot start the I/O runtime: {error}")),
     };
+    let role = if run.sender { Role::Sender } else { Role::ReceiverSide }.name();
     let ended = runtime.block_on(async {
         let (mut reader, mut writer) = match PipeTransport::from_stdio() {
             Ok(pipe) => pipe.into_split(),
@@ -85,7 +86,7 @@ pub(crate) fn run_server<O: Speak>(run: ServerRun<'_, O>) -> Ended {
                 let reason = match &error {
                     Error::Exit(_) | Error::PeerExit(_) => None,
                     Error::Eof => Some(format!(
-                        "rsync: connection unexpectedly closed ({} bytes received so far) [ROLE]",
+                        "rsync: connection unexpectedly closed ({} bytes received so far) [{role}]",
                         read.get()
                     )),
                     other => Some(other.text()),
@@ -98,7 +99,7 @@ pub(crate) fn run_server<O: Speak>(run: ServerRun<'_, O>) -> Ended {
             }
             Either::B(()) => failed(
                 ExitCode::TIMEOUT,
-                format!("[ROLE] io timeout after {} seconds -- exiting", timeout.get()),
+                format!("[{role}] io timeout after {} seconds -- exiting", timeout.get()),
             ),
         }
     });

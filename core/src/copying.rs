@@ -1,0 +1,47 @@
+//! Copies of whole files within one machine, started ahead and finished in order: the port for them.
+
+use crate::{
+    names::RelName,
+    ports::{Attrs, CommitStep, PortError, Source, SourcePath, Target},
+};
+
+/// A whole file to be copied from the sender's tree to the destination's.
+#[derive(Debug, Clone, Copy)]
+pub struct CopyJob<'a> {
+    /// What to copy.
+    pub source: SourcePath<'a>,
+    /// Name at the destination.
+    pub name: RelName<'a>,
+    /// Type and permissions that the file will have.
+    pub file_mode: u32,
+    /// Attributes to set.
+    pub attrs: Attrs,
+    /// What is there is backed up first.
+    pub backup: bool,
+    /// Size that the list says, bytes.
+    pub size: u64,
+    /// The directory was made by this run: nothing can be there, and nobody uses it yet.
+    pub fresh: bool,
+}
+
+/// How a copy ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CopyEnd {
+    /// In place, with this many bytes.
+    Done(u64),
+    /// In place with this many bytes, but a step of its completion failed (attributes), or not in place.
+    Commit(CommitStep, PortError),
+    /// The source could not be opened.
+    Open(PortError),
+    /// The source could not be read to its end.
+    Read(PortError),
+}
+
+/// Copies files. A copy may begin when it is started; its end is asked for later, in any order.
+#[allow(async_fn_in_trait)]
+pub trait LocalCopy<S: Source, T: Target> {
+    /// Takes a job; the returned number is used once with [`LocalCopy::finish`].
+    fn start(&self, source: &S, target: &T, job: &CopyJob<'_>) -> u64;
+    /// Waits for the end of a job.
+    async fn finish(&self, source: &S, target: &T, ticket: u64) -> CopyEnd;
+}
