@@ -181,6 +181,8 @@ fn figures(stdout: &str, protocol: u8) -> String {
                 *line = "deleting";
             }
         }
+        // Who made the root, and so whether it is new, depends on which of the two came first.
+        lines.retain(|line| !line.ends_with(" ./"));
         lines.sort_unstable();
     }
     lines.iter().flat_map(|line| [*line, "\n"]).collect()
