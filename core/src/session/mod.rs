@@ -7,11 +7,13 @@ mod basis;
 mod copying;
 pub mod decide;
 mod deletion;
+mod extended;
 mod fuzzy;
 mod generator;
 pub mod goodbye;
 mod inbox;
 pub mod lists;
+mod names;
 mod outlet;
 mod prune;
 mod receiver;
@@ -121,6 +123,7 @@ pub struct Shared<'a, O> {
     pub peer_exit: Cell<Option<u8>>,
     /// File creation mask of this process, for `--chmod`.
     pub umask: Cell<u32>,
+    pub(crate) extended: extended::State,
 }
 
 impl<'a, O: Observer> Shared<'a, O> {
@@ -148,6 +151,7 @@ impl<'a, O: Observer> Shared<'a, O> {
             local: false,
             peer_exit: Cell::new(None),
             umask: Cell::new(0o022),
+            extended: extended::State::default(),
         }
     }
 

@@ -4,6 +4,7 @@ use std::{cell::RefCell, rc::Rc};
 
 use arsync_core::{
     error::Role,
+    flist::acl::Kind,
     ports::{Notice, Op},
     stats::Stats,
 };
@@ -14,6 +15,8 @@ use crate::cli::words::{Debug, Info, Levels};
 /// The directories that names in messages are relative to.
 #[derive(Debug, Default)]
 pub(crate) struct Roots {
+    /// Absolute path of the directory that the process works in.
+    pub(crate) start: Vec<u8>,
     /// Absolute path of the destination directory.
     pub(crate) dest: Vec<u8>,
     /// Absolute paths of the sender's directories, by number; whoever registers them lets it grow.
@@ -21,6 +24,11 @@ pub(crate) struct Roots {
 }
 
 impl Roots {
+    /// Below the directory that the process works in; nothing else is known yet.
+    pub(crate) fn here() -> Self {
+        Self { start: crate::engine::absolute(b"."), ..Self::default() }
+    }
+
     /// The absolute path of a name below a directory of the sender, or below the destination.
     pub(crate) fn path(&self, base: Option<u32>, name: &[u8]) -> Vec<u8> {
         match base {
@@ -85,7 +93,10 @@ pub(crate) fn text(from: Role, notice: &Notice<'_>, w: &Wording<'_>) -> Option<V
     let at_level = |word, parts: &[&[u8]]| if info(word, 1) { plain(parts) } else { None };
     match *notice {
         Notice::Failed { op, name, base, other, error } => {
-            let full = full(base, name);
+            let full = match op {
+                Op::ChangeDir => [b"\"", &join(&w.roots.start, name)[..], b"\""].concat(),
+                _ => full(base, name),
+            };
             let mut out = format!("rsync: [{from}] ").into_bytes();
             out.extend(failed(op, name, other, &full, w));
             out.extend(strerror::suffix(error.0).bytes());
@@ -233,6 +244,22 @@ fn failed(op: Op, name: &[u8], other: &[u8], full: &[u8], w: &Wording<'_>) -> Ve
         Op::Backup => [b"delete_file: make_backup(", name, b") failed"].concat(),
         Op::CopyFile => [b"copy_file ", full, b" => ", other].concat(),
         Op::SenderRemove => [b"sender failed to remove ", name].concat(),
+        Op::GetAcl(kind) => [b"get_acl: sys_acl_get_file(", name, b", ", acl_type(kind), b")"].concat(),
+        Op::GetTargetAcl(kind) => [b"get_acl: xacl_get(", name, b", ", acl_type(kind), b")"].concat(),
+        Op::SetAcl(kind) => [b"set_acl: xacl_set(", name, b", ", acl_type(kind), b")"].concat(),
+        Op::RemoveDefaultAcl => [b"set_acl: sys_acl_delete_def_file(", name, b")"].concat(),
+        Op::ListXattrs => around("get_xattr_names: llistxattr(", ",1024) failed"),
+        Op::GetXattr => [b"get_xattr_data: lgetxattr(", full, b",\"", other, b"\",0) failed"].concat(),
+        Op::SetXattr => [b"rsync_xal_set: fsetxattr(", full, b",\"", other, b"\") failed"].concat(),
+        Op::RemoveXattr => [b"rsync_xal_set: fremovexattr(", full, b",\"", other, b"\") failed"].concat(),
+        Op::WriteStat => [b"failed to write xattr ", other, b" for ", full].concat(),
+    }
+}
+
+fn acl_type(kind: Kind) -> &'static [u8] {
+    match kind {
+        Kind::Access => b"ACL_TYPE_ACCESS",
+        Kind::Default => b"ACL_TYPE_DEFAULT",
     }
 }
 
@@ -271,6 +298,7 @@ mod tests {
 
     fn shown(from: Role, notice: &Notice<'_>, verbosity: u32) -> String {
         let roots = Roots {
+            start: b"/tmp/ex".to_vec(),
             dest: b"/tmp/d".to_vec(),
             bases: Rc::new(RefCell::new(vec![b"/tmp/ex".to_vec(), b"/tmp/ex/lk".to_vec()])),
         };
