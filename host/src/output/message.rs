@@ -159,6 +159,7 @@ pub(crate) fn text(from: Role, notice: &Notice<'_>, w: &Wording<'_>) -> Option<V
             };
             at_level(Info::Backup, &[b"backed up ", name, b" to ", dir, slash, name, w.suffix])
         }
+        Notice::FailedVerification { again: true, .. } if !w.shows_items => None,
         Notice::FailedVerification { name, kept, again } => {
             let (kind, tail): (&[u8], &[u8]) =
                 if again { (b"WARNING: ", b" (will try again).") } else { (b"ERROR: ", b".") };
@@ -215,7 +216,11 @@ fn failed(op: Op, name: &[u8], other: &[u8], full: &[u8], w: &Wording<'_>) -> Ve
         Op::ReadlinkStat => around("readlink_stat(", ") failed"),
         Op::OpenDir => around("opendir ", " failed"),
         Op::ReadDir => around("readdir(", ")"),
-        Op::ChangeDir => around("change_dir ", " failed"),
+        // The directory was to become one of the sender's; a relative one is below the current directory.
+        Op::ChangeDir => {
+            let here = std::env::current_dir().map(|d| d.into_os_string().into_encoded_bytes()).unwrap_or_default();
+            [b"change_dir \"", &join(&here, name)[..], b"\" failed"].concat()
+        }
         Op::SendOpen => around("send_files failed to open ", ""),
         Op::ReadErrors => around("read errors mapping ", ""),
         Op::GeneratorStat => around("recv_generator: failed to stat ", ""),

@@ -152,13 +152,12 @@ async fn converse<O: Speak>(
         }
     }
     let handshake = wire::handshake(Side::Client, options, capabilities(options, !pushes), !pushes);
-    let shaken = wire::shake_hands(&mut r, &mut w, &handshake).await;
+    let shaken = wire::shake_hands(&mut r, &mut w, &handshake, options).await;
     RemoteShell::restore_stderr();
     read.set(r.count());
     let agreed = shaken?;
     protocol.set(agreed.protocol);
     (run.protocol_known)(agreed.protocol, agreed.inc_recurse());
-    super::check_protocol(options, agreed.protocol)?;
     shared = wire::shared(options, agreed, run.observer, Side::Client, run.outbox);
     let result = match run.role {
         ClientRole::Push(args) => {
@@ -204,7 +203,10 @@ async fn finish(
                 other => Some(other.text()),
             };
             let code = if matches!(&error, Error::Io(_)) { ExitCode::STREAM_IO } else { code };
-            Ended { code: if theirs > code.0 { ExitCode(theirs) } else { code }, reason, stats, protocol }
+            // What this end found wrong by itself stands, whatever the other end makes of the silence.
+            let own = matches!(&error, Error::Protocol(_));
+            let code = if theirs > code.0 && !own { ExitCode(theirs) } else { code };
+            Ended { code, reason, stats, protocol }
         }
     }
 }
