@@ -16,6 +16,8 @@ pub const MAX_XATTRS: u32 = 65_536;
 pub const MAX_XATTR_NAME: u32 = 4096;
 /// Largest value of an extended attribute, bytes (the reference caps it at the same size).
 pub const MAX_XATTR_VALUE: u32 = 128 << 20;
+/// Largest sum of names and values of the attributes of one file, bytes.
+pub const MAX_XATTR_SET: u64 = 512 << 20;
 /// Largest deletion count in the deletion statistics.
 pub const MAX_DELETED: i32 = 1 << 28;
 /// Memory is reserved in steps of at most this many bytes, never by an announced size.

@@ -11,7 +11,10 @@ use crate::{
     checksum::{ChecksumKind, Digest},
     error::Role,
     exit::ExitCode,
-    flist::entry::{EntryRef, FileKind},
+    flist::{
+        acl::{self, Acl},
+        entry::{EntryRef, FileKind},
+    },
     item::{BasisType, ItemFlags},
     mux::MsgTag,
     names::RelName,
@@ -130,6 +133,25 @@ pub trait Source {
     fn base_path(&self, _base: u32) -> Vec<u8> {
         Vec::new()
     }
+    /// An ACL of a file; `follow`: through a symlink. `None`: it has none beside its mode, or the file system
+    /// knows none.
+    async fn acl(
+        &self,
+        _path: SourcePath<'_>,
+        _follow: bool,
+        _kind: acl::Kind,
+    ) -> Result<Option<Acl>, PortError> {
+        Ok(None)
+    }
+    /// Names of all extended attributes of a file; `follow`: through a symlink. None where the file system
+    /// knows none.
+    async fn xattr_names(&self, _path: SourcePath<'_>, _follow: bool) -> Result<Vec<Vec<u8>>, PortError> {
+        Ok(Vec::new())
+    }
+    /// Value of an extended attribute; `follow`: through a symlink.
+    async fn xattr(&self, _path: SourcePath<'_>, _follow: bool, _name: &[u8]) -> Result<Vec<u8>, PortError> {
+        Err(PortError::NO_DATA)
+    }
     /// Name of a user, if it has one.
     fn user_name(&self, uid: u32) -> Option<Vec<u8>>;
     /// Name of a group, if it has one.
@@ -164,6 +186,40 @@ pub struct Attrs {
     pub atime: Option<i64>,
     /// What the file is (for fake-super and symlinks).
     pub rdev: Option<(u32, u32)>,
+}
+
+/// A change of one extended attribute.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct XattrChange {
+    /// Its name.
+    pub name: Vec<u8>,
+    /// The new value; `None`: it is removed.
+    pub value: Option<Vec<u8>>,
+}
+
+/// What is set beside [`Attrs`]: extended attributes behind the owner, ACLs behind the times and in front of
+/// the permissions.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Extended {
+    /// Changes of extended attributes.
+    pub xattrs: Vec<XattrChange>,
+    /// The access ACL wanted, without what the mode says. `None`: leave alone.
+    pub acl: Option<Acl>,
+    /// The default ACL wanted; [`Acl::is_absent`]: it is removed. `None`: leave alone.
+    pub default_acl: Option<Acl>,
+}
+
+/// A part of [`Extended`] that could not be set; everything else was.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ExtendedFailure {
+    /// What was tried.
+    pub op: Op,
+    /// The file, below the root of this side; a temporary by its own name.
+    pub path: Vec<u8>,
+    /// Name of the extended attribute.
+    pub xattr: Vec<u8>,
+    /// Why.
+    pub error: PortError,
 }
 
 /// The step at which setting attributes failed.
@@ -306,6 +362,40 @@ pub trait Target {
         attrs: &Attrs,
     ) -> Result<bool, (AttrStep, PortError)>;
 
+    /// An ACL of a file; `None`: it has none beside its mode, or the file system knows none.
+    async fn acl(&self, _at: Place<'_>, _kind: acl::Kind) -> Result<Option<Acl>, PortError> {
+        Ok(None)
+    }
+    /// The default ACL that the system itself applies to what is made in a directory.
+    async fn inherited_acl(&self, _dir: RelName<'_>) -> Result<Option<Acl>, PortError> {
+        Ok(None)
+    }
+    /// Names of all extended attributes of a file.
+    async fn xattr_names(&self, _at: Place<'_>) -> Result<Vec<Vec<u8>>, PortError> {
+        Ok(Vec::new())
+    }
+    /// Value of an extended attribute.
+    async fn xattr(&self, _at: Place<'_>, _name: &[u8]) -> Result<Vec<u8>, PortError> {
+        Err(PortError::NO_DATA)
+    }
+    /// As [`Target::set_attrs`], and what `extended` says, in the order given there. Parts of it that fail are
+    /// kept for [`Target::take_failures`].
+    async fn set_extended(
+        &self,
+        at: Place<'_>,
+        standing: &Stat,
+        attrs: &Attrs,
+        _extended: &Extended,
+    ) -> Result<bool, (AttrStep, PortError)> {
+        self.set_attrs(at, standing, attrs).await
+    }
+    /// Has [`Target::commit`] set this too, in the order given with [`Extended`].
+    fn attach(&self, _out: &mut Self::Output, _extended: Extended) {}
+    /// What could not be set since the last call.
+    fn take_failures(&self) -> Vec<ExtendedFailure> {
+        Vec::new()
+    }
+
     /// Opens a basis for reading; returns its size.
     async fn open_basis(&self, at: Place<'_>) -> Result<(Self::Basis, u64), PortError>;
     /// Reads at `offset` into the whole of `buf`; fewer bytes only at the end of the file.
@@ -426,6 +516,24 @@ pub enum Op {
     CopyFile,
     /// `sender failed to remove NAME`
     SenderRemove,
+    /// `get_acl: sys_acl_get_file(NAME, KIND)`
+    GetAcl(acl::Kind),
+    /// `get_acl: xacl_get(NAME, KIND)`
+    GetTargetAcl(acl::Kind),
+    /// `set_acl: xacl_set(NAME, KIND)`
+    SetAcl(acl::Kind),
+    /// `set_acl: sys_acl_delete_def_file(NAME)`
+    RemoveDefaultAcl,
+    /// `get_xattr_names: llistxattr(FULL,1024) failed`
+    ListXattrs,
+    /// `get_xattr_data: lgetxattr(FULL,"OTHER",0) failed`
+    GetXattr,
+    /// `rsync_xal_set: fsetxattr(FULL,"OTHER") failed`
+    SetXattr,
+    /// `rsync_xal_set: fremovexattr(FULL,"OTHER") failed`
+    RemoveXattr,
+    /// `failed to write xattr OTHER for FULL`
+    WriteStat,
     /// `do_fallocate FULL`: space could not be reserved; the file is written nevertheless.
     Fallocate,
 }

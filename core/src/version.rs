@@ -91,6 +91,10 @@ impl ProtocolVersion {
     pub const fn has_extended_goodbye(self) -> bool {
         self.0 >= 31
     }
+    /// ≥ 31: no attribute list behind the items of links, unless the flags say otherwise.
+    pub const fn omits_xattrs_of_links(self) -> bool {
+        self.0 >= 31
+    }
     /// ≥ 31: names of `--files-from` travel inside frames.
     pub const fn has_framed_files_from(self) -> bool {
         self.0 >= 31

@@ -2,13 +2,14 @@
 
 #![warn(clippy::indexing_slicing)]
 
-use alloc::vec::Vec;
+use alloc::{rc::Rc, vec::Vec};
 
 use embedded_io_async::BufRead;
 use hashbrown::HashMap;
 
 use super::{
-    Format,
+    Format, Tables,
+    acl::Kind,
     encode::split_native_rdev,
     entry::{EntryFlags, FileKind, FileList, NewEntry, mode},
     ids::IdTable,
@@ -47,6 +48,8 @@ pub struct Decoder {
     /// Below protocol 30: the name of the directory that opened the running delete hierarchy.
     hierarchy: Option<Vec<u8>>,
     recursive: bool,
+    /// The ACLs and attribute sets that entries refer to.
+    pub tables: Rc<Tables>,
 }
 
 /// How one item of a list ended.
@@ -83,6 +86,7 @@ impl Decoder {
             group_names: IdTable::default(),
             hierarchy: None,
             recursive,
+            tables: Rc::default(),
         }
     }
 
@@ -246,7 +250,8 @@ impl Decoder {
                 return Err(out_of_range(Limit::HardLink, i64::from(group), i64::from(index)).into());
             }
             if group >= list_start {
-                return self.abbreviated(list, (group - list_start) as usize, group as u32);
+                self.abbreviated(list, (group - list_start) as usize, group as u32)?;
+                return self.extended(r, list).await;
             }
             if !self.known_groups.contains(&(group as u32)) {
                 return Err(out_of_range(Limit::HardLink, i64::from(group), i64::from(list_start)).into());
@@ -388,7 +393,45 @@ impl Decoder {
                 list.extra_mut(position).sum = span;
             }
         }
+        self.extended(r, list).await
+    }
+
+    /// The last fields of the newest entry: ACLs and extended attributes.
+    async fn extended<R: BufRead, S: MessageSink>(
+        &mut self,
+        r: &mut WireReader<R, S>,
+        list: &mut FileList,
+    ) -> Result<Item, Error<R::Error>> {
+        let position = list.len().saturating_sub(1);
+        let Some(entry) = list.entries.get(position).copied() else { return Ok(Item::Entry) };
+        if self.format.acls && !entry.is_symlink() {
+            let number = self.acl(r, Kind::Access, entry.mode).await?;
+            list.extra_mut(position).acl = number;
+            if entry.is_dir() {
+                let number = self.acl(r, Kind::Default, entry.mode).await?;
+                list.extra_mut(position).default_acl = number;
+            }
+        }
+        if self.format.xattrs {
+            let number = self.xattrs(r).await?;
+            list.extra_mut(position).xattrs = number;
+        }
         Ok(Item::Entry)
+    }
+
+    /// Reads the name behind an id of an ACL.
+    pub(super) async fn inline_name<R: BufRead, S: MessageSink>(
+        &mut self,
+        r: &mut WireReader<R, S>,
+        len: usize,
+        id: u32,
+        user: bool,
+    ) -> Result<(), Error<R::Error>> {
+        self.scratch.clear();
+        r.append(len, &mut self.scratch).await?;
+        let table = if user { &mut self.users } else { &mut self.group_names };
+        table.insert(id, &self.scratch);
+        Ok(())
     }
 
     fn mark_linked(&self, list: &mut FileList, position: usize, group: u32, first: bool) {
@@ -401,9 +444,9 @@ impl Decoder {
 
     /// A later member of a group whose first member is in this list: its fields are copied, and become the
     /// values that the next entry may refer to.
-    fn abbreviated<E>(&mut self, list: &mut FileList, first: usize, group: u32) -> Result<Item, Error<E>> {
+    fn abbreviated(&mut self, list: &mut FileList, first: usize, group: u32) -> Result<(), ProtocolError> {
         let Some(from) = list.entries.get(first).copied() else {
-            return Err(out_of_range(Limit::HardLink, first as i64, list.len() as i64).into());
+            return Err(out_of_range(Limit::HardLink, first as i64, list.len() as i64));
         };
         let extra = list.extra(&from);
         let position = list.push(&NewEntry {
@@ -431,7 +474,7 @@ impl Decoder {
         if from.kind().is_device() {
             self.rdev_major = extra.rdev.0;
         }
-        Ok(Item::Entry)
+        Ok(())
     }
 
     async fn rdev<R: BufRead, S: MessageSink>(

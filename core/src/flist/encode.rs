@@ -1,11 +1,12 @@
 //! Entries to bytes. The state runs through all lists of a connection.
 
-use alloc::vec::Vec;
+use alloc::{rc::Rc, vec::Vec};
 
 use hashbrown::{HashMap, HashSet, hash_map::Entry as Slot};
 
 use super::{
-    Format,
+    Format, Tables,
+    acl::Kind,
     entry::{EntryFlags, EntryRef, FileKind, mode},
     xmit,
 };
@@ -39,6 +40,8 @@ pub struct Encoder {
     groups: Vec<u32>,
     users_seen: HashSet<u32>,
     groups_seen: HashSet<u32>,
+    /// The ACLs and attribute sets that entries refer to.
+    pub tables: Rc<Tables>,
 }
 
 fn put(out: &mut Vec<u8>, e: Encoded) {
@@ -66,6 +69,7 @@ impl Encoder {
             groups: Vec::new(),
             users_seen: HashSet::new(),
             groups_seen: HashSet::new(),
+            tables: Rc::default(),
         }
     }
 
@@ -264,6 +268,7 @@ impl Encoder {
         if let Some(first) = first_link {
             put(out, varint::encode_varint(first));
             if first >= list_start {
+                self.extended(e, names, out);
                 return;
             }
         }
@@ -336,6 +341,39 @@ impl Encoder {
             out.extend_from_slice(sum);
             out.resize(out.len() + len.saturating_sub(sum.len()), 0);
         }
+        self.extended(e, names, out);
+    }
+
+    /// The last fields: ACLs and extended attributes.
+    fn extended(&mut self, e: EntryRef<'_>, names: &dyn IdNames, out: &mut Vec<u8>) {
+        let extra = e.extra();
+        if self.format.acls && !e.entry.is_symlink() {
+            self.acl(Kind::Access, extra.acl, names, out);
+            if e.entry.is_dir() {
+                self.acl(Kind::Default, extra.default_acl, names, out);
+            }
+        }
+        if self.format.xattrs {
+            self.xattrs(extra.xattrs, out);
+        }
+    }
+
+    /// Notes an id of an ACL; gives the name that follows it.
+    pub(super) fn id_name(&mut self, id: u32, user: bool, names: &dyn IdNames) -> Option<Vec<u8>> {
+        let f = self.format;
+        let (seen, list) = if user {
+            (&mut self.users_seen, &mut self.users)
+        } else {
+            (&mut self.groups_seen, &mut self.groups)
+        };
+        if f.numeric_ids || !seen.insert(id) {
+            return None;
+        }
+        if f.inc_recurse {
+            return if user { names.user(id) } else { names.group(id) };
+        }
+        list.push(id);
+        None
     }
 
     /// Appends the end of a list. `io_error`: the error bits to report with it, 0 for none. Returns the bits
@@ -385,7 +423,7 @@ impl Encoder {
 
 /// Length byte and at most 255 bytes.
 #[allow(clippy::cast_possible_truncation)]
-fn put_name(out: &mut Vec<u8>, name: &[u8]) {
+pub(super) fn put_name(out: &mut Vec<u8>, name: &[u8]) {
     let name = name.get(..255).unwrap_or(name);
     out.push(name.len() as u8);
     out.extend_from_slice(name);

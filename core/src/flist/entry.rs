@@ -304,6 +304,11 @@ impl FileList {
         self.entries.len() - 1
     }
 
+    /// Takes the newest entry away again.
+    pub fn pop(&mut self) {
+        self.entries.pop();
+    }
+
     /// Stores a byte string of at most 65535 bytes.
     ///
     /// # Panics

@@ -1,13 +1,36 @@
 //! File lists: entries, their wire form, their order, and the numbering of several lists.
 
+pub mod acl;
 pub mod decode;
 pub mod encode;
 pub mod entry;
 pub mod ids;
 pub mod order;
+pub mod xattr;
 mod xmit;
 
+use core::cell::RefCell;
+
 use crate::{options::SessionOptions, setup::Agreed, version::ProtocolVersion};
+
+/// The ACLs and attribute sets that the entries of a session refer to by number.
+#[derive(Debug, Default)]
+pub struct Tables {
+    access: RefCell<acl::Table>,
+    default: RefCell<acl::Table>,
+    /// Sets of extended attributes.
+    pub xattrs: RefCell<xattr::Table>,
+}
+
+impl Tables {
+    /// The ACLs of one kind.
+    pub const fn acls(&self, kind: acl::Kind) -> &RefCell<acl::Table> {
+        match kind {
+            acl::Kind::Access => &self.access,
+            acl::Kind::Default => &self.default,
+        }
+    }
+}
 
 /// Everything that decides which fields an entry has on the wire. Equal on both ends.
 #[derive(Debug, Clone, Copy)]

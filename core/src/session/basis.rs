@@ -76,7 +76,7 @@ where
                     options,
                     &self.side.rights,
                 );
-                level += u8::from(unchanged);
+                level += u8::from(unchanged && self.side.same_extended(entry, wanted, at).await);
             }
             if best.is_none_or(|b| level > b.level) {
                 best = Some(Alternate { number, stat, level });
@@ -134,8 +134,9 @@ where
                 return Ok(true);
             }
         }
-        let wanted_mode = decide::dest_mode(entry.entry.mode, None, options, self.side.rights.umask);
-        let flags = self.flags_of(entry, wanted_mode, Some(&alt.stat), ItemFlags::LOCAL_CHANGE);
+        let wanted_mode = decide::dest_mode(entry.entry.mode, None, options, self.side.mask(name).await);
+        let mut flags = self.flags_of(entry, wanted_mode, Some(&alt.stat), ItemFlags::LOCAL_CHANGE);
+        flags |= self.side.extended_flags(entry, wanted_mode, Some(at)).await;
         if !options.dry_run && !self.copy_alternate(entry, name, wanted_mode, at).await {
             return Ok(false);
         }
@@ -155,7 +156,7 @@ where
         let mode = if options.transfer.inplace { WriteMode::InPlace } else { WriteMode::Temporary };
         let create = Create { name, mode, file_mode: wanted_mode, size: entry.entry.size, append_from: 0 };
         let copied = target.copy_local(at, &create).await;
-        let output = match copied {
+        let mut output = match copied {
             Ok(output) => output,
             Err(error) => {
                 self.report(&Notice::Failed {
@@ -170,7 +171,10 @@ where
         };
         let attrs =
             decide::wanted(entry.entry, &entry.extra(), wanted_mode, options, &self.side.rights, true);
-        match target.commit(output, &attrs, Destination::Final { backup: false }).await {
+        self.side.attach(&mut output, entry, true).await;
+        let committed = target.commit(output, &attrs, Destination::Final { backup: false }).await;
+        self.side.report_failures(crate::error::Role::Generator);
+        match committed {
             Ok(()) => true,
             Err((CommitStep::Attrs(step), error)) => {
                 super::generator::report_attrs(

@@ -13,7 +13,7 @@ use super::{
     lists::{Found, Lists, Segment},
 };
 use crate::{
-    error::{Error, Role},
+    error::{Error, ProtocolError, Role},
     filter::Scope,
     flist::entry::{EntryFlags, EntryRef, FileKind},
     item::{BasisType, ItemFlags},
@@ -329,7 +329,11 @@ where
     /// DONE is the end of the phase.
     async fn finish_lists(&mut self, keep_last: bool) -> Result<(), Error<L::Error>> {
         loop {
-            let at = usize::try_from(self.lists_done - self.side.freed.get()).unwrap_or(usize::MAX);
+            let Some(at) = self.lists_done.checked_sub(self.side.freed.get()) else {
+                // The sender closed a list that was not yet reported done.
+                return Err(ProtocolError::UnexpectedList { got: crate::wire::ndx::NDX_DONE }.into());
+            };
+            let at = usize::try_from(at).unwrap_or(usize::MAX);
             let (segment, newest) = {
                 let lists = self.side.lists.borrow();
                 (lists.get(at), at + 1 == lists.len())
@@ -577,9 +581,6 @@ where
         stat: &Stat,
         times: bool,
     ) -> bool {
-        if self.options().dry_run {
-            return false;
-        }
         // What was not transferred keeps its nanoseconds where the window says that the times are equal; digests
         // that are equal set them exactly.
         let select = &self.options().select;
@@ -592,7 +593,16 @@ where
         if !times {
             attrs.mtime = None;
         }
-        match self.side.target.set_attrs(Place::Dest(name), stat, &attrs).await {
+        if self.options().dry_run {
+            return self.side.would_change(entry, name, wanted_mode, stat, &attrs).await;
+        }
+        let at = Place::Dest(name);
+        let set = match self.side.generator_extended(entry, name).await {
+            Some(extended) => self.side.target.set_extended(at, stat, &attrs, &extended).await,
+            None => self.side.target.set_attrs(at, stat, &attrs).await,
+        };
+        self.side.report_failures(Role::Generator);
+        match set {
             Ok(changed) => changed,
             Err((step, error)) => {
                 report_attrs(self.shared(), Role::Generator, name.bytes(), step, error);
@@ -663,7 +673,8 @@ where
             stat = None;
         }
         let before = existed.as_ref().filter(|_| !created);
-        let mut wanted_mode = decide::dest_mode(entry.entry.mode, before, options, self.side.rights.umask);
+        let mut wanted_mode =
+            decide::dest_mode(entry.entry.mode, before, options, self.side.mask(name).await);
         let missing = stat.is_none();
         created |= missing;
         if !no_attrs {
@@ -675,6 +686,8 @@ where
             };
             let before = if created { alternate.as_ref().map(|a| &a.stat) } else { existed.as_ref() };
             let mut flags = self.flags_of(entry, wanted_mode, before, doing);
+            let against = alternate.as_ref().map_or(Place::Dest(name), |a| Place::Alt(a.number, name));
+            flags |= self.side.extended_flags(entry, wanted_mode, before.map(|_| against)).await;
             if alternate.is_some() && !decide::keeps_time(FileKind::Dir, options) {
                 let times_differ = before.is_some_and(|s| s.mtime != entry.entry.mtime);
                 flags.set(ItemFlags::REPORT_TIME, options.preserve.times && times_differ);
@@ -719,14 +732,15 @@ where
         }
         let keeps = decide::keeps_time(FileKind::Dir, options);
         // Without the right to write into it a directory gets that right for as long as its contents change.
-        let opened = if self.side.rights.euid != 0 && wanted_mode & 0o700 != 0o700 {
+        let opened = if !self.side.rights.super_user && wanted_mode & 0o700 != 0o700 {
             wanted_mode | 0o700
         } else {
             wanted_mode
         };
         self.set_attrs(entry, name, opened, stat, false).await;
         let time = keeps.then_some((entry.entry.mtime, entry.entry.nsec));
-        let final_mode = (opened != wanted_mode).then_some(wanted_mode);
+        // As the reference does: only the right to write is taken away again.
+        let final_mode = (opened != wanted_mode && wanted_mode & 0o200 == 0).then_some(wanted_mode);
         if time.is_some() || final_mode.is_some() {
             self.retouch.push(Retouch { name: name.bytes().to_vec(), mtime: time, mode: final_mode });
         }
@@ -854,6 +868,8 @@ where
             options,
             &self.side.rights,
         );
+        let at = Place::Dest(self.side.local_name(entry));
+        let same = same && self.side.same_extended(entry, wanted_mode, at).await;
         if same { " (uptodate)" } else { " (attr change)" }
     }
 
@@ -902,7 +918,8 @@ where
             FileKind::Block | FileKind::Char => "device file",
             _ => "special file",
         };
-        let wanted_mode = decide::dest_mode(entry.entry.mode, stat.as_ref(), options, self.side.rights.umask);
+        let wanted_mode =
+            decide::dest_mode(entry.entry.mode, stat.as_ref(), options, self.side.mask(name).await);
         let same_kind = stat.filter(|s| s.kind() == kind);
         let same = match (same_kind, kind) {
             (None, _) => false,
@@ -913,7 +930,9 @@ where
             (Some(_), _) => true,
         };
         if let (true, Some(stat)) = (same, stat) {
-            let flags = self.flags_of(entry, wanted_mode, Some(&stat), ItemFlags::empty());
+            let mut flags = self.flags_of(entry, wanted_mode, Some(&stat), ItemFlags::empty());
+            flags |= self.side.extended_flags(entry, wanted_mode, Some(Place::Dest(name))).await;
+            self.side.acl_brings_mode(&mut flags, wanted_mode, &stat);
             let changed = self.set_attrs(entry, name, wanted_mode, &stat, true).await;
             self.report_unchanged(entry, changed);
             self.mention(ndx, entry, flags, None).await?;
@@ -959,10 +978,12 @@ where
             .as_ref()
             .filter(|s| s.kind() == kind || (kind.is_special() && s.kind().is_special()))
             .or(alternate.as_ref().map(|a| &a.stat));
-        let changes = alternate.as_ref().is_none_or(|a| a.level < 2 || kind == FileKind::Symlink);
+        let changes = alternate.as_ref().is_none_or(|a| a.level < 3);
         let mut doing = ItemFlags::LOCAL_CHANGE;
         doing.set(ItemFlags::REPORT_CHANGE, changes);
-        let flags = self.flags_of(entry, wanted_mode, before, doing);
+        let mut flags = self.flags_of(entry, wanted_mode, before, doing);
+        let against = alternate.as_ref().map_or(Place::Dest(name), |a| Place::Alt(a.number, name));
+        flags |= self.side.extended_flags(entry, wanted_mode, before.map(|_| against)).await;
         if !options.dry_run {
             let made = if kind == FileKind::Symlink {
                 target.make_symlink(name, entry.link_target(), replace).await
@@ -1049,7 +1070,8 @@ where
             }
             stat = None;
         }
-        let wanted_mode = decide::dest_mode(entry.entry.mode, stat.as_ref(), options, self.side.rights.umask);
+        let wanted_mode =
+            decide::dest_mode(entry.entry.mode, stat.as_ref(), options, self.side.mask(name).await);
         let consults = !redo
             && match options.transfer.alt_dest_kind {
                 None => false,
@@ -1072,7 +1094,9 @@ where
             return self.request_new(ndx, segment, entry, name, alternate, redo).await;
         };
         if !redo && self.is_same(entry, Place::Dest(name), &standing).await {
-            let flags = self.flags_of(entry, wanted_mode, Some(&standing), ItemFlags::empty());
+            let mut flags = self.flags_of(entry, wanted_mode, Some(&standing), ItemFlags::empty());
+            flags |= self.side.extended_flags(entry, wanted_mode, Some(Place::Dest(name))).await;
+            self.side.acl_brings_mode(&mut flags, wanted_mode, &standing);
             let changed = self.set_attrs(entry, name, wanted_mode, &standing, true).await;
             self.report_unchanged(entry, changed);
             self.mention(ndx, entry, flags, None).await?;
@@ -1101,7 +1125,8 @@ where
             }
         }
         let doing = ItemFlags::TRANSFER | self.change_flag();
-        let flags = self.flags_of(entry, wanted_mode, Some(&standing), doing);
+        let mut flags = self.flags_of(entry, wanted_mode, Some(&standing), doing);
+        flags |= self.side.extended_flags(entry, wanted_mode, Some(Place::Dest(name))).await;
         self.request(ndx, segment, flags, Some(basis), None, redo).await
     }
 
@@ -1117,14 +1142,16 @@ where
     ) -> Result<(), Error<L::Error>> {
         let options = self.options();
         let doing = ItemFlags::TRANSFER | self.change_flag();
-        let new = doing | ItemFlags::IS_NEW;
+        let new = doing | ItemFlags::IS_NEW | self.side.extended_flags(entry, 0, None).await;
         if let Some(len) = self.partial_basis(name).await {
             return self.request(ndx, segment, new, Some((BasisType::PartialDir, len)), None, redo).await;
         }
         if let Some(alternate) = alternate {
             let wanted =
                 decide::dest_mode(entry.entry.mode, Some(&alternate.stat), options, self.side.rights.umask);
-            let flags = self.flags_of(entry, wanted, Some(&alternate.stat), doing);
+            let mut flags = self.flags_of(entry, wanted, Some(&alternate.stat), doing);
+            let at = Place::Alt(alternate.number, name);
+            flags |= self.side.extended_flags(entry, wanted, Some(at)).await;
             let basis = (BasisType::AltDest(alternate.number), alternate.stat.size);
             return self.request(ndx, segment, flags, Some(basis), None, redo).await;
         }
@@ -1273,8 +1300,9 @@ where
             && (s.dev, s.ino) == (l.dev, l.ino)
         {
             let doing = ItemFlags::LOCAL_CHANGE;
-            let flags =
+            let mut flags =
                 self.flags_of(entry, wanted_mode, stat.as_ref(), doing).difference(ItemFlags::REPORT_TIME);
+            flags |= self.side.extended_flags(entry, wanted_mode, Some(Place::Dest(name))).await;
             if options.report.unchanged {
                 self.mention(ndx, entry, flags, Some(b"")).await?;
             }
@@ -1294,6 +1322,9 @@ where
                 replace = true;
             }
         }
+        let before = stat.as_ref().filter(|s| s.kind() == entry.entry.kind());
+        let mode = decide::dest_mode(entry.entry.mode, before, options, self.side.mask(name).await);
+        let extended = self.side.extended_flags(entry, mode, before.map(|_| Place::Dest(name))).await;
         if !options.dry_run
             && let Err(error) = target.hard_link(Place::Dest(leader), name, replace).await
         {
@@ -1306,14 +1337,8 @@ where
             });
             return Ok(());
         }
-        let before = stat.as_ref().filter(|s| s.kind() == entry.entry.kind());
-        let flags = self.flags_of(
-            entry,
-            decide::dest_mode(entry.entry.mode, before, options, self.side.rights.umask),
-            before,
-            ItemFlags::LOCAL_CHANGE,
-        );
-        self.mention(ndx, entry, flags, Some(leader_shown)).await?;
+        let flags = self.flags_of(entry, mode, before, ItemFlags::LOCAL_CHANGE);
+        self.mention(ndx, entry, flags | extended, Some(leader_shown)).await?;
         self.linked(ndx, entry).await
     }
 

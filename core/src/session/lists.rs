@@ -123,7 +123,8 @@ impl Lists {
             let mut positions = Vec::new();
             for (i, e) in list.entries.iter().enumerate().filter(|(_, e)| e.is_dir()) {
                 positions.push(start + i as i32);
-                copies.push(&NewEntry {
+                let extra = list.extra(e);
+                let copy = copies.push(&NewEntry {
                     name: list.name(e),
                     size: e.size,
                     mtime: e.mtime,
@@ -134,6 +135,11 @@ impl Lists {
                     flags: e.flags,
                     base: e.base,
                 });
+                if (extra.acl, extra.default_acl, extra.xattrs) != (0, 0, 0) {
+                    let kept = copies.extra_mut(copy);
+                    (kept.acl, kept.default_acl) = (extra.acl, extra.default_acl);
+                    kept.xattrs = extra.xattrs;
+                }
             }
             let copies = Rc::new(copies);
             for (i, ndx) in positions.into_iter().enumerate() {

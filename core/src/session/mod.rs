@@ -7,11 +7,13 @@ mod basis;
 mod copying;
 pub mod decide;
 mod deletion;
+mod extended;
 mod fuzzy;
 mod generator;
 pub mod goodbye;
 mod inbox;
 pub mod lists;
+mod names;
 mod outlet;
 mod prune;
 mod receiver;
@@ -124,6 +126,7 @@ pub struct Shared<'a, O> {
     pub peer_exit: Cell<Option<u8>>,
     /// File creation mask of this process, for `--chmod`.
     pub umask: Cell<u32>,
+    pub(crate) extended: extended::State,
 }
 
 impl<'a, O: Observer> Shared<'a, O> {
@@ -152,6 +155,7 @@ impl<'a, O: Observer> Shared<'a, O> {
             requested: Vec::new(),
             peer_exit: Cell::new(None),
             umask: Cell::new(0o022),
+            extended: extended::State::default(),
         }
     }
 

@@ -4,7 +4,7 @@ use alloc::{collections::VecDeque, rc::Rc, vec::Vec};
 use core::{convert::Infallible, future::poll_fn, task::Poll};
 
 use super::{
-    Event, Shared, decide,
+    Event, Shared, decide, extended,
     generator::{DestSide, Outlet, Request, report_attrs},
     goodbye::{ItemHeader, write_del_stats},
     io_error,
@@ -205,7 +205,8 @@ impl<W: ChunkWrite, T: Target, O: Observer> Outlet for WireOutlet<'_, '_, W, T, 
         }
         self.w.ndx(&mut self.ndx, ndx).await?;
         let header = ItemHeader { flags, basis: BasisType::Name, xname: xname.map(<[u8]>::to_vec) };
-        header.write(self.w, protocol).await
+        header.write(self.w, protocol).await?;
+        extended::write_request(self.w, self.shared(), entry, flags).await
     }
 
     async fn request(
@@ -218,6 +219,7 @@ impl<W: ChunkWrite, T: Target, O: Observer> Outlet for WireOutlet<'_, '_, W, T, 
         self.w.ndx(&mut self.ndx, ndx).await?;
         let header = ItemHeader { flags: request.flags, basis: request.basis, xname: request.xname.clone() };
         header.write(self.w, self.shared().agreed.protocol).await?;
+        extended::write_request(self.w, self.shared(), entry, request.flags).await?;
         if self.shared().options.dry_run {
             return Ok(());
         }
@@ -316,7 +318,7 @@ impl<'a, S: Source, T: Target, O: Observer, C: LocalCopy<S, T>> LocalOutlet<'a, 
     }
 
     /// Starts the copy of a file that needs nothing but its data; others are copied when their turn comes.
-    fn start_early(&self, ndx: i32, segment: &Segment, request: &Request) -> Option<u64> {
+    async fn start_early(&self, ndx: i32, segment: &Segment, request: &Request) -> Option<u64> {
         let shared = self.side.shared;
         let options = shared.options;
         let transfer = &options.transfer;
@@ -338,7 +340,7 @@ impl<'a, S: Source, T: Target, O: Observer, C: LocalCopy<S, T>> LocalOutlet<'a, 
             && shared.agreed.protocol.has_item_flags();
         let entry = segment.get(ndx).filter(|_| simple)?;
         let name = self.side.local_name(entry);
-        let wanted_mode = decide::dest_mode(entry.entry.mode, None, options, self.side.rights.umask);
+        let wanted_mode = decide::dest_mode(entry.entry.mode, None, options, self.side.mask(name).await);
         let attrs =
             decide::wanted(entry.entry, &entry.extra(), wanted_mode, options, &self.side.rights, true);
         let job = CopyJob {
@@ -445,10 +447,12 @@ impl<'a, S: Source, T: Target, O: Observer, C: LocalCopy<S, T>> LocalOutlet<'a, 
                 Job::Item { ndx, of: Found::Entry(segment), flags, xname } => {
                     if let Some(entry) = segment.get(ndx) {
                         self.show(entry, flags, BasisType::Name, xname.as_deref(), None);
+                        self.side.set_answered(entry, flags).await;
                     }
                 }
                 Job::Item { of: Found::Parent(dir), flags, xname, .. } => {
                     self.show(dir.entry(), flags, BasisType::Name, xname.as_deref(), None);
+                    self.side.set_answered(dir.entry(), flags).await;
                 }
                 Job::Copy { ndx, segment, request, started } => {
                     self.transfer(ndx, &segment, &request, started).await?;
@@ -526,7 +530,7 @@ impl<'a, S: Source, T: Target, O: Observer, C: LocalCopy<S, T>> LocalOutlet<'a, 
             entry.entry.mode,
             standing.as_ref().filter(|s| s.is_regular()),
             options,
-            self.side.rights.umask,
+            self.side.mask(name).await,
         );
         let write_mode = match request.basis {
             _ if transfer.inplace => WriteMode::InPlace,
@@ -595,7 +599,9 @@ impl<'a, S: Source, T: Target, O: Observer, C: LocalCopy<S, T>> LocalOutlet<'a, 
                     &self.side.rights,
                     false,
                 );
+                self.side.attach(&mut output, entry, false).await;
                 let _ = target.commit(output, &attrs, Destination::Final { backup: false }).await;
+                self.side.report_failures(Role::Receiver);
             } else {
                 target.discard(output).await;
             }
@@ -615,7 +621,10 @@ impl<'a, S: Source, T: Target, O: Observer, C: LocalCopy<S, T>> LocalOutlet<'a, 
         if standing.is_some() && matches!(to, Destination::Final { backup: true }) {
             shared.report(Role::Receiver, &Notice::BackedUp(name.bytes()));
         }
-        match target.commit(output, &attrs, to).await {
+        self.side.attach(&mut output, entry, false).await;
+        let committed = target.commit(output, &attrs, to).await;
+        self.side.report_failures(Role::Receiver);
+        match committed {
             Ok(()) => {}
             Err((CommitStep::Attrs(step), error)) => {
                 report_attrs(shared, Role::Receiver, name.bytes(), step, error);
@@ -816,6 +825,7 @@ impl<S: Source, T: Target, O: Observer, C: LocalCopy<S, T>> Outlet for LocalOutl
             return Ok(());
         }
         self.count_created(flags, entry);
+        self.side.fetch_xattrs(self.source, entry, flags).await;
         let of = self.side.lists.borrow().find(ndx)?;
         self.queue.push_back(Job::Item { ndx, of, flags, xname: xname.map(<[u8]>::to_vec) });
         self.turn().await
@@ -832,12 +842,13 @@ impl<S: Source, T: Target, O: Observer, C: LocalCopy<S, T>> Outlet for LocalOutl
             request.flags = ItemFlags::TRANSFER | ItemFlags::MISSING_DATA;
         }
         self.count_created(request.flags, entry);
+        self.side.fetch_xattrs(self.source, entry, request.flags).await;
         {
             let mut stats = self.side.shared.stats.borrow_mut();
             stats.transferred += 1;
             stats.transferred_size += entry.entry.size;
         }
-        let started = self.start_early(ndx, segment, &request);
+        let started = self.start_early(ndx, segment, &request).await;
         self.queue.push_back(Job::Copy { ndx, segment: segment.clone(), request, started });
         self.turn().await
     }

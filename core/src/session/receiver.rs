@@ -5,7 +5,7 @@ use alloc::{rc::Rc, vec::Vec};
 use embedded_io_async::BufRead;
 
 use super::{
-    Event, Inbox, Shared, decide,
+    Event, Inbox, Shared, decide, extended,
     generator::{DestSide, report_attrs},
     goodbye::{ItemHeader, read_del_stats, read_stats},
     lists::{Found, Segment},
@@ -87,6 +87,13 @@ pub(super) fn prepare<T: Target, O: Observer>(
                 e.gid = mapping.groups.map(e.gid, groups, |name| target.group_id(name));
             }
         }
+        shared.extended.prepare(|id, user| {
+            if user {
+                mapping.users.map(id, users, |name| target.user_id(name))
+            } else {
+                mapping.groups.map(id, groups, |name| target.group_id(name))
+            }
+        });
     }
     if let (Some(chmod), true, false) = (&p.chmod, shared.is_client(), shared.local) {
         for e in list.entries.iter_mut().filter(|e| !e.is_symlink() && e.kind() != FileKind::Missing) {
@@ -229,12 +236,10 @@ impl Guard {
 impl ListReader {
     pub(super) fn new<O>(shared: &Shared<'_, O>, guard: Guard) -> Self {
         let format = Format::new(shared.options, &shared.agreed);
-        Self {
-            decoder: Decoder::new(format, shared.options.select.recursive),
-            read_ndx: NdxState::new(shared.agreed.protocol),
-            mapping: Mapping::default(),
-            guard,
-        }
+        let mut decoder = Decoder::new(format, shared.options.select.recursive);
+        decoder.tables = shared.extended.tables.clone();
+        let read_ndx = NdxState::new(shared.agreed.protocol);
+        Self { decoder, read_ndx, mapping: Mapping::default(), guard }
     }
 
     /// The first list with everything that follows it. Ids are mapped later, when there is a target.
@@ -445,6 +450,9 @@ where
                 if is_transfer {
                     return Err(ProtocolError::NotRegular { ndx }.into());
                 }
+                if extended::read_reply(self.r, self.shared(), dir.entry(), &header).await? {
+                    self.side.set_xattrs(dir.entry(), Role::Receiver).await;
+                }
                 self.count_created(&header, dir.entry());
                 self.show(dir.entry(), &header, None);
                 return Ok(());
@@ -455,8 +463,12 @@ where
         if !entry.entry.is_active() {
             return Err(ProtocolError::ClearedNdx { ndx }.into());
         }
+        let has_xattrs = extended::read_reply(self.r, self.shared(), entry, &header).await?;
         self.count_created(&header, entry);
         if !is_transfer {
+            if has_xattrs {
+                self.side.set_xattrs(entry, Role::Receiver).await;
+            }
             self.show(entry, &header, None);
             return Ok(());
         }
@@ -577,7 +589,7 @@ where
             entry.entry.mode,
             standing.as_ref().filter(|s| s.is_regular()),
             options,
-            self.side.rights.umask,
+            self.side.mask(name).await,
         );
         let partial_in_place = header.basis == BasisType::PartialDir
             && shared.agreed.flags.contains(crate::setup::CompatFlags::INPLACE_PARTIAL_DIR);
@@ -644,7 +656,7 @@ where
         entry: EntryRef<'_>,
         name: RelName<'_>,
         wanted_mode: u32,
-        output: T::Output,
+        mut output: T::Output,
         basis: Place<'_>,
         replaces: bool,
     ) -> Result<(), Error<R::Error>> {
@@ -662,7 +674,9 @@ where
         if replaces && matches!(to, Destination::Final { backup: true }) {
             shared.report(Role::Receiver, &Notice::BackedUp(name.bytes()));
         }
+        self.side.attach(&mut output, entry, false).await;
         let result = target.commit(output, &attrs, to).await;
+        self.side.report_failures(Role::Receiver);
         let fine = self.committed(name, result)?;
         if fine && delayed {
             segment.mark(ndx, EntryFlags::DONE);
@@ -723,7 +737,7 @@ where
         entry: EntryRef<'_>,
         name: RelName<'_>,
         wanted_mode: u32,
-        output: T::Output,
+        mut output: T::Output,
         redo: bool,
     ) -> Result<(), Error<R::Error>> {
         let shared = self.shared();
@@ -741,6 +755,7 @@ where
         shared.report(Role::Receiver, &notice);
         let attrs =
             decide::wanted(entry.entry, &entry.extra(), wanted_mode, options, &self.side.rights, false);
+        self.side.attach(&mut output, entry, false).await;
         if transfer.inplace {
             let result = target.commit(output, &attrs, Destination::Final { backup: false }).await;
             self.committed(name, result)?;
@@ -754,6 +769,7 @@ where
         } else {
             target.discard(output).await;
         }
+        self.side.report_failures(Role::Receiver);
         if redo {
             shared.event(Event::Failed(ndx));
         } else {

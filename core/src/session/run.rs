@@ -303,8 +303,9 @@ where
         facts.count = facts.count.max(2);
     }
     let entered = entrance.enter(&facts).await.map_err(Error::Exit)?;
-    prepare_first(shared, Some(&entered.target), &mut reader, &mut list, start)?;
     let scope = filters.scope(FilterSide::Receiver, &entered.target.root_path());
+    shared.extended.receive(shared, &scope, entered.target.rights().super_user);
+    prepare_first(shared, Some(&entered.target), &mut reader, &mut list, start)?;
     if options.select.prune_empty_dirs {
         super::prune::prune_empty_dirs(&mut list, &scope);
     }
@@ -546,10 +547,11 @@ where
     let entered = entrance.enter(&facts).await.map_err(Error::Exit)?;
     let mut mapping = Mapping::new(shared, &entered.target).map_err(Error::Exit)?;
     let none = IdTable::default();
+    let scope = dest_filters.scope(FilterSide::Receiver, &entered.target.root_path());
+    shared.extended.receive(shared, &scope, entered.target.rights().super_user);
     prepare(shared, Some(&entered.target), &mut mapping, &none, &none, &mut list, start);
     let mut links = LinkGroups::default();
     links.number(&mut list);
-    let scope = dest_filters.scope(FilterSide::Receiver, &entered.target.root_path());
     if shared.options.select.prune_empty_dirs {
         super::prune::prune_empty_dirs(&mut list, &scope);
     }

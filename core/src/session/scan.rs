@@ -4,7 +4,7 @@ use alloc::vec::Vec;
 
 use hashbrown::HashMap;
 
-use super::{Shared, io_error, lists::DirRecord, rules};
+use super::{Shared, extended, io_error, lists::DirRecord, rules};
 use crate::{
     checksum::Digest,
     error::{Error, Role},
@@ -242,6 +242,8 @@ impl<'a, S: Source, O: Observer> Scanner<'a, S, O> {
             self.dot_root_sent = true;
             if let Ok(root) = self.source.stat(SourcePath { base, name: b"." }, true).await {
                 self.push(list, base, b".", &root, EntryFlags::IMPLIED_DIR, None);
+                let path = SourcePath { base, name: b"." };
+                extended::attach(self.shared, self.source, list, path, &self.root_scope).await;
             }
         }
         if select.one_file_system > 0 {
@@ -473,6 +475,8 @@ impl<'a, S: Source, O: Observer> Scanner<'a, S, O> {
             let dir = parent.get(..end).unwrap_or_default();
             if let Ok(stat) = self.source.stat(SourcePath { base, name: below(dir) }, true).await {
                 self.push(list, base, dir, &stat, EntryFlags::IMPLIED_DIR, None);
+                let path = SourcePath { base, name: below(dir) };
+                extended::attach(self.shared, self.source, list, path, &self.root_scope).await;
             }
         }
         self.last_parent = parent;
@@ -571,7 +575,7 @@ impl<'a, S: Source, O: Observer> Scanner<'a, S, O> {
             let span = list.store(&target);
             list.extra_mut(position).link = span;
         }
-        Some(position)
+        extended::attach(self.shared, self.source, list, path, scope).await.then_some(position)
     }
 
     fn push(

@@ -10,7 +10,7 @@ use core::{
 use embedded_io_async::BufRead;
 
 use super::{
-    Inbox, Shared,
+    Inbox, Shared, extended,
     goodbye::{ItemHeader, read_del_stats, write_del_stats, write_stats},
     io_error,
     lists::{DirRecord, Found, Lists, Segment},
@@ -69,6 +69,8 @@ pub(super) struct Sender<'a, R, W, S, O> {
     /// Error bits already reported to the receiving side.
     reported_errors: u32,
     scratch: Vec<u8>,
+    /// Attribute values that go behind the echo of the current item.
+    xattrs: Vec<u8>,
 }
 
 impl<'a, R, W, S, O> Sender<'a, R, W, S, O>
@@ -86,13 +88,15 @@ where
         w: WireWriter<W, Vec<u8>>,
     ) -> Result<Self, ProtocolError> {
         let agreed = &shared.agreed;
+        let mut encoder = Encoder::new(Format::new(shared.options, agreed));
+        encoder.tables = shared.extended.tables.clone();
         Ok(Self {
             shared,
             source,
             r,
             w,
             scanner: Scanner::new(shared, source, filters),
-            encoder: Encoder::new(Format::new(shared.options, agreed)),
+            encoder,
             lists: Lists::new(agreed.inc_recurse()),
             read_ndx: NdxState::new(agreed.protocol),
             write_ndx: NdxState::new(agreed.protocol),
@@ -100,6 +104,7 @@ where
             outgoing: Outgoing::new(shared.options, agreed)?,
             reported_errors: 0,
             scratch: Vec::new(),
+            xattrs: Vec::new(),
         })
     }
 
@@ -390,7 +395,8 @@ where
 
     async fn echo(&mut self, ndx: i32, header: &ItemHeader) -> Result<(), Error<R::Error>> {
         self.w.ndx(&mut self.write_ndx, ndx).await?;
-        header.write(&mut self.w, self.shared.agreed.protocol).await
+        header.write(&mut self.w, self.shared.agreed.protocol).await?;
+        self.w.bytes(&self.xattrs).await
     }
 
     async fn request(&mut self, ndx: i32, found: Found, phase: u8) -> Result<(), Error<R::Error>> {
@@ -402,6 +408,7 @@ where
                 if header.flags.contains(ItemFlags::TRANSFER) {
                     return Err(ProtocolError::NotRegular { ndx }.into());
                 }
+                self.xattr_request(dir.entry(), &header).await?;
                 self.count_created(&header, dir.entry());
                 self.show(dir.entry(), &header, None);
                 return self.echo(ndx, &header).await;
@@ -409,6 +416,7 @@ where
             Found::Entry(segment) => segment,
         };
         let Some(entry) = segment.get(ndx) else { return Ok(()) };
+        self.xattr_request(entry, &header).await?;
         self.count_created(&header, entry);
         if !header.flags.contains(ItemFlags::TRANSFER) {
             self.show(entry, &header, None);
@@ -435,6 +443,15 @@ where
         let append = if again { Append::Off } else { self.append_mode() };
         let plan = self.read_sums(&header, append).await?;
         self.answer(ndx, &segment, entry, &header, plan).await
+    }
+
+    async fn xattr_request(
+        &mut self,
+        entry: EntryRef<'_>,
+        header: &ItemHeader,
+    ) -> Result<(), Error<R::Error>> {
+        let answer = &mut self.xattrs;
+        extended::read_request(&mut self.r, self.shared, self.source, entry, header, answer).await
     }
 
     fn count_created(&self, header: &ItemHeader, entry: EntryRef<'_>) {
@@ -611,6 +628,7 @@ where
                     if header.flags.contains(ItemFlags::TRANSFER) {
                         return Err(ProtocolError::BadGoodbye { got: ndx }.into());
                     }
+                    extended::skip_request(&mut self.r, self.shared, &header).await?;
                 }
                 got => return Err(ProtocolError::BadGoodbye { got }.into()),
             }

@@ -6,19 +6,12 @@ use arsync_core::exit::ExitCode;
 use super::{
     failure::Failure,
     operands::{Reach, Route},
-    parse::Super,
     resolve::Resolved,
 };
 
 /// Something that a command line can ask for and this build cannot do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Unbuilt {
-    /// `--acls`
-    Acls,
-    /// `--xattrs`
-    Xattrs,
-    /// `--fake-super`
-    FakeSuper,
     /// `--iconv`
     Iconv,
     /// `--read-batch`
@@ -49,9 +42,6 @@ pub(crate) enum Unbuilt {
 
 /// What this build cannot do.
 pub(crate) const UNBUILT: &[Unbuilt] = &[
-    Unbuilt::Acls,
-    Unbuilt::Xattrs,
-    Unbuilt::FakeSuper,
     Unbuilt::Iconv,
     Unbuilt::ReadBatch,
     Unbuilt::WriteBatch,
@@ -90,9 +80,6 @@ fn asked_for(item: Unbuilt, r: &Resolved) -> Option<&'static str> {
     let cli = &r.cli;
     let daemon = r.route.machine().is_some_and(|m| m.reach != Reach::Shell);
     let (asked, name) = match item {
-        Unbuilt::Acls => (cli.acls, "--acls"),
-        Unbuilt::Xattrs => (cli.xattrs > 0, "--xattrs"),
-        Unbuilt::FakeSuper => (cli.super_user == Super::Fake, "--fake-super"),
         Unbuilt::Iconv => (r.iconv.is_some(), "--iconv"),
         Unbuilt::ReadBatch => (matches!(r.route, Route::Batch { .. }), "--read-batch"),
         Unbuilt::WriteBatch => (r.write_batch.is_some(), "--write-batch"),

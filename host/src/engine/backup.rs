@@ -22,6 +22,7 @@ use super::{
     temp::Temp,
     to_stat,
     write::{Shared, Spot},
+    xattr,
 };
 
 /// Where backups go.
@@ -47,6 +48,28 @@ struct Copies {
     perms: bool,
     owner: bool,
     group: bool,
+    carried: Carried,
+}
+
+/// Extended attributes that a copy keeps of its original.
+#[derive(Debug, Clone, Copy)]
+pub struct Carried {
+    acls: bool,
+    xattrs: bool,
+}
+
+impl Carried {
+    /// Everything: the copy takes the place of the original.
+    const ALL: Self = Self { acls: true, xattrs: true };
+
+    fn carry(self, from: Handle<'_>, to: Handle<'_>) {
+        if self.acls || self.xattrs {
+            xattr::copy(from, to, |name| {
+                let system = name.starts_with(b"system.");
+                self.acls && system || self.xattrs && !system
+            });
+        }
+    }
 }
 
 impl Backups {
@@ -62,6 +85,7 @@ impl Backups {
                 perms: preserve.perms,
                 owner: preserve.owner,
                 group: preserve.group,
+                carried: Carried { acls: preserve.acls, xattrs: preserve.xattrs > 0 || preserve.fake_super },
             },
         }
     }
@@ -78,7 +102,7 @@ impl Backups {
     /// The same; the directories are made.
     fn prepare<'n>(&self, shared: &Shared, name: RelName<'n>) -> io::Result<Spot<'n>> {
         if let Some(dir) = &self.dir {
-            dir.make(shared, name)?;
+            dir.make(shared, name, self.copies.carried)?;
         }
         self.spot(shared, name)
     }
@@ -90,7 +114,8 @@ impl Backups {
         let to = self.prepare(shared, name)?;
         if keep && self.copies.in_place && stat.is_regular() {
             // A link would be changed together with the original.
-            return copy(&from.dir, from.name, &stat, &to, &self.copies.attrs(&stat, shared));
+            let attrs = self.copies.attrs(&stat, shared);
+            return copy(&from.dir, from.name, &stat, &to, &attrs, self.copies.carried);
         }
         make_way(&to)?;
         if keep && linkat(&from.dir, from.name, &to.dir, &*to.name, AtFlags::empty()).is_ok() {
@@ -99,7 +124,7 @@ impl Backups {
         shared.tree().forget_link(name.bytes());
         match renameat(&from.dir, from.name, &to.dir, &*to.name) {
             Err(Errno::XDEV) => {
-                copy(&from.dir, from.name, &stat, &to, &all_of(&stat))?;
+                copy(&from.dir, from.name, &stat, &to, &all_of(&stat), Carried::ALL)?;
                 if keep { Ok(()) } else { unlinkat(&from.dir, from.name, AtFlags::empty()) }
             }
             other => other,
@@ -132,7 +157,7 @@ impl BackupDir {
 
     /// Makes the backup directory and below it what leads to `name`, with the owners and permissions of the
     /// real directories. Times would not outlive the first backup.
-    fn make(&self, shared: &Shared, name: RelName<'_>) -> io::Result<()> {
+    fn make(&self, shared: &Shared, name: RelName<'_>, carried: Carried) -> io::Result<()> {
         let root = shared.tree().root()?;
         let tree = match self.open(root) {
             Err(Errno::NOENT) => {
@@ -161,18 +186,22 @@ impl BackupDir {
                 }
                 other => other?,
             }
-            let real = shared.tree().at(part)?;
-            let real = to_stat(&statat(&real.dir, real.name, AtFlags::SYMLINK_NOFOLLOW)?);
+            let original = shared.tree().at(part)?;
+            let real = to_stat(&statat(&original.dir, original.name, AtFlags::SYMLINK_NOFOLLOW)?);
             let made = to_stat(&statat(&at.dir, at.name, AtFlags::SYMLINK_NOFOLLOW)?);
             if real.is_dir() {
+                let on = Handle::Name(&at.dir, at.name);
+                carried.carry(Handle::Name(&original.dir, original.name), on);
                 // The owner must be able to put backups there.
+                let needed = if rustix::process::geteuid().is_root() { 0 } else { 0o300 };
                 let attrs = Attrs {
-                    mode: Some(real.mode | 0o300),
+                    mode: Some(real.mode | needed),
                     uid: Some(real.uid),
                     gid: Some(real.gid),
                     ..Attrs::default()
                 };
-                apply_what_is_allowed(Handle::Name(&at.dir, at.name), &made, &attrs)?;
+                let made = Stat { mode: meta::stat_of(on)?.mode, ..made };
+                apply_what_is_allowed(on, &made, &attrs)?;
             }
         }
         Ok(())
@@ -209,13 +238,21 @@ fn apply_what_is_allowed(on: Handle<'_>, standing: &Stat, attrs: &Attrs) -> io::
 }
 
 /// Makes `to` a copy of a non-directory.
-pub fn copy(dir: &OwnedFd, name: &[u8], stat: &Stat, to: &Spot<'_>, attrs: &Attrs) -> io::Result<()> {
+pub fn copy(
+    dir: &OwnedFd,
+    name: &[u8],
+    stat: &Stat,
+    to: &Spot<'_>,
+    attrs: &Attrs,
+    carried: Carried,
+) -> io::Result<()> {
     match stat.kind() {
         FileKind::Regular => {
             let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
             let from = openat(dir, name, flags, Mode::empty())?;
             let (file, temp) = Temp::create(&to.dir, &to.name, true, 0o600)?;
             copy_contents(&from, &file, stat.size, Holes::Written)?;
+            carried.carry(Handle::File(&from), Handle::File(&file));
             let made = to_stat(&rustix::fs::fstat(&file)?);
             apply_what_is_allowed(Handle::File(&file), &made, attrs)?;
             return temp.rename(&to.dir, &to.name).map_err(|(error, _unlinked)| error);
@@ -231,6 +268,7 @@ pub fn copy(dir: &OwnedFd, name: &[u8], stat: &Stat, to: &Spot<'_>, attrs: &Attr
             special::node(&to.dir, &to.name, stat.mode, stat.rdev, Put::New)?;
         }
     }
+    carried.carry(Handle::Name(dir, name), Handle::Name(&to.dir, &to.name));
     let made = to_stat(&statat(&to.dir, &*to.name, AtFlags::SYMLINK_NOFOLLOW)?);
     apply_what_is_allowed(Handle::Name(&to.dir, &to.name), &made, attrs)
 }
@@ -242,7 +280,8 @@ pub fn move_file(from: &Spot<'_>, dir: &Arc<OwnedFd>, name: &[u8]) -> io::Result
         other => return other,
     }
     let stat = to_stat(&statat(&from.dir, &*from.name, AtFlags::SYMLINK_NOFOLLOW)?);
-    copy(&from.dir, &from.name, &stat, &Spot { dir: dir.clone(), name: name.into() }, &all_of(&stat))?;
+    let to = Spot { dir: dir.clone(), name: name.into() };
+    copy(&from.dir, &from.name, &stat, &to, &all_of(&stat), Carried::ALL)?;
     unlinkat(&from.dir, &*from.name, AtFlags::empty())
 }
 

@@ -9,7 +9,7 @@ use rustix::{
     io::Errno,
 };
 
-use super::{port, to_stat};
+use super::{fake, meta::Handle, port, to_stat};
 
 /// Bytes of directory entries read at a time.
 const BUFFER: usize = 256 << 10;
@@ -19,8 +19,8 @@ thread_local! {
 }
 
 /// Reads a directory from its start, in the order of the file system. An error in the middle is returned
-/// beside what was read.
-pub fn children(dir: &OwnedFd) -> (Vec<Child>, Option<Errno>) {
+/// beside what was read. `fakes`: attributes of fake-super are applied.
+pub fn children(dir: &OwnedFd, fakes: bool) -> (Vec<Child>, Option<Errno>) {
     ENTRIES.with_borrow_mut(|buf| {
         buf.reserve(BUFFER);
         let mut found = Vec::new();
@@ -34,7 +34,14 @@ pub fn children(dir: &OwnedFd) -> (Vec<Child>, Option<Errno>) {
             if name == c"." || name == c".." {
                 continue;
             }
-            let stat = statat(dir, name, AtFlags::SYMLINK_NOFOLLOW).map(|st| to_stat(&st)).map_err(port);
+            let stat = statat(dir, name, AtFlags::SYMLINK_NOFOLLOW).and_then(|st| {
+                let mut stat = to_stat(&st);
+                if fakes {
+                    fake::overlay(Handle::Name(dir, name.to_bytes()), false, &mut stat)?;
+                }
+                Ok(stat)
+            });
+            let stat = stat.map_err(port);
             found.push(Child { name: name.to_bytes().to_vec(), stat });
         }
         (found, None)

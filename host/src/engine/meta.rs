@@ -15,6 +15,8 @@ use rustix::{
     io::{self, Errno},
 };
 
+use super::to_stat;
+
 /// What attributes are set on.
 #[derive(Clone, Copy)]
 pub enum Handle<'a> {
@@ -26,6 +28,18 @@ pub enum Handle<'a> {
 
 /// Sets what differs from `standing`, which the file has now. Returns whether anything was changed.
 pub fn apply(on: Handle<'_>, standing: &Stat, attrs: &Attrs) -> Result<bool, (AttrStep, Errno)> {
+    apply_around(on, standing, attrs, || false, |_, _| None)
+}
+
+/// The same with what belongs between the steps: `after_owner` says whether it changed anything; `before_mode`
+/// gets the permissions now and those wanted, and returns the new ones if it changed something.
+pub fn apply_around(
+    on: Handle<'_>,
+    standing: &Stat,
+    attrs: &Attrs,
+    after_owner: impl FnOnce() -> bool,
+    before_mode: impl FnOnce(u32, Option<u32>) -> Option<u32>,
+) -> Result<bool, (AttrStep, Errno)> {
     let mut perms = standing.mode & mode::PERMS;
     let mut wanted = attrs.mode.map(|m| m & mode::PERMS);
 
@@ -41,6 +55,7 @@ pub fn apply(on: Handle<'_>, standing: &Stat, attrs: &Attrs) -> Result<bool, (At
         }
     }
 
+    let mut changed = after_owner();
     let mtime = attrs.mtime.filter(|&time| time != (standing.mtime, standing.nsec));
     let atime = attrs.atime.filter(|&time| time != standing.atime);
     let times = mtime.is_some() || atime.is_some();
@@ -48,20 +63,28 @@ pub fn apply(on: Handle<'_>, standing: &Stat, attrs: &Attrs) -> Result<bool, (At
         set_times(on, mtime, atime).map_err(|e| (AttrStep::Times, e))?;
     }
 
+    if let Some(now) = before_mode(perms, wanted) {
+        changed = true;
+        perms = now;
+    }
     // The permissions of symlinks cannot be changed on Linux.
     let wanted = wanted.filter(|&m| m != perms && standing.kind() != FileKind::Symlink);
     if let Some(bits) = wanted {
         set_mode(on, bits, standing.kind()).map_err(|e| (AttrStep::Mode, e))?;
     }
-    Ok(chown || times || wanted.is_some())
+    Ok(changed || chown || times || wanted.is_some())
 }
 
 fn mode_of(on: Handle<'_>) -> io::Result<u32> {
-    let st = match on {
+    Ok(stat_of(on)?.mode)
+}
+
+/// What something has now.
+pub fn stat_of(on: Handle<'_>) -> io::Result<Stat> {
+    Ok(to_stat(&match on {
         Handle::File(file) => fstat(file)?,
         Handle::Name(dir, name) => statat(dir, name, AtFlags::SYMLINK_NOFOLLOW)?,
-    };
-    Ok(st.st_mode)
+    }))
 }
 
 fn set_owner(on: Handle<'_>, uid: Option<u32>, gid: Option<u32>) -> io::Result<()> {
@@ -88,7 +111,8 @@ fn set_times(on: Handle<'_>, mtime: Option<(i64, u32)>, atime: Option<i64>) -> i
     }
 }
 
-fn set_mode(on: Handle<'_>, bits: u32, kind: FileKind) -> io::Result<()> {
+/// Sets permissions.
+pub fn set_mode(on: Handle<'_>, bits: u32, kind: FileKind) -> io::Result<()> {
     match on {
         Handle::File(file) => fchmod(file, Mode::from_raw_mode(bits)),
         Handle::Name(dir, name) => chmod_at(dir, name, bits, kind),
@@ -119,7 +143,6 @@ mod tests {
     };
 
     use super::*;
-    use crate::engine::to_stat;
 
     fn apply_name(dir: &Path, name: &str, attrs: &Attrs) -> Result<bool, (AttrStep, Errno)> {
         let dir: OwnedFd = fs::File::open(dir).unwrap().into();

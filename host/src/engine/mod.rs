@@ -5,10 +5,13 @@
 //! whose methods are plain functions on descriptors and owned data and may run on any thread.
 //! Entry points: [`FileSource`] and [`TreeTarget`].
 
+mod acl;
 mod backup;
 mod beneath;
 mod copy;
 mod digest;
+mod extended;
+mod fake;
 mod ids;
 mod listing;
 mod meta;
@@ -18,6 +21,7 @@ mod target;
 pub mod temp;
 mod workers;
 mod write;
+mod xattr;
 
 use arsync_core::ports::{PortError, Stat};
 use rustix::io::Errno;

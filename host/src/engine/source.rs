@@ -9,6 +9,7 @@ use std::os::fd::OwnedFd;
 
 use arsync_core::{
     checksum::{ChecksumKind, Digest},
+    flist::acl::{Acl, Kind},
     options::SessionOptions,
     ports::{Child, PortError, Source, SourcePath, Stat},
 };
@@ -21,13 +22,15 @@ use rustix::{
 };
 
 use super::{
-    absolute,
+    absolute, acl,
     beneath::{At, Links, Tree},
     copy::read_full,
     digest::digest_file,
+    fake,
     ids::Names,
     listing::children,
-    port, to_stat,
+    meta::Handle,
+    port, to_stat, xattr,
 };
 
 /// Files from this size on are announced to the kernel as read in order.
@@ -43,6 +46,7 @@ pub struct FileSource {
     ways: Ways,
     follow_dirs: bool,
     copy_devices: bool,
+    fake: bool,
 }
 
 #[derive(Debug)]
@@ -65,6 +69,13 @@ struct Ways {
     no_atime: bool,
 }
 
+impl Ways {
+    fn links(self, name: &[u8]) -> Links {
+        let typed = name.starts_with(b"/") || name.split(|&b| b == b'/').any(|c| c == b"..");
+        if self.through_links || typed { Links::Any } else { Links::Never }
+    }
+}
+
 /// Opens files below one directory.
 #[derive(Debug, Clone)]
 pub struct Reader {
@@ -78,18 +89,13 @@ impl Reader {
         self.open_file(name, self.ways.follow_files)
     }
 
-    fn links(&self, name: &[u8]) -> Links {
-        let typed = name.starts_with(b"/") || name.split(|&b| b == b'/').any(|c| c == b"..");
-        if self.ways.through_links || typed { Links::Any } else { Links::Never }
-    }
-
     /// The parent directory of a path, open, and the last component.
     fn at<'n>(&self, path: &'n [u8]) -> io::Result<At<'n>> {
         let end = path.iter().rposition(|&b| b != b'/').map_or(0, |i| i + 1);
         let name = if path.starts_with(b"/") && end == 0 { &b"/"[..] } else { &path[..end] };
         let (dir, base) = match memchr::memrchr(b'/', name) {
             Some(0) => return Ok(At { dir: self.tree.root()?.clone(), name }),
-            Some(slash) => (self.tree.dir_with(&name[..slash], self.links(name))?, &name[slash + 1..]),
+            Some(slash) => (self.tree.dir_with(&name[..slash], self.ways.links(name))?, &name[slash + 1..]),
             None => (self.tree.root()?.clone(), name),
         };
         Ok(At { dir, name: if base.is_empty() { b"." } else { base } })
@@ -128,6 +134,7 @@ impl FileSource {
             },
             follow_dirs: follow_files || select.copy_dirlinks,
             copy_devices: select.copy_devices,
+            fake: options.preserve.fake_super,
         }
     }
 
@@ -140,6 +147,11 @@ impl FileSource {
     pub fn reader(&self, base: u32) -> io::Result<Reader> {
         let tree = self.bases.borrow().get(base as usize).map(|b| b.tree.clone()).ok_or(Errno::NOENT)?;
         Ok(Reader { tree, ways: self.ways })
+    }
+
+    /// A name may be a symlink that stands for its target.
+    fn follows(&self, path: SourcePath<'_>, wanted: bool) -> bool {
+        wanted && (self.follow_dirs || self.ways.links(path.name) == Links::Any || path.name.ends_with(b"/"))
     }
 
     fn at<'n>(&self, path: SourcePath<'n>) -> io::Result<At<'n>> {
@@ -172,7 +184,7 @@ impl FileSource {
             flags |= OFlags::NOFOLLOW;
         }
         let dir = Arc::new(openat(&at.dir, at.name, flags, Mode::empty())?);
-        let found = children(&dir);
+        let found = children(&dir, self.fake);
         self.reader(path.base)?.tree.remember(path.name, dir);
         Ok(found)
     }
@@ -205,12 +217,19 @@ impl Source for FileSource {
     async fn stat(&self, path: SourcePath<'_>, follow: bool) -> Result<Stat, PortError> {
         let at = self.at(path).map_err(port)?;
         let flags = if follow { AtFlags::empty() } else { AtFlags::SYMLINK_NOFOLLOW };
-        statat(&at.dir, at.name, flags).map(|st| to_stat(&st)).map_err(port)
+        let mut stat = to_stat(&statat(&at.dir, at.name, flags).map_err(port)?);
+        if self.fake {
+            fake::overlay(Handle::Name(&at.dir, at.name), follow, &mut stat).map_err(port)?;
+        }
+        Ok(stat)
     }
 
     async fn read_link(&self, path: SourcePath<'_>) -> Result<Vec<u8>, PortError> {
         let at = self.at(path).map_err(port)?;
-        Ok(readlinkat(&at.dir, at.name, Vec::new()).map_err(port)?.into_bytes())
+        match readlinkat(&at.dir, at.name, Vec::new()) {
+            Err(Errno::INVAL) if self.fake => fake::read_link(&at.dir, at.name).map_err(port),
+            link => Ok(link.map_err(port)?.into_bytes()),
+        }
     }
 
     async fn read_dir(&self, path: SourcePath<'_>) -> Result<(Vec<Child>, Option<PortError>), PortError> {
@@ -243,6 +262,21 @@ impl Source for FileSource {
     async fn remove(&self, path: SourcePath<'_>) -> Result<(), PortError> {
         let at = self.at(path).map_err(port)?;
         unlinkat(&at.dir, at.name, AtFlags::empty()).map_err(port)
+    }
+
+    async fn acl(&self, path: SourcePath<'_>, follow: bool, kind: Kind) -> Result<Option<Acl>, PortError> {
+        let at = self.at(path).map_err(port)?;
+        acl::read(Handle::Name(&at.dir, at.name), self.follows(path, follow), kind, self.fake).map_err(port)
+    }
+
+    async fn xattr_names(&self, path: SourcePath<'_>, follow: bool) -> Result<Vec<Vec<u8>>, PortError> {
+        let at = self.at(path).map_err(port)?;
+        xattr::names(Handle::Name(&at.dir, at.name), self.follows(path, follow)).map_err(port)
+    }
+
+    async fn xattr(&self, path: SourcePath<'_>, follow: bool, name: &[u8]) -> Result<Vec<u8>, PortError> {
+        let at = self.at(path).map_err(port)?;
+        xattr::get(Handle::Name(&at.dir, at.name), self.follows(path, follow), name).map_err(port)
     }
 
     fn user_name(&self, uid: u32) -> Option<Vec<u8>> {

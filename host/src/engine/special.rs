@@ -6,11 +6,11 @@ use std::os::fd::OwnedFd;
 
 use arsync_core::flist::entry::mode;
 use rustix::{
-    fs::{AtFlags, FileType, Mode, linkat, makedev, mknodat, symlinkat, unlinkat},
+    fs::{AtFlags, FileType, Mode, OFlags, linkat, makedev, mknodat, openat, symlinkat, unlinkat},
     io::{self, Errno},
 };
 
-use super::temp::Temp;
+use super::{fake, temp::Temp};
 
 /// How something takes its name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -57,6 +57,19 @@ pub fn node(dir: &Arc<OwnedFd>, name: &[u8], file_mode: u32, rdev: (u32, u32), h
         _ => 0,
     };
     put(dir, name, how, |d, n| mknodat(d, n, kind, perms, dev))
+}
+
+/// Fake-super: a regular file that stands for something else: a symlink, whose target is its contents, or a
+/// device, fifo or socket, which is empty.
+pub fn placeholder(dir: &Arc<OwnedFd>, name: &[u8], link: Option<&[u8]>, how: Put) -> io::Result<()> {
+    put(dir, name, how, |d, n| {
+        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let file = openat(d, n, flags, Mode::from_raw_mode(0o600))?;
+        match link {
+            None => Ok(()),
+            Some(target) => fake::write_link(&file, target),
+        }
+    })
 }
 
 /// A hard link to `old_name` in `old_dir`; a symlink there is linked itself.

@@ -8,10 +8,12 @@ use std::os::fd::OwnedFd;
 
 use arsync_core::{
     checksum::{ChecksumKind, Digest},
+    flist::acl::{Acl, Kind},
     names::RelName,
     options::SessionOptions,
     ports::{
-        AttrStep, Attrs, Child, CommitStep, Create, Destination, Place, PortError, Rights, Stat, Target,
+        AttrStep, Attrs, Child, CommitStep, Create, Destination, Extended, ExtendedFailure, Place, PortError,
+        Rights, Stat, Target,
     },
 };
 use rustix::{
@@ -23,18 +25,21 @@ use rustix::{
 };
 
 use super::{
+    acl,
     backup::move_file,
     beneath::{Links, Tree},
     copy::read_full,
     digest::digest_file,
+    fake,
     ids::Names,
     listing::children,
-    meta::{self, Handle, chmod_at},
+    meta::{Handle, chmod_at},
     port,
     source::read_limited,
     special::{self, Put},
     to_stat,
     write::{Output, Shared, Spot},
+    xattr,
 };
 
 /// A destination tree.
@@ -75,7 +80,7 @@ impl TreeTarget {
         let mut groups: Vec<u32> = getgroups().unwrap_or_default().into_iter().map(|g| g.as_raw()).collect();
         groups.push(getegid().as_raw());
         let rights = Rights {
-            super_user: options.preserve.super_user.unwrap_or(euid == 0),
+            super_user: options.preserve.fake_super || options.preserve.super_user.unwrap_or(euid == 0),
             euid,
             groups,
             umask: super::umask(),
@@ -109,6 +114,37 @@ impl TreeTarget {
         self.alternates.iter().enumerate().filter_map(move |(n, tree)| Some((n, error(tree)?)))
     }
 
+    fn is_fake(&self) -> bool {
+        self.shared.setter().is_fake()
+    }
+
+    /// What attributes of a place are read from.
+    fn spot_of<'n>(&self, place: Place<'n>) -> Result<Spot<'n>, PortError> {
+        self.spot(place).map_err(port)
+    }
+
+    /// Sets attributes of a name.
+    fn set(
+        &self,
+        at: Place<'_>,
+        standing: &Stat,
+        attrs: &Attrs,
+        extended: Option<&Extended>,
+    ) -> Result<bool, (AttrStep, PortError)> {
+        let (Place::Dest(name) | Place::Alt(_, name) | Place::Partial(name) | Place::Backup(name)) = at;
+        let spot = match at {
+            // A kept link to a directory stands for the directory.
+            Place::Dest(name) if self.keep_dirlinks && standing.is_dir() => {
+                self.tree().dir(name.bytes()).map(|dir| Spot { dir, name: b"."[..].into() })
+            }
+            other => self.spot(other),
+        };
+        let spot = spot.map_err(|e| (AttrStep::Times, port(e)))?;
+        let on = Handle::Name(&spot.dir, &spot.name);
+        let set = self.shared.setter().apply(on, name.bytes(), standing, attrs, extended);
+        set.map_err(|(step, error)| (step, port(error)))
+    }
+
     fn tree(&self) -> &Tree {
         self.shared.tree()
     }
@@ -132,11 +168,20 @@ impl TreeTarget {
 
     fn look(&self, place: Place<'_>, follow: bool) -> io::Result<Stat> {
         if follow && let Place::Dest(name) = place {
-            return Ok(to_stat(&fstat(self.tree().open_with(name.bytes(), OFlags::PATH, Links::Inside)?)?));
+            let file = self.tree().open_with(name.bytes(), OFlags::PATH, Links::Inside)?;
+            let mut stat = to_stat(&fstat(&file)?);
+            if self.is_fake() && stat.is_dir() {
+                fake::overlay(Handle::Name(&file, b"."), false, &mut stat)?;
+            }
+            return Ok(stat);
         }
         let at = self.spot(place)?;
         let flags = if follow { AtFlags::empty() } else { AtFlags::SYMLINK_NOFOLLOW };
-        Ok(to_stat(&statat(&at.dir, &*at.name, flags)?))
+        let mut stat = to_stat(&statat(&at.dir, &*at.name, flags)?);
+        if self.is_fake() {
+            fake::overlay(Handle::Name(&at.dir, &at.name), follow, &mut stat)?;
+        }
+        Ok(stat)
     }
 
     /// Opens a regular file for reading, or a device where those may be written.
@@ -162,6 +207,7 @@ impl TreeTarget {
     fn make_dir_exactly(&self, name: RelName<'_>, mode: u32) -> io::Result<()> {
         let at = self.tree().at(name)?;
         self.tree().forget_link(name.bytes());
+        let mode = if self.is_fake() { fake::real_perms(mode, true) } else { mode };
         mkdirat(&at.dir, at.name, Mode::from_raw_mode(mode & 0o1777))?;
         let made = to_stat(&statat(&at.dir, at.name, AtFlags::SYMLINK_NOFOLLOW)?);
         // The group bit that a parent hands down stays; the umask and a default ACL have no say.
@@ -218,13 +264,16 @@ impl Target for TreeTarget {
 
     async fn read_link(&self, at: Place<'_>) -> Result<Vec<u8>, PortError> {
         let at = self.spot(at).map_err(port)?;
-        Ok(readlinkat(&at.dir, &*at.name, Vec::new()).map_err(port)?.into_bytes())
+        match readlinkat(&at.dir, &*at.name, Vec::new()) {
+            Err(Errno::INVAL) if self.is_fake() => fake::read_link(&at.dir, &at.name).map_err(port),
+            link => Ok(link.map_err(port)?.into_bytes()),
+        }
     }
 
     async fn list(&self, dir: RelName<'_>) -> Result<Vec<Child>, PortError> {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY;
         let dir = self.open_inside(dir, flags, self.tree().links()).map_err(port)?;
-        match children(&dir) {
+        match children(&dir, self.is_fake()) {
             (found, None) => Ok(found),
             (_, Some(error)) => Err(port(error)),
         }
@@ -238,7 +287,7 @@ impl Target for TreeTarget {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let tree = self.alternate(number).map_err(port)?;
         let dir = tree.open_with(name.bytes(), flags, Links::Any).map_err(port)?;
-        Ok(children(&dir).0)
+        Ok(children(&dir, self.is_fake()).0)
     }
 
     async fn read_small(&self, path: &[u8], limit: usize) -> Result<Vec<u8>, PortError> {
@@ -264,7 +313,11 @@ impl Target for TreeTarget {
 
     async fn make_symlink(&self, name: RelName<'_>, target: &[u8], replace: bool) -> Result<(), PortError> {
         let at = self.tree().at(name).map_err(port)?;
-        special::symlink(&at.dir, at.name, target, self.how(name, replace)).map_err(port)
+        let how = self.how(name, replace);
+        if self.is_fake() {
+            return special::placeholder(&at.dir, at.name, Some(target), how).map_err(port);
+        }
+        special::symlink(&at.dir, at.name, target, how).map_err(port)
     }
 
     async fn make_node(
@@ -275,7 +328,11 @@ impl Target for TreeTarget {
         replace: bool,
     ) -> Result<(), PortError> {
         let at = self.tree().at(name).map_err(port)?;
-        special::node(&at.dir, at.name, mode, rdev, self.how(name, replace)).map_err(port)
+        let how = self.how(name, replace);
+        if self.is_fake() {
+            return special::placeholder(&at.dir, at.name, None, how).map_err(port);
+        }
+        special::node(&at.dir, at.name, mode, rdev, how).map_err(port)
     }
 
     async fn hard_link(
@@ -321,16 +378,45 @@ impl Target for TreeTarget {
         standing: &Stat,
         attrs: &Attrs,
     ) -> Result<bool, (AttrStep, PortError)> {
-        let spot = match at {
-            // A kept link to a directory stands for the directory.
-            Place::Dest(name) if self.keep_dirlinks && standing.is_dir() => {
-                self.tree().dir(name.bytes()).map(|dir| Spot { dir, name: b"."[..].into() })
-            }
-            other => self.spot(other),
-        };
-        let spot = spot.map_err(|e| (AttrStep::Times, port(e)))?;
-        let on = Handle::Name(&spot.dir, &spot.name);
-        meta::apply(on, standing, attrs).map_err(|(step, error)| (step, port(error)))
+        self.set(at, standing, attrs, None)
+    }
+
+    async fn acl(&self, at: Place<'_>, kind: Kind) -> Result<Option<Acl>, PortError> {
+        let spot = self.spot_of(at)?;
+        acl::read(Handle::Name(&spot.dir, &spot.name), false, kind, self.is_fake()).map_err(port)
+    }
+
+    async fn inherited_acl(&self, dir: RelName<'_>) -> Result<Option<Acl>, PortError> {
+        let dir = self.tree().dir(dir.bytes()).map_err(port)?;
+        acl::read(Handle::Name(&dir, b"."), false, Kind::Default, false).map_err(port)
+    }
+
+    async fn xattr_names(&self, at: Place<'_>) -> Result<Vec<Vec<u8>>, PortError> {
+        let spot = self.spot_of(at)?;
+        xattr::names(Handle::Name(&spot.dir, &spot.name), false).map_err(port)
+    }
+
+    async fn xattr(&self, at: Place<'_>, name: &[u8]) -> Result<Vec<u8>, PortError> {
+        let spot = self.spot_of(at)?;
+        xattr::get(Handle::Name(&spot.dir, &spot.name), false, name).map_err(port)
+    }
+
+    async fn set_extended(
+        &self,
+        at: Place<'_>,
+        standing: &Stat,
+        attrs: &Attrs,
+        extended: &Extended,
+    ) -> Result<bool, (AttrStep, PortError)> {
+        self.set(at, standing, attrs, Some(extended))
+    }
+
+    fn attach(&self, out: &mut Output, extended: Extended) {
+        out.attach(extended);
+    }
+
+    fn take_failures(&self) -> Vec<ExtendedFailure> {
+        self.shared.setter().take_failures()
     }
 
     async fn open_basis(&self, at: Place<'_>) -> Result<(Basis, u64), PortError> {

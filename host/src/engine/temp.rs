@@ -103,6 +103,11 @@ impl Registry {
 }
 
 impl Temp {
+    /// Its name in its directory.
+    pub fn name(&self) -> &[u8] {
+        &self.path.name
+    }
+
     fn register(dir: &Arc<OwnedFd>, name: Vec<u8>) -> io::Result<Self> {
         let path = Arc::new(TempPath { dir: dir.clone(), name });
         let slot = Some(REGISTRY.register(path.clone())?);

@@ -14,7 +14,7 @@ use arsync_core::{
     flist::entry::mode,
     names::RelName,
     options::SessionOptions,
-    ports::{AttrStep, Attrs, CommitStep, Create, Destination, PortError, WriteMode},
+    ports::{AttrStep, Attrs, CommitStep, Create, Destination, Extended, PortError, WriteMode},
 };
 use rustix::{
     fs::{
@@ -28,7 +28,9 @@ use super::{
     backup::{self, Backups},
     beneath::Tree,
     copy::{Holes, PIECE, copy_contents, write_at},
-    meta::{self, Handle, chmod_at},
+    extended::Setter,
+    fake,
+    meta::{Handle, chmod_at},
     port,
     temp::Temp,
     to_stat,
@@ -69,6 +71,9 @@ pub struct Shared {
     umask: u32,
     euid: u32,
     super_user: bool,
+    setter: Setter,
+    /// Temporaries are for the owner alone until their ACL is set.
+    private: bool,
     buffers: Mutex<Vec<Vec<u8>>>,
     not_reserved: Mutex<Vec<(Vec<u8>, PortError)>>,
 }
@@ -89,6 +94,8 @@ pub struct Output {
     holes: Holes,
     /// The length may differ from what was written: older content, a hole at the end, reserved space.
     truncate: bool,
+    /// What is set at the end beside the plain attributes.
+    extended: Option<Extended>,
 }
 
 /// Files up to this size are read and written in one piece, bytes.
@@ -122,6 +129,8 @@ impl Shared {
             umask,
             euid: rustix::process::geteuid().as_raw(),
             super_user,
+            setter: Setter::new(options.preserve.fake_super),
+            private: options.preserve.acls,
             buffers: Mutex::default(),
             not_reserved: Mutex::default(),
         })
@@ -135,6 +144,11 @@ impl Shared {
     /// The backups.
     pub fn backups(&self) -> &Backups {
         &self.backups
+    }
+
+    /// How attributes are set.
+    pub fn setter(&self) -> &Setter {
+        &self.setter
     }
 
     /// File creation mask of the process.
@@ -216,6 +230,15 @@ impl Shared {
         }
     }
 
+    /// Permissions of a new temporary. Those it will have, where nobody can read it with them who may not read
+    /// it in the end, whoever will own it: group and others are treated alike. Else only the owner's.
+    fn creation_mode(&self, file_mode: u32) -> u32 {
+        let perms = file_mode & mode::PERMS;
+        let perms = if self.setter.is_fake() { fake::real_perms(perms, false) } else { perms };
+        let alike = perms & !0o777 == 0 && perms >> 3 & 7 == perms & 7;
+        if alike && !self.private { perms } else { (perms | 0o200) & 0o700 }
+    }
+
     /// Starts a file.
     pub fn create(&self, create: &Create<'_>) -> io::Result<Output> {
         let at = self.tree.at(create.name)?;
@@ -229,6 +252,7 @@ impl Shared {
             buf: Vec::new(),
             holes: if self.sparse { Holes::Punched } else { Holes::Written },
             truncate: true,
+            extended: None,
         };
         let mut out = match create.mode {
             WriteMode::Temporary => {
@@ -236,7 +260,7 @@ impl Shared {
                     Some(dir) => (dir, false),
                     None => (&at.dir, true),
                 };
-                let (file, temp) = Temp::create(dir, at.name, hidden, creation_mode(create.file_mode))?;
+                let (file, temp) = Temp::create(dir, at.name, hidden, self.creation_mode(create.file_mode))?;
                 Output {
                     temp: Some(temp),
                     holes: if self.sparse { Holes::Skipped } else { Holes::Written },
@@ -337,7 +361,8 @@ impl Shared {
             if matches!(to, Destination::KeptPartial { .. }) {
                 attrs.mtime = None;
             }
-            return applied(meta::apply(Handle::File(&out.file), &stat, &attrs));
+            let on = Handle::File(&out.file);
+            return applied(self.setter.apply(on, &out.name, &stat, &attrs, out.extended.as_ref()));
         }
         let target = match to {
             Destination::Partial => self.make_partial_spot(name).map_err(|e| (CommitStep::PartialDir, e))?,
@@ -355,9 +380,10 @@ impl Shared {
                 Spot { dir: out.dir.clone(), name: name.base().into() }
             }
         };
-        let set = meta::apply(Handle::File(&out.file), &stat, &attrs);
+        let (on, path) = (Handle::File(&out.file), out.path());
+        let set = self.setter.apply(on, &path, &stat, &attrs, out.extended.as_ref());
         let moved = match out.temp.take() {
-            Some(temp) => self.place(temp, &out.file, out.offset, &target, &attrs),
+            Some(temp) => self.place(temp, out, &target, &attrs),
             None if to == Destination::Partial => Ok(()),
             None => {
                 self.partial_spot(name).and_then(|from| backup::move_file(&from, &target.dir, &target.name))
@@ -369,17 +395,23 @@ impl Shared {
     }
 
     /// Renames a temporary to its place, or copies it to another file system.
-    fn place(&self, temp: Temp, file: &OwnedFd, size: u64, to: &Spot<'_>, attrs: &Attrs) -> io::Result<()> {
+    fn place(&self, temp: Temp, out: &Output, to: &Spot<'_>, attrs: &Attrs) -> io::Result<()> {
         let _unlinked_at_the_end = match temp.rename(&to.dir, &to.name) {
             Ok(()) => return Ok(()),
             Err((Errno::XDEV, temp)) => temp,
             Err((error, _unlinked)) => return Err(error),
         };
         let (copy, temp) = Temp::create(&to.dir, &to.name, true, 0o600)?;
-        copy_contents(file, &copy, size, if self.sparse { Holes::Skipped } else { Holes::Written })?;
+        copy_contents(
+            &out.file,
+            &copy,
+            out.offset,
+            if self.sparse { Holes::Skipped } else { Holes::Written },
+        )?;
         let stat = to_stat(&fstat(&copy)?);
         // What fails here failed on the first temporary too, and is reported from there.
-        let _ = meta::apply(Handle::File(&copy), &stat, attrs);
+        let on = Handle::File(&copy);
+        let _ = self.setter.apply(on, &out.name, &stat, attrs, out.extended.as_ref());
         if self.fsync {
             fsync(&copy)?;
         }
@@ -422,12 +454,12 @@ impl Shared {
         attrs: &Attrs,
     ) -> Result<(), (CommitStep, Errno)> {
         let at = self.tree.at(create.name).map_err(|e| (CommitStep::Create, e))?;
-        let mode = creation_mode(create.file_mode);
+        let mode = self.creation_mode(create.file_mode);
         let (file, guard) =
             Temp::create_named(&at.dir, at.name, mode).map_err(|e| (CommitStep::Create, e))?;
         write_at(&file, 0, data, Holes::Written).map_err(|e| (CommitStep::Write, e))?;
         let stat = to_stat(&fstat(&file).map_err(|e| (CommitStep::Sync, e))?);
-        let set = meta::apply(Handle::File(&file), &stat, attrs);
+        let set = self.setter.apply(Handle::File(&file), create.name.bytes(), &stat, attrs, None);
         guard.keep();
         applied(set)
     }
@@ -440,13 +472,6 @@ impl Shared {
 
 fn applied(result: Result<bool, (AttrStep, Errno)>) -> Result<(), (CommitStep, Errno)> {
     result.map(drop).map_err(|(step, error)| (CommitStep::Attrs(step), error))
-}
-
-/// Permissions of a new temporary. Those it will have, where nobody can read it with them who may not read it in
-/// the end, whoever will own it: group and others are treated alike. Else only the owner's.
-fn creation_mode(file_mode: u32) -> u32 {
-    let perms = file_mode & mode::PERMS;
-    if perms & !0o777 == 0 && perms >> 3 & 7 == perms & 7 { perms } else { (perms | 0o200) & 0o700 }
 }
 
 fn join(parent: RelName<'_>, dir: &[u8]) -> Vec<u8> {
@@ -466,6 +491,20 @@ impl Output {
         }
         self.buf.extend_from_slice(data);
         Ok(())
+    }
+
+    /// Has this set when the file is complete.
+    pub fn attach(&mut self, extended: Extended) {
+        self.extended = Some(extended);
+    }
+
+    /// The name as it is now, for messages.
+    fn path(&self) -> Vec<u8> {
+        let Some(temp) = &self.temp else { return self.name.to_vec() };
+        match memchr::memrchr(b'/', &self.name) {
+            Some(slash) => [&self.name[..=slash], temp.name()].concat(),
+            None => temp.name().to_vec(),
+        }
     }
 
     /// Skips what is already there.

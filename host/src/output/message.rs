@@ -4,6 +4,7 @@ use std::{cell::RefCell, rc::Rc};
 
 use arsync_core::{
     error::Role,
+    flist::acl::Kind,
     ports::{Notice, Op},
     stats::Stats,
 };
@@ -190,6 +191,7 @@ pub(crate) fn text(from: Role, notice: &Notice<'_>, w: &Wording<'_>) -> Option<V
             };
             at_level(Info::Backup, &[b"backed up ", name, b" to ", dir, slash, name, w.suffix])
         }
+        Notice::FailedVerification { again: true, .. } if !w.shows_items => None,
         Notice::FailedVerification { name, kept, again } => {
             let (kind, tail): (&[u8], &[u8]) =
                 if again { (b"WARNING: ", b" (will try again).") } else { (b"ERROR: ", b".") };
@@ -270,6 +272,22 @@ fn failed(op: Op, name: &[u8], other: &[u8], full: &[u8], w: &Wording<'_>) -> Ve
         Op::Backup => [b"delete_file: make_backup(", name, b") failed"].concat(),
         Op::CopyFile => [b"copy_file ", full, b" => ", other].concat(),
         Op::SenderRemove => [b"sender failed to remove ", name].concat(),
+        Op::GetAcl(kind) => [b"get_acl: sys_acl_get_file(", name, b", ", acl_type(kind), b")"].concat(),
+        Op::GetTargetAcl(kind) => [b"get_acl: xacl_get(", name, b", ", acl_type(kind), b")"].concat(),
+        Op::SetAcl(kind) => [b"set_acl: xacl_set(", name, b", ", acl_type(kind), b")"].concat(),
+        Op::RemoveDefaultAcl => [b"set_acl: sys_acl_delete_def_file(", name, b")"].concat(),
+        Op::ListXattrs => around("get_xattr_names: llistxattr(", ",1024) failed"),
+        Op::GetXattr => [b"get_xattr_data: lgetxattr(", full, b",\"", other, b"\",0) failed"].concat(),
+        Op::SetXattr => [b"rsync_xal_set: fsetxattr(", full, b",\"", other, b"\") failed"].concat(),
+        Op::RemoveXattr => [b"rsync_xal_set: fremovexattr(", full, b",\"", other, b"\") failed"].concat(),
+        Op::WriteStat => [b"failed to write xattr ", other, b" for ", full].concat(),
+    }
+}
+
+fn acl_type(kind: Kind) -> &'static [u8] {
+    match kind {
+        Kind::Access => b"ACL_TYPE_ACCESS",
+        Kind::Default => b"ACL_TYPE_DEFAULT",
     }
 }
 

@@ -76,7 +76,8 @@ pub(crate) fn shared<'a, O: Speak>(
     shared
 }
 
-/// Runs the handshake over the two directions of a transport.
+/// Runs the handshake over the two directions of a transport. Options that the version cannot carry end it as
+/// soon as the version is known, at both ends.
 pub(crate) async fn shake_hands<O: Speak>(
     reader: &mut Reader<'_, O>,
     writer: &mut Writer,

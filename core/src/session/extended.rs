@@ -1,0 +1,640 @@
+//! ACLs and extended attributes in the conversations: read at the sender, compared and requested by the
+//! generator, answered by the sender, taken by the receiver, and set (spec: ACLs; extended attributes).
+//!
+//! Entries hold numbers of the tables in [`State`]. The receiving side keeps its own form of each attribute
+//! set, with the names that it uses and the values that it knows.
+
+use alloc::{rc::Rc, vec::Vec};
+use core::cell::RefCell;
+
+use embedded_io_async::BufRead;
+
+use super::{
+    Inbox, Shared,
+    generator::DestSide,
+    goodbye::ItemHeader,
+    io_error,
+    names::{NameRules, stored_names},
+    scan::below,
+};
+use crate::{
+    error::{Error, ProtocolError, Role},
+    filter::Scope,
+    flist::{
+        Tables,
+        acl::{Acl, Kind},
+        entry::{EntryRef, FileList, mode},
+        xattr::{self, Value, ValueDigest, Xattr},
+    },
+    io::{ChunkWrite, WireReader, WireWriter},
+    item::ItemFlags,
+    names::RelName,
+    ports::{
+        Attrs, Extended, Notice, Observer, Op, Place, PortError, Source, SourcePath, Stat, Target,
+        XattrChange,
+    },
+    setup::CompatFlags,
+};
+
+/// What a session knows about ACLs and attribute sets.
+#[derive(Debug, Default)]
+pub(crate) struct State {
+    /// As they travel.
+    pub(crate) tables: Rc<Tables>,
+    receiving: RefCell<Receiving>,
+    /// Creation mask inside the directory that was asked for last.
+    mask: RefCell<Option<(Vec<u8>, u32)>>,
+}
+
+#[derive(Debug, Default)]
+struct Receiving {
+    names: Option<Rc<NameRules>>,
+    sets: Vec<Rc<Vec<Held>>>,
+    /// The item in the generator's hands differs: its set, and the attributes whose values are wanted. The
+    /// attributes are set when the sender's answer is there.
+    pending: Option<(u32, Vec<u32>)>,
+}
+
+/// An attribute as the receiving side wants it.
+#[derive(Debug, Clone)]
+struct Held {
+    /// Number on the wire.
+    item: u32,
+    name: Vec<u8>,
+    value: HeldValue,
+}
+
+#[derive(Debug, Clone)]
+enum HeldValue {
+    Known(Vec<u8>),
+    Short { len: u32, sum: ValueDigest, requested: bool },
+}
+
+impl Held {
+    fn is(&self, value: &[u8]) -> bool {
+        match &self.value {
+            HeldValue::Known(known) => known == value,
+            HeldValue::Short { len, sum, .. } => {
+                u32::try_from(value.len()) == Ok(*len) && xattr::digest(value) == *sum
+            }
+        }
+    }
+
+    fn is_short(&self) -> bool {
+        matches!(self.value, HeldValue::Short { .. })
+    }
+}
+
+impl State {
+    /// Says what holds for names at the destination.
+    pub(super) fn receive<O>(&self, shared: &Shared<'_, O>, scope: &Scope, root: bool) {
+        let names = NameRules::new(shared.options, scope, root);
+        self.receiving.borrow_mut().names = Some(Rc::new(names));
+    }
+
+    /// Takes over what came with a list: ids are mapped, names are those used here.
+    pub(super) fn prepare(&self, mut map: impl FnMut(u32, bool) -> u32) {
+        for kind in [Kind::Access, Kind::Default] {
+            self.tables.acls(kind).borrow_mut().map_ids(&mut map);
+        }
+        let receiving = &mut *self.receiving.borrow_mut();
+        let Some(names) = &receiving.names else { return };
+        let table = self.tables.xattrs.borrow();
+        while receiving.sets.len() < table.len() {
+            let number = u32::try_from(receiving.sets.len() + 1).unwrap_or(u32::MAX);
+            let set = table.get(number).map_or(&[][..], Vec::as_slice);
+            let mut held: Vec<Held> = (1..)
+                .zip(set)
+                .filter_map(|(item, xattr)| {
+                    let value = match &xattr.value {
+                        Value::Plain(value) => HeldValue::Known(value.clone()),
+                        Value::Digest { len, sum } => {
+                            HeldValue::Short { len: *len, sum: *sum, requested: false }
+                        }
+                    };
+                    Some(Held { item, name: names.accepted(&xattr.name)?, value })
+                })
+                .collect();
+            held.sort_by(|a, b| a.name.cmp(&b.name));
+            receiving.sets.push(Rc::new(held));
+        }
+    }
+
+    fn names(&self) -> Option<Rc<NameRules>> {
+        self.receiving.borrow().names.clone()
+    }
+
+    fn set(&self, number: u32) -> Option<Rc<Vec<Held>>> {
+        let at = usize::try_from(number).ok()?.checked_sub(1)?;
+        self.receiving.borrow().sets.get(at).cloned()
+    }
+
+    /// The set's attributes are left to whoever gets the sender's answer.
+    fn is_pending(&self, number: u32) -> bool {
+        self.receiving.borrow().pending.as_ref().is_some_and(|(set, _)| *set == number)
+    }
+
+    /// The values to ask for with the current item, which are noted as asked for.
+    fn request(&self, number: u32) -> Vec<u32> {
+        let receiving = &mut *self.receiving.borrow_mut();
+        let Some((set, wanted)) = &receiving.pending else { return Vec::new() };
+        let held = usize::try_from(number).ok().and_then(|n| receiving.sets.get_mut(n.checked_sub(1)?));
+        let Some(held) = held.filter(|_| *set == number && !wanted.is_empty()) else { return Vec::new() };
+        let mut numbers = Vec::new();
+        for xattr in Rc::make_mut(held).iter_mut().filter(|x| wanted.contains(&x.item)) {
+            if let HeldValue::Short { requested: requested @ false, .. } = &mut xattr.value {
+                *requested = true;
+                numbers.push(xattr.item);
+            }
+        }
+        numbers.sort_unstable();
+        numbers
+    }
+
+    /// A value that was asked for.
+    fn supply(&self, number: u32, item: u32, value: Vec<u8>) -> Result<(), ProtocolError> {
+        let receiving = &mut *self.receiving.borrow_mut();
+        let held = usize::try_from(number).ok().and_then(|n| receiving.sets.get_mut(n.checked_sub(1)?));
+        let found = held.and_then(|set| Rc::make_mut(set).iter_mut().find(|x| x.item == item));
+        match found.map(|x| &mut x.value) {
+            Some(slot @ HeldValue::Short { requested: true, .. }) => {
+                *slot = HeldValue::Known(value);
+                Ok(())
+            }
+            _ => Err(ProtocolError::BadTableIndex("xattr reply")),
+        }
+    }
+}
+
+/// Values or requests stand behind an item header with these flags.
+fn list_follows<O>(shared: &Shared<'_, O>, flags: ItemFlags) -> bool {
+    let agreed = &shared.agreed;
+    let left_out = agreed.protocol.omits_xattrs_of_links()
+        && !agreed.flags.contains(CompatFlags::AVOID_XATTR_OPTIM)
+        && flags.contains(ItemFlags::XNAME_FOLLOWS | ItemFlags::LOCAL_CHANGE);
+    shared.options.preserve.xattrs > 0
+        && flags.contains(ItemFlags::REPORT_XATTR)
+        && !shared.options.dry_run
+        && !left_out
+}
+
+// ----- the sender -----------------------------------------------------------------------------------------
+
+/// Gives the newest entry its ACLs and attributes. False: they cannot be read, which was reported; the entry
+/// must go.
+pub(super) async fn attach<S: Source, O: Observer>(
+    shared: &Shared<'_, O>,
+    source: &S,
+    list: &mut FileList,
+    path: SourcePath<'_>,
+    scope: &Scope,
+) -> bool {
+    let p = &shared.options.preserve;
+    if !p.acls && p.xattrs == 0 {
+        return true;
+    }
+    match read_all(shared, source, list, path, scope).await {
+        Ok(()) => true,
+        Err((op, xattr, error)) => {
+            shared.add_io_error(io_error::GENERAL);
+            let notice = Notice::Failed { op, name: path.name, base: Some(path.base), other: &xattr, error };
+            shared.report(Role::Sender, &notice);
+            list.pop();
+            false
+        }
+    }
+}
+
+async fn read_all<S: Source, O: Observer>(
+    shared: &Shared<'_, O>,
+    source: &S,
+    list: &mut FileList,
+    path: SourcePath<'_>,
+    scope: &Scope,
+) -> Result<(), (Op, Vec<u8>, PortError)> {
+    let p = &shared.options.preserve;
+    let tables = &shared.extended.tables;
+    let position = list.len().saturating_sub(1);
+    let Some(entry) = list.entries.get(position).copied() else { return Ok(()) };
+    let follow = !entry.is_symlink();
+    if p.acls && !entry.is_symlink() {
+        let read = source.acl(path, follow, Kind::Access).await;
+        let acl = read.map_err(|e| (Op::GetAcl(Kind::Access), Vec::new(), e))?.unwrap_or_default();
+        let number = tables.acls(Kind::Access).borrow_mut().intern(&acl.stripped(entry.mode));
+        list.extra_mut(position).acl = number;
+        if entry.is_dir() {
+            let read = source.acl(path, follow, Kind::Default).await;
+            let acl = read.map_err(|e| (Op::GetAcl(Kind::Default), Vec::new(), e))?.unwrap_or_default();
+            let number = tables.acls(Kind::Default).borrow_mut().intern(&acl);
+            list.extra_mut(position).default_acl = number;
+        }
+    }
+    if p.xattrs > 0 {
+        let rules = NameRules::new(shared.options, scope, true);
+        let names = source.xattr_names(path, follow).await;
+        let mut set: Vec<Xattr> = Vec::new();
+        for name in names.map_err(|e| (Op::ListXattrs, Vec::new(), e))? {
+            let Some(sent) = rules.sent(&name) else { continue };
+            let value = source.xattr(path, follow, &name).await;
+            let value = value.map_err(|e| (Op::GetXattr, name.clone(), e))?;
+            set.push(Xattr { name: sent.to_vec(), value: Value::of(value) });
+        }
+        set.sort_by(|a, b| a.name.cmp(&b.name));
+        set.dedup_by(|a, b| a.name == b.name);
+        list.extra_mut(position).xattrs = tables.xattrs.borrow_mut().intern(set);
+    }
+    Ok(())
+}
+
+/// The value now of an attribute by the name under which it travels; empty if it cannot be read.
+async fn current_value<S: Source, O>(
+    shared: &Shared<'_, O>,
+    source: &S,
+    entry: EntryRef<'_>,
+    name: &[u8],
+) -> Vec<u8> {
+    let path = SourcePath { base: entry.entry.base, name: below(entry.name()) };
+    for stored in stored_names(name, shared.options.preserve.fake_super) {
+        if let Ok(value) = source.xattr(path, !entry.entry.is_symlink(), &stored).await {
+            return value;
+        }
+    }
+    Vec::new()
+}
+
+/// Sender: reads the request behind an item header; `answer` is what goes back behind the echoed header.
+pub(super) async fn read_request<R: BufRead, S: Source, O: Observer>(
+    r: &mut WireReader<R, Inbox<'_, O>>,
+    shared: &Shared<'_, O>,
+    source: &S,
+    entry: EntryRef<'_>,
+    header: &ItemHeader,
+    answer: &mut Vec<u8>,
+) -> Result<(), Error<R::Error>> {
+    answer.clear();
+    if !list_follows(shared, header.flags) {
+        return Ok(());
+    }
+    let numbers = xattr::read_request(r).await?;
+    let set = entry.extra().xattrs;
+    let mut last = 0;
+    for item in numbers {
+        let name = shared.extended.tables.xattrs.borrow_mut().answer(set, item)?.to_vec();
+        let value = current_value(shared, source, entry, &name).await;
+        xattr::encode_value(item, last, &value, answer);
+        last = item;
+    }
+    answer.push(0);
+    Ok(())
+}
+
+/// Sender: takes a request that nobody waits for any more.
+pub(super) async fn skip_request<R: BufRead, O: Observer>(
+    r: &mut WireReader<R, Inbox<'_, O>>,
+    shared: &Shared<'_, O>,
+    header: &ItemHeader,
+) -> Result<(), Error<R::Error>> {
+    if list_follows(shared, header.flags) {
+        xattr::read_request(r).await?;
+    }
+    Ok(())
+}
+
+// ----- the receiving side ---------------------------------------------------------------------------------
+
+/// Generator: writes the request behind an item header.
+pub(super) async fn write_request<W: ChunkWrite, O: Observer>(
+    w: &mut WireWriter<W, Vec<u8>>,
+    shared: &Shared<'_, O>,
+    entry: EntryRef<'_>,
+    flags: ItemFlags,
+) -> Result<(), Error<W::Error>> {
+    if !list_follows(shared, flags) {
+        return Ok(());
+    }
+    let mut out = Vec::new();
+    xattr::encode_request(&shared.extended.request(entry.extra().xattrs), &mut out);
+    w.bytes(&out).await
+}
+
+/// Receiver: takes the answer behind an item header. True: there was one, so that the attributes are to be set.
+pub(super) async fn read_reply<R: BufRead, O: Observer>(
+    r: &mut WireReader<R, Inbox<'_, O>>,
+    shared: &Shared<'_, O>,
+    entry: EntryRef<'_>,
+    header: &ItemHeader,
+) -> Result<bool, Error<R::Error>> {
+    if !list_follows(shared, header.flags) {
+        return Ok(false);
+    }
+    let set = entry.extra().xattrs;
+    let mut last = 0;
+    loop {
+        let mut value = Vec::new();
+        let Some(item) = xattr::read_value(r, last, &mut value).await? else { return Ok(true) };
+        shared.extended.supply(set, item, value)?;
+        last = item;
+    }
+}
+
+impl<T: Target, O: Observer> DestSide<'_, T, O> {
+    /// Local runs: the wanted values straight from the source.
+    pub(super) async fn fetch_xattrs<S: Source>(&self, source: &S, entry: EntryRef<'_>, flags: ItemFlags) {
+        let shared = self.shared;
+        if !list_follows(shared, flags) {
+            return;
+        }
+        let set = entry.extra().xattrs;
+        for item in shared.extended.request(set) {
+            let name = shared.extended.tables.xattrs.borrow().get(set).and_then(|set| {
+                let at = usize::try_from(item).ok()?.checked_sub(1)?;
+                set.get(at).map(|x| x.name.clone())
+            });
+            let value = current_value(shared, source, entry, &name.unwrap_or_default()).await;
+            // It was asked for just now.
+            let _ = shared.extended.supply(set, item, value);
+        }
+    }
+
+    /// Sets the attributes of an item whose turn has come, where the generator left them.
+    pub(super) async fn set_answered(&self, entry: EntryRef<'_>, flags: ItemFlags) {
+        if list_follows(self.shared, flags) {
+            self.set_xattrs(entry, Role::Receiver).await;
+        }
+    }
+
+    /// Flags for ACL and attributes, compared with what stands somewhere; `None`: the item is new. Notes which
+    /// values are to be asked for.
+    pub(super) async fn extended_flags(
+        &self,
+        entry: EntryRef<'_>,
+        wanted_mode: u32,
+        against: Option<Place<'_>>,
+    ) -> ItemFlags {
+        let mut flags = ItemFlags::empty();
+        if let Some(at) = against {
+            flags.set(ItemFlags::REPORT_ACL, !self.same_acls(entry, wanted_mode, at).await);
+        }
+        let number = entry.extra().xattrs;
+        let mut pending = None;
+        if self.shared.options.preserve.xattrs > 0 {
+            let (differs, wanted) = self.compare_xattrs(number, against).await;
+            flags.set(ItemFlags::REPORT_XATTR, differs);
+            pending = differs.then_some((number, wanted));
+        }
+        self.shared.extended.receiving.borrow_mut().pending = pending;
+        flags
+    }
+
+    /// As the reference shows what is not transferred: permissions that come with the ACL are not mentioned.
+    pub(super) fn acl_brings_mode(&self, flags: &mut ItemFlags, wanted_mode: u32, standing: &Stat) {
+        if !self.shared.options.dry_run
+            && flags.contains(ItemFlags::REPORT_ACL)
+            && (wanted_mode ^ standing.mode) & 0o7000 == 0
+        {
+            flags.remove(ItemFlags::REPORT_PERMS);
+        }
+    }
+
+    /// ACL and attributes are those wanted.
+    pub(super) async fn same_extended(&self, entry: EntryRef<'_>, wanted_mode: u32, at: Place<'_>) -> bool {
+        self.same_acls(entry, wanted_mode, at).await
+            && (self.shared.options.preserve.xattrs == 0
+                || !self.compare_xattrs(entry.extra().xattrs, Some(at)).await.0)
+    }
+
+    fn failed(&self, op: Op, at: Place<'_>, xattr: &[u8], error: PortError) {
+        let (Place::Dest(name) | Place::Alt(_, name) | Place::Partial(name) | Place::Backup(name)) = at;
+        let notice = Notice::Failed { op, name: name.bytes(), base: None, other: xattr, error };
+        self.shared.report(Role::Generator, &notice);
+    }
+
+    /// A received ACL of an entry.
+    fn acl_of(&self, entry: EntryRef<'_>, kind: Kind) -> Acl {
+        let extra = entry.extra();
+        let number = if kind == Kind::Access { extra.acl } else { extra.default_acl };
+        let table = self.shared.extended.tables.acls(kind).borrow();
+        table.get(number).cloned().unwrap_or_default().completed(kind, entry.entry.mode)
+    }
+
+    async fn same_acls(&self, entry: EntryRef<'_>, wanted_mode: u32, at: Place<'_>) -> bool {
+        if !self.shared.options.preserve.acls || entry.entry.is_symlink() {
+            return true;
+        }
+        let kinds: &[Kind] =
+            if entry.entry.is_dir() { &[Kind::Access, Kind::Default] } else { &[Kind::Access] };
+        for &kind in kinds {
+            let here = match self.target.acl(at, kind).await {
+                Ok(acl) => acl.unwrap_or_default(),
+                Err(error) => {
+                    self.failed(Op::GetTargetAcl(kind), at, &[], error);
+                    continue;
+                }
+            };
+            let wanted = self.acl_of(entry, kind);
+            let same = match kind {
+                Kind::Access => wanted.same_access(&here, wanted_mode),
+                Kind::Default => wanted == here,
+            };
+            if !same {
+                return false;
+            }
+        }
+        true
+    }
+
+    /// Names of the attributes that count here, sorted.
+    async fn names_at(&self, at: Place<'_>) -> Vec<Vec<u8>> {
+        let Some(rules) = self.shared.extended.names() else { return Vec::new() };
+        let mut names = match self.target.xattr_names(at).await {
+            Ok(names) => names,
+            Err(error) => {
+                if !error.is_not_found() {
+                    self.failed(Op::ListXattrs, at, &[], error);
+                }
+                return Vec::new();
+            }
+        };
+        names.retain(|name| rules.visible(name));
+        names.sort_unstable();
+        names
+    }
+
+    /// Whether attributes differ, and which values are not known on this side.
+    async fn compare_xattrs(&self, number: u32, against: Option<Place<'_>>) -> (bool, Vec<u32>) {
+        let Some(set) = self.shared.extended.set(number) else { return (false, Vec::new()) };
+        let here = match against {
+            Some(at) => self.names_at(at).await,
+            None => Vec::new(),
+        };
+        let mut differs = here.len() != set.len();
+        let mut wanted = Vec::new();
+        for xattr in set.iter() {
+            let mut same = false;
+            if let (Some(at), Ok(_)) = (against, here.binary_search(&xattr.name)) {
+                same = self.target.xattr(at, &xattr.name).await.is_ok_and(|value| xattr.is(&value));
+            }
+            if !same {
+                differs = true;
+                if xattr.is_short() {
+                    wanted.push(xattr.item);
+                }
+            }
+        }
+        (differs, wanted)
+    }
+
+    /// A value that was not sent because something here has it.
+    async fn value_here(&self, xattr: &Held, name: RelName<'_>) -> Option<Vec<u8>> {
+        let alternates = self.shared.options.transfer.alt_dests.len();
+        let places = (0..alternates).filter_map(|n| Some(Place::Alt(u8::try_from(n).ok()?, name)));
+        for at in core::iter::once(Place::Dest(name)).chain(places) {
+            if let Ok(value) = self.target.xattr(at, &xattr.name).await
+                && xattr.is(&value)
+            {
+                return Some(value);
+            }
+        }
+        None
+    }
+
+    /// What makes the attributes at `at` those of a set; `None`: something new, without any.
+    async fn xattr_changes(&self, number: u32, name: RelName<'_>, at: Option<Place<'_>>) -> Vec<XattrChange> {
+        let mut changes = Vec::new();
+        let Some(set) = self.shared.extended.set(number) else { return changes };
+        let here = match at {
+            Some(at) => self.names_at(at).await,
+            None => Vec::new(),
+        };
+        for xattr in set.iter() {
+            if let (Some(at), Ok(_)) = (at, here.binary_search(&xattr.name))
+                && self.target.xattr(at, &xattr.name).await.is_ok_and(|value| xattr.is(&value))
+            {
+                continue;
+            }
+            let value = match &xattr.value {
+                HeldValue::Known(value) => Some(value.clone()),
+                HeldValue::Short { .. } => self.value_here(xattr, name).await,
+            };
+            if value.is_some() {
+                changes.push(XattrChange { name: xattr.name.clone(), value });
+            }
+        }
+        for name in here {
+            if set.binary_search_by(|x| x.name.cmp(&name)).is_err() {
+                changes.push(XattrChange { name, value: None });
+            }
+        }
+        changes
+    }
+
+    /// What is to be set beside the plain attributes. `at`: where the item stands; `None`: it is new.
+    async fn extended(
+        &self,
+        entry: EntryRef<'_>,
+        name: RelName<'_>,
+        at: Option<Place<'_>>,
+        xattrs: bool,
+    ) -> Option<Extended> {
+        let p = &self.shared.options.preserve;
+        if !p.acls && p.xattrs == 0 {
+            return None;
+        }
+        let mut out = Extended::default();
+        if p.acls && !entry.entry.is_symlink() {
+            out.acl = Some(self.acl_of(entry, Kind::Access));
+            out.default_acl = entry.entry.is_dir().then(|| self.acl_of(entry, Kind::Default));
+        }
+        if xattrs && p.xattrs > 0 {
+            out.xattrs = self.xattr_changes(entry.extra().xattrs, name, at).await;
+        }
+        Some(out)
+    }
+
+    /// Dry run: whether setting attributes would change anything at once.
+    pub(super) async fn would_change(
+        &self,
+        entry: EntryRef<'_>,
+        name: RelName<'_>,
+        wanted_mode: u32,
+        stat: &Stat,
+        attrs: &Attrs,
+    ) -> bool {
+        attrs.mode.is_some_and(|m| (m ^ stat.mode) & mode::PERMS != 0)
+            || attrs.uid.is_some_and(|uid| uid != stat.uid)
+            || attrs.gid.is_some_and(|gid| gid != stat.gid)
+            || attrs.mtime.is_some_and(|time| time != (stat.mtime, stat.nsec))
+            || attrs.atime.is_some_and(|time| time != stat.atime)
+            || !self.same_acls(entry, wanted_mode, Place::Dest(name)).await
+    }
+
+    /// What the generator sets on something in place: the attributes only where the sender has nothing to say
+    /// about them.
+    pub(super) async fn generator_extended(
+        &self,
+        entry: EntryRef<'_>,
+        name: RelName<'_>,
+    ) -> Option<Extended> {
+        let waits = self.shared.extended.is_pending(entry.extra().xattrs);
+        self.extended(entry, name, Some(Place::Dest(name)), !waits).await
+    }
+
+    /// Has the completion of a file set its ACL and attributes. `generator`: the attributes may have to wait for
+    /// the sender's answer.
+    pub(super) async fn attach(&self, out: &mut T::Output, entry: EntryRef<'_>, generator: bool) {
+        let name = self.local_name(entry);
+        let at = self.shared.options.transfer.inplace.then_some(Place::Dest(name));
+        let waits = generator && self.shared.extended.is_pending(entry.extra().xattrs);
+        if let Some(extended) = self.extended(entry, name, at, !waits).await {
+            self.target.attach(out, extended);
+        }
+    }
+
+    /// Sets the attributes of something in place, now that all values are known.
+    pub(super) async fn set_xattrs(&self, entry: EntryRef<'_>, role: Role) {
+        let name = self.local_name(entry);
+        let at = Place::Dest(name);
+        let Ok(Some(stat)) = self.target.stat(at, false).await else { return };
+        if stat.kind() != entry.entry.kind() {
+            return;
+        }
+        let xattrs = self.xattr_changes(entry.extra().xattrs, name, Some(at)).await;
+        if xattrs.is_empty() {
+            return;
+        }
+        let extended = Extended { xattrs, ..Extended::default() };
+        // Nothing but attributes is set, and those are reported one by one.
+        let _ = self.target.set_extended(at, &stat, &Attrs::default(), &extended).await;
+        self.report_failures(role);
+    }
+
+    /// Reports what could not be set.
+    pub(super) fn report_failures(&self, role: Role) {
+        for f in self.target.take_failures() {
+            let notice =
+                Notice::Failed { op: f.op, name: &f.path, base: None, other: &f.xattr, error: f.error };
+            self.shared.report(role, &notice);
+        }
+    }
+
+    /// The creation mask inside the directory of a name: its default ACL takes the place of the process's
+    /// mask (spec: permissions). With `-p` no mask is used.
+    pub(super) async fn mask(&self, name: RelName<'_>) -> u32 {
+        let umask = self.rights.umask;
+        if self.shared.options.preserve.perms || self.missing_root {
+            return umask;
+        }
+        let dir = if name == RelName::ROOT { name } else { name.parent() };
+        if let Some((known, mask)) = &*self.shared.extended.mask.borrow()
+            && known == dir.bytes()
+        {
+            return *mask;
+        }
+        let mask = match self.target.inherited_acl(dir).await {
+            Ok(Some(acl)) => !acl.permissions() & 0o777,
+            _ => umask,
+        };
+        *self.shared.extended.mask.borrow_mut() = Some((dir.bytes().to_vec(), mask));
+        mask
+    }
+}
