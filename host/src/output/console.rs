@@ -332,6 +332,10 @@ impl Console {
         if matches!(notice, Notice::ListDone(_)) {
             self.open_list.set(false);
         }
+        // A list without directories is none that a user waits for.
+        if !self.options.select.dirs && !self.options.select.recursive {
+            return;
+        }
         match (notice, self.incremental.get() && self.options.select.recursive) {
             (Notice::ListStart, true) => {
                 self.emit(MsgTag::Info, format!("{verb} incremental file list").as_bytes());
