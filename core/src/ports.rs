@@ -636,6 +636,13 @@ pub enum Notice<'a> {
     NotEmpty(&'a [u8]),
     /// `cannot delete mount point: NAME`
     MountPoint(&'a [u8]),
+    /// `backup_dir is DIR`, or `(new) …`: it does not exist yet
+    BackupDir {
+        /// As given.
+        dir: &'a [u8],
+        /// It does not exist yet.
+        new: bool,
+    },
     /// `deleting in DIR`: one of the directories of a pass of its own
     DeletingIn(&'a [u8]),
     /// `IO error encountered -- skipping file deletion`

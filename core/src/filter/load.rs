@@ -321,7 +321,7 @@ impl Loader {
                     quiet_side: delete_excluded,
                     cvs: false,
                     abs_modifier: false,
-                    from_file: true,
+                    from_file: false,
                     pattern: Pattern::new(base, false, None),
                 }));
             }

@@ -136,6 +136,9 @@ pub(crate) fn text(from: Role, notice: &Notice<'_>, w: &Wording<'_>) -> Option<V
             }
             Some(out)
         }
+        Notice::BackupDir { dir, new } => {
+            at_level(Info::Backup, &[if new { b"(new) " } else { b"" }, b"backup_dir is ", dir])
+        }
         Notice::DeletingIn(name) => {
             if w.levels.debug(Debug::Del) > 0 {
                 plain(&[b"deleting in ", name])

@@ -13,10 +13,11 @@ use arsync_core::{
     flist::entry::FileKind,
     mux::MsgTag,
     options::SessionOptions,
+    ports::Notice,
     session::{Entered, Entrance, FirstList},
 };
 use rustix::{
-    fs::{Access, AtFlags, CWD, FileType, Mode, OFlags, accessat, mkdirat, openat, stat},
+    fs::{Access, AtFlags, CWD, FileType, Mode, OFlags, accessat, mkdirat, openat, stat, statat},
     io::Errno,
 };
 
@@ -72,6 +73,12 @@ impl<O: Speak> DestEntrance<'_, O> {
 
     fn target(&self, dir: Option<OwnedFd>, path: &[u8]) -> Result<TreeTarget, ExitCode> {
         self.roots.borrow_mut().dest = absolute(path);
+        if let Some(backup) = self.options.transfer.backup_dir.as_deref().filter(|_| !self.options.list_only)
+        {
+            let found = dir.as_ref().is_some_and(|d| statat(d, backup, AtFlags::empty()).is_ok());
+            let notice = Notice::BackupDir { dir: backup, new: !found };
+            self.observer.notice(Role::ReceiverSide, &notice);
+        }
         let target = TreeTarget::new(dir, self.options).map_err(|fault| {
             let SetupError::TempDir(error) = fault;
             let dir = self.options.transfer.temp_dir.clone().unwrap_or_default();
