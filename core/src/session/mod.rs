@@ -11,6 +11,7 @@ mod extended;
 mod fuzzy;
 mod generator;
 pub mod goodbye;
+mod guard;
 mod inbox;
 pub mod lists;
 mod names;

@@ -8,13 +8,13 @@ use super::{
     Event, Inbox, Shared, decide, extended,
     generator::{DestSide, report_attrs},
     goodbye::{ItemHeader, read_del_stats, read_stats},
+    guard::Guard,
     lists::{Found, Segment},
     transfer::{FileContext, Incoming, Sink},
 };
 use crate::{
     error::{Error, NameFault, ProtocolError, Role},
     exit::ExitCode,
-    filter::{FilterList, FilterSide, Request, Requested, Scope},
     flist::{
         Format,
         decode::Decoder,
@@ -161,76 +161,6 @@ pub(super) struct ListReader {
     pub(super) read_ndx: NdxState,
     pub(super) mapping: Mapping,
     pub(super) guard: Guard,
-}
-
-/// What a pulling client knows about the names that it may get.
-#[derive(Debug, Default)]
-pub(super) struct Guard {
-    /// The client's own rules, in the role of the sender.
-    rules: Option<Scope>,
-    requested: Option<Requested>,
-    /// Targets of symlinks get a prefix with which they lead nowhere.
-    munge: bool,
-}
-
-impl Guard {
-    /// The sender is trusted: nothing is checked unless this is a client that does not.
-    pub(super) fn new<O: Observer>(shared: &Shared<'_, O>, filters: &FilterList) -> Self {
-        let options = shared.options;
-        let munge = options.select.munge_links && !shared.local;
-        if options.trust_sender || !shared.is_client() || shared.local {
-            return Self { munge, ..Self::default() };
-        }
-        // Rules with absolute paths mean the sender's machine, whose directories are not known here.
-        let scope = filters.scope(FilterSide::Sender, b"\xff\xff");
-        let args = &shared.requested;
-        let select = &options.select;
-        let names = args.iter().map(|a| {
-            if select.files_from == FilesFrom::None { a.clone() } else { super::scan::clamp_name(a) }
-        });
-        let names: Vec<Vec<u8>> = names.collect();
-        let requested = (!names.is_empty()).then(|| {
-            Requested::new(names.iter().map(Vec::as_slice), select.relative, select.recursive, select.dirs)
-        });
-        Self { rules: (scope.is_constant() && !filters.is_empty()).then_some(scope), requested, munge }
-    }
-
-    /// Refuses names that the user excluded or did not ask for. Directories that are only on the way to something
-    /// are marked so, whatever the sender says.
-    fn check(&self, list: &mut FileList) -> Result<(), ProtocolError> {
-        for i in (0..list.len()).filter(|_| self.munge) {
-            if let Some(entry) = list.get(i).filter(|e| e.entry.is_symlink()) {
-                let munged = [super::scan::MUNGE_PREFIX, entry.link_target()].concat();
-                let span = list.store(&munged);
-                list.extra_mut(i).link = span;
-            }
-        }
-        if self.rules.is_none() && self.requested.is_none() {
-            return Ok(());
-        }
-        for i in 0..list.len() {
-            let Some(entry) = list.get(i) else { continue };
-            let (name, is_dir) = (entry.name(), entry.entry.is_dir());
-            let root = matches!(name, b"." | b"/.");
-            if let Some(rules) = self.rules.as_ref().filter(|_| !root)
-                && rules.check(super::scan::below(name), is_dir, false).is_excluded()
-            {
-                return Err(ProtocolError::Name(NameFault::Excluded));
-            }
-            let request = self.requested.as_ref().map_or(Request::Yes, |r| r.check(name, is_dir));
-            match request {
-                Request::Yes => {}
-                Request::Parent => {
-                    if let Some(e) = list.entries.get_mut(i) {
-                        e.flags.remove(EntryFlags::TOP_DIR | EntryFlags::CONTENT_DIR);
-                        e.flags.insert(EntryFlags::IMPLIED_DIR);
-                    }
-                }
-                Request::No => return Err(ProtocolError::Name(NameFault::Unrequested)),
-            }
-        }
-        Ok(())
-    }
 }
 
 impl ListReader {

@@ -12,9 +12,10 @@ use hashbrown::HashMap;
 use super::{
     Inbox, Shared,
     generator::{DestSide, Generator},
+    guard::Guard,
     lists::{DirRecord, Lists},
     outlet::{LocalOutlet, WireOutlet},
-    receiver::{Guard, ListReader, Mapping, Receiver, prepare, prepare_first},
+    receiver::{ListReader, Mapping, Receiver, prepare, prepare_first},
     rules::Rules,
     scan::{Scanner, SourceArgs},
     sender::Sender,
