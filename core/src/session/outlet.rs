@@ -4,8 +4,7 @@ use alloc::{collections::VecDeque, rc::Rc, vec::Vec};
 use core::{convert::Infallible, future::poll_fn, task::Poll};
 
 use super::{
-    Event, Shared,
-    decide, extended,
+    Event, Shared, decide, extended,
     generator::{DestSide, Outlet, Request, report_attrs},
     goodbye::{ItemHeader, write_del_stats},
     io_error,

@@ -151,13 +151,12 @@ async fn converse<O: Speak>(
         }
     }
     let handshake = wire::handshake(Side::Client, options, capabilities(options, !pushes), !pushes);
-    let shaken = wire::shake_hands(&mut r, &mut w, &handshake).await;
+    let shaken = wire::shake_hands(&mut r, &mut w, &handshake, options).await;
     RemoteShell::restore_stderr();
     read.set(r.count());
     let agreed = shaken?;
     protocol.set(agreed.protocol);
     (run.protocol_known)(agreed.protocol, agreed.inc_recurse());
-    super::check_protocol(options, agreed.protocol)?;
     shared = wire::shared(options, agreed, run.observer, Side::Client, run.outbox);
     let result = match run.role {
         ClientRole::Push(args) => {

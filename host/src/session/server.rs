@@ -124,12 +124,11 @@ async fn converse<O: Speak>(
     if let Some((version, sub)) = Capabilities::sub_protocol(info) {
         handshake.max_protocol = pre_release(handshake.max_protocol, version, sub);
     }
-    let agreed = wire::shake_hands(&mut r, &mut w, &handshake).await;
+    let agreed = wire::shake_hands(&mut r, &mut w, &handshake, options).await;
     read.set(r.count());
     let agreed = agreed?;
     protocol.set(agreed.protocol);
     (run.protocol_known)(agreed.protocol, agreed.inc_recurse());
-    super::check_protocol(options, agreed.protocol)?;
     shared = wire::shared(options, agreed, run.observer, Side::Server, run.outbox);
     let result = if run.sender {
         let source = super::file_source(options, run.roots);

@@ -76,11 +76,16 @@ pub(crate) fn shared<'a, O: Speak>(
     shared
 }
 
-/// Runs the handshake over the two directions of a transport.
+/// Runs the handshake over the two directions of a transport. Options that the version cannot carry end it as
+/// soon as the version is known, as they do at the peer.
 pub(crate) async fn shake_hands<O: Speak>(
     reader: &mut Reader<'_, O>,
     writer: &mut Writer,
     handshake: &Handshake,
+    options: &SessionOptions,
 ) -> Result<Agreed, Fault> {
-    setup::exchange(reader, writer, handshake).await
+    setup::send_version(writer, handshake.max_protocol).await?;
+    let protocol = ProtocolVersion::agree(handshake.max_protocol, reader.i32().await?)?;
+    super::check_protocol(options, protocol)?;
+    setup::after_version(reader, writer, handshake, protocol).await
 }
