@@ -48,7 +48,9 @@ struct Copies {
     perms: bool,
     owner: bool,
     group: bool,
-    carried: Carried,
+    /// What copies carry, and what backup directories do: as the reference has it.
+    files: Carried,
+    dirs: Carried,
 }
 
 /// Extended attributes that a copy keeps of its original.
@@ -85,7 +87,8 @@ impl Backups {
                 perms: preserve.perms,
                 owner: preserve.owner,
                 group: preserve.group,
-                carried: Carried { acls: preserve.acls, xattrs: preserve.xattrs > 0 || preserve.fake_super },
+                files: Carried { acls: false, xattrs: preserve.xattrs > 0 || preserve.fake_super },
+                dirs: Carried { acls: preserve.acls, xattrs: false },
             },
         }
     }
@@ -102,7 +105,7 @@ impl Backups {
     /// The same; the directories are made.
     fn prepare<'n>(&self, shared: &Shared, name: RelName<'n>) -> io::Result<Spot<'n>> {
         if let Some(dir) = &self.dir {
-            dir.make(shared, name, self.copies.carried)?;
+            dir.make(shared, name, self.copies.dirs)?;
         }
         self.spot(shared, name)
     }
@@ -115,7 +118,7 @@ impl Backups {
         if keep && self.copies.in_place && stat.is_regular() {
             // A link would be changed together with the original.
             let attrs = self.copies.attrs(&stat, shared);
-            return copy(&from.dir, from.name, &stat, &to, &attrs, self.copies.carried);
+            return copy(&from.dir, from.name, &stat, &to, &attrs, self.copies.files);
         }
         make_way(&to)?;
         if keep && linkat(&from.dir, from.name, &to.dir, &*to.name, AtFlags::empty()).is_ok() {
