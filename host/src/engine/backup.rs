@@ -58,13 +58,19 @@ struct Copies {
 pub struct Carried {
     acls: bool,
     xattrs: bool,
+    /// An ACL that the backup's directory hands down is taken away.
+    plain: bool,
 }
 
 impl Carried {
     /// Everything: the copy takes the place of the original.
-    const ALL: Self = Self { acls: true, xattrs: true };
+    const ALL: Self = Self { acls: true, xattrs: true, plain: false };
 
     fn carry(self, from: Handle<'_>, to: Handle<'_>) {
+        if self.plain {
+            // What the directory hands down is not the original's.
+            let _ = xattr::remove(to, b"system.posix_acl_access");
+        }
         if self.acls || self.xattrs {
             xattr::copy(from, to, |name| {
                 let system = name.starts_with(b"system.");
@@ -87,8 +93,12 @@ impl Backups {
                 perms: preserve.perms,
                 owner: preserve.owner,
                 group: preserve.group,
-                files: Carried { acls: false, xattrs: preserve.xattrs > 0 || preserve.fake_super },
-                dirs: Carried { acls: preserve.acls, xattrs: false },
+                files: Carried {
+                    acls: false,
+                    xattrs: preserve.xattrs > 0 || preserve.fake_super,
+                    plain: preserve.acls,
+                },
+                dirs: Carried { acls: preserve.acls, xattrs: false, plain: false },
             },
         }
     }
