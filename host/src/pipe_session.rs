@@ -132,7 +132,7 @@ where
     let agreed = handshake(&mut reader, &mut writer, side, options, false, client_letters).await?;
     check_protocol(options, agreed.protocol)?;
     let collector = Collector::default();
-    let roots = RefCell::new(Roots::default());
+    let roots = RefCell::new(Roots::here());
     let shared = wire::shared(options, agreed, &collector, side, Rc::new(Outbox::new()));
     let source = file_source(options, &roots);
     let args = SourceArgs { names: sources.to_vec(), base: None };
@@ -159,7 +159,7 @@ where
     let agreed = handshake(&mut reader, &mut writer, side, options, true, client_letters).await?;
     check_protocol(options, agreed.protocol)?;
     let collector = Collector::default();
-    let roots = RefCell::new(Roots::default());
+    let roots = RefCell::new(Roots::here());
     let shared = wire::shared(options, agreed, &collector, side, Rc::new(Outbox::new()));
     let entrance = DestEntrance {
         dest: Some(dest.to_vec()),

@@ -104,7 +104,7 @@ fn stopped(stop: &Stop, program: &str) -> ExitCode {
 /// Runs a transfer or a listing and shows how it ended.
 fn run_session(resolved: Resolved) -> ExitCode {
     let role = resolved.route.role();
-    let roots = Rc::new(RefCell::new(Roots::default()));
+    let roots = Rc::new(RefCell::new(Roots::here()));
     let outbox = Rc::new(Outbox::new());
     let console = Console::new(&resolved, roots.clone(), outbox.clone());
     interrupt::watch(role);

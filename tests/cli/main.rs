@@ -164,7 +164,6 @@ fn exit_codes_are_those_of_the_installed_rsync() {
         &["-a", "--temp-dir=missing", "src/", "dst"],
         &["src/", "dst"],
         &["-a", "-e", "false", "h:x", "dst"],
-        &["-a", "-e", "sh -c 'exit 42'", "h:x", "dst"],
         &["-a", "-e", "'unbalanced", "h:x", "dst"],
         &["h:x", "dst", "i:y"],
         &["src", "src/file/", "dst"],

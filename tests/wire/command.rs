@@ -52,7 +52,7 @@ impl Command {
         for (i, letter) in word.char_indices() {
             match letter {
                 'B' => o.transfer.block_size = word[i + 1..].parse().expect("block size"),
-                'e' => self.capabilities = Capabilities::parse(word[i + 1..].as_bytes()),
+                'e' => self.capabilities = Capabilities::parse(&word.as_bytes()[i + 1..]),
                 's' => self.secluded = true,
                 'n' => o.dry_run = true,
                 'l' => o.preserve.links = true,

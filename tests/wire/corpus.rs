@@ -192,7 +192,7 @@ fn content(recipe: &Value) -> Vec<u8> {
                     }
                     let v = splitmix(seed, i);
                     out.extend_from_slice(words[(v & 31) as usize].as_bytes());
-                    out.push(if (v >> 8) % 9 == 0 { b'\n' } else { b' ' });
+                    out.push(if (v >> 8).is_multiple_of(9) { b'\n' } else { b' ' });
                 }
                 out.truncate(end);
             }

@@ -273,7 +273,6 @@ fn exchange(reader: &mut Reader<'_>, handshake: &Handshake) -> Result<(Agreed, V
     let mut writer = WireWriter::new(&mut out, [0u8; 1024]);
     let agreed = block_on_ready(setup::exchange(reader, &mut writer, handshake))?;
     block_on_ready(writer.flush())?;
-    drop(writer);
     Ok((agreed, out))
 }
 

@@ -489,10 +489,10 @@ impl<T: Target, O: Observer> DestSide<'_, T, O> {
         let alternates = self.shared.options.transfer.alt_dests.len();
         let places = (0..alternates).filter_map(|n| Some(Place::Alt(u8::try_from(n).ok()?, name)));
         for at in core::iter::once(Place::Dest(name)).chain(places) {
-            if let Ok(value) = self.target.xattr(at, &xattr.name).await {
-                if xattr.is(&value) {
-                    return Some(value);
-                }
+            if let Ok(value) = self.target.xattr(at, &xattr.name).await
+                && xattr.is(&value)
+            {
+                return Some(value);
             }
         }
         None
@@ -507,10 +507,10 @@ impl<T: Target, O: Observer> DestSide<'_, T, O> {
             None => Vec::new(),
         };
         for xattr in set.iter() {
-            if let (Some(at), Ok(_)) = (at, here.binary_search(&xattr.name)) {
-                if self.target.xattr(at, &xattr.name).await.is_ok_and(|value| xattr.is(&value)) {
-                    continue;
-                }
+            if let (Some(at), Ok(_)) = (at, here.binary_search(&xattr.name))
+                && self.target.xattr(at, &xattr.name).await.is_ok_and(|value| xattr.is(&value))
+            {
+                continue;
             }
             let value = match &xattr.value {
                 HeldValue::Known(value) => Some(value.clone()),
@@ -625,10 +625,10 @@ impl<T: Target, O: Observer> DestSide<'_, T, O> {
             return umask;
         }
         let dir = if name == RelName::ROOT { name } else { name.parent() };
-        if let Some((known, mask)) = &*self.shared.extended.mask.borrow() {
-            if known == dir.bytes() {
-                return *mask;
-            }
+        if let Some((known, mask)) = &*self.shared.extended.mask.borrow()
+            && known == dir.bytes()
+        {
+            return *mask;
         }
         let mask = match self.target.inherited_acl(dir).await {
             Ok(Some(acl)) => !acl.permissions() & 0o777,

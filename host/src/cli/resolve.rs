@@ -2,7 +2,7 @@
 //!
 //! The checks are made in the order of the reference, so that the first complaint is the same one.
 
-use std::{fs::File, os::unix::ffi::OsStringExt};
+use std::{fs::File, ops::RangeInclusive, os::unix::ffi::OsStringExt};
 
 use arsync_core::{
     checksum::ChecksumKind,
@@ -13,6 +13,7 @@ use arsync_core::{
         Append, Compress, Delete, DeleteWhen, FilesFrom, Preserve, Report, Select, SessionOptions, Transfer,
     },
     token::CompressKind,
+    version::ProtocolVersion,
 };
 
 use super::{
@@ -111,6 +112,23 @@ const DELAY_DIR: &[u8] = b".~tmp~";
 
 const MAX_ALLOC_RULE: SizeRule =
     SizeRule { name: "max-alloc", unit: b'B', min: 1 << 20, max: None, zero_is_unlimited: true };
+
+/// Versions that a peer may announce (spec: version numbers); a newer one than ours is brought down to ours.
+const PLAUSIBLE: RangeInclusive<i32> = 20..=40;
+
+/// The version asked for can be negotiated: with a peer, or, where both ends are this program, with itself.
+fn check_protocol(wanted: Option<i32>, local: bool) -> Result<(), Stop> {
+    let Some(wanted) = wanted else { return Ok(()) };
+    let text = if !PLAUSIBLE.contains(&wanted) {
+        "protocol version mismatch -- is your shell clean?\n(see the rsync manpage for an explanation)"
+            .to_owned()
+    } else if local && wanted > i32::from(ProtocolVersion::MAX.number()) {
+        format!("--protocol must be no more than {} on the Client.", ProtocolVersion::MAX.number())
+    } else {
+        return Ok(());
+    };
+    Err(Failure::plain(text, ExitCode::PROTOCOL, Role::Sender).into())
+}
 
 /// Makes sense of a command line.
 pub(crate) fn resolve(mut cli: Cli, world: &World<'_>) -> Result<Resolved, Stop> {
@@ -298,6 +316,7 @@ pub(crate) fn resolve(mut cli: Cli, world: &World<'_>) -> Result<Resolved, Stop>
     };
     let route_role = route.role();
     if !cli.server {
+        check_protocol(cli.protocol, matches!(route, Route::Local { .. }))?;
         check_daemon_options(&cli, &route, route_role)?;
         if let Some(machine) = route.machine() {
             operands::check_host(machine, route_role)?;

@@ -249,13 +249,14 @@ mod tests {
             acl: Some(sample()),
             default_acl: None,
         };
-        let apply = |extended| setter.apply(on, b"f", &meta::stat_of(on).unwrap(), &attrs, Some(extended));
+        let apply =
+            |extended: &Extended| setter.apply(on, b"f", &meta::stat_of(on).unwrap(), &attrs, Some(extended));
         assert_eq!(apply(&extended), Ok(true));
         assert_eq!(fs::metadata(tmp.path().join("f")).unwrap().mode(), 0o100_664);
         let now = acl::read(on, false, Kind::Access, false).unwrap().unwrap();
         assert_eq!((now.group_obj, now.mask_obj, now.named), (Some(6), Some(6), sample().named));
         assert_eq!(xattr::get(on, false, b"user.a").unwrap(), b"1");
-        let again = Extended { xattrs: Vec::new(), ..extended };
+        let again = Extended { xattrs: Vec::new(), ..extended.clone() };
         assert_eq!(apply(&again), Ok(false));
         let plain = Extended { acl: Some(Acl::default()), ..Extended::default() };
         assert_eq!(apply(&plain), Ok(true));

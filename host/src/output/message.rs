@@ -15,6 +15,8 @@ use crate::cli::words::{Debug, Info, Levels};
 /// The directories that names in messages are relative to.
 #[derive(Debug, Default)]
 pub(crate) struct Roots {
+    /// Absolute path of the directory that the process works in.
+    pub(crate) start: Vec<u8>,
     /// Absolute path of the destination directory.
     pub(crate) dest: Vec<u8>,
     /// Absolute paths of the sender's directories, by number; whoever registers them lets it grow.
@@ -22,6 +24,11 @@ pub(crate) struct Roots {
 }
 
 impl Roots {
+    /// Below the directory that the process works in; nothing else is known yet.
+    pub(crate) fn here() -> Self {
+        Self { start: crate::engine::absolute(b"."), ..Self::default() }
+    }
+
     /// The absolute path of a name below a directory of the sender, or below the destination.
     pub(crate) fn path(&self, base: Option<u32>, name: &[u8]) -> Vec<u8> {
         match base {
@@ -86,7 +93,10 @@ pub(crate) fn text(from: Role, notice: &Notice<'_>, w: &Wording<'_>) -> Option<V
     let at_level = |word, parts: &[&[u8]]| if info(word, 1) { plain(parts) } else { None };
     match *notice {
         Notice::Failed { op, name, base, other, error } => {
-            let full = full(base, name);
+            let full = match op {
+                Op::ChangeDir => [b"\"", &join(&w.roots.start, name)[..], b"\""].concat(),
+                _ => full(base, name),
+            };
             let mut out = format!("rsync: [{from}] ").into_bytes();
             out.extend(failed(op, name, other, &full, w));
             out.extend(strerror::suffix(error.0).bytes());
@@ -283,6 +293,7 @@ mod tests {
 
     fn shown(from: Role, notice: &Notice<'_>, verbosity: u32) -> String {
         let roots = Roots {
+            start: b"/tmp/ex".to_vec(),
             dest: b"/tmp/d".to_vec(),
             bases: Rc::new(RefCell::new(vec![b"/tmp/ex".to_vec(), b"/tmp/ex/lk".to_vec()])),
         };

@@ -97,13 +97,18 @@ fn failed(code: ExitCode, reason: String) -> Ended {
 }
 
 async fn connected<O: Speak>(run: ClientRun<'_, O>) -> Ended {
+    let role = match run.role {
+        ClientRole::Push(_) => Role::Sender,
+        ClientRole::Pull(..) => Role::ReceiverSide,
+    };
     let command: Vec<OsString> = run.command.iter().cloned().map(OsString::from_vec).collect();
     let shell = match SshConnection::spawn(&command, &[]) {
         Ok(shell) => shell,
         Err(error) => {
             let program = command.first().map(|p| p.to_string_lossy().into_owned()).unwrap_or_default();
             let errno = error.0.raw_os_error().unwrap_or(0);
-            let text = format!("rsync: [client] Failed to exec {program}{}", strerror::suffix(errno));
+            let text =
+                format!("rsync: [{}] Failed to exec {program}{}", role.name(), strerror::suffix(errno));
             return failed(ExitCode::IPC, text);
         }
     };
@@ -116,10 +121,6 @@ async fn connected<O: Speak>(run: ClientRun<'_, O>) -> Ended {
     let stats = Cell::new(Stats::default());
     let protocol = Cell::new(ProtocolVersion::MAX);
     let read = Cell::new(0);
-    let role = match run.role {
-        ClientRole::Push(_) => Role::Sender,
-        ClientRole::Pull(..) => Role::ReceiverSide,
-    };
     let conversation = converse(run, reader, writer, &stats, &protocol, &read);
     let result = match select2(conversation, expire(&activity, &timeout, &outbox)).await {
         Either::A(result) => result,
