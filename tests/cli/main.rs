@@ -160,7 +160,6 @@ fn exit_codes_are_those_of_the_installed_rsync() {
         &["-a", "--usermap=x", "src", "dst"],
         &["-a", "--chown=nobody-knows-this:", "src", "dst"],
         &["-a", "--protocol=26", "src/", "dst"],
-        &["-a", "--protocol=99", "src/", "dst"],
         &["-a", "--temp-dir=missing", "src/", "dst"],
         &["src/", "dst"],
         &["-a", "-e", "false", "h:x", "dst"],

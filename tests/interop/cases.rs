@@ -93,7 +93,7 @@ pub(crate) fn all() -> Vec<Case> {
         onto(&["-a", "--existing"]),
         // Stock rsync writes through a symlink that stands in place of a directory; arsync does not.
         onto(&["-a", "--ignore-existing", "--exclude=/state/was-dirlink"]),
-        onto(&["-a", "--existing", "--ignore-existing", "--delete", "--exclude=/state/was-dirlink"]),
+        onto(&["-a", "--existing", "--ignore-existing", "--delete", "--exclude=/state/was-*"]),
         fresh(&["-a", "--max-size=4096"]),
         fresh(&["-a", "--min-size=700", "--max-size=100K"]),
         // Deletion.
@@ -115,7 +115,9 @@ pub(crate) fn all() -> Vec<Case> {
         every(fresh(&["-aS"])),
         onto(&["-aIS", "--no-whole-file"]),
         every(onto(&["-a", "--append"])),
-        onto(&["-a", "--append-verify"]),
+        // In a local copy, what fails verification is copied again at once and listed once.
+        wire(onto(&["-a", "--append-verify"])),
+        onto(&["-a", "--append-verify", "--no-i"]),
         every(onto(&["-a", "--partial"])),
         onto(&["-a", "--partial-dir=.partial", "--no-whole-file"]),
         onto(&["-a", "--temp-dir=/tmp"]),

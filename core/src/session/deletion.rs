@@ -244,7 +244,8 @@ where
     ) -> Option<(Vec<(Vec<u8>, Stat)>, bool)> {
         let found = match self.side.target.list(dir).await {
             Ok(found) => found,
-            Err(PortError::NOT_FOUND | PortError::NOT_DIR) => return None,
+            // A symlink in place of the directory is not followed (ELOOP).
+            Err(PortError::NOT_FOUND | PortError::NOT_DIR | PortError(40)) => return None,
             Err(error) => {
                 self.failed(Op::OpenDir, dir.bytes(), error);
                 return None;
@@ -262,7 +263,11 @@ where
             }
             out.push((name, stat));
         }
-        out.sort_by(|a, b| order::compare(&a.0, a.1.is_dir(), &b.0, b.1.is_dir()));
+        if self.shared().agreed.protocol.has_dir_slash_order() {
+            out.sort_by(|a, b| order::compare(&a.0, a.1.is_dir(), &b.0, b.1.is_dir()));
+        } else {
+            out.sort_by(|a, b| a.0.cmp(&b.0));
+        }
         Some((out, protected))
     }
 

@@ -13,7 +13,7 @@ use super::{
     lists::{Found, Lists, Segment},
 };
 use crate::{
-    error::{Error, Role},
+    error::{Error, ProtocolError, Role},
     filter::Scope,
     flist::entry::{EntryFlags, EntryRef, FileKind},
     item::{BasisType, ItemFlags},
@@ -329,7 +329,11 @@ where
     /// DONE is the end of the phase.
     async fn finish_lists(&mut self, keep_last: bool) -> Result<(), Error<L::Error>> {
         loop {
-            let at = usize::try_from(self.lists_done - self.side.freed.get()).unwrap_or(usize::MAX);
+            let Some(at) = self.lists_done.checked_sub(self.side.freed.get()) else {
+                // The sender closed a list that was not yet reported done.
+                return Err(ProtocolError::UnexpectedList { got: crate::wire::ndx::NDX_DONE }.into());
+            };
+            let at = usize::try_from(at).unwrap_or(usize::MAX);
             let (segment, newest) = {
                 let lists = self.side.lists.borrow();
                 (lists.get(at), at + 1 == lists.len())

@@ -70,8 +70,8 @@ impl Rules {
         };
         if cvs {
             match (side, protocol.has_filter_modifiers()) {
-                (FilterSide::Sender, true) => list.add_cvs(true, true, false)?,
-                (_, false) => list.add_cvs(true, false, false)?,
+                (FilterSide::Sender, _) => list.add_cvs(true, true, false)?,
+                (FilterSide::Receiver, false) => list.add_cvs(true, false, false)?,
                 (FilterSide::Receiver, true) => {}
             }
         }

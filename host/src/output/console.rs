@@ -200,7 +200,7 @@ impl Console {
     pub(crate) fn finish(&self, ended: Option<&Ended>, code: ExitCode, role: Role) {
         if let Some(ended) = ended {
             if let Some(reason) = &ended.reason {
-                for line in reason.split('\n') {
+                for line in reason.replace("[ROLE]", &format!("[{role}]")).split('\n') {
                     self.emit(MsgTag::Error, line.as_bytes());
                 }
             } else if !self.server && is_complete(code) {

@@ -159,6 +159,7 @@ pub(crate) fn text(from: Role, notice: &Notice<'_>, w: &Wording<'_>) -> Option<V
             };
             at_level(Info::Backup, &[b"backed up ", name, b" to ", dir, slash, name, w.suffix])
         }
+        Notice::FailedVerification { again: true, .. } if !w.shows_items => None,
         Notice::FailedVerification { name, kept, again } => {
             let (kind, tail): (&[u8], &[u8]) =
                 if again { (b"WARNING: ", b" (will try again).") } else { (b"ERROR: ", b".") };

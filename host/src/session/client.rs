@@ -203,7 +203,10 @@ async fn finish(
                 other => Some(other.text()),
             };
             let code = if matches!(&error, Error::Io(_)) { ExitCode::STREAM_IO } else { code };
-            Ended { code: if theirs > code.0 { ExitCode(theirs) } else { code }, reason, stats, protocol }
+            // What this end found wrong by itself stands, whatever the other end makes of the silence.
+            let own = matches!(&error, Error::Protocol(_));
+            let code = if theirs > code.0 && !own { ExitCode(theirs) } else { code };
+            Ended { code, reason, stats, protocol }
         }
     }
 }

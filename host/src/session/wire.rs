@@ -77,7 +77,7 @@ pub(crate) fn shared<'a, O: Speak>(
 }
 
 /// Runs the handshake over the two directions of a transport. Options that the version cannot carry end it as
-/// soon as the version is known, as they do at the peer.
+/// soon as the version is known, at both ends.
 pub(crate) async fn shake_hands<O: Speak>(
     reader: &mut Reader<'_, O>,
     writer: &mut Writer,
@@ -85,7 +85,8 @@ pub(crate) async fn shake_hands<O: Speak>(
     options: &SessionOptions,
 ) -> Result<Agreed, Fault> {
     setup::send_version(writer, handshake.max_protocol).await?;
-    let protocol = ProtocolVersion::agree(handshake.max_protocol, reader.i32().await?)?;
+    let peer = reader.i32().await?;
+    let protocol = ProtocolVersion::agree(handshake.max_protocol, peer)?;
     super::check_protocol(options, protocol)?;
     setup::after_version(reader, writer, handshake, protocol).await
 }
