@@ -45,12 +45,7 @@ pub fn not_covered(case: &Case) -> Option<&'static str> {
         return Some("daemon greeting");
     }
     let command = Command::of(case);
-    if command.iconv {
-        return Some("iconv: indexes in transmission order, converted names");
-    }
-    let p = &command.options.preserve;
-    (case.json["protocol"].as_u64() >= Some(30) && (p.acls || p.xattrs > 0))
-        .then_some("ACL and xattr records")
+    command.iconv.then_some("iconv: indexes in transmission order, converted names")
 }
 
 /// Decodes a case, lent in pieces of at most `piece` bytes, and compares everything.

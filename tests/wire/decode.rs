@@ -6,12 +6,12 @@ use arsync_core::{
     delta::SumHead,
     error::{Error, Limit, ProtocolError},
     flist::{
-        Format,
+        Format, Tables,
         decode::Decoder,
         encode::{Encoder, IdNames},
         entry::FileList,
         ids::IdTable,
-        order,
+        order, xattr,
     },
     io::{BufRead, ErrorType, MessageFault, MessageSink, Read, WireReader, WireWriter},
     item::ItemFlags,
@@ -335,6 +335,8 @@ pub struct Sums {
 pub struct Request {
     pub ndx: i32,
     pub header: ItemHeader,
+    /// Numbers of the attributes asked for, where a list of them belongs to the item.
+    pub xattrs: Option<Vec<u32>>,
     pub sums: Option<Sums>,
     /// The sender answered it.
     pub answered: bool,
@@ -360,6 +362,17 @@ pub struct Context<'a> {
 impl Context<'_> {
     fn protocol(&self) -> ProtocolVersion {
         self.agreed.protocol
+    }
+    /// A list of attributes stands behind this header.
+    fn has_xattrs(&self, header: &ItemHeader) -> bool {
+        let left_out = self.protocol().number() >= 31
+            && !self.agreed.flags.contains(CompatFlags::AVOID_XATTR_OPTIM)
+            && header.flags.contains(ItemFlags::XNAME_FOLLOWS | ItemFlags::LOCAL_CHANGE);
+        let options = &self.command.options;
+        options.preserve.xattrs > 0
+            && header.flags.contains(ItemFlags::REPORT_XATTR)
+            && !options.dry_run
+            && !left_out
     }
     pub async fn head(&self, s: &mut Stream<'_>) -> Result<SumHead, Fault> {
         let mut bytes = [0; 16];
@@ -388,6 +401,10 @@ pub async fn requests(cx: &Context<'_>, s: &mut Stream<'_>, out: &mut Requests) 
             ndx if ndx < 0 => return Err(ProtocolError::UnexpectedList { got: ndx }.into()),
             ndx => {
                 let header = ItemHeader::read(&mut s.reader, protocol).await?;
+                let xattrs = match cx.has_xattrs(&header) {
+                    true => Some(xattr::read_request(&mut s.reader).await?),
+                    false => None,
+                };
                 let mut sums = None;
                 if header.flags.contains(ItemFlags::TRANSFER) && !options.dry_run {
                     let head = cx.head(s).await?;
@@ -405,7 +422,7 @@ pub async fn requests(cx: &Context<'_>, s: &mut Stream<'_>, out: &mut Requests) 
                     }
                     sums = Some(Sums { head, blocks });
                 }
-                out.items.push(Request { ndx, header, sums, answered: false });
+                out.items.push(Request { ndx, header, xattrs, sums, answered: false });
             }
         }
     }
@@ -521,6 +538,8 @@ pub async fn replies(
         encoder: Encoder::new(format),
         format,
     };
+    codec.encoder.tables = codec.decoder.tables.clone();
+    let tables = codec.decoder.tables.clone();
     let incremental = cx.agreed.inc_recurse();
     let mut lists = Lists::new(incremental);
     let list = codec.list(s, out, lists.next_start()).await?;
@@ -566,7 +585,7 @@ pub async fn replies(
                 lists.push(list, Some(dir));
             }
             ndx if ndx < 0 => return Err(ProtocolError::BadNdx { got: ndx, first: 0, last: 0 }.into()),
-            ndx => reply(cx, s, ndx, &lists, requests, &mut tokens, files, out).await?,
+            ndx => reply(cx, s, ndx, &lists, requests, &mut tokens, &tables, files, out).await?,
         }
     }
     ensure!(lists.complete, "the end of lists is missing");
@@ -599,6 +618,7 @@ async fn reply(
     lists: &Lists,
     requests: &mut Requests,
     tokens: &mut TokenDecoder,
+    tables: &Tables,
     files: &mut impl Files,
     out: &mut Replies,
 ) -> Result<(), Fault> {
@@ -607,6 +627,24 @@ async fn reply(
     let Some(request) = request else { return Err(Fault::Check(format!("{ndx} was not requested"))) };
     request.answered = true;
     ensure!(header == request.header, "{ndx}: {header:?} for {:?}", request.header);
+    if let Some(wanted) = &request.xattrs {
+        let set = match lists.find(ndx) {
+            Ok(Found::Entry(list)) => list.get(ndx).map_or(0, |e| e.extra().xattrs),
+            Ok(Found::Parent(dir)) => dir.entry().extra().xattrs,
+            Err(e) => return Err(e.into()),
+        };
+        let (mut last, mut value) = (0, Vec::new());
+        for &item in wanted {
+            let got = xattr::read_value(&mut s.reader, last, &mut value).await?;
+            ensure!(got == Some(item), "{ndx}: attribute {got:?} instead of {item}");
+            tables.xattrs.borrow_mut().answer(set, item)?;
+            let listed = tables.xattrs.borrow().get(set).map(|set| set[item as usize - 1].value.clone());
+            ensure!(Some(xattr::Value::of(value.clone())) == listed, "{ndx}: value of attribute {item}");
+            last = item;
+        }
+        let end = xattr::read_value(&mut s.reader, last, &mut value).await?;
+        ensure!(end.is_none(), "{ndx}: attribute {end:?} was not asked for");
+    }
     let name = match lists.find(ndx) {
         Ok(Found::Entry(list)) => {
             let entry = list.get(ndx).expect("found");

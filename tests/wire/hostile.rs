@@ -43,7 +43,8 @@ fn stream(case: &mut Case, from_client: bool) -> &mut Vec<u8> {
     if from_client { &mut case.c2s } else { &mut case.s2c }
 }
 
-const CUT: [&str; 3] = ["delta-push-p32", "hardlinks-pull-p28", "z-zlib-pull-p31"];
+const CUT: [&str; 5] =
+    ["delta-push-p32", "hardlinks-pull-p28", "z-zlib-pull-p31", "acls-push-p30", "xattrs-update-pull-p31"];
 
 #[test]
 fn cut_streams_end_in_an_error() {
@@ -212,6 +213,45 @@ fn values_in_entries_have_ranges() {
     assert_eq!(list(32, &group).unwrap_err(), range.into());
     // A varint of six bytes.
     assert_eq!(list(32, &[0xf8, 0, 0, 0, 0, 0]).unwrap_err(), ProtocolError::VarintOverflow.into());
+}
+
+/// A list of one file with an ACL record or an attribute record behind it, as protocol 32 has them.
+fn with_record(acls: bool, record: &[u8]) -> Error<core::convert::Infallible> {
+    let mut format = format(32);
+    (format.acls, format.xattrs) = (acls, !acls);
+    let mut decoder = Decoder::new(format, true);
+    let bytes = [&entry(b"a", 0o100_644), record, &[0, 0, 0, 0]].concat();
+    block_on_ready(decoder.list(&mut reader(&bytes), 0)).map(drop).unwrap_err()
+}
+
+#[test]
+fn acl_records_have_ranges() {
+    let range = |got, max| ProtocolError::OutOfRange { what: Limit::Acl, got, max }.into();
+    // An item of an empty table, and a negative one.
+    let index: Error<_> = ProtocolError::BadTableIndex("ACL").into();
+    assert_eq!(with_record(true, &[1]), index);
+    assert_eq!(with_record(true, &[0xf0, 0xff, 0xff, 0xff, 0xff]), index);
+    // Permissions of 8; of a named entry with the bits 0x20; 65537 entries; -1 entries.
+    assert_eq!(with_record(true, &[0, 2, 8]), range(8, 7));
+    assert_eq!(with_record(true, &[0, 0x10, 1, 5, 0x20]), range(32, 31));
+    assert_eq!(with_record(true, &[0, 0x10, 0xc1, 1, 0]), range(65_537, 65_536));
+    assert_eq!(with_record(true, &[0, 0x10, 0xf0, 0xff, 0xff, 0xff, 0xff]), range(-1, 65_536));
+}
+
+#[test]
+fn attribute_records_have_ranges() {
+    let range = |got, max| ProtocolError::OutOfRange { what: Limit::Xattr, got, max }.into();
+    let name: Error<_> = ProtocolError::BadTableIndex("xattr name").into();
+    assert_eq!(with_record(false, &[1]), ProtocolError::BadTableIndex("xattr").into());
+    // 65537 attributes; a name of no length, of 4097 bytes; a value of -1 bytes and of 128 MiB and one.
+    assert_eq!(with_record(false, &[0, 0xc1, 1, 0]), range(65_537, 65_536));
+    assert_eq!(with_record(false, &[0, 1, 0, 0]), range(0, 4096));
+    assert_eq!(with_record(false, &[0, 1, 0x90, 1]), range(4097, 4096));
+    assert_eq!(with_record(false, &[0, 1, 2, 0xf0, 0xff, 0xff, 0xff, 0xff]), range(-1, 134_217_728));
+    assert_eq!(with_record(false, &[0, 1, 2, 0xe8, 1, 0, 0]), range(134_217_729, 134_217_728));
+    // Names end in their only NUL.
+    assert_eq!(with_record(false, &[0, 1, 2, 0, b'a', b'b']), name);
+    assert_eq!(with_record(false, &[0, 1, 3, 0, b'a', 0, 0]), name);
 }
 
 #[test]

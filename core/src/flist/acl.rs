@@ -257,7 +257,6 @@ impl Decoder {
         &mut self,
         r: &mut WireReader<R, S>,
         kind: Kind,
-        mode: u32,
     ) -> Result<u32, Error<R::Error>> {
         let n = r.varint().await?;
         if n != 0 {
@@ -265,7 +264,7 @@ impl Decoder {
             return known.ok_or_else(|| ProtocolError::BadTableIndex("ACL").into());
         }
         let acl = self.acl_literal(r).await?;
-        Ok(self.tables.acls(kind).borrow_mut().push(acl.completed(kind, mode)))
+        Ok(self.tables.acls(kind).borrow_mut().push(acl))
     }
 
     #[allow(clippy::cast_sign_loss, clippy::cast_possible_truncation)]

@@ -405,10 +405,10 @@ impl Decoder {
         let position = list.len().saturating_sub(1);
         let Some(entry) = list.entries.get(position).copied() else { return Ok(Item::Entry) };
         if self.format.acls && !entry.is_symlink() {
-            let number = self.acl(r, Kind::Access, entry.mode).await?;
+            let number = self.acl(r, Kind::Access).await?;
             list.extra_mut(position).acl = number;
             if entry.is_dir() {
-                let number = self.acl(r, Kind::Default, entry.mode).await?;
+                let number = self.acl(r, Kind::Default).await?;
                 list.extra_mut(position).default_acl = number;
             }
         }

@@ -55,7 +55,8 @@ pub const fn is_newer(entry: &Entry, stat: &Stat, window: i32) -> bool {
 /// The mode that the item will have, without `-p` made from what stands there (spec: permissions).
 pub fn dest_mode(entry_mode: u32, standing: Option<&Stat>, options: &SessionOptions, umask: u32) -> u32 {
     let p = &options.preserve;
-    if p.perms || entry_mode & mode::TYPE == mode::SYMLINK {
+    // The permissions of a symlink mean something only where a regular file stands for it.
+    if p.perms || (entry_mode & mode::TYPE == mode::SYMLINK && !p.fake_super) {
         return entry_mode;
     }
     let kind = entry_mode & mode::TYPE;
@@ -125,7 +126,7 @@ pub fn changes(
     if p.atimes > 0 && kind != FileKind::Dir && kind != FileKind::Symlink && extra.atime != stat.atime {
         flags |= ItemFlags::REPORT_ATIME;
     }
-    if kind != FileKind::Symlink {
+    if kind != FileKind::Symlink || p.fake_super {
         if p.perms {
             if (wanted_mode ^ stat.mode) & mode::PERMS != 0 {
                 flags |= ItemFlags::REPORT_PERMS;
@@ -178,7 +179,7 @@ pub fn wanted(
     let p = &options.preserve;
     let kind = entry.kind();
     Attrs {
-        mode: (kind != FileKind::Symlink).then_some(wanted_mode),
+        mode: (kind != FileKind::Symlink || p.fake_super).then_some(wanted_mode),
         uid: (p.owner && rights.super_user).then_some(entry.uid),
         gid: (p.group && group_allowed(entry.gid, rights)).then_some(entry.gid),
         mtime: (times && keeps_time(kind, options)).then_some((entry.mtime, entry.nsec)),

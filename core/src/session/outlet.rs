@@ -573,7 +573,9 @@ impl<'a, S: Source, T: Target, O: Observer, C: LocalCopy<S, T>> LocalOutlet<'a, 
             known: self.side.lists.borrow().total,
             complete: self.side.lists.borrow().complete,
         };
-        let in_place = write_mode != WriteMode::Temporary;
+        // Only what is written to can hold blocks that stay where they are.
+        let in_place = write_mode != WriteMode::Temporary
+            && matches!(request.basis, BasisType::Name | BasisType::PartialDir | BasisType::Backup);
         let copied = match basis {
             Some((basis, len)) => {
                 self.delta(&file, stat.size, &basis, len, &mut output, in_place, &context).await
@@ -590,7 +592,7 @@ impl<'a, S: Source, T: Target, O: Observer, C: LocalCopy<S, T>> LocalOutlet<'a, 
             }
         };
         if !read_fine {
-            if in_place {
+            if write_mode != WriteMode::Temporary {
                 let attrs = decide::wanted(
                     entry.entry,
                     &entry.extra(),

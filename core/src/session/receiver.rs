@@ -549,7 +549,9 @@ where
                 }
             }
         };
-        let in_place = write_mode != WriteMode::Temporary && !matches!(place, Place::Backup(_));
+        // Only what is written to can hold blocks that stay where they are.
+        let in_place = write_mode != WriteMode::Temporary
+            && (place == Place::Dest(name) || place == Place::Partial(name));
         let mut sink = Sink { target, output, basis, in_place, append };
         let (known, complete) = {
             let lists = self.side.lists.borrow();

@@ -241,9 +241,7 @@ impl<'a, S: Source, O: Observer> Scanner<'a, S, O> {
         if argument.dot_root && !self.dot_root_sent {
             self.dot_root_sent = true;
             if let Ok(root) = self.source.stat(SourcePath { base, name: b"." }, true).await {
-                self.push(list, base, b".", &root, EntryFlags::IMPLIED_DIR, None);
-                let path = SourcePath { base, name: b"." };
-                extended::attach(self.shared, self.source, list, path, &self.root_scope).await;
+                self.implied(list, base, b".", &root).await;
             }
         }
         if select.one_file_system > 0 {
@@ -316,7 +314,7 @@ impl<'a, S: Source, O: Observer> Scanner<'a, S, O> {
                         .filter_map(|i| list.get(i))
                         .any(|e| e.entry.base == base && e.entry.is_dir() && e.name() == dir.as_slice());
                     if !known {
-                        self.push(list, base, &dir, &found, EntryFlags::IMPLIED_DIR, None);
+                        self.implied(list, base, &dir, &found).await;
                     }
                 }
                 Some(parent) => self.note_inside(base, parent, &dir, found, EntryFlags::IMPLIED_DIR, false),
@@ -363,7 +361,7 @@ impl<'a, S: Source, O: Observer> Scanner<'a, S, O> {
             for item in named {
                 let path = SourcePath { base, name: below(&item.name) };
                 if !item.target {
-                    self.push(&mut list, base, &item.name, &item.stat, item.flags, None);
+                    self.implied(&mut list, base, &item.name, &item.stat).await;
                 } else if !self.is_excluded(&scope, path.name, item.stat.is_dir()) {
                     self.item(&mut list, path, &item.name, item.stat, item.flags, &scope, true).await;
                 }
@@ -457,6 +455,13 @@ impl<'a, S: Source, O: Observer> Scanner<'a, S, O> {
         }
     }
 
+    /// Appends a directory that is in the transfer for the sake of what is in it.
+    async fn implied(&self, list: &mut FileList, base: u32, dir: &[u8], stat: &Stat) {
+        self.push(list, base, dir, stat, EntryFlags::IMPLIED_DIR, None);
+        let path = SourcePath { base, name: below(dir) };
+        extended::attach(self.shared, self.source, list, path, &self.root_scope).await;
+    }
+
     /// The parents of a name under `-R`, each once in a row of arguments.
     async fn implied_dirs(&mut self, base: u32, name: &[u8], list: &mut FileList) {
         let options = self.shared.options;
@@ -474,9 +479,7 @@ impl<'a, S: Source, O: Observer> Scanner<'a, S, O> {
         for end in ends.collect::<Vec<_>>() {
             let dir = parent.get(..end).unwrap_or_default();
             if let Ok(stat) = self.source.stat(SourcePath { base, name: below(dir) }, true).await {
-                self.push(list, base, dir, &stat, EntryFlags::IMPLIED_DIR, None);
-                let path = SourcePath { base, name: below(dir) };
-                extended::attach(self.shared, self.source, list, path, &self.root_scope).await;
+                self.implied(list, base, dir, &stat).await;
             }
         }
         self.last_parent = parent;

@@ -48,7 +48,9 @@ struct Copies {
     perms: bool,
     owner: bool,
     group: bool,
-    carried: Carried,
+    /// What copies carry, and what backup directories do: as the reference has it.
+    files: Carried,
+    dirs: Carried,
 }
 
 /// Extended attributes that a copy keeps of its original.
@@ -56,13 +58,19 @@ struct Copies {
 pub struct Carried {
     acls: bool,
     xattrs: bool,
+    /// An ACL that the backup's directory hands down is taken away.
+    plain: bool,
 }
 
 impl Carried {
     /// Everything: the copy takes the place of the original.
-    const ALL: Self = Self { acls: true, xattrs: true };
+    const ALL: Self = Self { acls: true, xattrs: true, plain: false };
 
     fn carry(self, from: Handle<'_>, to: Handle<'_>) {
+        if self.plain {
+            // What the directory hands down is not the original's.
+            let _ = xattr::remove(to, b"system.posix_acl_access");
+        }
         if self.acls || self.xattrs {
             xattr::copy(from, to, |name| {
                 let system = name.starts_with(b"system.");
@@ -85,7 +93,12 @@ impl Backups {
                 perms: preserve.perms,
                 owner: preserve.owner,
                 group: preserve.group,
-                carried: Carried { acls: preserve.acls, xattrs: preserve.xattrs > 0 || preserve.fake_super },
+                files: Carried {
+                    acls: false,
+                    xattrs: preserve.xattrs > 0 || preserve.fake_super,
+                    plain: preserve.acls,
+                },
+                dirs: Carried { acls: preserve.acls, xattrs: false, plain: false },
             },
         }
     }
@@ -102,7 +115,7 @@ impl Backups {
     /// The same; the directories are made.
     fn prepare<'n>(&self, shared: &Shared, name: RelName<'n>) -> io::Result<Spot<'n>> {
         if let Some(dir) = &self.dir {
-            dir.make(shared, name, self.copies.carried)?;
+            dir.make(shared, name, self.copies.dirs)?;
         }
         self.spot(shared, name)
     }
@@ -115,7 +128,7 @@ impl Backups {
         if keep && self.copies.in_place && stat.is_regular() {
             // A link would be changed together with the original.
             let attrs = self.copies.attrs(&stat, shared);
-            return copy(&from.dir, from.name, &stat, &to, &attrs, self.copies.carried);
+            return copy(&from.dir, from.name, &stat, &to, &attrs, self.copies.files);
         }
         make_way(&to)?;
         if keep && linkat(&from.dir, from.name, &to.dir, &*to.name, AtFlags::empty()).is_ok() {

@@ -264,10 +264,11 @@ impl Target for TreeTarget {
 
     async fn read_link(&self, at: Place<'_>) -> Result<Vec<u8>, PortError> {
         let at = self.spot(at).map_err(port)?;
-        match readlinkat(&at.dir, &*at.name, Vec::new()) {
-            Err(Errno::INVAL) if self.is_fake() => fake::read_link(&at.dir, &at.name).map_err(port),
-            link => Ok(link.map_err(port)?.into_bytes()),
+        if self.is_fake() {
+            // As the reference does: a real symlink is never the one wanted, and is replaced.
+            return fake::read_link(&at.dir, &at.name).map_err(port);
         }
+        Ok(readlinkat(&at.dir, &*at.name, Vec::new()).map_err(port)?.into_bytes())
     }
 
     async fn list(&self, dir: RelName<'_>) -> Result<Vec<Child>, PortError> {
