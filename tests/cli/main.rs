@@ -200,6 +200,26 @@ fn what_is_not_built_is_refused_by_name() {
     }
 }
 
+/// The front page says what is missing.
+#[test]
+fn the_readme_names_what_is_refused() {
+    let readme = include_str!("../../README.md");
+    let missing = readme.split("## What is not there yet").nth(1).unwrap().split("\n## ").next().unwrap();
+    let unbuilt = include_str!("unbuilt.txt");
+    let refused: Vec<_> =
+        unbuilt.lines().filter_map(|line| line.split_once(" | ")?.1.strip_prefix("--")).collect();
+    for name in &refused {
+        assert!(
+            missing.contains(&format!("`--{name}`")),
+            "--{name} is refused, and README.md does not say so"
+        );
+    }
+    for name in missing.split("`--").skip(1).map(|rest| rest.split('`').next().unwrap()) {
+        let known = ["stop-after", "early-input", "crtimes"];
+        assert!(refused.contains(&name) || known.contains(&name), "README.md says that --{name} is missing");
+    }
+}
+
 /// `arsync SRC` lists, as rsync does.
 #[test]
 fn one_argument_lists() {
