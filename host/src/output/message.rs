@@ -216,11 +216,7 @@ fn failed(op: Op, name: &[u8], other: &[u8], full: &[u8], w: &Wording<'_>) -> Ve
         Op::ReadlinkStat => around("readlink_stat(", ") failed"),
         Op::OpenDir => around("opendir ", " failed"),
         Op::ReadDir => around("readdir(", ")"),
-        // The directory was to become one of the sender's; a relative one is below the current directory.
-        Op::ChangeDir => {
-            let here = std::env::current_dir().map(|d| d.into_os_string().into_encoded_bytes()).unwrap_or_default();
-            [b"change_dir \"", &join(&here, name)[..], b"\" failed"].concat()
-        }
+        Op::ChangeDir => around("change_dir ", " failed"),
         Op::SendOpen => around("send_files failed to open ", ""),
         Op::ReadErrors => around("read errors mapping ", ""),
         Op::GeneratorStat => around("recv_generator: failed to stat ", ""),
