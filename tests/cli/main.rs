@@ -19,6 +19,7 @@ fn run_as(program: impl AsRef<Path>, dir: &Path, words: &[&str]) -> Output {
         .env("PATH", std::env::var_os("PATH").unwrap_or_default())
         .env("LC_ALL", "C.UTF-8")
         .env("HOME", dir)
+        .envs(std::env::var_os("LLVM_PROFILE_FILE").map(|path| ("LLVM_PROFILE_FILE", path)))
         .stdin(Stdio::null())
         .output()
         .unwrap()
