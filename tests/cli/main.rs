@@ -19,6 +19,7 @@ fn run_as(program: impl AsRef<Path>, dir: &Path, words: &[&str]) -> Output {
         .env("PATH", std::env::var_os("PATH").unwrap_or_default())
         .env("LC_ALL", "C.UTF-8")
         .env("HOME", dir)
+        .envs(std::env::var_os("LLVM_PROFILE_FILE").map(|path| ("LLVM_PROFILE_FILE", path)))
         .stdin(Stdio::null())
         .output()
         .unwrap()
@@ -197,6 +198,26 @@ fn what_is_not_built_is_refused_by_name() {
         let message = format!("rsync: {name} is not supported by this build of arsync yet");
         assert_eq!((code, out.as_str(), first_line(&err)), (4, "", message.as_str()), "{line}");
         assert!(!dir.path().join("dst").exists(), "{line}: the destination was made");
+    }
+}
+
+/// The front page says what is missing.
+#[test]
+fn the_readme_names_what_is_refused() {
+    let readme = include_str!("../../README.md");
+    let missing = readme.split("## What is not there yet").nth(1).unwrap().split("\n## ").next().unwrap();
+    let unbuilt = include_str!("unbuilt.txt");
+    let refused: Vec<_> =
+        unbuilt.lines().filter_map(|line| line.split_once(" | ")?.1.strip_prefix("--")).collect();
+    for name in &refused {
+        assert!(
+            missing.contains(&format!("`--{name}`")),
+            "--{name} is refused, and README.md does not say so"
+        );
+    }
+    for name in missing.split("`--").skip(1).map(|rest| rest.split('`').next().unwrap()) {
+        let known = ["stop-after", "early-input", "crtimes"];
+        assert!(refused.contains(&name) || known.contains(&name), "README.md says that --{name} is missing");
     }
 }
 

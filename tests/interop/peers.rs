@@ -58,6 +58,7 @@ pub(crate) fn command(program: impl AsRef<OsStr>, dir: &Path) -> Command {
         .env("LC_ALL", "C.UTF-8")
         .env("TZ", "UTC")
         .env("HOME", dir)
+        .envs(std::env::var_os("LLVM_PROFILE_FILE").map(|path| ("LLVM_PROFILE_FILE", path)))
         .stdin(Stdio::null());
     command
 }
