@@ -699,7 +699,11 @@ where
                 self.fresh.insert(shown.to_vec());
                 return Ok(());
             }
-            let first_mode = (wanted_mode & 0o777) | 0o700;
+            let first_mode = if no_attrs {
+                self.plain_dir_mode(name.parent()).await
+            } else {
+                (wanted_mode & 0o777) | 0o700
+            };
             let mut made = self.side.target.make_dir(name, first_mode).await;
             if options.select.relative && made.is_err_and(PortError::is_not_found) {
                 self.make_parents(name).await;
@@ -751,8 +755,17 @@ where
         for end in memchr::memchr_iter(b'/', bytes) {
             let Some(dir) = bytes.get(..end).and_then(RelName::new) else { continue };
             if self.side.target.stat(Place::Dest(dir), false).await == Ok(None) {
-                let _ = self.side.target.make_dir(dir, 0o777 & !self.side.rights.umask).await;
+                let mode = self.plain_dir_mode(dir.parent()).await;
+                let _ = self.side.target.make_dir(dir, mode).await;
             }
+        }
+    }
+
+    /// Mode of a directory that nobody describes: what the system gives, by a default ACL or by the mask.
+    async fn plain_dir_mode(&self, parent: RelName<'_>) -> u32 {
+        match self.side.target.inherited_acl(parent).await {
+            Ok(Some(_)) => 0o777,
+            _ => 0o777 & !self.side.rights.umask,
         }
     }
 
@@ -1146,7 +1159,13 @@ where
         if let Some(len) = self.partial_basis(name).await {
             return self.request(ndx, segment, new, Some((BasisType::PartialDir, len)), None, redo).await;
         }
+        // Appending looks at the length of any basis (stock binary).
+        let append = options.transfer.append != Append::Off && !redo;
+        let complete = |size: u64| append && size >= entry.entry.size;
         if let Some(alternate) = alternate {
+            if complete(alternate.stat.size) {
+                return self.no_leader(entry).await;
+            }
             let wanted =
                 decide::dest_mode(entry.entry.mode, Some(&alternate.stat), options, self.side.rights.umask);
             let mut flags = self.flags_of(entry, wanted, Some(&alternate.stat), doing);
@@ -1160,6 +1179,9 @@ where
             && !self.side.missing_root
             && let Some((kind, file, size)) = self.fuzzy_basis(entry, name).await
         {
+            if complete(size) {
+                return self.no_leader(entry).await;
+            }
             return self.request(ndx, segment, new, Some((kind, size)), Some(file), redo).await;
         }
         self.request(ndx, segment, new, None, None, redo).await
@@ -1361,7 +1383,7 @@ where
         let options = self.options();
         if stat.is_dir() {
             let may_empty = options.delete.force || options.deleting();
-            if self.remove_tree_for_room(name, may_empty).await? {
+            if self.remove_tree_for_room(name, stat, may_empty).await? {
                 return Ok(true);
             }
         } else {

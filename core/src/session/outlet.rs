@@ -175,7 +175,7 @@ impl<W: ChunkWrite, T: Target, O: Observer> Outlet for WireOutlet<'_, '_, W, T, 
             // Such items do not travel; a pulling client shows its own.
             let report = &self.shared().options.report;
             let worth = flags.contains(ItemFlags::LOCAL_CHANGE) || entry.entry.is_dir();
-            if !self.shared().is_client() && report.names && !report.items && worth {
+            if !self.shared().is_client() && report.names && worth {
                 let mut line = below(entry.name()).to_vec();
                 match (entry.entry.is_dir(), xname) {
                     (true, _) => line.push(b'/'),
