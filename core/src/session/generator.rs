@@ -94,6 +94,8 @@ pub(super) trait Outlet {
     async fn success(&mut self, ndx: i32, entry: EntryRef<'_>) -> Result<(), Error<Self::Error>>;
     /// Queued messages go out; called between items.
     async fn pump(&mut self) -> Result<(), Error<Self::Error>>;
+    /// What was asked for so far is on its way before any message that follows.
+    async fn settle(&mut self) -> Result<(), Error<Self::Error>>;
     /// Everything written reaches the peer.
     async fn flush_all(&mut self) -> Result<(), Error<Self::Error>>;
     /// Waits until an event or a list has come. Everything written is flushed first.
@@ -306,6 +308,10 @@ where
                 self.note_known_groups();
             }
             self.walk(&segment).await?;
+            if last == i32::MIN {
+                // The reference waits for the next list here. Its messages overtake what is not written yet.
+                self.outlet.settle().await?;
+            }
             segment.generated.set(true);
             last = segment.start;
             self.redo_pending().await?;
@@ -411,6 +417,10 @@ where
             }
             self.take_events().await?;
             self.outlet.pump().await?;
+            if position == 0 && !incremental {
+                // As the reference, which has nothing to write with here; later its messages overtake items.
+                self.outlet.settle().await?;
+            }
         }
         Ok(())
     }

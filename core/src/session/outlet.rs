@@ -261,6 +261,10 @@ impl<W: ChunkWrite, T: Target, O: Observer> Outlet for WireOutlet<'_, '_, W, T, 
         self.w.flush().await
     }
 
+    async fn settle(&mut self) -> Result<(), Error<W::Error>> {
+        self.flush_all().await
+    }
+
     async fn wait(&mut self) -> Result<(), Error<W::Error>> {
         self.flush_all().await?;
         self.shared().wake_generator.wait().await;
@@ -903,6 +907,10 @@ impl<S: Source, T: Target, O: Observer, C: LocalCopy<S, T>> Outlet for LocalOutl
     }
 
     async fn flush_all(&mut self) -> Result<(), Error<Infallible>> {
+        self.drain().await
+    }
+
+    async fn settle(&mut self) -> Result<(), Error<Infallible>> {
         self.drain().await
     }
 
