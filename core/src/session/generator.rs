@@ -107,6 +107,8 @@ pub(super) trait Outlet {
 struct Group {
     /// Last member known so far.
     last: i32,
+    /// The last member was looked at: nothing is put off any more.
+    closed: bool,
     members: u32,
     leader: Option<i32>,
     /// Members that were missing before there was a leader.
@@ -441,6 +443,7 @@ where
                         self.redo.push((ndx, segment));
                     }
                 }
+                Event::Leads(ndx) => self.takes_over(ndx).await?,
                 Event::PhaseEnd(phase) => self.phases_ended = phase + 1,
                 Event::Finished => self.receiver_finished = true,
             }
@@ -499,22 +502,7 @@ where
         let Ok(Found::Entry(segment)) = found else { return Ok(()) };
         self.less_in_progress(&segment);
         let Some(entry) = segment.get(ndx) else { return Ok(()) };
-        if !entry.entry.flags.contains(EntryFlags::HLINKED) {
-            return Ok(());
-        }
-        let id = entry.extra().link_group;
-        let next = self.groups.get_mut(&id).and_then(|group| {
-            group.leader = None;
-            if group.waiting.is_empty() { group.put_off.pop() } else { Some(group.waiting.remove(0)) }
-        });
-        if let Some((next, segment)) = next {
-            if let Some(group) = self.groups.get_mut(&id) {
-                group.leader = Some(next);
-            }
-            segment.in_progress.set(segment.in_progress.get().saturating_sub(1));
-            self.regular(next, &segment, false).await?;
-        }
-        Ok(())
+        self.no_leader(ndx, entry).await
     }
 
     pub(super) fn is_fresh(&self, dir: &[u8]) -> bool {
@@ -800,8 +788,13 @@ where
         let Some(entry) = segment.get(ndx) else { return Ok(()) };
         let options = self.options();
         let name = self.side.local_name(entry);
+        if entry.entry.flags.contains(EntryFlags::HLINKED)
+            && let Some(group) = self.groups.get_mut(&entry.extra().link_group)
+        {
+            group.closed |= ndx >= group.last;
+        }
         if self.is_skipped(name.bytes()) {
-            return Ok(());
+            return self.no_leader(ndx, entry).await;
         }
         let shown = entry.rel_name();
         let kind = entry.entry.kind();
@@ -1061,35 +1054,35 @@ where
             Ok(stat) => stat,
             Err(error) => {
                 self.failed(Op::GeneratorStat, shown.bytes(), error);
-                return Ok(());
+                return self.no_leader(ndx, entry).await;
             }
         };
         if !redo && self.skips_by_existence(entry, stat.as_ref()).await {
-            return Ok(());
+            return self.no_leader(ndx, entry).await;
         }
         let linked = entry.entry.flags.contains(EntryFlags::HLINKED);
-        if linked && !redo && !self.leads(ndx, segment, entry, stat.as_ref()).await? {
+        if linked && !redo && !self.leads(ndx, segment, entry).await? {
             return Ok(());
         }
         if !redo {
             if select.max_size.is_some_and(|max| entry.entry.size > max) {
                 self.report(&Notice::OverMaxSize(shown.bytes()));
-                return self.no_leader(entry).await;
+                return self.no_leader(ndx, entry).await;
             }
             if select.min_size.is_some_and(|min| entry.entry.size < min) {
                 self.report(&Notice::UnderMinSize(shown.bytes()));
-                return self.no_leader(entry).await;
+                return self.no_leader(ndx, entry).await;
             }
             if let Some(s) = stat.as_ref().filter(|s| select.update && s.is_regular())
                 && decide::is_newer(entry.entry, s, select.modify_window)
             {
                 self.report(&Notice::Newer(shown.bytes()));
-                return self.no_leader(entry).await;
+                return self.no_leader(ndx, entry).await;
             }
         }
         if let Some(other) = stat.filter(|s| !s.is_regular()) {
             if (other.is_dir() || !options.dry_run) && !self.make_way(name, &other, "regular file").await? {
-                return self.no_leader(entry).await;
+                return self.no_leader(ndx, entry).await;
             }
             stat = None;
         }
@@ -1133,7 +1126,7 @@ where
         }
         let append = options.transfer.append != Append::Off && !redo;
         if append && standing.size >= entry.entry.size {
-            return self.no_leader(entry).await;
+            return self.no_leader(ndx, entry).await;
         }
         let mut basis = (BasisType::Name, standing.size);
         if let Some(len) = self.partial_basis(name).await {
@@ -1141,7 +1134,7 @@ where
         } else if options.transfer.inplace && options.transfer.backup && !options.dry_run && !redo {
             // What is there is copied to the backup, which is also what the sender's blocks refer to.
             if !self.back_up(name, true).await? {
-                return self.no_leader(entry).await;
+                return self.no_leader(ndx, entry).await;
             }
             if self.shared().agreed.protocol.has_item_flags() {
                 basis = (BasisType::Backup, standing.size);
@@ -1174,7 +1167,7 @@ where
         let complete = |size: u64| append && size >= entry.entry.size;
         if let Some(alternate) = alternate {
             if complete(alternate.stat.size) {
-                return self.no_leader(entry).await;
+                return self.no_leader(ndx, entry).await;
             }
             let wanted =
                 decide::dest_mode(entry.entry.mode, Some(&alternate.stat), options, self.side.rights.umask);
@@ -1190,9 +1183,20 @@ where
             && let Some((kind, file, size)) = self.fuzzy_basis(entry, name).await
         {
             if complete(size) {
-                return self.no_leader(entry).await;
+                return self.no_leader(ndx, entry).await;
             }
             return self.request(ndx, segment, new, Some((kind, size)), Some(file), redo).await;
+        }
+        // A later member of a link group may have something to start from.
+        if !redo
+            && entry.entry.flags.contains(EntryFlags::HLINKED)
+            && let Some(group) = self.groups.get_mut(&entry.extra().link_group)
+            && !group.closed
+        {
+            group.leader = None;
+            group.put_off.push((ndx, segment.clone()));
+            segment.in_progress.set(segment.in_progress.get() + 1);
+            return Ok(());
         }
         self.request(ndx, segment, new, None, None, redo).await
     }
@@ -1256,7 +1260,6 @@ where
         ndx: i32,
         segment: &Rc<Segment>,
         entry: EntryRef<'_>,
-        stat: Option<&Stat>,
     ) -> Result<bool, Error<L::Error>> {
         let id = entry.extra().link_group;
         let Some(group) = self.groups.get_mut(&id) else { return Ok(true) };
@@ -1266,11 +1269,6 @@ where
         }
         if group.leader.is_some_and(|l| l != ndx) {
             group.waiting.push((ndx, segment.clone()));
-            segment.in_progress.set(segment.in_progress.get() + 1);
-            return Ok(false);
-        }
-        if group.leader.is_none() && !stat.is_some_and(Stat::is_regular) && ndx != group.last {
-            group.put_off.push((ndx, segment.clone()));
             segment.in_progress.set(segment.in_progress.get() + 1);
             return Ok(false);
         }
@@ -1299,18 +1297,37 @@ where
         Ok(())
     }
 
-    /// The leader was skipped by a rule: a member that was put off before takes its place.
-    async fn no_leader(&mut self, entry: EntryRef<'_>) -> Result<(), Error<L::Error>> {
+    /// A member was skipped by a rule, or failed. If it would have led, another one takes its place: one that
+    /// waits for it, or one that was put off.
+    #[allow(clippy::unused_async)] // As its callers return what it returns.
+    async fn no_leader(&mut self, ndx: i32, entry: EntryRef<'_>) -> Result<(), Error<L::Error>> {
         if !entry.entry.flags.contains(EntryFlags::HLINKED) {
             return Ok(());
         }
-        if let Some(group) = self.groups.get_mut(&entry.extra().link_group) {
-            group.leader = None;
-            for (_, segment) in group.put_off.drain(..).chain(group.waiting.drain(..)) {
-                segment.in_progress.set(segment.in_progress.get().saturating_sub(1));
-            }
+        let Some(group) = self.groups.get_mut(&entry.extra().link_group) else { return Ok(()) };
+        if group.done.is_some() || group.leader.is_some_and(|leader| leader != ndx) {
+            return Ok(());
+        }
+        let next = if !group.waiting.is_empty() {
+            Some(group.waiting.remove(0))
+        } else if group.closed {
+            group.put_off.pop()
+        } else {
+            None
+        };
+        group.leader = next.as_ref().map(|(ndx, _)| *ndx);
+        if let Some((next, _)) = next {
+            self.shared().events.borrow_mut().push_back(Event::Leads(next));
         }
         Ok(())
+    }
+
+    /// A member that waited leads its group now.
+    async fn takes_over(&mut self, ndx: i32) -> Result<(), Error<L::Error>> {
+        let found = self.side.lists.borrow().find(ndx);
+        let Ok(Found::Entry(segment)) = found else { return Ok(()) };
+        segment.in_progress.set(segment.in_progress.get().saturating_sub(1));
+        self.regular(ndx, &segment, false).await
     }
 
     /// Makes one member a link to the finished leader.

@@ -89,6 +89,8 @@ pub(crate) enum Event {
     Failed(i32),
     /// It must be requested again.
     Redo(i32),
+    /// It takes over the lead of its link group.
+    Leads(i32),
     /// The sender's mark of the end of this phase was seen.
     PhaseEnd(u8),
     /// The sender's last mark was seen: nothing more is in transfer.
