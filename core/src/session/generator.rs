@@ -577,7 +577,7 @@ where
     /// A directory: made if missing, itemized, its attributes set.
     async fn directory(&mut self, ndx: i32, entry: EntryRef<'_>) -> Result<(), Error<L::Error>> {
         let options = self.options();
-        let name = entry.rel_name();
+        let name = self.side.local_name(entry);
         if self.is_skipped(name.bytes()) {
             return Ok(());
         }
