@@ -6,6 +6,7 @@
 //! Entry points: [`FileSource`] and [`TreeTarget`].
 
 mod acl;
+mod ahead;
 mod backup;
 mod beneath;
 mod copy;
@@ -19,6 +20,7 @@ mod source;
 mod special;
 mod target;
 pub mod temp;
+mod visit;
 mod workers;
 mod write;
 mod xattr;
