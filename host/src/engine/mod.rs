@@ -8,6 +8,7 @@
 mod acl;
 mod ahead;
 mod backup;
+mod behind;
 mod beneath;
 mod copy;
 mod digest;
