@@ -17,7 +17,7 @@ use crate::{
     },
     names::RelName,
     options::DeleteWhen,
-    ports::{Notice, Observer, Op, Place, PortError, Stat, Target},
+    ports::{Attrs, Notice, Observer, Op, Place, PortError, Stat, Target},
     version::ProtocolVersion,
 };
 
@@ -163,19 +163,24 @@ where
     pub(super) async fn remove_tree_for_room(
         &mut self,
         name: RelName<'_>,
+        stat: &Stat,
         with_contents: bool,
     ) -> Result<bool, Error<L::Error>> {
         let scope = self.dest_scope(name.parent()).await?;
         if with_contents {
-            let stat = Stat { mode: 0o040_000, ..Stat::default() };
-            return self.delete_tree(name.bytes().to_vec(), stat, &scope, Top::Room).await;
+            return self.delete_tree(name.bytes().to_vec(), *stat, &scope, Top::Room).await;
         }
-        let empty = self.side.target.list(name).await.is_ok_and(|c| c.is_empty());
-        if empty && self.shared().options.dry_run {
+        self.open_to_writing(name, stat).await;
+        // What cannot be looked at does not count: the removal itself says what is wrong.
+        let found = self.side.target.list(name).await.unwrap_or_default();
+        if found.iter().any(|child| child.stat.is_ok()) {
+            self.report(&Notice::NotEmpty(name.bytes()));
+            return Ok(false);
+        }
+        if self.shared().options.dry_run {
             return Ok(true);
         }
         match self.side.target.remove_dir(Place::Dest(name)).await {
-            Ok(()) if empty => Ok(true),
             Ok(()) => Ok(true),
             Err(PortError::NOT_EMPTY) => {
                 self.report(&Notice::NotEmpty(name.bytes()));
@@ -303,7 +308,7 @@ where
             return self.delete_file(&name, &stat).await;
         }
         let mut stack = Vec::new();
-        if let Some(frame) = self.open_frame(name, scope).await? {
+        if let Some(frame) = self.open_frame(name, &stat, scope).await? {
             stack.push(frame);
         } else {
             return Ok(true);
@@ -313,7 +318,7 @@ where
             if let Some((child, stat)) = frame.left.pop() {
                 if stat.is_dir() {
                     let scope = frame.scope.clone();
-                    if let Some(inner) = self.open_frame(child, &scope).await? {
+                    if let Some(inner) = self.open_frame(child, &stat, &scope).await? {
                         stack.push(inner);
                     }
                 } else if !self.delete_file(&child, &stat).await?
@@ -333,8 +338,29 @@ where
         }
     }
 
-    async fn open_frame(&mut self, name: Vec<u8>, scope: &Scope) -> Result<Option<Frame>, Error<L::Error>> {
+    /// What its owner may not write to does not get in the way of a removal, as long as the owner is the user.
+    async fn open_to_writing(&self, name: RelName<'_>, stat: &Stat) {
+        let rights = &self.side.rights;
+        if rights.super_user
+            || stat.uid != rights.euid
+            || stat.mode & 0o200 != 0
+            || self.shared().options.dry_run
+        {
+            return;
+        }
+        let attrs = Attrs { mode: Some(stat.mode | 0o200), ..Attrs::default() };
+        // A failure shows in the removal.
+        let _ = self.side.target.set_attrs(Place::Dest(name), stat, &attrs).await;
+    }
+
+    async fn open_frame(
+        &mut self,
+        name: Vec<u8>,
+        stat: &Stat,
+        scope: &Scope,
+    ) -> Result<Option<Frame>, Error<L::Error>> {
         let Some(rel) = RelName::new(&name) else { return Ok(None) };
+        self.open_to_writing(rel, stat).await;
         let scope = if scope.is_constant() { scope.clone() } else { self.dest_scope(rel).await? };
         let Some((left, protected)) = self.children_and_protection(rel, &scope, true).await else {
             return Ok(None);
@@ -381,6 +407,7 @@ where
         }
         let Some(rel) = RelName::new(name) else { return Ok(false) };
         let options = self.shared().options;
+        self.open_to_writing(rel, stat).await;
         if !options.dry_run {
             let result = if options.transfer.backup && !self.has_backup_suffix(name) {
                 self.side.target.back_up(rel, false).await.map_err(|e| (Op::Backup, e))

@@ -13,11 +13,13 @@ mod generator;
 pub mod goodbye;
 mod guard;
 mod inbox;
+mod links;
 pub mod lists;
 mod names;
 mod outlet;
 mod prune;
 mod receiver;
+mod regular;
 mod rules;
 mod run;
 mod scan;
@@ -89,6 +91,8 @@ pub(crate) enum Event {
     Failed(i32),
     /// It must be requested again.
     Redo(i32),
+    /// It takes over the lead of its link group.
+    Leads(i32),
     /// The sender's mark of the end of this phase was seen.
     PhaseEnd(u8),
     /// The sender's last mark was seen: nothing more is in transfer.

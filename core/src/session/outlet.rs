@@ -175,7 +175,7 @@ impl<W: ChunkWrite, T: Target, O: Observer> Outlet for WireOutlet<'_, '_, W, T, 
             // Such items do not travel; a pulling client shows its own.
             let report = &self.shared().options.report;
             let worth = flags.contains(ItemFlags::LOCAL_CHANGE) || entry.entry.is_dir();
-            if !self.shared().is_client() && report.names && !report.items && worth {
+            if !self.shared().is_client() && report.names && worth {
                 let mut line = below(entry.name()).to_vec();
                 match (entry.entry.is_dir(), xname) {
                     (true, _) => line.push(b'/'),
@@ -259,6 +259,10 @@ impl<W: ChunkWrite, T: Target, O: Observer> Outlet for WireOutlet<'_, '_, W, T, 
     async fn flush_all(&mut self) -> Result<(), Error<W::Error>> {
         self.messages().await?;
         self.w.flush().await
+    }
+
+    async fn settle(&mut self) -> Result<(), Error<W::Error>> {
+        self.flush_all().await
     }
 
     async fn wait(&mut self) -> Result<(), Error<W::Error>> {
@@ -909,6 +913,10 @@ impl<S: Source, T: Target, O: Observer, C: LocalCopy<S, T>> Outlet for LocalOutl
     }
 
     async fn flush_all(&mut self) -> Result<(), Error<Infallible>> {
+        self.drain().await
+    }
+
+    async fn settle(&mut self) -> Result<(), Error<Infallible>> {
         self.drain().await
     }
 
