@@ -440,13 +440,19 @@ impl<'a, S: Source, T: Target, O: Observer, C: LocalCopy<S, T>> LocalOutlet<'a, 
         self.side.shared.report(role, &Notice::Failed { op, name, base, other, error });
     }
 
-    /// Does what waits if it has become much.
+    /// Does half of what waits if it has become much, so that copies under way go on while more is decided.
     async fn turn(&mut self) -> Result<(), Error<Infallible>> {
-        if self.queue.len() >= QUEUE { self.drain().await } else { Ok(()) }
+        if self.queue.len() >= QUEUE { self.drain_to(QUEUE / 2).await } else { Ok(()) }
     }
 
     async fn drain(&mut self) -> Result<(), Error<Infallible>> {
-        while let Some(job) = self.queue.pop_front() {
+        self.drain_to(0).await
+    }
+
+    /// Does the oldest of what waits, until no more than `left` jobs are left.
+    async fn drain_to(&mut self, left: usize) -> Result<(), Error<Infallible>> {
+        while self.queue.len() > left {
+            let Some(job) = self.queue.pop_front() else { break };
             match job {
                 Job::Item { ndx, of: Found::Entry(segment), flags, xname } => {
                     if let Some(entry) = segment.get(ndx) {

@@ -28,7 +28,7 @@ use crate::{
     options::{Append, FilesFrom, SessionOptions},
     ports::{
         CommitStep, Create, Destination, FileTransfer, ItemEvent, Notice, Observer, Op, Place, PortError,
-        Target, WriteMode,
+        Target, Turn, WriteMode,
     },
     wire::ndx::{NDX_DEL_STATS, NDX_DONE, NDX_FLIST_EOF, NdxState},
 };
@@ -275,6 +275,9 @@ where
             super::run::show_list(shared, &list);
         }
         self.side.lists.borrow_mut().push(list, Some(dir));
+        if let Some(record) = self.side.lists.borrow().dir(dir).filter(|_| !self.side.missing_root) {
+            self.side.target.will_visit(Turn::Last, &mut core::iter::once(record.entry().rel_name()));
+        }
         shared.wake_generator.notify();
         Ok(())
     }

@@ -33,7 +33,7 @@ use crate::{
     limits::MAX_TEXT,
     mux::MsgTag,
     options::FilesFrom,
-    ports::{Notice, Observer, Source, Target},
+    ports::{Notice, Observer, Source, Target, Turn},
     rt::join2,
     setup::Side,
     version::ProtocolVersion,
@@ -442,7 +442,17 @@ impl<'a, S: Source, O: Observer> LocalLists<'a, S, O> {
         }
         let segment = side.lists.borrow_mut().push(list, Some(number));
         self.pending.push((segment.first_dir, segment.first_dir + segment.dir_count));
+        self.announce(side);
         Ok(())
+    }
+
+    /// Tells both sides which directories come soon.
+    fn announce<T: Target>(&self, side: &DestSide<'_, T, O>) {
+        let dirs = side.lists.borrow().upcoming(&self.pending);
+        announce_reads(self.scanner.source(), &dirs);
+        if !side.missing_root {
+            side.target.will_visit(Turn::Next, &mut dirs.iter().map(|d| d.entry().rel_name()));
+        }
     }
 }
 
@@ -459,6 +469,16 @@ impl LinkGroups {
                 let extra = list.extra_mut(i);
                 extra.link_group = *self.0.entry(extra.dev_ino).or_insert(next);
             }
+        }
+    }
+}
+
+/// Tells the source which directories will be read soon.
+pub(super) fn announce_reads<S: Source>(source: &S, dirs: &[DirRecord]) {
+    for same in dirs.chunk_by(|a, b| a.entry().entry.base == b.entry().entry.base) {
+        if let Some(first) = same.first() {
+            let mut names = same.iter().map(|d| super::scan::below(d.entry().name()));
+            source.will_read(first.entry().entry.base, &mut names);
         }
     }
 }
@@ -572,6 +592,7 @@ where
     };
     let pending = Vec::from([(first.first_dir, first.first_dir + first.dir_count)]);
     let local = LocalLists { shared, scanner, pending, mapping, links };
+    local.announce(&side);
     let outlet = LocalOutlet::new(&side, source, copier, local);
     Generator::new(&side, outlet).run().await
 }
