@@ -293,16 +293,20 @@ where
             let Some(segment) = next else { break };
             if self.options().preserve.hard_links > 0 {
                 // Links into later lists are found when these are known, as in the reference.
+                self.shared().replay.look_ahead(true);
                 loop {
                     let known = {
                         let lists = self.side.lists.borrow();
-                        lists.complete || lists.ahead_of(segment.start) >= LINK_LOOKAHEAD
+                        lists.complete
+                            || lists.ahead_of(segment.start) >= LINK_LOOKAHEAD
+                            || self.shared().replay.receiver_waits()
                     };
                     if known {
                         break;
                     }
                     self.wait_events().await?;
                 }
+                self.shared().replay.look_ahead(false);
                 self.note_known_groups();
             }
             self.walk(&segment).await?;
@@ -409,6 +413,7 @@ where
             } else {
                 self.item(ndx, segment, false).await?;
             }
+            self.shared().replay.passed(ndx);
             self.take_events().await?;
             self.outlet.pump().await?;
         }
@@ -1203,12 +1208,14 @@ where
             request.flags |= ItemFlags::XNAME_FOLLOWS;
             request.xname = xname;
         }
-        if !self.options().dry_run {
+        // The receiver answers for what it only records, too.
+        let answered = !self.options().dry_run || self.options().batch_only;
+        if answered {
             segment.in_progress.set(segment.in_progress.get() + 1);
             self.in_progress += 1;
         }
         self.outlet.request(ndx, segment, request).await?;
-        if self.options().dry_run
+        if !answered
             && let Some(entry) = segment.get(ndx).filter(|e| e.entry.flags.contains(EntryFlags::HLINKED))
         {
             self.leader_done(entry).await?;

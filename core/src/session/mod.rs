@@ -18,6 +18,7 @@ mod names;
 mod outlet;
 mod prune;
 mod receiver;
+mod replay;
 mod rules;
 mod run;
 mod scan;
@@ -35,6 +36,7 @@ pub use scan::SourceArgs;
 
 use crate::{
     error::Role,
+    io::Tape,
     mux::MsgTag,
     options::SessionOptions,
     ports::{Notice, Observer, Severity},
@@ -128,6 +130,10 @@ pub struct Shared<'a, O> {
     /// File creation mask of this process, for `--chmod`.
     pub umask: Cell<u32>,
     pub(crate) extended: extended::State,
+    /// A batch is written: takes the stream from the sender to the receiving side.
+    pub tape: Option<Rc<dyn Tape>>,
+    /// A batch is read: what the generator asked for.
+    pub(crate) replay: replay::Replay,
 }
 
 impl<'a, O: Observer> Shared<'a, O> {
@@ -157,6 +163,8 @@ impl<'a, O: Observer> Shared<'a, O> {
             peer_exit: Cell::new(None),
             umask: Cell::new(0o022),
             extended: extended::State::default(),
+            tape: None,
+            replay: replay::Replay::default(),
         }
     }
 
