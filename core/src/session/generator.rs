@@ -281,16 +281,20 @@ where
             let Some(segment) = next else { break };
             if self.options().preserve.hard_links > 0 {
                 // Links into later lists are found when these are known, as in the reference.
+                self.shared().replay.look_ahead(true);
                 loop {
                     let known = {
                         let lists = self.side.lists.borrow();
-                        lists.complete || lists.ahead_of(segment.start) >= LINK_LOOKAHEAD
+                        lists.complete
+                            || lists.ahead_of(segment.start) >= LINK_LOOKAHEAD
+                            || self.shared().replay.receiver_waits()
                     };
                     if known {
                         break;
                     }
                     self.wait_events().await?;
                 }
+                self.shared().replay.look_ahead(false);
                 self.note_known_groups();
             }
             self.walk(&segment).await?;
@@ -376,6 +380,7 @@ where
             } else {
                 self.item(ndx, segment, false).await?;
             }
+            self.shared().replay.passed(ndx);
             self.take_events().await?;
             self.outlet.pump().await?;
             if position == 0 && !incremental {

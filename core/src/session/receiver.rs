@@ -291,6 +291,9 @@ where
             let ndx = self.r.ndx(&mut self.lists.read_ndx).await?;
             match ndx {
                 NDX_DONE => {
+                    if shared.options.read_batch {
+                        self.end_of_recording().await;
+                    }
                     if shared.agreed.inc_recurse() {
                         let (freed, more) = {
                             let mut lists = self.side.lists.borrow_mut();
@@ -313,8 +316,7 @@ where
                     shared.event(Event::PhaseEnd(self.phase - 1));
                 }
                 NDX_DEL_STATS => {
-                    let counts = read_del_stats(self.r).await?;
-                    shared.stats.borrow_mut().deleted = counts;
+                    self.del_stats().await?;
                 }
                 ndx if ndx < 0 => self.list_item(ndx).await?,
                 ndx => {
@@ -328,7 +330,7 @@ where
                 }
             }
         }
-        if shared.is_client() && !shared.options.read_batch {
+        if shared.is_client() {
             let mut stats = *shared.stats.borrow();
             read_stats(self.r, protocol, &mut stats).await?;
             *shared.stats.borrow_mut() = stats;
@@ -345,8 +347,7 @@ where
                 match self.r.ndx(&mut self.lists.read_ndx).await {
                     Ok(NDX_DONE) | Err(Error::Eof) => break,
                     Ok(NDX_DEL_STATS) => {
-                        let counts = read_del_stats(self.r).await?;
-                        self.shared().stats.borrow_mut().deleted = counts;
+                        self.del_stats().await?;
                     }
                     Ok(got) => return Err(ProtocolError::BadGoodbye { got }.into()),
                     Err(e) => return Err(e),
@@ -354,6 +355,27 @@ where
             }
         }
         Ok(())
+    }
+
+    async fn del_stats(&mut self) -> Result<(), Error<R::Error>> {
+        let counts = read_del_stats(self.r).await?;
+        let shared = self.shared();
+        // What was deleted while a batch was recorded is not what is deleted now.
+        if !shared.options.read_batch {
+            shared.stats.borrow_mut().deleted = counts;
+        }
+        Ok(())
+    }
+
+    /// A recorded mark: the files that the generator still wants from here will not come.
+    async fn end_of_recording(&self) {
+        let segments: Vec<Rc<Segment>> = {
+            let lists = self.side.lists.borrow();
+            // With several lists each mark ends the oldest one.
+            let ended = if self.shared().agreed.inc_recurse() { 1 } else { lists.len() };
+            (0..ended).filter_map(|i| lists.get(i)).collect()
+        };
+        self.shared().give_up_missing(&segments).await;
     }
 
     fn failed(&self, op: Op, name: &[u8], other: &[u8], error: PortError) {
@@ -417,8 +439,21 @@ where
             stats.transferred += 1;
             stats.transferred_size += entry.entry.size;
         }
-        if self.shared().options.dry_run {
+        let options = self.shared().options;
+        if options.read_batch && !self.shared().wants(ndx, redo).await {
+            self.shared()
+                .report(Role::Receiver, &Notice::SkippingBatched(self.side.local_name(entry).bytes()));
+            return self.discard(ndx, entry).await;
+        }
+        if options.dry_run {
             self.show(entry, &header, None);
+            // The data is recorded, or was.
+            if options.read_batch || (options.batch_only && self.shared().is_client()) {
+                self.discard(ndx, entry).await?;
+            }
+            if options.batch_only {
+                self.shared().event(Event::Success(ndx));
+            }
             return Ok(());
         }
         self.file(ndx, &segment, entry, &header, redo).await
@@ -483,6 +518,24 @@ where
                 Ok(Place::Alt(n, RelName::new(sibling).unwrap_or(name)))
             }
         }
+    }
+
+    /// Takes the data of a file that is not written.
+    async fn discard(&mut self, ndx: i32, entry: EntryRef<'_>) -> Result<(), Error<R::Error>> {
+        let head = self.incoming.head(self.r).await?;
+        let target = self.side.target;
+        let mut sink = Sink { target, output: None, basis: None, in_place: false, append: Append::Off };
+        let context = self.context(ndx, entry);
+        self.incoming.receive(self.r, head, &mut sink, &context).await.map(drop)
+    }
+
+    fn context<'e>(&self, ndx: i32, entry: EntryRef<'e>) -> FileContext<'e, 'a, O>
+    where
+        'a: 'e,
+    {
+        let lists = self.side.lists.borrow();
+        let index = u64::try_from(ndx).unwrap_or(0);
+        FileContext { shared: self.shared(), entry, index, known: lists.total, complete: lists.complete }
     }
 
     #[allow(clippy::too_many_lines)]

@@ -21,6 +21,7 @@ use super::{
     sender::Sender,
 };
 use crate::{
+    batch::opening_bytes,
     copying::LocalCopy,
     error::{Error, Limit, ProtocolError, Role},
     exit::ExitCode,
@@ -82,6 +83,10 @@ fn start_framing<R: BufRead, W: ChunkWrite, O: Observer>(
     r: &mut WireReader<R, Inbox<'_, O>>,
     w: &mut WireWriter<W, Vec<u8>>,
 ) {
+    if shared.options.read_batch {
+        // A recorded stream has none, and nobody listens.
+        return;
+    }
     let server_is_sender = is_sender == (shared.side == Side::Server);
     let to_server = client_frames(shared, server_is_sender);
     match shared.side {
@@ -194,6 +199,10 @@ where
         }
         list
     };
+    if let Some(tape) = &shared.tape {
+        tape.record(&opening_bytes(&shared.agreed));
+        w.set_tape(tape.clone());
+    }
     let mut sender = Sender::new(shared, source, &filters, r, w)?;
     let result = sender.run(args).await;
     let (written, read) = sender.counts();
@@ -261,10 +270,16 @@ where
         list.map_err(|fault| filter_fault(shared, &fault))?
     } else {
         let (list, texts) = rules.for_client(protocol, FilterSide::Receiver, cvs)?;
-        send_rules(w, &texts).await?;
+        if !options.read_batch {
+            send_rules(w, &texts).await?;
+        }
         list
     };
     w.flush().await?;
+    if let Some(tape) = &shared.tape {
+        tape.record(&opening_bytes(&shared.agreed));
+        r.set_tape(tape.clone());
+    }
 
     let incremental = shared.agreed.inc_recurse();
     let start = i32::from(incremental);
@@ -280,7 +295,7 @@ where
     } else {
         reader.first(r, shared, start).await?
     };
-    shared.stats.borrow_mut().flist_bytes = r.count() - before;
+    shared.stats.borrow_mut().flist_bytes = if options.read_batch { 0 } else { r.count() - before };
     if !list.is_empty() || (!incremental && shared.is_client()) {
         if !incremental {
             shared.report(Role::ReceiverSide, &Notice::ListStart);
