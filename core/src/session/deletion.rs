@@ -79,7 +79,8 @@ where
         dir: EntryRef<'_>,
         segment: &Segment,
     ) -> Result<(), Error<L::Error>> {
-        if !dir.entry.flags.contains(EntryFlags::CONTENT_DIR) {
+        // A lone directory that takes the name of the destination is new: beside it stands what is not its own.
+        if !dir.entry.flags.contains(EntryFlags::CONTENT_DIR) || self.side.single_name.is_some() {
             return Ok(());
         }
         let shared = self.shared();

@@ -13,6 +13,7 @@ mod generator;
 pub mod goodbye;
 mod guard;
 mod inbox;
+mod incoming_list;
 mod links;
 pub mod lists;
 mod names;
