@@ -54,16 +54,21 @@ enum Top {
 
 /// True if the list holds the name, as whatever type.
 fn listed(list: &FileList, name: &[u8], protocol: ProtocolVersion) -> bool {
+    let is_name = |i: usize| list.entries.get(i).filter(|e| list.name(e) == name);
     [false, true].into_iter().any(|dir| {
-        list.entries
-            .binary_search_by(|e| {
-                if protocol.has_dir_slash_order() {
-                    order::compare(list.name(e), e.is_dir(), name, dir)
-                } else {
-                    list.name(e).cmp(name)
-                }
-            })
-            .is_ok()
+        let found = list.entries.binary_search_by(|e| {
+            if protocol.has_dir_slash_order() {
+                order::compare(list.name(e), e.is_dir(), name, dir)
+            } else {
+                list.name(e).cmp(name)
+            }
+        });
+        // Several entries may have the name; pruned ones do not keep anything.
+        found.is_ok_and(|i| {
+            let before = (0..i).rev().map_while(is_name);
+            let rest = (i..list.len()).map_while(is_name);
+            before.chain(rest).any(|e| e.is_active())
+        })
     })
 }
 

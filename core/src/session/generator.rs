@@ -1079,7 +1079,7 @@ where
                 payload.push(0);
             }
             shared.outbox.push(MsgTag::Deleted, payload);
-        } else {
+        } else if shared.options.report.deletions {
             let mut text = b"deleting ".to_vec();
             text.extend_from_slice(name);
             text.extend_from_slice(if kind == FileKind::Dir { b"/\n" } else { b"\n" });

@@ -174,7 +174,8 @@ impl<W: ChunkWrite, T: Target, O: Observer> Outlet for WireOutlet<'_, '_, W, T, 
         if !protocol.has_item_flags() {
             // Such items do not travel; a pulling client shows its own.
             let report = &self.shared().options.report;
-            let worth = flags.contains(ItemFlags::LOCAL_CHANGE) || entry.entry.is_dir();
+            let changed = entry.entry.is_dir() && flags.is_significant();
+            let worth = flags.contains(ItemFlags::LOCAL_CHANGE) || changed;
             if !self.shared().is_client() && report.names && worth {
                 let mut line = below(entry.name()).to_vec();
                 match (entry.entry.is_dir(), xname) {
