@@ -5,7 +5,7 @@
 //! use interior mutability. None of the futures needs to be `Send`. Unless a method says otherwise its future
 //! may be dropped at any await; the session must then be given up.
 
-use alloc::vec::Vec;
+use alloc::{sync::Arc, vec::Vec};
 
 use crate::{
     checksum::{ChecksumKind, Digest},
@@ -91,6 +91,18 @@ pub struct Child {
     /// Its `lstat`, or why that failed.
     pub stat: Result<Stat, PortError>,
 }
+
+/// One name found in a directory that is being removed.
+#[derive(Debug, Clone)]
+pub struct Doomed {
+    /// The name, and its `lstat`; of anything but a directory only the type counts.
+    pub child: Child,
+    /// It was removed already, or that failed.
+    pub removed: Option<Result<(), PortError>>,
+}
+
+/// Whether something that is no directory may be removed, by its name below the destination.
+pub type MayGo = Arc<dyn Fn(&[u8]) -> bool + Send + Sync>;
 
 /// A path at the sender: a name below one of the directories registered with [`Source::enter`].
 #[derive(Debug, Clone, Copy)]
@@ -356,6 +368,13 @@ pub trait Target {
     async fn copy_local(&self, from: Place<'_>, create: &Create<'_>) -> Result<Self::Output, PortError>;
     /// Removes a non-directory.
     async fn remove_file(&self, at: Place<'_>) -> Result<(), PortError>;
+    /// Says that these directories will be removed, in this order. What is in them and no directory may be removed
+    /// from now on if `may_go` says so; [`Target::removed_in`] is asked about each of them.
+    fn will_remove(&self, _dirs: &mut dyn Iterator<Item = RelName<'_>>, _may_go: &MayGo) {}
+    /// What is or was in a directory that [`Target::will_remove`] named; `None`: nothing was done in it.
+    fn removed_in(&self, _dir: RelName<'_>) -> Option<Vec<Doomed>> {
+        None
+    }
     /// Removes an empty directory.
     async fn remove_dir(&self, at: Place<'_>) -> Result<(), PortError>;
     /// Moves what stands at `name` to its backup name. `keep`: leave the target where it is, if possible

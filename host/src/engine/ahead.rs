@@ -51,6 +51,8 @@ pub struct Ahead<K, R> {
     desk: Arc<Desk<K, R>>,
     threads: Mutex<Vec<JoinHandle<()>>>,
     count: usize,
+    /// Every result counts, also one that was passed over.
+    keeps_all: bool,
 }
 
 impl<K, R> core::fmt::Debug for Ahead<K, R> {
@@ -71,7 +73,13 @@ impl<K: Hash + Eq + Clone + Send + 'static, R: Send + 'static> Ahead<K, R> {
         let state =
             State { queue: VecDeque::new(), slots: HashMap::new(), done: VecDeque::new(), closed: false };
         let desk = Desk { state: Mutex::new(state), work: Condvar::new(), ended: Condvar::new() };
-        Self { desk: Arc::new(desk), threads: Mutex::default(), count }
+        Self { desk: Arc::new(desk), threads: Mutex::default(), count, keeps_all: false }
+    }
+
+    /// No result is dropped: all will be taken.
+    pub fn keeping_all(mut self) -> Self {
+        self.keeps_all = true;
+        self
     }
 
     /// Something is read ahead at all.
@@ -123,7 +131,9 @@ impl<K: Hash + Eq + Clone + Send + 'static, R: Send + 'static> Ahead<K, R> {
             if let Some(at) = state.done.iter().position(|(k, _)| k == key) {
                 let was_full = state.done.len() >= KEPT;
                 let (_, result) = state.done.remove(at)?;
-                state.done.drain(..at.saturating_sub(2 * self.count));
+                if !self.keeps_all {
+                    state.done.drain(..at.saturating_sub(2 * self.count));
+                }
                 if was_full {
                     self.desk.work.notify_all();
                 }

@@ -12,8 +12,8 @@ use arsync_core::{
     names::RelName,
     options::SessionOptions,
     ports::{
-        AttrStep, Attrs, Child, CommitStep, Create, Destination, Extended, ExtendedFailure, Place, PortError,
-        Rights, Stat, Target, Turn,
+        AttrStep, Attrs, Child, CommitStep, Create, Destination, Doomed, Extended, ExtendedFailure, MayGo,
+        Place, PortError, Rights, Stat, Target, Turn,
     },
 };
 use rustix::{
@@ -35,6 +35,7 @@ use super::{
     listing::children,
     meta::{Handle, chmod_at},
     port,
+    removal::Removals,
     source::read_limited,
     special::{self, Put},
     to_stat,
@@ -53,6 +54,7 @@ pub struct TreeTarget {
     keep_dirlinks: bool,
     path: Vec<u8>,
     visits: Visits,
+    removals: Removals,
 }
 
 /// Why a target cannot be set up.
@@ -89,6 +91,7 @@ impl TreeTarget {
         };
         let shared = Shared::new(tree, options, rights.umask, rights.super_user)
             .map_err(|e| SetupError::TempDir(port(e)))?;
+        let removals = Removals::new(&rights, !options.preserve.fake_super);
         Ok(Self {
             shared: Arc::new(shared),
             alternates,
@@ -97,6 +100,7 @@ impl TreeTarget {
             keep_dirlinks,
             path: Vec::new(),
             visits: Visits::new(options),
+            removals,
         })
     }
 
@@ -378,6 +382,14 @@ impl Target for TreeTarget {
 
     async fn remove_file(&self, at: Place<'_>) -> Result<(), PortError> {
         self.remove(at, AtFlags::empty()).map_err(port)
+    }
+
+    fn will_remove(&self, dirs: &mut dyn Iterator<Item = RelName<'_>>, may_go: &MayGo) {
+        self.removals.announce(&self.shared, dirs, may_go);
+    }
+
+    fn removed_in(&self, dir: RelName<'_>) -> Option<Vec<Doomed>> {
+        self.removals.take(dir)
     }
 
     async fn remove_dir(&self, at: Place<'_>) -> Result<(), PortError> {
