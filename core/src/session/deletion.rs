@@ -34,11 +34,14 @@ pub(super) struct State {
     summary_given: bool,
 }
 
+/// Something to be removed: its name, what it is, and what became of it if it was removed already.
+type Extra = (Vec<u8>, Stat, Option<Result<(), PortError>>);
+
 /// A directory being emptied.
 struct Frame {
     name: Vec<u8>,
-    /// Children still to be removed, the last one first, and what became of those removed already.
-    left: Vec<(Vec<u8>, Stat, Option<Result<(), PortError>>)>,
+    /// Children still to be removed, the last one first.
+    left: Vec<Extra>,
     all_gone: bool,
     scope: Scope,
 }
@@ -266,14 +269,13 @@ where
 
     /// The part of what was found that the filters do not protect, in list order, and whether something is
     /// protected.
-    #[allow(clippy::type_complexity)]
     fn sorted_out(
         &self,
         dir: RelName<'_>,
         found: Vec<Doomed>,
         scope: &Scope,
         inside: bool,
-    ) -> (Vec<(Vec<u8>, Stat, Option<Result<(), PortError>>)>, bool) {
+    ) -> (Vec<Extra>, bool) {
         let mut protected = false;
         let mut out = Vec::with_capacity(found.len());
         for Doomed { child, removed } in found {
