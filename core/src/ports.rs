@@ -137,6 +137,9 @@ pub trait Source {
     async fn open(&self, path: SourcePath<'_>) -> Result<(Self::File, Stat), PortError>;
     /// Reads at `offset` into the whole of `buf`; fewer bytes only at the end of the file.
     async fn read_at(&self, file: &Self::File, offset: u64, buf: &mut [u8]) -> Result<usize, PortError>;
+    /// Says that [`Source::digest`] will be called for these files (names and sizes) next, in this order, and for no
+    /// others announced before.
+    fn will_digest(&self, _base: u32, _files: &mut dyn Iterator<Item = (&[u8], u64)>, _kind: ChecksumKind) {}
     /// Digest of a whole file (`-c`), unseeded.
     async fn digest(&self, path: SourcePath<'_>, kind: ChecksumKind) -> Result<Digest, PortError>;
     /// Removes a file (`--remove-source-files`).
@@ -346,6 +349,9 @@ pub trait Target {
     /// The whole contents of a small file (filter files); at most `limit` bytes.
     /// `path`: below the destination directory, or absolute.
     async fn read_small(&self, path: &[u8], limit: usize) -> Result<Vec<u8>, PortError>;
+    /// Says that digests of these files below the destination may be asked for next, in this order, of those that
+    /// have this size; and of no others announced before.
+    fn will_digest(&self, _files: &mut dyn Iterator<Item = (RelName<'_>, u64)>, _kind: ChecksumKind) {}
     /// Digest of a whole file, unseeded (`-c`).
     async fn digest(&self, at: Place<'_>, kind: ChecksumKind) -> Result<Digest, PortError>;
 

@@ -13,7 +13,11 @@ use rustix::{
     io,
 };
 
-use super::{ahead::Ahead, port, to_stat, write::Shared};
+use super::{
+    ahead::{Ahead, Read},
+    port, to_stat,
+    write::Shared,
+};
 
 /// Bytes of directory entries read at a time.
 const BUFFER: usize = 64 << 10;
@@ -21,7 +25,7 @@ const BUFFER: usize = 64 << 10;
 /// The directories of one tree that are being removed.
 #[derive(Debug)]
 pub struct Removals {
-    ahead: Ahead<Box<[u8]>, Option<Vec<Doomed>>>,
+    ahead: Ahead<Box<[u8]>, Vec<Doomed>>,
     /// Every file may be removed, whatever its owner may do with it.
     super_user: bool,
     euid: u32,
@@ -53,8 +57,7 @@ impl Removals {
             dirs.map(|dir| {
                 let (shared, dir, may_go) = (shared.clone(), Box::<[u8]>::from(dir.bytes()), may_go.clone());
                 let key = dir.clone();
-                let read: Box<dyn FnOnce() -> _ + Send> =
-                    Box::new(move || empty(&shared, &dir, &may_go, owner).ok());
+                let read = Read::new(move || empty(&shared, &dir, &may_go, owner).ok());
                 (key, read)
             }),
         );
@@ -65,7 +68,7 @@ impl Removals {
         if !self.ahead.is_useful() {
             return None;
         }
-        self.ahead.take(&dir.bytes().into()).flatten()
+        self.ahead.take(&dir.bytes().into())
     }
 }
 
