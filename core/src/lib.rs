@@ -11,6 +11,8 @@ extern crate alloc;
 #[cfg(any(test, feature = "std"))]
 extern crate std;
 
+#[cfg(feature = "alloc")]
+pub mod batch;
 pub mod checksum;
 #[cfg(feature = "alloc")]
 pub mod chmod;

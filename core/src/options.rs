@@ -39,6 +39,8 @@ pub struct SessionOptions {
     pub trust_sender: bool,
     /// The receiving side reads a batch file (`--read-batch`): statistics and some checks differ.
     pub read_batch: bool,
+    /// `--only-write-batch`: data is made and recorded, nothing is changed (with `dry_run`).
+    pub batch_only: bool,
 }
 
 /// Attributes. Both ends hold equal values of all but the `omit_*`, `super_user` and `fake_super` fields.

@@ -773,6 +773,15 @@ pub enum Notice<'a> {
     FilterFault(&'a crate::filter::FilterError),
     /// A rule that is left out because it is too long.
     FilterWarning(&'a crate::filter::FilterWarning),
+    /// `(Skipping batched update for "NAME")`: the batch has data that is not needed.
+    SkippingBatched(&'a [u8]),
+    /// `(No batched update for "NAME")`: the batch lacks data that is needed.
+    NotInBatch {
+        /// The file.
+        name: &'a [u8],
+        /// Its first data was there, but did not fit.
+        resend: bool,
+    },
     /// `hard link target of NAME is missing` and other facts without a text of the reference
     Internal(&'static str),
 }
@@ -796,6 +805,7 @@ impl Notice<'_> {
             | Self::ImpossibleId { .. }
             | Self::PartialDirFailed(_)
             | Self::TooLong(_)
+            | Self::NotInBatch { .. }
             | Self::FailedVerification { again: false, .. } => Severity::TransferError,
             Self::FailedVerification { again: true, .. }
             | Self::Vanished { .. }

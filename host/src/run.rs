@@ -4,22 +4,29 @@ use std::{
     cell::{Cell, RefCell},
     ffi::OsString,
     io::{Read, Write},
+    os::unix::ffi::OsStringExt,
     path::Path,
     rc::Rc,
     time::{SystemTime, UNIX_EPOCH},
 };
 
 use arsync_core::{
+    checksum::ChecksumKind,
     error::Role,
     exit::ExitCode,
-    options::FilesFrom,
+    filter::FilterList,
+    mux::MsgTag,
+    options::{Compress, FilesFrom},
     session::{Outbox, Rules, SourceArgs},
+    token::CompressKind,
+    version::ProtocolVersion,
 };
 
 use crate::{
     cli::{
         self, Command,
-        failure::Stop,
+        batch_script::{self, Script},
+        failure::{Failure, Stop},
         help,
         operands::Route,
         parse::World,
@@ -29,8 +36,9 @@ use crate::{
     },
     output::{console::Console, exit_line::exit_line, message::Roots},
     session::{
-        ClientRole, ClientRun, Ended, LocalRun, ServerRole, ServerRun, filters, interrupt, names, run_client,
-        run_local, run_server,
+        ClientRole, ClientRun, Ended, LocalRun, ReplayRun, ServerRole, ServerRun, Speak,
+        batch::{self, Recording, Replayed},
+        filters, interrupt, names, run_client, run_local, run_replay, run_server,
     },
 };
 
@@ -41,7 +49,8 @@ const MAX_STREAM_ARGS: u64 = 4 << 20;
 pub fn run(args: impl IntoIterator<Item = OsString>) -> u8 {
     let mut args = args.into_iter();
     let name = args.next().unwrap_or_default();
-    let program = Path::new(&name).file_name().map(|n| n.to_string_lossy().into_owned());
+    let shown = name.clone();
+    let program = Path::new(&shown).file_name().map(|n| n.to_string_lossy().into_owned());
     let program = program.as_deref().unwrap_or("arsync");
     let argv: Vec<OsString> = args.collect();
     let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_secs().cast_signed());
@@ -51,7 +60,10 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> u8 {
         other => other,
     };
     let code = match command {
-        Ok(Command::Session(resolved)) => run_session(*resolved),
+        Ok(Command::Session(resolved)) => {
+            let words = core::iter::once(name).chain(argv).map(OsString::into_vec).collect::<Vec<_>>();
+            prepared(*resolved, &words).unwrap_or_else(|failure| stopped(&failure.into(), program))
+        }
         Ok(Command::Secluded | Command::Daemon(_)) => ExitCode::UNSUPPORTED,
         Err(stop) => stopped(&stop, program),
     };
@@ -79,8 +91,7 @@ fn stream_args() -> Result<Vec<Vec<u8>>, Stop> {
 }
 
 fn closed() -> Stop {
-    cli::failure::Failure::plain("rsync: connection unexpectedly closed", ExitCode::STREAM_IO, Role::Server)
-        .into()
+    Failure::plain("rsync: connection unexpectedly closed", ExitCode::STREAM_IO, Role::Server).into()
 }
 
 /// Prints what parsing ended with.
@@ -102,12 +113,53 @@ fn stopped(stop: &Stop, program: &str) -> ExitCode {
     stop.exit_code()
 }
 
+/// Opens batch files, then runs. `words`: the argument vector, the program's name first.
+fn prepared(mut resolved: Resolved, words: &[Vec<u8>]) -> Result<ExitCode, Failure> {
+    let mut batch = Batch::None;
+    let iconv = resolved.iconv.is_some();
+    if let Some(name) = &resolved.read_batch {
+        batch = Batch::Read(batch::open(name, &mut resolved.opts, iconv)?);
+    } else if let Some(name) = resolved.batch_to_write() {
+        batch_refuses(&resolved)?;
+        batch = Batch::Write(Recording::create(name, &resolved.opts, iconv)?);
+    }
+    Ok(run_session(&resolved, batch, words))
+}
+
+/// A local run with a batch has no choice of algorithms: the process at the other end would refuse it.
+fn batch_refuses(resolved: &Resolved) -> Result<(), Failure> {
+    if !matches!(resolved.route, Route::Local { .. }) {
+        return Ok(());
+    }
+    let modern = resolved.opts.protocol.is_none_or(|p| p >= 30);
+    let allowed = if modern { ChecksumKind::Md5 } else { ChecksumKind::Md4 };
+    let transfer = &resolved.opts.transfer;
+    let sums = transfer.checksum_choice.into_iter().flat_map(|(transfer, list)| [transfer, list]);
+    let (what, name) = if sums.flatten().any(|sum| sum != allowed) {
+        ("checksum", resolved.cli.checksum_choice.as_deref())
+    } else if matches!(transfer.compress, Compress::Explicit(kind) if kind != CompressKind::Zlib) {
+        ("compress", resolved.cli.compress_choice.as_deref())
+    } else {
+        return Ok(());
+    };
+    let name = name.unwrap_or(b"zlibx");
+    let text = [b"Your --", what.as_bytes(), b"-choice value (", name, b") was refused by the server."];
+    Err(Failure::plain(text.concat(), ExitCode::UNSUPPORTED, Role::ReceiverSide))
+}
+
+/// The batch file of a run.
+enum Batch {
+    None,
+    Read(Replayed),
+    Write(Recording),
+}
+
 /// Runs a transfer or a listing and shows how it ended.
-fn run_session(resolved: Resolved) -> ExitCode {
+fn run_session(resolved: &Resolved, batch: Batch, words: &[Vec<u8>]) -> ExitCode {
     let role = resolved.route.role();
     let roots = Rc::new(RefCell::new(Roots::here()));
     let outbox = Rc::new(Outbox::new());
-    let console = Console::new(&resolved, roots.clone(), outbox.clone());
+    let console = Console::new(resolved, roots.clone(), outbox.clone());
     interrupt::watch(role);
     if let Some(at) = resolved.cli.stop_at
         && let Err(error) = interrupt::stop_at(at, role)
@@ -116,7 +168,7 @@ fn run_session(resolved: Resolved) -> ExitCode {
         console.finish(None, ExitCode::IPC, role);
         return ExitCode::IPC;
     }
-    let ended = match start(&resolved, &console, &roots, &outbox) {
+    let ended = match start(resolved, &console, &roots, &outbox, batch, words) {
         Ok(ended) => ended,
         Err(code) => {
             console.finish(None, code, role);
@@ -133,6 +185,8 @@ fn start(
     console: &Console,
     roots: &RefCell<Roots>,
     outbox: &Rc<Outbox>,
+    batch: Batch,
+    words: &[Vec<u8>],
 ) -> Result<Ended, ExitCode> {
     let options = &resolved.opts;
     let config = || filters::config(options, resolved.from0, true);
@@ -140,8 +194,12 @@ fn start(
     let own_rules = |pulls| filters::build(&resolved.filters, config(), pulls, modern, console);
     let shows = options.report.itemize || options.report.names;
     let protocol_known = |protocol, incremental| console.protocol_known(protocol, incremental);
+    let recording = match &batch {
+        Batch::Write(recording) => Some(recording),
+        Batch::None | Batch::Read(_) => None,
+    };
     match &resolved.route {
-        Route::Local { sources, dest } => {
+        Route::Local { sources, dest } if recording.is_none() || dest.is_none() => {
             let mut list = own_rules(false)?;
             let mut dest_list = own_rules(false)?;
             if options.select.cvs_exclude {
@@ -161,21 +219,27 @@ fn start(
                 protocol_known: &protocol_known,
             }))
         }
-        Route::Push { to, .. } | Route::Pull { from: to, .. } => {
+        Route::Local { .. } | Route::Push { .. } | Route::Pull { .. } => {
             let args = server_args(resolved);
             let command = ShellCommand {
                 rsh: &resolved.rsh,
                 rsync_path: &resolved.rsync_path,
                 ip_version: resolved.cli.ip_version,
             };
-            let command =
-                remote_shell::argv(&command, to, args.argv, resolved.route.role()).map_err(|f| {
-                    let _ = std::io::stderr().lock().write_all(&f.text);
-                    f.code
-                })?;
-            console.connecting(&command, args.stream.as_deref());
+            let command = match resolved.route.machine() {
+                Some(to) => remote_shell::argv(&command, to, args.argv, resolved.route.role()),
+                // What a batch file records is what two processes say to each other.
+                None => Ok([vec![b"/proc/self/exe".to_vec()], args.argv].concat()),
+            };
+            let command = command.map_err(|f| {
+                let _ = std::io::stderr().lock().write_all(&f.text);
+                f.code
+            })?;
+            if resolved.route.machine().is_some() {
+                console.connecting(&command, args.stream.as_deref());
+            }
             let (role, pulls) = match &resolved.route {
-                Route::Push { sources, .. } => {
+                Route::Push { sources, .. } | Route::Local { sources, .. } => {
                     (ClientRole::Push(source_args(resolved, sources, console)?), false)
                 }
                 Route::Pull { dest, .. } => {
@@ -187,13 +251,25 @@ fn start(
                 }
                 _ => return Err(ExitCode::UNSUPPORTED),
             };
-            Ok(run_client(ClientRun {
+            let rules = own_rules(pulls)?;
+            let script = match recording {
+                Some(_) => Some(BatchScript::new(resolved, &rules, words, console)?),
+                None => None,
+            };
+            let protocol_known = |protocol, incremental| {
+                protocol_known(protocol, incremental);
+                if let (Some(recording), Some(script)) = (recording, &script) {
+                    recording.write_script(&script.text(protocol));
+                }
+            };
+            let mut ended = run_client(ClientRun {
                 options,
                 command,
                 stream_args: args.stream,
                 requested: requested(resolved, &role),
                 role,
-                rules: Rules::Own(own_rules(pulls)?),
+                rules: Rules::Own(rules),
+                recording,
                 observer: console,
                 roots,
                 bwlimit: resolved.cli.bwlimit.unwrap_or(0),
@@ -201,7 +277,13 @@ fn start(
                 shows,
                 timeout: Rc::new(Cell::new(options.timeout)),
                 protocol_known: &protocol_known,
-            }))
+            });
+            if let Some(Err(reason)) = recording.map(Recording::finish)
+                && ended.reason.is_none()
+            {
+                (ended.code, ended.reason) = (ExitCode::FILE_IO, Some(reason));
+            }
+            Ok(ended)
         }
         Route::Server { sender, args } => Ok(run_server(ServerRun {
             options,
@@ -223,7 +305,67 @@ fn start(
             shows,
             protocol_known: &protocol_known,
         })),
-        Route::Batch { .. } => Err(ExitCode::UNSUPPORTED),
+        Route::Batch { dest } => {
+            let Batch::Read(batch) = batch else { return Err(ExitCode::FILE_IO) };
+            for text in &batch.changes {
+                console.changed_option(text);
+            }
+            console.protocol_known(batch.agreed.protocol, batch.agreed.inc_recurse());
+            Ok(run_replay(ReplayRun {
+                options,
+                batch,
+                dest: dest.clone(),
+                rules: Rules::Own(own_rules(true)?),
+                observer: console,
+                roots,
+                shows,
+            }))
+        }
+    }
+}
+
+/// What the script of a batch file is made from.
+struct BatchScript<'a> {
+    resolved: &'a Resolved,
+    words: &'a [Vec<u8>],
+    /// The rules in the forms of new and of old versions.
+    rules: [Vec<Vec<u8>>; 2],
+}
+
+impl<'a> BatchScript<'a> {
+    fn new(
+        resolved: &'a Resolved,
+        list: &FilterList,
+        words: &'a [Vec<u8>],
+        console: &Console,
+    ) -> Result<Self, ExitCode> {
+        // What an old version cannot carry ends the session before a script is written.
+        let old = ProtocolVersion::MIN;
+        let rules = [ProtocolVersion::MAX, old].map(|p| list.script_rules(p).unwrap_or_default());
+        if !resolved.from0 && rules.iter().flatten().any(|rule| rule.contains(&b'\n')) {
+            let text = b"cannot write a filter rule containing a newline to the batch replay script";
+            console.say(MsgTag::Error, resolved.route.role(), text);
+            return Err(ExitCode::SYNTAX);
+        }
+        Ok(Self { resolved, words, rules })
+    }
+
+    fn text(&self, protocol: ProtocolVersion) -> Vec<u8> {
+        let modern = protocol.has_filter_modifiers();
+        let [new, old] = &self.rules;
+        batch_script::text(&Script {
+            argv: self.words,
+            operands: &self.resolved.operands,
+            batch: self.resolved.batch_to_write().unwrap_or_default(),
+            dest: match &self.resolved.route {
+                Route::Push { dest, .. } => dest,
+                Route::Local { dest, .. } | Route::Pull { dest, .. } => dest.as_deref().unwrap_or_default(),
+                Route::Batch { .. } | Route::Server { .. } => b"",
+            },
+            rules: if modern { new } else { old },
+            from0: self.resolved.from0,
+            modern,
+        })
     }
 }
 

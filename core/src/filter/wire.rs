@@ -26,6 +26,21 @@ impl FilterList {
             FilterSide::Sender => sides == Sides::Sender,
             FilterSide::Receiver => sides == Sides::Receiver,
         };
+        self.texts(protocol, client, cvs_as_one, local)
+    }
+
+    /// All rules of a client, for the script of a batch file. Those of the option `-C` are not among them.
+    pub fn script_rules(&self, protocol: ProtocolVersion) -> Result<Vec<Vec<u8>>, ProtocolError> {
+        self.texts(protocol, FilterSide::Sender, false, |_| false)
+    }
+
+    fn texts(
+        &self,
+        protocol: ProtocolVersion,
+        client: FilterSide,
+        cvs_as_one: bool,
+        local: impl Fn(Sides) -> bool,
+    ) -> Result<Vec<Vec<u8>>, ProtocolError> {
         let mut out = Vec::new();
         for item in &self.items {
             match item {

@@ -5,6 +5,8 @@
 //! goes there; with `alloc` also [`ChunkWrite`].
 
 mod reader;
+#[cfg(feature = "alloc")]
+mod tape;
 mod writer;
 
 #[cfg(any(test, feature = "test-util"))]
@@ -12,6 +14,8 @@ pub mod duplex;
 
 pub use embedded_io_async::{BufRead, ErrorKind, ErrorType, Read, Write};
 pub use reader::{MessageFault, MessageSink, WireReader};
+#[cfg(feature = "alloc")]
+pub use tape::Tape;
 pub use writer::WireWriter;
 
 /// A writer that can take a buffer over instead of copying it.

@@ -1,7 +1,12 @@
 //! Typed reads from a stream that may be framed.
 
+#[cfg(feature = "alloc")]
+use alloc::rc::Rc;
+
 use embedded_io_async::BufRead;
 
+#[cfg(feature = "alloc")]
+use super::Tape;
 use crate::{
     error::{Error, Limit, ProtocolError},
     exit::ExitCode,
@@ -49,12 +54,35 @@ pub struct WireReader<R, S> {
     at_hand: usize,
     /// Bytes taken from the transport, headers included.
     count: u64,
+    #[cfg(feature = "alloc")]
+    tape: Option<Rc<dyn Tape>>,
+    /// Stream data at hand that is on the tape already.
+    #[cfg(feature = "alloc")]
+    taped: usize,
 }
 
 impl<R: BufRead, S: MessageSink> WireReader<R, S> {
     /// A reader without framing.
     pub const fn new(inner: R, sink: S) -> Self {
-        Self { inner, sink, framed: false, left: 0, at_hand: 0, count: 0 }
+        Self {
+            inner,
+            sink,
+            framed: false,
+            left: 0,
+            at_hand: 0,
+            count: 0,
+            #[cfg(feature = "alloc")]
+            tape: None,
+            #[cfg(feature = "alloc")]
+            taped: 0,
+        }
+    }
+
+    /// From here on stream data is recorded too; messages and frame headers are not.
+    #[cfg(feature = "alloc")]
+    pub fn set_tape(&mut self, tape: Rc<dyn Tape>) {
+        self.tape = Some(tape);
+        self.taped = 0;
     }
 
     /// From here on the stream consists of frames.
@@ -156,18 +184,33 @@ impl<R: BufRead, S: MessageSink> WireReader<R, S> {
 
     /// At least one byte of the stream, as many as are at hand. Follow with [`WireReader::consume`].
     pub async fn fill(&mut self) -> Result<&[u8], Error<R::Error>> {
-        if !self.framed {
-            return self.raw_fill().await;
+        if self.framed {
+            self.next_data_frame().await?;
         }
-        self.next_data_frame().await?;
-        let left = self.left;
-        let buf = self.raw_fill().await?;
-        Ok(buf.get(..left.min(buf.len())).unwrap_or_default())
+        let left = if self.framed { self.left } else { usize::MAX };
+        let buf = self.inner.fill_buf().await.map_err(Error::Io)?;
+        if buf.is_empty() {
+            return Err(Error::Eof);
+        }
+        self.at_hand = buf.len();
+        let data = buf.get(..left.min(buf.len())).unwrap_or_default();
+        #[cfg(feature = "alloc")]
+        if let Some(tape) = &self.tape
+            && let Some(new) = data.get(self.taped..).filter(|new| !new.is_empty())
+        {
+            tape.record(new);
+            self.taped = data.len();
+        }
+        Ok(data)
     }
 
     /// Takes `n` bytes of the last [`WireReader::fill`].
     pub fn consume(&mut self, n: usize) {
         self.take(n);
+        #[cfg(feature = "alloc")]
+        {
+            self.taped = self.taped.saturating_sub(n);
+        }
         if self.framed {
             self.left -= n;
         }

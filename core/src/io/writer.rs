@@ -1,7 +1,12 @@
 //! Typed writes into a stream that may be framed.
 
+#[cfg(feature = "alloc")]
+use alloc::rc::Rc;
+
 use embedded_io_async::Write;
 
+#[cfg(feature = "alloc")]
+use super::Tape;
 use crate::{
     error::Error,
     limits::MAX_FRAME,
@@ -26,12 +31,55 @@ pub struct WireWriter<W, B> {
     open: Option<usize>,
     framed: bool,
     count: u64,
+    #[cfg(feature = "alloc")]
+    tape: Option<Rc<dyn Tape>>,
+    /// What is written goes to the tape only.
+    #[cfg(feature = "alloc")]
+    diverted: bool,
 }
 
 impl<W: Write, B: AsRef<[u8]> + AsMut<[u8]>> WireWriter<W, B> {
     /// A writer without framing. `buf` must hold at least 64 bytes; 64 KiB is a good size.
     pub const fn new(inner: W, buf: B) -> Self {
-        Self { inner, buf, len: 0, open: None, framed: false, count: 0 }
+        Self {
+            inner,
+            buf,
+            len: 0,
+            open: None,
+            framed: false,
+            count: 0,
+            #[cfg(feature = "alloc")]
+            tape: None,
+            #[cfg(feature = "alloc")]
+            diverted: false,
+        }
+    }
+
+    /// From here on stream data is recorded too; messages and frame headers are not.
+    #[cfg(feature = "alloc")]
+    pub fn set_tape(&mut self, tape: Rc<dyn Tape>) {
+        self.tape = Some(tape);
+    }
+
+    /// While this is on, stream data goes to the tape instead of the peer (`--only-write-batch`).
+    #[cfg(feature = "alloc")]
+    pub const fn divert(&mut self, on: bool) {
+        self.diverted = on && self.tape.is_some();
+    }
+
+    /// True if `data` was for the tape only.
+    #[cfg(feature = "alloc")]
+    fn record(&self, data: &[u8]) -> bool {
+        if let Some(tape) = &self.tape {
+            tape.record(data);
+        }
+        self.diverted
+    }
+
+    #[cfg(not(feature = "alloc"))]
+    #[allow(clippy::unused_self, reason = "the other form needs it")]
+    const fn record(&self, _data: &[u8]) -> bool {
+        false
     }
 
     /// From here on the stream consists of frames.
@@ -111,6 +159,9 @@ impl<W: Write, B: AsRef<[u8]> + AsMut<[u8]>> WireWriter<W, B> {
 
     /// Stream data.
     pub async fn bytes(&mut self, mut data: &[u8]) -> Result<(), Error<W::Error>> {
+        if self.record(data) {
+            return Ok(());
+        }
         while !data.is_empty() {
             if self.room() <= HEADER {
                 self.spill().await?;
@@ -209,6 +260,9 @@ impl<W: Write, B: AsRef<[u8]> + AsMut<[u8]>> WireWriter<W, B> {
     {
         if chunk.len() < 4096 {
             return self.bytes(&chunk).await;
+        }
+        if self.record(&chunk) {
+            return Ok(());
         }
         if self.room() < HEADER {
             self.spill().await?;

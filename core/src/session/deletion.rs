@@ -57,16 +57,21 @@ enum Top {
 
 /// True if the list holds the name, as whatever type.
 fn listed(list: &FileList, name: &[u8], protocol: ProtocolVersion) -> bool {
+    let is_name = |i: usize| list.entries.get(i).filter(|e| list.name(e) == name);
     [false, true].into_iter().any(|dir| {
-        list.entries
-            .binary_search_by(|e| {
-                if protocol.has_dir_slash_order() {
-                    order::compare(list.name(e), e.is_dir(), name, dir)
-                } else {
-                    list.name(e).cmp(name)
-                }
-            })
-            .is_ok()
+        let found = list.entries.binary_search_by(|e| {
+            if protocol.has_dir_slash_order() {
+                order::compare(list.name(e), e.is_dir(), name, dir)
+            } else {
+                list.name(e).cmp(name)
+            }
+        });
+        // Several entries may have the name; pruned ones do not keep anything.
+        found.is_ok_and(|i| {
+            let before = (0..i).rev().map_while(is_name);
+            let rest = (i..list.len()).map_while(is_name);
+            before.chain(rest).any(|e| e.is_active())
+        })
     })
 }
 
@@ -82,7 +87,8 @@ where
         dir: EntryRef<'_>,
         segment: &Segment,
     ) -> Result<(), Error<L::Error>> {
-        if !dir.entry.flags.contains(EntryFlags::CONTENT_DIR) {
+        // A lone directory that takes the name of the destination is new: beside it stands what is not its own.
+        if !dir.entry.flags.contains(EntryFlags::CONTENT_DIR) || self.side.single_name.is_some() {
             return Ok(());
         }
         let shared = self.shared();

@@ -281,16 +281,20 @@ where
             let Some(segment) = next else { break };
             if self.options().preserve.hard_links > 0 {
                 // Links into later lists are found when these are known, as in the reference.
+                self.shared().replay.look_ahead(true);
                 loop {
                     let known = {
                         let lists = self.side.lists.borrow();
-                        lists.complete || lists.ahead_of(segment.start) >= LINK_LOOKAHEAD
+                        lists.complete
+                            || lists.ahead_of(segment.start) >= LINK_LOOKAHEAD
+                            || self.shared().replay.receiver_waits()
                     };
                     if known {
                         break;
                     }
                     self.wait_events().await?;
                 }
+                self.shared().replay.look_ahead(false);
                 self.note_known_groups();
             }
             self.walk(&segment).await?;
@@ -379,6 +383,7 @@ where
             } else {
                 self.item(ndx, segment, false).await?;
             }
+            self.shared().replay.passed(ndx);
             self.take_events().await?;
             self.outlet.pump().await?;
             if position == 0 && !incremental {
@@ -590,7 +595,7 @@ where
     /// A directory: made if missing, itemized, its attributes set.
     async fn directory(&mut self, ndx: i32, entry: EntryRef<'_>) -> Result<(), Error<L::Error>> {
         let options = self.options();
-        let name = entry.rel_name();
+        let name = self.side.local_name(entry);
         if self.is_skipped(name.bytes()) {
             return Ok(());
         }
@@ -1087,7 +1092,7 @@ where
                 payload.push(0);
             }
             shared.outbox.push(MsgTag::Deleted, payload);
-        } else {
+        } else if shared.options.report.deletions {
             let mut text = b"deleting ".to_vec();
             text.extend_from_slice(name);
             text.extend_from_slice(if kind == FileKind::Dir { b"/\n" } else { b"\n" });

@@ -11,6 +11,7 @@ use crate::{
     limits::{MAX_DELETED, MAX_PATH},
     stats::{Counts, Stats},
     version::ProtocolVersion,
+    wire::{int, varint},
 };
 
 /// What follows an index (spec: per-file request).
@@ -111,24 +112,32 @@ pub async fn write_del_stats<W: Write, B: AsRef<[u8]> + AsMut<[u8]>>(
     Ok(())
 }
 
-/// Writes the statistics of a server that is the sender.
+/// The closing statistics: what the sender read, wrote, and the size of all files; then two durations.
 #[allow(clippy::cast_possible_wrap)]
+pub(super) fn stats_bytes(protocol: ProtocolVersion, sizes: [u64; 3], stats: &Stats) -> Vec<u8> {
+    let durations = [stats.flist_build_ms, stats.flist_transfer_ms];
+    let durations = if protocol.has_item_flags() { &durations[..] } else { &[] };
+    let mut out = Vec::new();
+    for value in sizes.iter().chain(durations).map(|v| *v as i64) {
+        let encoded = if protocol.has_varints() {
+            varint::encode_varlong(value, 3)
+        } else {
+            int::encode_longint(value)
+        };
+        out.extend_from_slice(encoded.as_slice());
+    }
+    out
+}
+
+/// Writes the statistics of a server that is the sender.
 pub async fn write_stats<W: Write, B: AsRef<[u8]> + AsMut<[u8]>>(
     w: &mut WireWriter<W, B>,
     protocol: ProtocolVersion,
     read: u64,
     stats: &Stats,
 ) -> Result<(), Error<W::Error>> {
-    let written = w.count();
-    for value in [read, written, stats.total_size] {
-        w.varlong30(protocol, value as i64, 3).await?;
-    }
-    if protocol.has_item_flags() {
-        for value in [stats.flist_build_ms, stats.flist_transfer_ms] {
-            w.varlong30(protocol, value as i64, 3).await?;
-        }
-    }
-    Ok(())
+    let bytes = stats_bytes(protocol, [read, w.count(), stats.total_size], stats);
+    w.bytes(&bytes).await
 }
 
 /// Reads the statistics of a server that is the sender; what it read is what this side wrote.

@@ -12,6 +12,7 @@ use crate::{
     flist::entry::{EntryFlags, EntryRef},
     item::ItemFlags,
     names::RelName,
+    options::AltDestKind,
     ports::{Notice, Observer, Op, Place, Target},
 };
 
@@ -180,8 +181,11 @@ where
                 replace = true;
             }
         }
-        let alternate = if stat.is_none() && options.transfer.alt_dest_kind.is_some() {
-            self.alternate(entry, name).await
+        // An alternate file that the leader is linked to makes this one a link that exists already.
+        let alternate = if stat.is_none() && options.transfer.alt_dest_kind == Some(AltDestKind::Link) {
+            self.alternate(entry, name)
+                .await
+                .filter(|a| leader_stat.as_ref().is_some_and(|l| (l.dev, l.ino) == (a.stat.dev, a.stat.ino)))
         } else {
             None
         };

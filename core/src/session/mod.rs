@@ -13,6 +13,7 @@ mod generator;
 pub mod goodbye;
 mod guard;
 mod inbox;
+mod incoming_list;
 mod links;
 pub mod lists;
 mod names;
@@ -20,6 +21,7 @@ mod outlet;
 mod prune;
 mod receiver;
 mod regular;
+mod replay;
 mod rules;
 mod run;
 mod scan;
@@ -37,6 +39,7 @@ pub use scan::SourceArgs;
 
 use crate::{
     error::Role,
+    io::Tape,
     mux::MsgTag,
     options::SessionOptions,
     ports::{Notice, Observer, Severity},
@@ -132,6 +135,10 @@ pub struct Shared<'a, O> {
     /// File creation mask of this process, for `--chmod`.
     pub umask: Cell<u32>,
     pub(crate) extended: extended::State,
+    /// A batch is written: takes the stream from the sender to the receiving side.
+    pub tape: Option<Rc<dyn Tape>>,
+    /// A batch is read: what the generator asked for.
+    pub(crate) replay: replay::Replay,
 }
 
 impl<'a, O: Observer> Shared<'a, O> {
@@ -161,6 +168,8 @@ impl<'a, O: Observer> Shared<'a, O> {
             peer_exit: Cell::new(None),
             umask: Cell::new(0o022),
             extended: extended::State::default(),
+            tape: None,
+            replay: replay::Replay::default(),
         }
     }
 

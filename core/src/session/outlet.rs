@@ -174,7 +174,8 @@ impl<W: ChunkWrite, T: Target, O: Observer> Outlet for WireOutlet<'_, '_, W, T, 
         if !protocol.has_item_flags() {
             // Such items do not travel; a pulling client shows its own.
             let report = &self.shared().options.report;
-            let worth = flags.contains(ItemFlags::LOCAL_CHANGE) || entry.entry.is_dir();
+            let changed = entry.entry.is_dir() && flags.is_significant();
+            let worth = flags.contains(ItemFlags::LOCAL_CHANGE) || changed;
             if !self.shared().is_client() && report.names && worth {
                 let mut line = below(entry.name()).to_vec();
                 match (entry.entry.is_dir(), xname) {
@@ -216,11 +217,15 @@ impl<W: ChunkWrite, T: Target, O: Observer> Outlet for WireOutlet<'_, '_, W, T, 
         request: Request,
     ) -> Result<(), Error<W::Error>> {
         let Some(entry) = segment.get(ndx) else { return Ok(()) };
+        if self.shared().options.read_batch {
+            self.shared().replay.request(ndx);
+            return Ok(());
+        }
         self.w.ndx(&mut self.ndx, ndx).await?;
         let header = ItemHeader { flags: request.flags, basis: request.basis, xname: request.xname.clone() };
         header.write(self.w, self.shared().agreed.protocol).await?;
         extended::write_request(self.w, self.shared(), entry, request.flags).await?;
-        if self.shared().options.dry_run {
+        if self.shared().options.dry_run && !self.shared().options.batch_only {
             return Ok(());
         }
         let name = self.side.local_name(entry);
@@ -267,7 +272,10 @@ impl<W: ChunkWrite, T: Target, O: Observer> Outlet for WireOutlet<'_, '_, W, T, 
 
     async fn wait(&mut self) -> Result<(), Error<W::Error>> {
         self.flush_all().await?;
+        let replay = &self.shared().replay;
+        replay.set_idle(true);
         self.shared().wake_generator.wait().await;
+        replay.set_idle(false);
         Ok(())
     }
 }

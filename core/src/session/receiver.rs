@@ -8,202 +8,26 @@ use super::{
     Event, Inbox, Shared, decide, extended,
     generator::{DestSide, report_attrs},
     goodbye::{ItemHeader, read_del_stats, read_stats},
-    guard::Guard,
+    incoming_list::{ListReader, prepare},
     lists::{Found, Segment},
     transfer::{FileContext, Incoming, Sink},
 };
 use crate::{
     error::{Error, NameFault, ProtocolError, Role},
     exit::ExitCode,
-    flist::{
-        Format,
-        decode::Decoder,
-        entry::{EntryFlags, EntryRef, FileKind, FileList, mode},
-        ids::{IdMap, IdRules, IdTable, MapFault},
-        order,
-    },
-    io::{MessageSink, WireReader},
+    flist::entry::{EntryFlags, EntryRef, FileList},
+    io::WireReader,
     item::{BasisType, ItemFlags},
     names::RelName,
-    options::{Append, FilesFrom, SessionOptions},
+    options::Append,
     ports::{
         CommitStep, Create, Destination, FileTransfer, ItemEvent, Notice, Observer, Op, Place, PortError,
         Target, Turn, WriteMode,
     },
-    wire::ndx::{NDX_DEL_STATS, NDX_DONE, NDX_FLIST_EOF, NdxState},
+    wire::ndx::{NDX_DEL_STATS, NDX_DONE, NDX_FLIST_EOF},
 };
 
 /// Ids of the sender to ids here, for users and groups.
-#[derive(Debug, Default)]
-pub(super) struct Mapping {
-    users: IdMap,
-    groups: IdMap,
-}
-
-impl Mapping {
-    /// From `--usermap` and `--groupmap`; a fault was reported when this fails.
-    pub(super) fn new<T: Target, O: Observer>(shared: &Shared<'_, O>, target: &T) -> Result<Self, ExitCode> {
-        let p = &shared.options.preserve;
-        let parse = |list: &Option<Vec<u8>>, group: bool| -> Result<IdRules, ExitCode> {
-            let Some(list) = list else { return Ok(IdRules::default()) };
-            let lookup = |name: &[u8]| if group { target.group_id(name) } else { target.user_id(name) };
-            let unknown =
-                |name: &[u8]| shared.report(Role::ReceiverSide, &Notice::UnknownMapName { name, group });
-            IdRules::parse(list, lookup, unknown).map_err(|fault| {
-                let (kind, text) = match &fault {
-                    MapFault::NoColon(t) => ("No colon found in", t),
-                    MapFault::NoName(t) => ("No name found after colon", t),
-                    MapFault::BadNumber(t) => ("Invalid number in", t),
-                };
-                shared.report(Role::ReceiverSide, &Notice::BadMap { what: kind, text, group });
-                ExitCode::SYNTAX
-            })
-        };
-        Ok(Self {
-            users: IdMap::new(parse(&p.usermap, false)?, !p.numeric_ids),
-            groups: IdMap::new(parse(&p.groupmap, true)?, !p.numeric_ids),
-        })
-    }
-}
-
-/// Maps ids, applies `--chmod`, sorts, drops duplicates: what the receiving side does with a list.
-pub(super) fn prepare<T: Target, O: Observer>(
-    shared: &Shared<'_, O>,
-    target: Option<&T>,
-    mapping: &mut Mapping,
-    users: &IdTable,
-    groups: &IdTable,
-    list: &mut FileList,
-    start: i32,
-) {
-    let options = shared.options;
-    let p = &options.preserve;
-    if let Some(target) = target {
-        for e in &mut list.entries {
-            if p.owner {
-                e.uid = mapping.users.map(e.uid, users, |name| target.user_id(name));
-            }
-            if p.group {
-                e.gid = mapping.groups.map(e.gid, groups, |name| target.group_id(name));
-            }
-        }
-        shared.extended.prepare(|id, user| {
-            if user {
-                mapping.users.map(id, users, |name| target.user_id(name))
-            } else {
-                mapping.groups.map(id, groups, |name| target.group_id(name))
-            }
-        });
-    }
-    if let (Some(chmod), true, false) = (&p.chmod, shared.is_client(), shared.local) {
-        for e in list.entries.iter_mut().filter(|e| !e.is_symlink() && e.kind() != FileKind::Missing) {
-            let perms = chmod.apply(e.mode & mode::PERMS, e.is_dir(), shared.umask.get());
-            e.mode = (e.mode & mode::TYPE) | perms;
-        }
-    }
-    let protocol = shared.agreed.protocol;
-    order::sort(list, protocol);
-    order::clear_duplicates(list, protocol, |list, position| {
-        if let Some(e) = list.get(position) {
-            #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
-            let ndx = (start as u32).wrapping_add(position as u32);
-            shared.report(Role::ReceiverSide, &Notice::Duplicate { name: e.name(), ndx });
-        }
-    });
-    let mut stats = shared.stats.borrow_mut();
-    if !shared.local {
-        for e in &list.entries {
-            stats.listed.add(e.kind());
-            if matches!(e.kind(), FileKind::Regular | FileKind::Symlink) {
-                stats.total_size += e.size;
-            }
-        }
-    }
-}
-
-/// In a session with one list each entry's directory must be in the list (spec: checks, directory parts).
-fn check_parents(
-    list: &FileList,
-    options: &SessionOptions,
-    protocol: crate::version::ProtocolVersion,
-) -> Result<(), ProtocolError> {
-    let mut last: &[u8] = b"";
-    for e in &list.entries {
-        let name = list.name(e);
-        let name = name.strip_prefix(b"/").unwrap_or(name);
-        let Some(dir) = memchr::memrchr(b'/', name).and_then(|i| name.get(..i)) else { continue };
-        if dir == last
-            || (options.select.relative
-                && (!options.select.implied_dirs || options.select.files_from != FilesFrom::None))
-        {
-            continue;
-        }
-        let found = list.entries.binary_search_by(|other| {
-            let n = list.name(other);
-            let n = n.strip_prefix(b"/").unwrap_or(n);
-            if protocol.has_dir_slash_order() {
-                order::compare(n, other.is_dir(), dir, true)
-            } else {
-                n.cmp(dir)
-            }
-        });
-        if found.is_err() && e.kind() != FileKind::Missing {
-            return Err(ProtocolError::Name(NameFault::WrongDirectory));
-        }
-        last = dir;
-    }
-    Ok(())
-}
-
-/// Reads lists; used before and beside the receiver's main loop.
-pub(super) struct ListReader {
-    pub(super) decoder: Decoder,
-    pub(super) read_ndx: NdxState,
-    pub(super) mapping: Mapping,
-    pub(super) guard: Guard,
-}
-
-impl ListReader {
-    pub(super) fn new<O>(shared: &Shared<'_, O>, guard: Guard) -> Self {
-        let format = Format::new(shared.options, &shared.agreed);
-        let mut decoder = Decoder::new(format, shared.options.select.recursive);
-        decoder.tables = shared.extended.tables.clone();
-        let read_ndx = NdxState::new(shared.agreed.protocol);
-        Self { decoder, read_ndx, mapping: Mapping::default(), guard }
-    }
-
-    /// The first list with everything that follows it. Ids are mapped later, when there is a target.
-    pub(super) async fn first<R: BufRead, S: MessageSink, O: Observer>(
-        &mut self,
-        r: &mut WireReader<R, S>,
-        shared: &Shared<'_, O>,
-        start: i32,
-    ) -> Result<FileList, Error<R::Error>> {
-        let (mut list, errors) = self.decoder.list(r, start).await?;
-        self.guard.check(&mut list)?;
-        self.decoder.id_lists(r).await?;
-        let mut bits = errors;
-        if !shared.agreed.protocol.has_varints() {
-            #[allow(clippy::cast_sign_loss)]
-            {
-                bits |= r.i32().await? as u32 & 7;
-            }
-        }
-        if !shared.options.delete.ignore_errors {
-            shared.add_io_error(bits);
-        }
-        if shared.agreed.inc_recurse() {
-            for e in &list.entries {
-                let name = list.name(e);
-                if name.strip_prefix(b"/").unwrap_or(name).contains(&b'/') {
-                    return Err(ProtocolError::Name(NameFault::WrongDirectory).into());
-                }
-            }
-        }
-        Ok(list)
-    }
-}
-
 pub(super) struct Receiver<'a, 'r, 'i, R, T, O> {
     pub(super) side: &'a DestSide<'a, T, O>,
     pub(super) r: &'r mut WireReader<R, Inbox<'i, O>>,
@@ -247,6 +71,23 @@ where
         let start = self.side.lists.borrow().next_start();
         let (mut list, errors) = self.lists.decoder.list(self.r, start).await?;
         self.lists.guard.check(&mut list)?;
+        self.take_list(dir, list, errors)
+    }
+
+    /// Takes the second list, which was read before the destination was known.
+    pub(super) fn second_list(
+        &mut self,
+        ndx: i32,
+        list: FileList,
+        errors: u32,
+    ) -> Result<(), Error<R::Error>> {
+        let dir = self.side.lists.borrow_mut().announce(ndx)?;
+        self.take_list(dir, list, errors)
+    }
+
+    fn take_list(&mut self, dir: u32, mut list: FileList, errors: u32) -> Result<(), Error<R::Error>> {
+        let shared = self.shared();
+        let start = self.side.lists.borrow().next_start();
         if !shared.options.delete.ignore_errors {
             shared.add_io_error(errors);
         }
@@ -291,6 +132,9 @@ where
             let ndx = self.r.ndx(&mut self.lists.read_ndx).await?;
             match ndx {
                 NDX_DONE => {
+                    if shared.options.read_batch {
+                        self.end_of_recording().await;
+                    }
                     if shared.agreed.inc_recurse() {
                         let (freed, more) = {
                             let mut lists = self.side.lists.borrow_mut();
@@ -313,8 +157,7 @@ where
                     shared.event(Event::PhaseEnd(self.phase - 1));
                 }
                 NDX_DEL_STATS => {
-                    let counts = read_del_stats(self.r).await?;
-                    shared.stats.borrow_mut().deleted = counts;
+                    self.del_stats().await?;
                 }
                 ndx if ndx < 0 => self.list_item(ndx).await?,
                 ndx => {
@@ -328,7 +171,7 @@ where
                 }
             }
         }
-        if shared.is_client() && !shared.options.read_batch {
+        if shared.is_client() {
             let mut stats = *shared.stats.borrow();
             read_stats(self.r, protocol, &mut stats).await?;
             *shared.stats.borrow_mut() = stats;
@@ -345,8 +188,7 @@ where
                 match self.r.ndx(&mut self.lists.read_ndx).await {
                     Ok(NDX_DONE) | Err(Error::Eof) => break,
                     Ok(NDX_DEL_STATS) => {
-                        let counts = read_del_stats(self.r).await?;
-                        self.shared().stats.borrow_mut().deleted = counts;
+                        self.del_stats().await?;
                     }
                     Ok(got) => return Err(ProtocolError::BadGoodbye { got }.into()),
                     Err(e) => return Err(e),
@@ -354,6 +196,27 @@ where
             }
         }
         Ok(())
+    }
+
+    async fn del_stats(&mut self) -> Result<(), Error<R::Error>> {
+        let counts = read_del_stats(self.r).await?;
+        let shared = self.shared();
+        // What was deleted while a batch was recorded is not what is deleted now.
+        if !shared.options.read_batch {
+            shared.stats.borrow_mut().deleted = counts;
+        }
+        Ok(())
+    }
+
+    /// A recorded mark: the files that the generator still wants from here will not come.
+    async fn end_of_recording(&self) {
+        let segments: Vec<Rc<Segment>> = {
+            let lists = self.side.lists.borrow();
+            // With several lists each mark ends the oldest one.
+            let ended = if self.shared().agreed.inc_recurse() { 1 } else { lists.len() };
+            (0..ended).filter_map(|i| lists.get(i)).collect()
+        };
+        self.shared().give_up_missing(&segments).await;
     }
 
     fn failed(&self, op: Op, name: &[u8], other: &[u8], error: PortError) {
@@ -417,8 +280,21 @@ where
             stats.transferred += 1;
             stats.transferred_size += entry.entry.size;
         }
-        if self.shared().options.dry_run {
+        let options = self.shared().options;
+        if options.read_batch && !self.shared().wants(ndx, redo).await {
+            self.shared()
+                .report(Role::Receiver, &Notice::SkippingBatched(self.side.local_name(entry).bytes()));
+            return self.discard(ndx, entry).await;
+        }
+        if options.dry_run {
             self.show(entry, &header, None);
+            // The data is recorded, or was.
+            if options.read_batch || (options.batch_only && self.shared().is_client()) {
+                self.discard(ndx, entry).await?;
+            }
+            if options.batch_only {
+                self.shared().event(Event::Success(ndx));
+            }
             return Ok(());
         }
         self.file(ndx, &segment, entry, &header, redo).await
@@ -483,6 +359,24 @@ where
                 Ok(Place::Alt(n, RelName::new(sibling).unwrap_or(name)))
             }
         }
+    }
+
+    /// Takes the data of a file that is not written.
+    async fn discard(&mut self, ndx: i32, entry: EntryRef<'_>) -> Result<(), Error<R::Error>> {
+        let head = self.incoming.head(self.r).await?;
+        let target = self.side.target;
+        let mut sink = Sink { target, output: None, basis: None, in_place: false, append: Append::Off };
+        let context = self.context(ndx, entry);
+        self.incoming.receive(self.r, head, &mut sink, &context).await.map(drop)
+    }
+
+    fn context<'e>(&self, ndx: i32, entry: EntryRef<'e>) -> FileContext<'e, 'a, O>
+    where
+        'a: 'e,
+    {
+        let lists = self.side.lists.borrow();
+        let index = u64::try_from(ndx).unwrap_or(0);
+        FileContext { shared: self.shared(), entry, index, known: lists.total, complete: lists.complete }
     }
 
     #[allow(clippy::too_many_lines)]
@@ -761,30 +655,4 @@ pub(super) fn sibling_name(name: RelName<'_>, xname: &[u8]) -> Vec<u8> {
         Some(dir) => [dir, b"/", leaf].concat(),
         None => leaf.to_vec(),
     }
-}
-
-/// Checks and prepares the first list once there is a target.
-pub(super) fn prepare_first<T: Target, O: Observer, E>(
-    shared: &Shared<'_, O>,
-    target: Option<&T>,
-    lists: &mut ListReader,
-    list: &mut FileList,
-    start: i32,
-) -> Result<(), Error<E>> {
-    if let Some(target) = target {
-        lists.mapping = Mapping::new(shared, target).map_err(Error::Exit)?;
-    }
-    prepare(
-        shared,
-        target,
-        &mut lists.mapping,
-        &lists.decoder.users,
-        &lists.decoder.group_names,
-        list,
-        start,
-    );
-    if !shared.agreed.inc_recurse() {
-        check_parents(list, shared.options, shared.agreed.protocol)?;
-    }
-    Ok(())
 }

@@ -224,12 +224,14 @@ where
             request.flags |= ItemFlags::XNAME_FOLLOWS;
             request.xname = xname;
         }
-        if !self.options().dry_run {
+        // The receiver answers for what it only records, too.
+        let answered = !self.options().dry_run || self.options().batch_only;
+        if answered {
             segment.in_progress.set(segment.in_progress.get() + 1);
             self.in_progress += 1;
         }
         self.outlet.request(ndx, segment, request).await?;
-        if self.options().dry_run
+        if !answered
             && let Some(entry) = segment.get(ndx).filter(|e| e.entry.flags.contains(EntryFlags::HLINKED))
         {
             self.leader_done(entry).await?;

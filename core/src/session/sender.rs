@@ -11,7 +11,7 @@ use embedded_io_async::BufRead;
 
 use super::{
     Inbox, Shared, extended,
-    goodbye::{ItemHeader, read_del_stats, write_del_stats, write_stats},
+    goodbye::{ItemHeader, read_del_stats, stats_bytes, write_del_stats, write_stats},
     io_error,
     lists::{Found, Lists, Segment},
     run::{announce_reads, next_directory},
@@ -426,7 +426,7 @@ where
                 stats.transferred_size += entry.entry.size;
             }
         }
-        if options.dry_run {
+        if options.dry_run && !options.batch_only {
             self.show(entry, &header, None);
             return self.echo(ndx, &header).await;
         }
@@ -536,6 +536,8 @@ where
         }
         let (written, read) = self.counts();
         self.echo(ndx, header).await?;
+        // A dry run at the receiving side: the data is for the batch file alone.
+        self.w.divert(self.shared.options.batch_only);
         self.w.bytes(&plan.head.encode()).await?;
         let context = super::transfer::FileContext {
             shared: self.shared,
@@ -545,6 +547,7 @@ where
             complete: self.lists.complete,
         };
         let sum = self.outgoing.send(&mut self.w, self.source, &file, stat.size, plan, &context).await?;
+        self.w.divert(false);
         self.pump().await?;
         if after {
             let (now_written, now_read) = self.counts();
@@ -593,6 +596,12 @@ where
             write_stats(&mut self.w, protocol, self.r.count(), &stats).await?;
         }
         self.w.flush().await?;
+        if let Some(tape) = self.shared.tape.as_ref().filter(|_| self.shared.is_client()) {
+            // A server would have said this; a reader of the batch expects it.
+            let stats = *self.shared.stats.borrow();
+            let (written, read) = self.counts();
+            tape.record(&stats_bytes(protocol, [read, written, stats.total_size], &stats));
+        }
         if protocol.has_extended_goodbye() {
             self.expect_done().await?;
             self.w.ndx(&mut self.write_ndx, NDX_DONE).await?;

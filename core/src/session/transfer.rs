@@ -438,6 +438,14 @@ impl Incoming {
                             }
                         }
                     }
+                    if sink.basis.is_none() && self.feeds_history {
+                        // Nothing is written, but what follows may point back to these bytes.
+                        let piece = [0; 4096];
+                        for at in (0..len).step_by(piece.len()) {
+                            let n = usize::try_from(len - at).map_or(piece.len(), |n| n.min(piece.len()));
+                            self.tokens.matched(piece.get(..n).unwrap_or_default());
+                        }
+                    }
                     matched += len;
                     offset += len;
                     context.progress(offset, start, false);

@@ -106,6 +106,21 @@ pub struct Agreed {
 }
 
 impl Agreed {
+    /// What holds without any negotiation.
+    pub const fn implied(protocol: ProtocolVersion, flags: CompatFlags, seed: i32) -> Self {
+        let sum = if protocol.has_varints() { ChecksumKind::Md5 } else { ChecksumKind::Md4 };
+        Self { protocol, flags, transfer_sum: sum, list_sum: sum, implied_sum: true, compress: None, seed }
+    }
+
+    /// Takes checksums that the user named, for transfer and list; `None`: what is implied.
+    pub(crate) fn choose(&mut self, choice: Option<(Option<ChecksumKind>, Option<ChecksumKind>)>) {
+        if let Some((transfer, list)) = choice {
+            self.implied_sum = transfer.is_none();
+            self.transfer_sum = transfer.unwrap_or(self.transfer_sum);
+            self.list_sum = list.unwrap_or(self.list_sum);
+        }
+    }
+
     /// Incremental recursion is in use.
     pub const fn inc_recurse(&self) -> bool {
         self.flags.contains(CompatFlags::INC_RECURSE)
@@ -195,20 +210,8 @@ where
         && (handshake.side == Side::Client
             || handshake.capabilities.contains(Capabilities::VARINT_FLIST_FLAGS));
     let implied = if protocol.has_varints() { ChecksumKind::Md5 } else { ChecksumKind::Md4 };
-    let mut agreed = Agreed {
-        protocol,
-        flags,
-        transfer_sum: implied,
-        list_sum: implied,
-        implied_sum: true,
-        compress: None,
-        seed: 0,
-    };
-    if let Some((transfer, list)) = handshake.checksum {
-        agreed.transfer_sum = transfer.unwrap_or(implied);
-        agreed.list_sum = list.unwrap_or(implied);
-        agreed.implied_sum = transfer.is_none();
-    }
+    let mut agreed = Agreed::implied(protocol, flags, 0);
+    agreed.choose(handshake.checksum);
     match handshake.compress {
         WantCompress::Off => {}
         WantCompress::Explicit(kind) => agreed.compress = (kind != CompressKind::None).then_some(kind),

@@ -212,7 +212,6 @@ struct Ability {
 
 fn abilities() -> Vec<Ability> {
     let has = |item: Unbuilt| !UNBUILT.contains(&item);
-    let batch = has(Unbuilt::WriteBatch) && has(Unbuilt::ReadBatch);
     [
         ("socketpairs", "socketpairs", true),
         ("symlinks", "symlinks", true),
@@ -222,7 +221,7 @@ fn abilities() -> Vec<Ability> {
         ("hardlink-symlinks", "hardlink_symlinks", true),
         ("IPv6", "IPv6", true),
         ("atimes", "atimes", true),
-        ("batchfiles", "batchfiles", batch),
+        ("batchfiles", "batchfiles", true),
         ("inplace", "inplace", true),
         ("append", "append", true),
         ("ACLs", "ACLs", true),

@@ -5,6 +5,7 @@
 //! decides what is meant. Nothing here reads or writes files, except that the list of `--files-from` is opened.
 
 pub(crate) mod argv;
+pub(crate) mod batch_script;
 pub(crate) mod date;
 pub(crate) mod failure;
 pub(crate) mod help;

@@ -61,10 +61,21 @@ pub(crate) struct Resolved {
     pub(crate) write_batch: Option<Vec<u8>>,
     /// Name of a batch file to write instead of changing the destination.
     pub(crate) only_write_batch: Option<Vec<u8>>,
+    /// Name of a batch file to read instead of having a sender.
+    pub(crate) read_batch: Option<Vec<u8>>,
+    /// The operands as typed.
+    pub(crate) operands: Vec<Vec<u8>>,
     /// Server: letters that the client gave with `-e`.
     pub(crate) client_info: Option<Vec<u8>>,
     /// Texts to show before anything else (a server ignores some options, and says so).
     pub(crate) warnings: Vec<&'static str>,
+}
+
+impl Resolved {
+    /// Name of the batch file that the run writes.
+    pub(crate) fn batch_to_write(&self) -> Option<&[u8]> {
+        self.write_batch.as_deref().or(self.only_write_batch.as_deref()).filter(|_| !self.cli.server)
+    }
 }
 
 /// Where the list of `--files-from` is.
@@ -506,6 +517,7 @@ pub(crate) fn resolve(mut cli: Cli, world: &World<'_>) -> Result<Resolved, Stop>
         max_alloc,
         trust_sender: cli.trust_sender || local || cli.server || read_batch.is_some(),
         read_batch: read_batch.is_some(),
+        batch_only: only_write_batch.is_some(),
     };
 
     let iconv = match (&cli.iconv, cli.server) {
@@ -532,6 +544,8 @@ pub(crate) fn resolve(mut cli: Cli, world: &World<'_>) -> Result<Resolved, Stop>
         max_alloc_text: max_alloc_text.filter(|_| max_alloc != MAX_ALLOC),
         write_batch,
         only_write_batch,
+        read_batch,
+        operands,
         warnings,
         cli,
     })

@@ -39,10 +39,15 @@ pub(crate) fn server_args(r: &Resolved) -> ServerArgs {
     let (push, reach, paths) = match &r.route {
         Route::Push { to, dest, .. } => (true, to.reach, core::slice::from_ref(dest)),
         Route::Pull { from, paths, .. } => (false, from.reach, &paths[..]),
-        Route::Local { .. } | Route::Batch { .. } | Route::Server { .. } => (true, Reach::Shell, &[][..]),
+        // The other end of a local run is a process of its own only where a batch file is written.
+        Route::Local { dest, .. } => (true, Reach::Shell, dest.as_slice()),
+        Route::Batch { .. } | Route::Server { .. } => (true, Reach::Shell, &[][..]),
     };
     let daemon = reach.is_daemon();
-    let plain = r.secluded_args;
+    // Without a connection there is no shell between.
+    let local = matches!(r.route, Route::Local { .. });
+    let secluded = r.secluded_args && !local;
+    let plain = secluded || local;
     let escaping = Escaping {
         values: !plain && r.old_args < 2,
         files: !plain && !daemon && r.old_args == 0,
@@ -73,7 +78,7 @@ pub(crate) fn server_args(r: &Resolved) -> ServerArgs {
         let path = file_arg(r, path, escaping.files, !push && !daemon && !plain);
         rest.push(path);
     }
-    if !r.secluded_args {
+    if !secluded {
         argv.extend(rest);
         return ServerArgs { argv, stream: None };
     }
@@ -89,7 +94,7 @@ fn bundle(r: &Resolved, push: bool) -> String {
     let (select, preserve, transfer) = (&opts.select, &opts.preserve, &opts.transfer);
     let mut out = String::from("-");
     let mut put = |letter: char, times: u32| out.extend(core::iter::repeat_n(letter, times as usize));
-    put('s', r.secluded_args.into());
+    put('s', (r.secluded_args && !matches!(r.route, Route::Local { .. })).into());
     put('v', cli.verbose.min(9));
     put('q', (r.output.quiet && r.output.stderr != StderrMode::Client).into());
     put('b', transfer.backup.into());

@@ -14,12 +14,6 @@ use super::{
 pub(crate) enum Unbuilt {
     /// `--iconv`
     Iconv,
-    /// `--read-batch`
-    ReadBatch,
-    /// `--write-batch`
-    WriteBatch,
-    /// `--only-write-batch`
-    OnlyWriteBatch,
     /// `--daemon`
     Daemon,
     /// Daemon connections as a client.
@@ -43,9 +37,6 @@ pub(crate) enum Unbuilt {
 /// What this build cannot do.
 pub(crate) const UNBUILT: &[Unbuilt] = &[
     Unbuilt::Iconv,
-    Unbuilt::ReadBatch,
-    Unbuilt::WriteBatch,
-    Unbuilt::OnlyWriteBatch,
     Unbuilt::Daemon,
     Unbuilt::DaemonClient,
     Unbuilt::CopyAs,
@@ -81,9 +72,6 @@ fn asked_for(item: Unbuilt, r: &Resolved) -> Option<&'static str> {
     let daemon = r.route.machine().is_some_and(|m| m.reach != Reach::Shell);
     let (asked, name) = match item {
         Unbuilt::Iconv => (r.iconv.is_some(), "--iconv"),
-        Unbuilt::ReadBatch => (matches!(r.route, Route::Batch { .. }), "--read-batch"),
-        Unbuilt::WriteBatch => (r.write_batch.is_some(), "--write-batch"),
-        Unbuilt::OnlyWriteBatch => (r.only_write_batch.is_some(), "--only-write-batch"),
         // Daemon mode never gets as far as a session.
         Unbuilt::Daemon => (false, "--daemon"),
         Unbuilt::DaemonClient => (daemon, "a connection to a daemon"),

@@ -79,6 +79,8 @@ struct Ways {
     /// The same for a directory, when it is read.
     follow_dirs: bool,
     no_atime: bool,
+    /// Permissions do not bind this process.
+    super_user: bool,
 }
 
 impl Ways {
@@ -136,6 +138,10 @@ impl Reader {
             flags |= OFlags::NOFOLLOW;
         }
         let dir = Arc::new(openat(&at.dir, at.name, flags, Mode::empty())?);
+        if !self.ways.super_user {
+            // A directory that cannot be searched is of no use: said once, not for each name in it.
+            accessat(&dir, ".", Access::EXEC_OK, AtFlags::EACCESS)?;
+        }
         let (children, error) = children(&dir, fakes);
         Ok(Listing { dir, children, error })
     }
@@ -154,6 +160,7 @@ impl FileSource {
                 through_links: follow_files || select.copy_dirlinks || select.relative,
                 follow_files,
                 follow_dirs: follow_files || select.copy_dirlinks,
+                super_user: rustix::process::geteuid().is_root(),
                 no_atime: options.preserve.open_noatime || options.preserve.atimes > 1,
             },
             copy_devices: select.copy_devices,

@@ -190,6 +190,13 @@ impl Console {
         self.incremental.set(incremental);
     }
 
+    /// Tells that an option was made that of a batch file.
+    pub(crate) fn changed_option(&self, text: &str) {
+        if self.levels.info(Info::Misc) > 0 {
+            self.emit(MsgTag::Info, text.as_bytes());
+        }
+    }
+
     /// Tells which command connects to the other side (`--debug=cmd`).
     /// `protected`: the strings of `-s`, which go through the connection.
     pub(crate) fn connecting(&self, command: &[Vec<u8>], protected: Option<&[Vec<u8>]>) {
@@ -424,6 +431,7 @@ impl Observer for Console {
                 backup_dir: transfer.backup_dir.as_deref(),
                 suffix: &transfer.suffix,
                 temp_dir: transfer.temp_dir.as_deref(),
+                from_batch: self.options.read_batch,
             };
             message::text(from, notice, &wording)
         };

@@ -81,6 +81,8 @@ pub(crate) struct Wording<'a> {
     pub(crate) suffix: &'a [u8],
     /// `--temp-dir`
     pub(crate) temp_dir: Option<&'a [u8]>,
+    /// The data comes from a batch file.
+    pub(crate) from_batch: bool,
 }
 
 /// The text of a notice, without a newline. `None`: it is not wanted at the levels in effect.
@@ -180,6 +182,11 @@ pub(crate) fn text(from: Role, notice: &Notice<'_>, w: &Wording<'_>) -> Option<V
             let text = format!("Deletions stopped due to --max-delete limit ({skipped} skipped)");
             Some(text.into_bytes())
         }
+        Notice::SkippingBatched(name) => plain(&[b"(Skipping batched update for \"", name, b"\")"]),
+        Notice::NotInBatch { name, resend } => {
+            let of: &[u8] = if resend { b"resend of " } else { b"" };
+            plain(&[b"(No batched update for ", of, b"\"", name, b"\")"])
+        }
         Notice::CreatedDirectory(dir) if w.shows_items => plain(&[b"created directory ", dir]),
         Notice::CreatedPath { count, path } if w.shows_items => {
             let noun = if count == 1 { "directory" } else { "directories" };
@@ -196,8 +203,12 @@ pub(crate) fn text(from: Role, notice: &Notice<'_>, w: &Wording<'_>) -> Option<V
         }
         Notice::FailedVerification { again: true, .. } if !w.shows_items => None,
         Notice::FailedVerification { name, kept, again } => {
-            let (kind, tail): (&[u8], &[u8]) =
-                if again { (b"WARNING: ", b" (will try again).") } else { (b"ERROR: ", b".") };
+            let (kind, tail): (&[u8], &[u8]) = match again {
+                // What a batch holds is all there is.
+                true if w.from_batch => (b"WARNING: ", b" (may try again)."),
+                true => (b"WARNING: ", b" (will try again)."),
+                false => (b"ERROR: ", b"."),
+            };
             plain(&[kind, name, b" failed verification -- update ", kept.as_bytes(), tail])
         }
         Notice::ReceiveIsDir(name) => plain(&[b"recv_files: ", &full(None, name), b" is a directory"]),
@@ -343,6 +354,7 @@ mod tests {
             backup_dir: None,
             suffix: b"~",
             temp_dir: None,
+            from_batch: false,
         };
         text(from, notice, &wording).map(|t| String::from_utf8(t).unwrap()).unwrap_or_default()
     }

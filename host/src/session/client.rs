@@ -21,6 +21,7 @@ use arsync_core::{
 
 use super::{
     Speak,
+    batch::Recording,
     entrance::DestEntrance,
     local::{Ended, Text},
     watchdog::expire,
@@ -58,6 +59,8 @@ pub(crate) struct ClientRun<'a, O> {
     pub(crate) shows: bool,
     /// Seconds of `--timeout`; the peer may lower it.
     pub(crate) timeout: Rc<Cell<u32>>,
+    /// A batch file that is written.
+    pub(crate) recording: Option<&'a Recording>,
     /// Told the version once it is known.
     pub(crate) protocol_known: &'a dyn Fn(ProtocolVersion, bool),
 }
@@ -157,7 +160,7 @@ async fn converse<O: Speak>(
         }
     }
     let handshake = wire::handshake(Side::Client, options, capabilities(options, !pushes), !pushes);
-    let shaken = wire::shake_hands(&mut r, &mut w, &handshake, options).await;
+    let shaken = wire::shake_hands(&mut r, &mut w, handshake, options, run.recording.is_some()).await;
     RemoteShell::restore_stderr();
     read.set(r.count());
     let agreed = shaken?;
@@ -165,6 +168,7 @@ async fn converse<O: Speak>(
     (run.protocol_known)(agreed.protocol, agreed.inc_recurse());
     let mut state = wire::shared(options, agreed, run.observer, Side::Client, run.outbox);
     state.requested = run.requested;
+    state.tape = run.recording.map(Recording::tape);
     shared = state;
     let result = match run.role {
         ClientRole::Push(args) => {

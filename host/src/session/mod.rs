@@ -1,16 +1,19 @@
 //! Connects what was asked for with what does it: transport, roles, engine; and the outcome with an exit code.
 
+pub(crate) mod batch;
 mod client;
 mod entrance;
 pub(crate) mod filters;
 pub(crate) mod interrupt;
 mod local;
 pub(crate) mod names;
+mod replay;
 mod server;
 mod watchdog;
 pub(crate) mod wire;
 
 use core::cell::RefCell;
+use std::{ffi::OsStr, os::unix::ffi::OsStrExt};
 
 use arsync_core::{
     error::{Error, ProtocolError, Role},
@@ -26,6 +29,7 @@ pub(crate) use self::{
     client::{ClientRole, ClientRun, capabilities as client_capabilities, run_client},
     entrance::DestEntrance,
     local::{Ended, LocalRun, run_local},
+    replay::{ReplayRun, run_replay},
     server::{ServerRole, ServerRun, run_server},
     wire::FRAME_BUFFER,
 };
@@ -34,6 +38,11 @@ pub(crate) use self::{
 pub(crate) trait Speak: Observer {
     /// Shows a text, without its final newline, as the message of that kind would be.
     fn say(&self, tag: MsgTag, role: Role, text: &[u8]);
+}
+
+/// A name as a path.
+pub(crate) fn os_str(name: &[u8]) -> &OsStr {
+    OsStr::from_bytes(name)
 }
 
 /// The sender's files; the directories of its arguments are noted for messages.

@@ -135,7 +135,7 @@ async fn converse<O: Speak>(
     if let Some((version, sub)) = Capabilities::sub_protocol(info) {
         handshake.max_protocol = pre_release(handshake.max_protocol, version, sub);
     }
-    let agreed = wire::shake_hands(&mut r, &mut w, &handshake, options).await;
+    let agreed = wire::shake_hands(&mut r, &mut w, handshake, options, false).await;
     read.set(r.count());
     let agreed = agreed?;
     protocol.set(agreed.protocol);

@@ -77,16 +77,24 @@ pub(crate) fn shared<'a, O: Speak>(
 }
 
 /// Runs the handshake over the two directions of a transport. Options that the version cannot carry end it as
-/// soon as the version is known, at both ends.
+/// soon as the version is known, at both ends. `recording`: a batch file is written.
 pub(crate) async fn shake_hands<O: Speak>(
     reader: &mut Reader<'_, O>,
     writer: &mut Writer,
-    handshake: &Handshake,
+    mut handshake: Handshake,
     options: &SessionOptions,
+    recording: bool,
 ) -> Result<Agreed, Fault> {
     setup::send_version(writer, handshake.max_protocol).await?;
     let protocol = ProtocolVersion::agree(handshake.max_protocol, reader.i32().await?)?;
+    if recording {
+        // A batch file has no room for names of algorithms.
+        let sum = if protocol.has_varints() { ChecksumKind::Md5 } else { ChecksumKind::Md4 };
+        handshake.checksum_names = negotiate::join([sum.name()]);
+        handshake.compress_names = negotiate::join([CompressKind::Zlib.name()]);
+        handshake.own_order = false;
+    }
     // The peer checks the same at this point, and would be gone.
     super::check_protocol(options, protocol)?;
-    setup::after_version(reader, writer, handshake, protocol).await
+    setup::after_version(reader, writer, &handshake, protocol).await
 }

@@ -1,0 +1,127 @@
+//! Reading a batch file: the recorded stream stands in for a sender, so the receiver itself looks whether the
+//! generator wants what comes (spec: batch files, reading).
+
+use alloc::{collections::BTreeSet, rc::Rc, vec::Vec};
+use core::cell::{Cell, RefCell};
+
+use super::{Event, Shared, lists::Segment};
+use crate::{
+    error::Role,
+    ports::{Notice, Observer},
+    rt::Notify,
+};
+
+/// What the generator has asked for, and how far it is.
+#[derive(Debug)]
+pub(crate) struct Replay {
+    wanted: RefCell<BTreeSet<i32>>,
+    /// Every index up to this one was looked at.
+    position: Cell<i32>,
+    /// The generator waits for the receiver.
+    idle: Cell<bool>,
+    /// It waits only for lists that might come first.
+    looks_ahead: Cell<bool>,
+    /// The receiver waits for the generator.
+    receiver_waits: Cell<bool>,
+    wake_receiver: Notify,
+}
+
+impl Default for Replay {
+    fn default() -> Self {
+        Self {
+            wanted: RefCell::default(),
+            position: Cell::new(i32::MIN),
+            idle: Cell::new(false),
+            looks_ahead: Cell::new(false),
+            receiver_waits: Cell::new(false),
+            wake_receiver: Notify::new(),
+        }
+    }
+}
+
+impl Replay {
+    /// The generator asks for a file.
+    pub(super) fn request(&self, ndx: i32) {
+        self.wanted.borrow_mut().insert(ndx);
+        self.wake_receiver.notify();
+    }
+
+    /// The generator has looked at an entry.
+    pub(super) fn passed(&self, ndx: i32) {
+        self.position.set(self.position.get().max(ndx));
+        if self.receiver_waits.get() {
+            self.wake_receiver.notify();
+        }
+    }
+
+    /// The generator begins or ends to wait.
+    pub(super) fn set_idle(&self, idle: bool) {
+        self.idle.set(idle);
+        if idle {
+            self.wake_receiver.notify();
+        }
+    }
+
+    /// The generator waits, or does not wait any more, for more lists than it needs.
+    pub(super) fn look_ahead(&self, on: bool) {
+        self.looks_ahead.set(on);
+    }
+
+    /// The receiver cannot go on before the generator does.
+    pub(super) const fn receiver_waits(&self) -> bool {
+        self.receiver_waits.get()
+    }
+}
+
+impl<O: Observer> Shared<'_, O> {
+    /// The generator has taken note of everything and waits.
+    fn generator_is_idle(&self) -> bool {
+        self.replay.idle.get() && !self.replay.looks_ahead.get() && self.events.borrow().is_empty()
+    }
+
+    async fn until(&self, ready: impl Fn() -> bool) {
+        while !ready() {
+            self.replay.receiver_waits.set(true);
+            self.wake_generator.notify();
+            self.replay.wake_receiver.wait().await;
+        }
+        self.replay.receiver_waits.set(false);
+    }
+
+    /// Whether the generator wants a file whose data comes next. `again`: the first attempt failed.
+    pub(super) async fn wants(&self, ndx: i32, again: bool) -> bool {
+        let replay = &self.replay;
+        let wanted = || replay.wanted.borrow().contains(&ndx);
+        let passed = || !again && replay.position.get() >= ndx;
+        self.until(|| wanted() || passed() || self.generator_is_idle()).await;
+        replay.wanted.borrow_mut().remove(&ndx)
+    }
+
+    /// The end of a list or of a phase: what the generator still wants up to there will not come.
+    pub(super) async fn give_up_missing(&self, segments: &[Rc<Segment>]) {
+        let replay = &self.replay;
+        loop {
+            self.until(|| self.generator_is_idle()).await;
+            let missing: Vec<(i32, &Rc<Segment>)> = replay
+                .wanted
+                .borrow()
+                .iter()
+                .filter_map(|ndx| {
+                    segments.iter().find(|s| (s.start..s.end()).contains(ndx)).map(|s| (*ndx, s))
+                })
+                .collect();
+            if missing.is_empty() {
+                return;
+            }
+            for (ndx, segment) in missing {
+                replay.wanted.borrow_mut().remove(&ndx);
+                if let Some(entry) = segment.get(ndx) {
+                    let resend = segment.marks(ndx).contains(crate::flist::entry::EntryFlags::REDO);
+                    let name = super::scan::below(entry.name());
+                    self.report(Role::Receiver, &Notice::NotInBatch { name, resend });
+                }
+                self.event(Event::Failed(ndx));
+            }
+        }
+    }
+}
