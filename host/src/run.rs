@@ -11,6 +11,7 @@ use std::{
 };
 
 use arsync_core::{
+    batch::StreamFlags,
     checksum::ChecksumKind,
     error::Role,
     exit::ExitCode,
@@ -29,7 +30,7 @@ use crate::{
         failure::{Failure, Stop},
         help,
         operands::Route,
-        parse::World,
+        parse::{Dirs, Recurse, World},
         remote_shell::{self, ShellCommand},
         resolve::Resolved,
         server_args::server_args,
@@ -118,12 +119,24 @@ fn prepared(mut resolved: Resolved, words: &[Vec<u8>]) -> Result<ExitCode, Failu
     let mut batch = Batch::None;
     let iconv = resolved.iconv.is_some();
     if let Some(name) = &resolved.read_batch {
-        batch = Batch::Read(batch::open(name, &mut resolved.opts, iconv)?);
+        let raised = raised(&resolved);
+        batch = Batch::Read(batch::open(name, &mut resolved.opts, iconv, raised)?);
     } else if let Some(name) = resolved.batch_to_write() {
         batch_refuses(&resolved)?;
         batch = Batch::Write(Recording::create(name, &resolved.opts, iconv)?);
     }
     Ok(run_session(&resolved, batch, words))
+}
+
+/// Options that the reference counts, where they were given with more than their first level.
+fn raised(resolved: &Resolved) -> StreamFlags {
+    let (cli, opts) = (&resolved.cli, &resolved.opts);
+    let mut raised = StreamFlags::empty();
+    raised.set(StreamFlags::RECURSE, cli.recurse == Recurse::Explicit && cli.dirs != Some(Dirs::Old));
+    raised.set(StreamFlags::DIRS, cli.dirs == Some(Dirs::On) && !opts.select.recursive);
+    raised.set(StreamFlags::HARD_LINKS, opts.preserve.hard_links > 1);
+    raised.set(StreamFlags::XATTRS, opts.preserve.xattrs > 1);
+    raised
 }
 
 /// A local run with a batch has no choice of algorithms: the process at the other end would refuse it.

@@ -190,7 +190,8 @@ impl<W: ChunkWrite, T: Target, O: Observer> Outlet for WireOutlet<'_, '_, W, T, 
                 line.push(b'\n');
                 self.shared().outbox.push(MsgTag::Info, line);
             }
-            if self.shared().is_client() {
+            let silent = self.shared().options.read_batch && report.itemize;
+            if self.shared().is_client() && !silent {
                 self.shared().observer.item(&ItemEvent {
                     entry: Some(entry),
                     name: below(entry.name()),

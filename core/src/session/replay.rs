@@ -79,8 +79,11 @@ impl<O: Observer> Shared<'_, O> {
         self.replay.idle.get() && !self.replay.looks_ahead.get() && self.events.borrow().is_empty()
     }
 
+    /// Lets the generator go on until this holds, or until it has nothing more to do.
     async fn until(&self, ready: impl Fn() -> bool) {
-        while !ready() {
+        // What it does not know yet may give it work.
+        self.replay.idle.set(false);
+        while !ready() && !self.generator_is_idle() {
             self.replay.receiver_waits.set(true);
             self.wake_generator.notify();
             self.replay.wake_receiver.wait().await;
@@ -93,7 +96,7 @@ impl<O: Observer> Shared<'_, O> {
         let replay = &self.replay;
         let wanted = || replay.wanted.borrow().contains(&ndx);
         let passed = || !again && replay.position.get() >= ndx;
-        self.until(|| wanted() || passed() || self.generator_is_idle()).await;
+        self.until(|| wanted() || passed()).await;
         replay.wanted.borrow_mut().remove(&ndx)
     }
 
@@ -101,7 +104,7 @@ impl<O: Observer> Shared<'_, O> {
     pub(super) async fn give_up_missing(&self, segments: &[Rc<Segment>]) {
         let replay = &self.replay;
         loop {
-            self.until(|| self.generator_is_idle()).await;
+            self.until(|| false).await;
             let missing: Vec<(i32, &Rc<Segment>)> = replay
                 .wanted
                 .borrow()
