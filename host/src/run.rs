@@ -35,9 +35,10 @@ use crate::{
         resolve::Resolved,
         server_args::server_args,
     },
+    engine::{Identity, NoIdentity},
     output::{console::Console, exit_line::exit_line, message::Roots},
     session::{
-        ClientRole, ClientRun, Ended, LocalRun, ReplayRun, ServerRole, ServerRun, Speak,
+        self, ClientRole, ClientRun, Ended, LocalRun, ReplayRun, ServerRole, ServerRun, Speak,
         batch::{self, Recording, Replayed},
         filters, interrupt, names, run_client, run_local, run_replay, run_server,
     },
@@ -125,7 +126,27 @@ fn prepared(mut resolved: Resolved, words: &[Vec<u8>]) -> Result<ExitCode, Failu
         batch_refuses(&resolved)?;
         batch = Batch::Write(Recording::create(name, &resolved.opts, iconv)?);
     }
-    Ok(run_session(&resolved, batch, words))
+    let identity = identity(&resolved)?;
+    Ok(run_session(&resolved, batch, words, identity))
+}
+
+/// The identity of `--copy-as`. Where another program is started first, it is taken later.
+fn identity(resolved: &Resolved) -> Result<Option<Identity>, Failure> {
+    let Some(text) = &resolved.cli.copy_as else { return Ok(None) };
+    let role = resolved.route.role();
+    let identity = Identity::parse(text).map_err(|fault| {
+        let text = match fault {
+            NoIdentity::User(name) => [b"Invalid copy-as user: ", name].concat(),
+            NoIdentity::Group(name) => [b"Invalid copy-as group: ", name].concat(),
+            NoIdentity::Entry => format!("rsync: [{role}] getpwuid failed: Success (0)").into_bytes(),
+        };
+        Failure::plain(text, ExitCode::SYNTAX, role)
+    })?;
+    if resolved.route.machine().is_some() || resolved.batch_to_write().is_some() {
+        return Ok(Some(identity));
+    }
+    session::assume(&identity, role).map_err(|text| Failure::plain(text, ExitCode::SYNTAX, role))?;
+    Ok(None)
 }
 
 /// Options that the reference counts, where they were given with more than their first level.
@@ -168,7 +189,7 @@ enum Batch {
 }
 
 /// Runs a transfer or a listing and shows how it ended.
-fn run_session(resolved: &Resolved, batch: Batch, words: &[Vec<u8>]) -> ExitCode {
+fn run_session(resolved: &Resolved, batch: Batch, words: &[Vec<u8>], identity: Option<Identity>) -> ExitCode {
     let role = resolved.route.role();
     let roots = Rc::new(RefCell::new(Roots::here()));
     let outbox = Rc::new(Outbox::new());
@@ -181,7 +202,7 @@ fn run_session(resolved: &Resolved, batch: Batch, words: &[Vec<u8>]) -> ExitCode
         console.finish(None, ExitCode::IPC, role);
         return ExitCode::IPC;
     }
-    let ended = match start(resolved, &console, &roots, &outbox, batch, words) {
+    let ended = match start(resolved, &console, &roots, &outbox, batch, words, identity) {
         Ok(ended) => ended,
         Err(code) => {
             console.finish(None, code, role);
@@ -200,6 +221,7 @@ fn start(
     outbox: &Rc<Outbox>,
     batch: Batch,
     words: &[Vec<u8>],
+    identity: Option<Identity>,
 ) -> Result<Ended, ExitCode> {
     let options = &resolved.opts;
     let config = || filters::config(options, resolved.from0, true);
@@ -229,6 +251,7 @@ fn start(
                 observer: console,
                 roots,
                 shows,
+                bwlimit: resolved.cli.bwlimit.unwrap_or(0),
                 protocol_known: &protocol_known,
             }))
         }
@@ -283,6 +306,7 @@ fn start(
                 role,
                 rules: Rules::Own(rules),
                 recording,
+                identity,
                 observer: console,
                 roots,
                 bwlimit: resolved.cli.bwlimit.unwrap_or(0),

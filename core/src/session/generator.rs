@@ -1069,7 +1069,7 @@ where
                 return self.no_leader(entry).await;
             }
         }
-        if let Some(other) = stat.filter(|s| !s.is_regular()) {
+        if let Some(other) = stat.filter(|s| !decide::holds_data(s, options)) {
             if (other.is_dir() || !options.dry_run) && !self.make_way(name, &other, "regular file").await? {
                 return self.no_leader(entry).await;
             }
@@ -1399,7 +1399,7 @@ where
     /// Shows a deletion, here or at the peer.
     pub(super) fn show_deletion(&self, name: &[u8], kind: FileKind) {
         let shared = self.shared();
-        if shared.is_client() {
+        if shared.is_client() || shared.options.report.logs {
             shared.observer.item(&ItemEvent {
                 entry: None,
                 name,
@@ -1409,7 +1409,11 @@ where
                 transfer: None,
                 kind,
             });
-        } else if shared.agreed.protocol.has_deleted_message() {
+        }
+        if shared.is_client() {
+            return;
+        }
+        if shared.agreed.protocol.has_deleted_message() {
             let mut payload = name.to_vec();
             if kind == FileKind::Dir {
                 payload.push(0);

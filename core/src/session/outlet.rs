@@ -344,6 +344,7 @@ impl<'a, S: Source, T: Target, O: Observer, C: LocalCopy<S, T>> LocalOutlet<'a, 
             && options.preserve.xattrs == 0
             && !options.preserve.fake_super
             && !options.report.progress
+            && !options.select.copy_devices
             && (new || (options.preserve.perms && !transfer.backup))
             && shared.agreed.protocol.has_item_flags();
         let entry = segment.get(ndx).filter(|_| simple)?;
@@ -536,7 +537,7 @@ impl<'a, S: Source, T: Target, O: Observer, C: LocalCopy<S, T>> LocalOutlet<'a, 
         };
         let wanted_mode = decide::dest_mode(
             entry.entry.mode,
-            standing.as_ref().filter(|s| s.is_regular()),
+            standing.as_ref().filter(|s| decide::holds_data(s, options)),
             options,
             self.side.mask(name).await,
         );

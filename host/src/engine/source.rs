@@ -5,11 +5,17 @@
 
 use alloc::{rc::Rc, sync::Arc};
 use core::cell::RefCell;
-use std::os::fd::OwnedFd;
+use std::{
+    os::fd::OwnedFd,
+    time::{SystemTime, UNIX_EPOCH},
+};
 
 use arsync_core::{
     checksum::{ChecksumKind, Digest},
-    flist::acl::{Acl, Kind},
+    flist::{
+        acl::{Acl, Kind},
+        entry::mode,
+    },
     options::SessionOptions,
     ports::{Child, PortError, Source, SourcePath, Stat},
 };
@@ -24,7 +30,7 @@ use rustix::{
 use super::{
     absolute, acl,
     beneath::{At, Links, Tree},
-    copy::read_full,
+    copy::{Pace, read_full},
     digest::digest_file,
     fake,
     ids::Names,
@@ -47,6 +53,7 @@ pub struct FileSource {
     follow_dirs: bool,
     copy_devices: bool,
     fake: bool,
+    pace: Option<Arc<Pace>>,
 }
 
 #[derive(Debug)]
@@ -81,12 +88,18 @@ impl Ways {
 pub struct Reader {
     tree: Arc<Tree>,
     ways: Ways,
+    pace: Option<Arc<Pace>>,
 }
 
 impl Reader {
     /// Opens a file for reading.
     pub fn open(&self, name: &[u8]) -> io::Result<OwnedFd> {
         self.open_file(name, self.ways.follow_files)
+    }
+
+    /// The speed that copies keep to.
+    pub fn pace(&self) -> Option<&Pace> {
+        self.pace.as_deref()
     }
 
     /// The parent directory of a path, open, and the last component.
@@ -135,7 +148,13 @@ impl FileSource {
             follow_dirs: follow_files || select.copy_dirlinks,
             copy_devices: select.copy_devices,
             fake: options.preserve.fake_super,
+            pace: None,
         }
+    }
+
+    /// Reads no more than so many KiB per second from here on; 0: no limit.
+    pub fn limit(&mut self, kib_per_second: u64) {
+        self.pace = Pace::new(kib_per_second).map(Arc::new);
     }
 
     /// The absolute paths of the registered directories, by number; it grows with them.
@@ -146,7 +165,7 @@ impl FileSource {
     /// What reads files below a registered directory, on any thread.
     pub fn reader(&self, base: u32) -> io::Result<Reader> {
         let tree = self.bases.borrow().get(base as usize).map(|b| b.tree.clone()).ok_or(Errno::NOENT)?;
-        Ok(Reader { tree, ways: self.ways })
+        Ok(Reader { tree, ways: self.ways, pace: self.pace.clone() })
     }
 
     /// A name may be a symlink that stands for its target.
@@ -177,6 +196,20 @@ impl FileSource {
         Ok((file, stat))
     }
 
+    /// `--copy-devices`: a device counts as a regular file of the length that it has.
+    fn device_as_file(&self, dir: &OwnedFd, name: &[u8], stat: &mut Stat) {
+        if !self.copy_devices || !stat.kind().is_device() {
+            return;
+        }
+        stat.mode = (stat.mode & mode::PERMS) | mode::REGULAR;
+        // When its contents changed last cannot be known.
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_secs().cast_signed());
+        (stat.mtime, stat.nsec) = (now, 0);
+        let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
+        let opened = openat(dir, name, flags, Mode::empty());
+        stat.size = opened.and_then(|file| seek(&file, SeekFrom::End(0))).unwrap_or(0);
+    }
+
     fn list(&self, path: SourcePath<'_>) -> io::Result<(Vec<Child>, Option<Errno>)> {
         let at = self.at(path)?;
         let mut flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
@@ -184,7 +217,14 @@ impl FileSource {
             flags |= OFlags::NOFOLLOW;
         }
         let dir = Arc::new(openat(&at.dir, at.name, flags, Mode::empty())?);
-        let found = children(&dir, self.fake);
+        let mut found = children(&dir, self.fake);
+        if self.copy_devices {
+            for child in &mut found.0 {
+                if let Ok(stat) = &mut child.stat {
+                    self.device_as_file(&dir, &child.name, stat);
+                }
+            }
+        }
         self.reader(path.base)?.tree.remember(path.name, dir);
         Ok(found)
     }
@@ -221,6 +261,7 @@ impl Source for FileSource {
         if self.fake {
             fake::overlay(Handle::Name(&at.dir, at.name), follow, &mut stat).map_err(port)?;
         }
+        self.device_as_file(&at.dir, at.name, &mut stat);
         Ok(stat)
     }
 
@@ -251,7 +292,11 @@ impl Source for FileSource {
     }
 
     async fn read_at(&self, file: &SourceFile, offset: u64, buf: &mut [u8]) -> Result<usize, PortError> {
-        read_full(&file.0, offset, buf).map_err(port)
+        let n = read_full(&file.0, offset, buf).map_err(port)?;
+        if let Some(pace) = &self.pace {
+            pace.copied(n as u64);
+        }
+        Ok(n)
     }
 
     async fn digest(&self, path: SourcePath<'_>, kind: ChecksumKind) -> Result<Digest, PortError> {
