@@ -31,6 +31,12 @@ fn bench() -> tempfile::TempDir {
     fs::remove_file(at("dst/d/b")).unwrap();
     fs::remove_file(at("dst/l")).unwrap();
     fs::write(at("dst/old"), "").unwrap();
+    for (time, name) in
+        [("2020-02-02", "src/d"), ("2020-02-02", "src"), ("2001-01-01", "dst/d"), ("2001-01-01", "dst")]
+    {
+        let status = std::process::Command::new("touch").args(["-d", time]).arg(at(name)).status();
+        assert!(status.unwrap().success());
+    }
     dir
 }
 
