@@ -14,6 +14,7 @@ pub mod goodbye;
 mod guard;
 mod inbox;
 pub mod lists;
+mod mapping;
 mod names;
 mod outlet;
 mod prune;

@@ -10,6 +10,7 @@ use super::{
     goodbye::{ItemHeader, read_del_stats, read_stats},
     guard::Guard,
     lists::{Found, Segment},
+    mapping::Mapping,
     transfer::{FileContext, Incoming, Sink},
 };
 use crate::{
@@ -19,7 +20,7 @@ use crate::{
         Format,
         decode::Decoder,
         entry::{EntryFlags, EntryRef, FileKind, FileList, mode},
-        ids::{IdMap, IdRules, IdTable, MapFault},
+        ids::IdTable,
         order,
     },
     io::{MessageSink, WireReader},
@@ -32,39 +33,6 @@ use crate::{
     },
     wire::ndx::{NDX_DEL_STATS, NDX_DONE, NDX_FLIST_EOF, NdxState},
 };
-
-/// Ids of the sender to ids here, for users and groups.
-#[derive(Debug, Default)]
-pub(super) struct Mapping {
-    users: IdMap,
-    groups: IdMap,
-}
-
-impl Mapping {
-    /// From `--usermap` and `--groupmap`; a fault was reported when this fails.
-    pub(super) fn new<T: Target, O: Observer>(shared: &Shared<'_, O>, target: &T) -> Result<Self, ExitCode> {
-        let p = &shared.options.preserve;
-        let parse = |list: &Option<Vec<u8>>, group: bool| -> Result<IdRules, ExitCode> {
-            let Some(list) = list else { return Ok(IdRules::default()) };
-            let lookup = |name: &[u8]| if group { target.group_id(name) } else { target.user_id(name) };
-            let unknown =
-                |name: &[u8]| shared.report(Role::ReceiverSide, &Notice::UnknownMapName { name, group });
-            IdRules::parse(list, lookup, unknown).map_err(|fault| {
-                let (kind, text) = match &fault {
-                    MapFault::NoColon(t) => ("No colon found in", t),
-                    MapFault::NoName(t) => ("No name found after colon", t),
-                    MapFault::BadNumber(t) => ("Invalid number in", t),
-                };
-                shared.report(Role::ReceiverSide, &Notice::BadMap { what: kind, text, group });
-                ExitCode::SYNTAX
-            })
-        };
-        Ok(Self {
-            users: IdMap::new(parse(&p.usermap, false)?, !p.numeric_ids),
-            groups: IdMap::new(parse(&p.groupmap, true)?, !p.numeric_ids),
-        })
-    }
-}
 
 /// Maps ids, applies `--chmod`, sorts, drops duplicates: what the receiving side does with a list.
 pub(super) fn prepare<T: Target, O: Observer>(
