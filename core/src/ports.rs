@@ -279,6 +279,15 @@ pub enum Destination {
     },
 }
 
+/// The place of an announcement among those made before.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Turn {
+    /// In front of them.
+    Next,
+    /// Behind them.
+    Last,
+}
+
 /// What failed when a file was put in place.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum CommitStep {
@@ -316,6 +325,8 @@ pub trait Target {
     );
     /// Target of a symlink.
     async fn read_link(&self, at: Place<'_>) -> Result<Vec<u8>, PortError>;
+    /// Says that the names in these directories will be asked for soon, one directory after the other.
+    fn will_visit(&self, _when: Turn, _dirs: &mut dyn Iterator<Item = RelName<'_>>) {}
     /// The children of a directory, without `.` and `..`.
     async fn list(&self, dir: RelName<'_>) -> Result<Vec<Child>, PortError>;
     /// The children of a directory in another place (`-yy`).

@@ -1,6 +1,7 @@
 //! The command line from outside: texts, exit codes, and what is refused.
 
 mod compat;
+mod trees;
 
 use std::{
     fs,

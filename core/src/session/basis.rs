@@ -118,10 +118,14 @@ where
             let link = (kind == AltDestKind::Link).then_some(&b""[..]);
             let doing = if link.is_some() { ItemFlags::LOCAL_CHANGE } else { ItemFlags::empty() };
             self.mention(ndx, entry, doing, link).await?;
+            self.report_unchanged(entry, false);
             return Ok(true);
         }
         if alt.level < 2 {
             return Ok(false);
+        }
+        if alt.level == 3 {
+            self.report_unchanged(entry, false);
         }
         if alt.level == 3 && kind == AltDestKind::Compare {
             self.mention(ndx, entry, ItemFlags::empty(), None).await?;

@@ -17,7 +17,7 @@ use crate::{
     },
     names::RelName,
     options::DeleteWhen,
-    ports::{Notice, Observer, Op, Place, PortError, Stat, Target},
+    ports::{Attrs, Notice, Observer, Op, Place, PortError, Stat, Target},
     version::ProtocolVersion,
 };
 
@@ -54,16 +54,21 @@ enum Top {
 
 /// True if the list holds the name, as whatever type.
 fn listed(list: &FileList, name: &[u8], protocol: ProtocolVersion) -> bool {
+    let is_name = |i: usize| list.entries.get(i).filter(|e| list.name(e) == name);
     [false, true].into_iter().any(|dir| {
-        list.entries
-            .binary_search_by(|e| {
-                if protocol.has_dir_slash_order() {
-                    order::compare(list.name(e), e.is_dir(), name, dir)
-                } else {
-                    list.name(e).cmp(name)
-                }
-            })
-            .is_ok()
+        let found = list.entries.binary_search_by(|e| {
+            if protocol.has_dir_slash_order() {
+                order::compare(list.name(e), e.is_dir(), name, dir)
+            } else {
+                list.name(e).cmp(name)
+            }
+        });
+        // Several entries may have the name; pruned ones do not keep anything.
+        found.is_ok_and(|i| {
+            let before = (0..i).rev().map_while(is_name);
+            let rest = (i..list.len()).map_while(is_name);
+            before.chain(rest).any(|e| e.is_active())
+        })
     })
 }
 
@@ -79,7 +84,8 @@ where
         dir: EntryRef<'_>,
         segment: &Segment,
     ) -> Result<(), Error<L::Error>> {
-        if !dir.entry.flags.contains(EntryFlags::CONTENT_DIR) {
+        // A lone directory that takes the name of the destination is new: beside it stands what is not its own.
+        if !dir.entry.flags.contains(EntryFlags::CONTENT_DIR) || self.side.single_name.is_some() {
             return Ok(());
         }
         let shared = self.shared();
@@ -163,19 +169,24 @@ where
     pub(super) async fn remove_tree_for_room(
         &mut self,
         name: RelName<'_>,
+        stat: &Stat,
         with_contents: bool,
     ) -> Result<bool, Error<L::Error>> {
         let scope = self.dest_scope(name.parent()).await?;
         if with_contents {
-            let stat = Stat { mode: 0o040_000, ..Stat::default() };
-            return self.delete_tree(name.bytes().to_vec(), stat, &scope, Top::Room).await;
+            return self.delete_tree(name.bytes().to_vec(), *stat, &scope, Top::Room).await;
         }
-        let empty = self.side.target.list(name).await.is_ok_and(|c| c.is_empty());
-        if empty && self.shared().options.dry_run {
+        self.open_to_writing(name, stat).await;
+        // What cannot be looked at does not count: the removal itself says what is wrong.
+        let found = self.side.target.list(name).await.unwrap_or_default();
+        if found.iter().any(|child| child.stat.is_ok()) {
+            self.report(&Notice::NotEmpty(name.bytes()));
+            return Ok(false);
+        }
+        if self.shared().options.dry_run {
             return Ok(true);
         }
         match self.side.target.remove_dir(Place::Dest(name)).await {
-            Ok(()) if empty => Ok(true),
             Ok(()) => Ok(true),
             Err(PortError::NOT_EMPTY) => {
                 self.report(&Notice::NotEmpty(name.bytes()));
@@ -303,7 +314,7 @@ where
             return self.delete_file(&name, &stat).await;
         }
         let mut stack = Vec::new();
-        if let Some(frame) = self.open_frame(name, scope).await? {
+        if let Some(frame) = self.open_frame(name, &stat, scope).await? {
             stack.push(frame);
         } else {
             return Ok(true);
@@ -313,7 +324,7 @@ where
             if let Some((child, stat)) = frame.left.pop() {
                 if stat.is_dir() {
                     let scope = frame.scope.clone();
-                    if let Some(inner) = self.open_frame(child, &scope).await? {
+                    if let Some(inner) = self.open_frame(child, &stat, &scope).await? {
                         stack.push(inner);
                     }
                 } else if !self.delete_file(&child, &stat).await?
@@ -333,8 +344,29 @@ where
         }
     }
 
-    async fn open_frame(&mut self, name: Vec<u8>, scope: &Scope) -> Result<Option<Frame>, Error<L::Error>> {
+    /// What its owner may not write to does not get in the way of a removal, as long as the owner is the user.
+    async fn open_to_writing(&self, name: RelName<'_>, stat: &Stat) {
+        let rights = &self.side.rights;
+        if rights.super_user
+            || stat.uid != rights.euid
+            || stat.mode & 0o200 != 0
+            || self.shared().options.dry_run
+        {
+            return;
+        }
+        let attrs = Attrs { mode: Some(stat.mode | 0o200), ..Attrs::default() };
+        // A failure shows in the removal.
+        let _ = self.side.target.set_attrs(Place::Dest(name), stat, &attrs).await;
+    }
+
+    async fn open_frame(
+        &mut self,
+        name: Vec<u8>,
+        stat: &Stat,
+        scope: &Scope,
+    ) -> Result<Option<Frame>, Error<L::Error>> {
         let Some(rel) = RelName::new(&name) else { return Ok(None) };
+        self.open_to_writing(rel, stat).await;
         let scope = if scope.is_constant() { scope.clone() } else { self.dest_scope(rel).await? };
         let Some((left, protected)) = self.children_and_protection(rel, &scope, true).await else {
             return Ok(None);
@@ -381,6 +413,7 @@ where
         }
         let Some(rel) = RelName::new(name) else { return Ok(false) };
         let options = self.shared().options;
+        self.open_to_writing(rel, stat).await;
         if !options.dry_run {
             let result = if options.transfer.backup && !self.has_backup_suffix(name) {
                 self.side.target.back_up(rel, false).await.map_err(|e| (Op::Backup, e))

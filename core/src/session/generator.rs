@@ -10,6 +10,7 @@ use hashbrown::{HashMap, HashSet};
 use super::{
     Event, Shared,
     decide::{self, Quick},
+    links::Group,
     lists::{Found, Lists, Segment},
 };
 use crate::{
@@ -94,25 +95,12 @@ pub(super) trait Outlet {
     async fn success(&mut self, ndx: i32, entry: EntryRef<'_>) -> Result<(), Error<Self::Error>>;
     /// Queued messages go out; called between items.
     async fn pump(&mut self) -> Result<(), Error<Self::Error>>;
+    /// What was asked for so far is on its way before any message that follows.
+    async fn settle(&mut self) -> Result<(), Error<Self::Error>>;
     /// Everything written reaches the peer.
     async fn flush_all(&mut self) -> Result<(), Error<Self::Error>>;
     /// Waits until an event or a list has come. Everything written is flushed first.
     async fn wait(&mut self) -> Result<(), Error<Self::Error>>;
-}
-
-/// A hard-link group on its way (spec: hard links, choice of the leader).
-#[derive(Debug, Default)]
-struct Group {
-    /// Last member known so far.
-    last: i32,
-    members: u32,
-    leader: Option<i32>,
-    /// Members that were missing before there was a leader.
-    put_off: Vec<(i32, Rc<Segment>)>,
-    /// Members met while the leader is in transfer.
-    waiting: Vec<(i32, Rc<Segment>)>,
-    /// Name at the destination of the finished leader, and the name to show.
-    done: Option<(Vec<u8>, Vec<u8>)>,
 }
 
 /// What a directory gets when its contents do not change any more.
@@ -125,19 +113,19 @@ struct Retouch {
 pub(super) struct Generator<'a, T, O, L> {
     pub(super) side: &'a DestSide<'a, T, O>,
     pub(super) outlet: L,
-    groups: HashMap<u32, Group>,
+    pub(super) groups: HashMap<u32, Group>,
     /// First index that was not yet looked at for link groups.
-    grouped_to: i32,
-    redo: Vec<(i32, Rc<Segment>)>,
+    pub(super) grouped_to: i32,
+    pub(super) redo: Vec<(i32, Rc<Segment>)>,
     /// Lists for which DONE was written.
-    lists_done: u64,
-    phases_ended: u8,
-    receiver_finished: bool,
-    in_progress: u32,
+    pub(super) lists_done: u64,
+    pub(super) phases_ended: u8,
+    pub(super) receiver_finished: bool,
+    pub(super) in_progress: u32,
     /// Directories below which everything is skipped.
-    skipped: Vec<Vec<u8>>,
+    pub(super) skipped: Vec<Vec<u8>>,
     /// Directories made by this run: their contents need no look.
-    fresh: HashSet<Vec<u8>>,
+    pub(super) fresh: HashSet<Vec<u8>>,
     /// Directories whose time or mode is set at the end.
     retouch: Vec<Retouch>,
     pub(super) deleting: super::deletion::State,
@@ -310,6 +298,10 @@ where
                 self.note_known_groups();
             }
             self.walk(&segment).await?;
+            if last == i32::MIN {
+                // The reference waits for the next list here. Its messages overtake what is not written yet.
+                self.outlet.settle().await?;
+            }
             segment.generated.set(true);
             last = segment.start;
             self.redo_pending().await?;
@@ -355,31 +347,6 @@ where
         }
     }
 
-    fn note_known_groups(&mut self) {
-        let mut i = 0;
-        loop {
-            let segment = self.side.lists.borrow().get(i);
-            let Some(segment) = segment else { return };
-            self.note_groups(&segment);
-            i += 1;
-        }
-    }
-
-    /// Notes the members of link groups of a list.
-    fn note_groups(&mut self, segment: &Rc<Segment>) {
-        if self.options().preserve.hard_links == 0 || segment.start < self.grouped_to {
-            return;
-        }
-        self.grouped_to = segment.end();
-        for (ndx, entry) in (segment.start..).zip(&segment.list.entries) {
-            if entry.flags.contains(EntryFlags::HLINKED) && entry.is_active() {
-                let group = self.groups.entry(segment.list.extra(entry).link_group).or_default();
-                group.last = ndx;
-                group.members += 1;
-            }
-        }
-    }
-
     async fn walk(&mut self, segment: &Rc<Segment>) -> Result<(), Error<L::Error>> {
         if self.options().list_only {
             return Ok(());
@@ -416,6 +383,10 @@ where
             self.shared().replay.passed(ndx);
             self.take_events().await?;
             self.outlet.pump().await?;
+            if position == 0 && !incremental {
+                // As the reference, which has nothing to write with here; later its messages overtake items.
+                self.outlet.settle().await?;
+            }
         }
         Ok(())
     }
@@ -436,6 +407,7 @@ where
                         self.redo.push((ndx, segment));
                     }
                 }
+                Event::Leads(ndx) => self.takes_over(ndx).await?,
                 Event::PhaseEnd(phase) => self.phases_ended = phase + 1,
                 Event::Finished => self.receiver_finished = true,
             }
@@ -460,12 +432,12 @@ where
         if self.shared().agreed.inc_recurse() { self.redo_pending().await } else { Ok(()) }
     }
 
-    fn less_in_progress(&mut self, segment: &Segment) {
+    pub(super) fn less_in_progress(&mut self, segment: &Segment) {
         segment.in_progress.set(segment.in_progress.get().saturating_sub(1));
         self.in_progress = self.in_progress.saturating_sub(1);
     }
 
-    async fn redo_pending(&mut self) -> Result<(), Error<L::Error>> {
+    pub(super) async fn redo_pending(&mut self) -> Result<(), Error<L::Error>> {
         for (ndx, segment) in core::mem::take(&mut self.redo) {
             segment.to_redo.set(segment.to_redo.get().saturating_sub(1));
             self.item(ndx, &segment, true).await?;
@@ -494,22 +466,7 @@ where
         let Ok(Found::Entry(segment)) = found else { return Ok(()) };
         self.less_in_progress(&segment);
         let Some(entry) = segment.get(ndx) else { return Ok(()) };
-        if !entry.entry.flags.contains(EntryFlags::HLINKED) {
-            return Ok(());
-        }
-        let id = entry.extra().link_group;
-        let next = self.groups.get_mut(&id).and_then(|group| {
-            group.leader = None;
-            if group.waiting.is_empty() { group.put_off.pop() } else { Some(group.waiting.remove(0)) }
-        });
-        if let Some((next, segment)) = next {
-            if let Some(group) = self.groups.get_mut(&id) {
-                group.leader = Some(next);
-            }
-            segment.in_progress.set(segment.in_progress.get().saturating_sub(1));
-            self.regular(next, &segment, false).await?;
-        }
-        Ok(())
+        self.no_leader(ndx, entry).await
     }
 
     pub(super) fn is_fresh(&self, dir: &[u8]) -> bool {
@@ -525,7 +482,7 @@ where
 
     /// What stands at the destination under this name. The contents of directories made by this run are known
     /// to be missing.
-    async fn standing(&self, name: RelName<'_>) -> Result<Option<Stat>, PortError> {
+    pub(super) async fn standing(&self, name: RelName<'_>) -> Result<Option<Stat>, PortError> {
         if self.side.missing_root {
             return Ok(None);
         }
@@ -578,7 +535,7 @@ where
     }
 
     /// Sets attributes of something in place and reports failures.
-    async fn set_attrs(
+    pub(super) async fn set_attrs(
         &self,
         entry: EntryRef<'_>,
         name: RelName<'_>,
@@ -617,7 +574,7 @@ where
     }
 
     /// What was not transferred, for `-vv`.
-    fn report_unchanged(&self, entry: EntryRef<'_>, changed: bool) {
+    pub(super) fn report_unchanged(&self, entry: EntryRef<'_>, changed: bool) {
         let name = entry.rel_name().bytes();
         self.report(&if changed { Notice::AttrsChanged(name) } else { Notice::UpToDate(name) });
     }
@@ -625,7 +582,7 @@ where
     /// A directory: made if missing, itemized, its attributes set.
     async fn directory(&mut self, ndx: i32, entry: EntryRef<'_>) -> Result<(), Error<L::Error>> {
         let options = self.options();
-        let name = entry.rel_name();
+        let name = self.side.local_name(entry);
         if self.is_skipped(name.bytes()) {
             return Ok(());
         }
@@ -693,9 +650,14 @@ where
             let mut flags = self.flags_of(entry, wanted_mode, before, doing);
             let against = alternate.as_ref().map_or(Place::Dest(name), |a| Place::Alt(a.number, name));
             flags |= self.side.extended_flags(entry, wanted_mode, before.map(|_| against)).await;
-            if alternate.is_some() && !decide::keeps_time(FileKind::Dir, options) {
-                let times_differ = before.is_some_and(|s| s.mtime != entry.entry.mtime);
-                flags.set(ItemFlags::REPORT_TIME, options.preserve.times && times_differ);
+            if let Some(alternate) = &alternate {
+                let complete = alternate.level == 3;
+                if !decide::keeps_time(FileKind::Dir, options) {
+                    flags.set(ItemFlags::REPORT_TIME, !complete);
+                }
+                if complete {
+                    self.report(&Notice::UpToDate(&[shown, b"/"].concat()));
+                }
             }
             self.mention(ndx, entry, flags, None).await?;
         }
@@ -704,7 +666,11 @@ where
                 self.fresh.insert(shown.to_vec());
                 return Ok(());
             }
-            let first_mode = (wanted_mode & 0o777) | 0o700;
+            let first_mode = if no_attrs {
+                self.plain_dir_mode(name.parent()).await
+            } else {
+                (wanted_mode & 0o777) | 0o700
+            };
             let mut made = self.side.target.make_dir(name, first_mode).await;
             if options.select.relative && made.is_err_and(PortError::is_not_found) {
                 self.make_parents(name).await;
@@ -756,8 +722,17 @@ where
         for end in memchr::memchr_iter(b'/', bytes) {
             let Some(dir) = bytes.get(..end).and_then(RelName::new) else { continue };
             if self.side.target.stat(Place::Dest(dir), false).await == Ok(None) {
-                let _ = self.side.target.make_dir(dir, 0o777 & !self.side.rights.umask).await;
+                let mode = self.plain_dir_mode(dir.parent()).await;
+                let _ = self.side.target.make_dir(dir, mode).await;
             }
+        }
+    }
+
+    /// Mode of a directory that nobody describes: what the system gives, by a default ACL or by the mask.
+    async fn plain_dir_mode(&self, parent: RelName<'_>) -> u32 {
+        match self.side.target.inherited_acl(parent).await {
+            Ok(Some(_)) => 0o777,
+            _ => 0o777 & !self.side.rights.umask,
         }
     }
 
@@ -778,12 +753,22 @@ where
     }
 
     /// Anything but a directory.
-    async fn item(&mut self, ndx: i32, segment: &Rc<Segment>, redo: bool) -> Result<(), Error<L::Error>> {
+    pub(super) async fn item(
+        &mut self,
+        ndx: i32,
+        segment: &Rc<Segment>,
+        redo: bool,
+    ) -> Result<(), Error<L::Error>> {
         let Some(entry) = segment.get(ndx) else { return Ok(()) };
         let options = self.options();
         let name = self.side.local_name(entry);
+        if entry.entry.flags.contains(EntryFlags::HLINKED)
+            && let Some(group) = self.groups.get_mut(&entry.extra().link_group)
+        {
+            group.closed |= ndx >= group.last;
+        }
         if self.is_skipped(name.bytes()) {
-            return Ok(());
+            return self.no_leader(ndx, entry).await;
         }
         let shown = entry.rel_name();
         let kind = entry.entry.kind();
@@ -837,7 +822,7 @@ where
     }
 
     /// `--existing` and `--ignore-existing`.
-    async fn skips_by_existence(&self, entry: EntryRef<'_>, stat: Option<&Stat>) -> bool {
+    pub(super) async fn skips_by_existence(&self, entry: EntryRef<'_>, stat: Option<&Stat>) -> bool {
         let options = self.options();
         let shown = entry.rel_name();
         match stat {
@@ -952,6 +937,7 @@ where
             None
         };
         if let Some(alt) = alternate.as_ref().filter(|a| a.level == 3) {
+            self.report_unchanged(entry, false);
             match options.transfer.alt_dest_kind {
                 Some(AltDestKind::Compare) => {
                     return self.mention(ndx, entry, ItemFlags::empty(), None).await;
@@ -989,6 +975,9 @@ where
         let mut flags = self.flags_of(entry, wanted_mode, before, doing);
         let against = alternate.as_ref().map_or(Place::Dest(name), |a| Place::Alt(a.number, name));
         flags |= self.side.extended_flags(entry, wanted_mode, before.map(|_| against)).await;
+        if !changes {
+            flags.remove(ItemFlags::REPORT_TIME);
+        }
         if !options.dry_run {
             let made = if kind == FileKind::Symlink {
                 target.make_symlink(name, entry.link_target(), replace).await
@@ -1031,331 +1020,6 @@ where
         }
     }
 
-    /// A regular file.
-    #[allow(clippy::too_many_lines)]
-    async fn regular(&mut self, ndx: i32, segment: &Rc<Segment>, redo: bool) -> Result<(), Error<L::Error>> {
-        let Some(entry) = segment.get(ndx) else { return Ok(()) };
-        let options = self.options();
-        let select = &options.select;
-        let name = self.side.local_name(entry);
-        let shown = entry.rel_name();
-        let mut stat = match self.standing(name).await {
-            Ok(stat) => stat,
-            Err(error) => {
-                self.failed(Op::GeneratorStat, shown.bytes(), error);
-                return Ok(());
-            }
-        };
-        if !redo && self.skips_by_existence(entry, stat.as_ref()).await {
-            return Ok(());
-        }
-        let linked = entry.entry.flags.contains(EntryFlags::HLINKED);
-        if linked && !redo && !self.leads(ndx, segment, entry, stat.as_ref()).await? {
-            return Ok(());
-        }
-        if !redo {
-            if select.max_size.is_some_and(|max| entry.entry.size > max) {
-                self.report(&Notice::OverMaxSize(shown.bytes()));
-                return self.no_leader(entry).await;
-            }
-            if select.min_size.is_some_and(|min| entry.entry.size < min) {
-                self.report(&Notice::UnderMinSize(shown.bytes()));
-                return self.no_leader(entry).await;
-            }
-            if let Some(s) = stat.as_ref().filter(|s| select.update && s.is_regular())
-                && decide::is_newer(entry.entry, s, select.modify_window)
-            {
-                self.report(&Notice::Newer(shown.bytes()));
-                return self.no_leader(entry).await;
-            }
-        }
-        if let Some(other) = stat.filter(|s| !decide::holds_data(s, options)) {
-            if (other.is_dir() || !options.dry_run) && !self.make_way(name, &other, "regular file").await? {
-                return self.no_leader(entry).await;
-            }
-            stat = None;
-        }
-        let wanted_mode =
-            decide::dest_mode(entry.entry.mode, stat.as_ref(), options, self.side.mask(name).await);
-        let consults = !redo
-            && match options.transfer.alt_dest_kind {
-                None => false,
-                Some(AltDestKind::Copy) => stat.is_none(),
-                Some(_) => true,
-            };
-        let alternate = if consults { self.alternate(entry, name).await } else { None };
-        if let Some(alternate) = &alternate
-            && self.use_alternate(ndx, entry, name, alternate, stat.as_ref()).await?
-        {
-            if options.transfer.remove_source {
-                self.outlet.success(ndx, entry).await?;
-            }
-            if linked {
-                self.leader_done(entry).await?;
-            }
-            return Ok(());
-        }
-        let Some(standing) = stat else {
-            return self.request_new(ndx, segment, entry, name, alternate, redo).await;
-        };
-        if !redo && self.is_same(entry, Place::Dest(name), &standing).await {
-            let mut flags = self.flags_of(entry, wanted_mode, Some(&standing), ItemFlags::empty());
-            flags |= self.side.extended_flags(entry, wanted_mode, Some(Place::Dest(name))).await;
-            self.side.acl_brings_mode(&mut flags, wanted_mode, &standing);
-            let changed = self.set_attrs(entry, name, wanted_mode, &standing, true).await;
-            self.report_unchanged(entry, changed);
-            self.mention(ndx, entry, flags, None).await?;
-            if options.transfer.remove_source {
-                self.outlet.success(ndx, entry).await?;
-            }
-            if linked {
-                self.leader_done(entry).await?;
-            }
-            return Ok(());
-        }
-        let append = options.transfer.append != Append::Off && !redo;
-        if append && standing.size >= entry.entry.size {
-            return self.no_leader(entry).await;
-        }
-        let mut basis = (BasisType::Name, standing.size);
-        if let Some(len) = self.partial_basis(name).await {
-            basis = (BasisType::PartialDir, len);
-        } else if options.transfer.inplace && options.transfer.backup && !options.dry_run && !redo {
-            // What is there is copied to the backup, which is also what the sender's blocks refer to.
-            if !self.back_up(name, true).await? {
-                return self.no_leader(entry).await;
-            }
-            if self.shared().agreed.protocol.has_item_flags() {
-                basis = (BasisType::Backup, standing.size);
-            }
-        }
-        let doing = ItemFlags::TRANSFER | self.change_flag();
-        let mut flags = self.flags_of(entry, wanted_mode, Some(&standing), doing);
-        flags |= self.side.extended_flags(entry, wanted_mode, Some(Place::Dest(name))).await;
-        self.request(ndx, segment, flags, Some(basis), None, redo).await
-    }
-
-    /// Requests a file that is not there: from the partial file, an alternate one, or one of a similar name.
-    async fn request_new(
-        &mut self,
-        ndx: i32,
-        segment: &Rc<Segment>,
-        entry: EntryRef<'_>,
-        name: RelName<'_>,
-        alternate: Option<super::basis::Alternate>,
-        redo: bool,
-    ) -> Result<(), Error<L::Error>> {
-        let options = self.options();
-        let doing = ItemFlags::TRANSFER | self.change_flag();
-        let new = doing | ItemFlags::IS_NEW | self.side.extended_flags(entry, 0, None).await;
-        if let Some(len) = self.partial_basis(name).await {
-            return self.request(ndx, segment, new, Some((BasisType::PartialDir, len)), None, redo).await;
-        }
-        if let Some(alternate) = alternate {
-            let wanted =
-                decide::dest_mode(entry.entry.mode, Some(&alternate.stat), options, self.side.rights.umask);
-            let mut flags = self.flags_of(entry, wanted, Some(&alternate.stat), doing);
-            let at = Place::Alt(alternate.number, name);
-            flags |= self.side.extended_flags(entry, wanted, Some(at)).await;
-            let basis = (BasisType::AltDest(alternate.number), alternate.stat.size);
-            return self.request(ndx, segment, flags, Some(basis), None, redo).await;
-        }
-        if options.transfer.fuzzy > 0
-            && !redo
-            && !self.side.missing_root
-            && let Some((kind, file, size)) = self.fuzzy_basis(entry, name).await
-        {
-            return self.request(ndx, segment, new, Some((kind, size)), Some(file), redo).await;
-        }
-        self.request(ndx, segment, new, None, None, redo).await
-    }
-
-    /// `-c` marks transferred files as changed.
-    fn change_flag(&self) -> ItemFlags {
-        if self.options().select.checksum { ItemFlags::REPORT_CHANGE } else { ItemFlags::empty() }
-    }
-
-    async fn partial_basis(&self, name: RelName<'_>) -> Option<u64> {
-        let options = self.options();
-        options.transfer.partial_dir.as_ref()?;
-        if self.side.missing_root {
-            return None;
-        }
-        let stat = self.side.target.stat(Place::Partial(name), false).await.ok()??;
-        stat.is_regular().then_some(stat.size)
-    }
-
-    async fn request(
-        &mut self,
-        ndx: i32,
-        segment: &Rc<Segment>,
-        flags: ItemFlags,
-        basis: Option<(BasisType, u64)>,
-        xname: Option<Vec<u8>>,
-        redo: bool,
-    ) -> Result<(), Error<L::Error>> {
-        let append = if redo { Append::Off } else { self.options().transfer.append };
-        let fresh = segment.get(ndx).is_some_and(|e| self.is_fresh(self.side.local_name(e).parent().bytes()));
-        let mut request = Request { flags, redo, append, fresh, ..Request::default() };
-        if let Some((kind, len)) = basis {
-            request.basis = kind;
-            request.basis_len = Some(len);
-            if kind != BasisType::Name {
-                request.flags |= ItemFlags::BASIS_TYPE_FOLLOWS;
-            }
-        }
-        if xname.is_some() {
-            request.flags |= ItemFlags::XNAME_FOLLOWS;
-            request.xname = xname;
-        }
-        // The receiver answers for what it only records, too.
-        let answered = !self.options().dry_run || self.options().batch_only;
-        if answered {
-            segment.in_progress.set(segment.in_progress.get() + 1);
-            self.in_progress += 1;
-        }
-        self.outlet.request(ndx, segment, request).await?;
-        if !answered
-            && let Some(entry) = segment.get(ndx).filter(|e| e.entry.flags.contains(EntryFlags::HLINKED))
-        {
-            self.leader_done(entry).await?;
-        }
-        Ok(())
-    }
-
-    // ----- hard links ---------------------------------------------------------------------------------
-
-    /// Whether this member of a link group is handled like a single file. If not it is linked, or waits.
-    async fn leads(
-        &mut self,
-        ndx: i32,
-        segment: &Rc<Segment>,
-        entry: EntryRef<'_>,
-        stat: Option<&Stat>,
-    ) -> Result<bool, Error<L::Error>> {
-        let id = entry.extra().link_group;
-        let Some(group) = self.groups.get_mut(&id) else { return Ok(true) };
-        if let Some((leader, shown)) = group.done.clone() {
-            self.link(ndx, entry, &leader, &shown).await?;
-            return Ok(false);
-        }
-        if group.leader.is_some_and(|l| l != ndx) {
-            group.waiting.push((ndx, segment.clone()));
-            segment.in_progress.set(segment.in_progress.get() + 1);
-            return Ok(false);
-        }
-        if group.leader.is_none() && !stat.is_some_and(Stat::is_regular) && ndx != group.last {
-            group.put_off.push((ndx, segment.clone()));
-            segment.in_progress.set(segment.in_progress.get() + 1);
-            return Ok(false);
-        }
-        group.leader = Some(ndx);
-        Ok(true)
-    }
-
-    /// The leader is in place: the others are linked to it.
-    async fn leader_done(&mut self, entry: EntryRef<'_>) -> Result<(), Error<L::Error>> {
-        let id = entry.extra().link_group;
-        let leader = self.side.local_name(entry).bytes().to_vec();
-        let shown = entry.rel_name().bytes().to_vec();
-        let Some(group) = self.groups.get_mut(&id) else { return Ok(()) };
-        if group.done.is_some() {
-            return Ok(());
-        }
-        group.done = Some((leader.clone(), shown.clone()));
-        let waiting = core::mem::take(&mut group.waiting);
-        let put_off = core::mem::take(&mut group.put_off);
-        for (ndx, segment) in waiting.into_iter().chain(put_off.into_iter().rev()) {
-            segment.in_progress.set(segment.in_progress.get().saturating_sub(1));
-            if let Some(member) = segment.get(ndx) {
-                self.link(ndx, member, &leader, &shown).await?;
-            }
-        }
-        Ok(())
-    }
-
-    /// The leader was skipped by a rule: a member that was put off before takes its place.
-    async fn no_leader(&mut self, entry: EntryRef<'_>) -> Result<(), Error<L::Error>> {
-        if !entry.entry.flags.contains(EntryFlags::HLINKED) {
-            return Ok(());
-        }
-        if let Some(group) = self.groups.get_mut(&entry.extra().link_group) {
-            group.leader = None;
-            for (_, segment) in group.put_off.drain(..).chain(group.waiting.drain(..)) {
-                segment.in_progress.set(segment.in_progress.get().saturating_sub(1));
-            }
-        }
-        Ok(())
-    }
-
-    /// Makes one member a link to the finished leader.
-    async fn link(
-        &mut self,
-        ndx: i32,
-        entry: EntryRef<'_>,
-        leader: &[u8],
-        leader_shown: &[u8],
-    ) -> Result<(), Error<L::Error>> {
-        let options = self.options();
-        let target = self.side.target;
-        let name = self.side.local_name(entry);
-        let Some(leader) = RelName::new(leader) else { return Ok(()) };
-        let stat = self.standing(name).await.ok().flatten();
-        let leader_stat = target.stat(Place::Dest(leader), false).await.ok().flatten();
-        let wanted_mode = leader_stat.map_or(entry.entry.mode, |s| s.mode);
-        if let (Some(s), Some(l)) = (&stat, &leader_stat)
-            && (s.dev, s.ino) == (l.dev, l.ino)
-        {
-            let doing = ItemFlags::LOCAL_CHANGE;
-            let mut flags =
-                self.flags_of(entry, wanted_mode, stat.as_ref(), doing).difference(ItemFlags::REPORT_TIME);
-            flags |= self.side.extended_flags(entry, wanted_mode, Some(Place::Dest(name))).await;
-            if options.report.unchanged {
-                self.mention(ndx, entry, flags, Some(b"")).await?;
-            }
-            self.report(&Notice::UpToDate(entry.rel_name().bytes()));
-            return self.linked(ndx, entry).await;
-        }
-        let mut replace = false;
-        if let Some(old) = &stat {
-            if old.is_dir() {
-                if !self.make_way(name, old, "regular file").await? {
-                    return Ok(());
-                }
-            } else {
-                if options.transfer.backup && !options.dry_run && !self.back_up(name, true).await? {
-                    return Ok(());
-                }
-                replace = true;
-            }
-        }
-        let before = stat.as_ref().filter(|s| s.kind() == entry.entry.kind());
-        let mode = decide::dest_mode(entry.entry.mode, before, options, self.side.mask(name).await);
-        let extended = self.side.extended_flags(entry, mode, before.map(|_| Place::Dest(name))).await;
-        if !options.dry_run
-            && let Err(error) = target.hard_link(Place::Dest(leader), name, replace).await
-        {
-            self.report(&Notice::Failed {
-                op: Op::HardLink,
-                name: name.bytes(),
-                base: None,
-                other: leader.bytes(),
-                error,
-            });
-            return Ok(());
-        }
-        let flags = self.flags_of(entry, mode, before, ItemFlags::LOCAL_CHANGE);
-        self.mention(ndx, entry, flags | extended, Some(leader_shown)).await?;
-        self.linked(ndx, entry).await
-    }
-
-    async fn linked(&mut self, ndx: i32, entry: EntryRef<'_>) -> Result<(), Error<L::Error>> {
-        if self.options().transfer.remove_source {
-            self.outlet.success(ndx, entry).await?;
-        }
-        Ok(())
-    }
-
     // ----- making room --------------------------------------------------------------------------------
 
     /// Removes what is in the way of an item of another type. False: it stays, which was reported.
@@ -1368,7 +1032,7 @@ where
         let options = self.options();
         if stat.is_dir() {
             let may_empty = options.delete.force || options.deleting();
-            if self.remove_tree_for_room(name, may_empty).await? {
+            if self.remove_tree_for_room(name, stat, may_empty).await? {
                 return Ok(true);
             }
         } else {
@@ -1419,7 +1083,7 @@ where
                 payload.push(0);
             }
             shared.outbox.push(MsgTag::Deleted, payload);
-        } else {
+        } else if shared.options.report.deletions {
             let mut text = b"deleting ".to_vec();
             text.extend_from_slice(name);
             text.extend_from_slice(if kind == FileKind::Dir { b"/\n" } else { b"\n" });

@@ -10,6 +10,9 @@ use crate::{
     wire::ndx::NDX_FLIST_OFFSET,
 };
 
+/// How many directories ahead are announced to those who read them.
+const UPCOMING: usize = 48;
+
 /// One list with its first index. The entries do not change any more; marks on them do.
 #[derive(Debug)]
 pub struct Segment {
@@ -68,6 +71,7 @@ pub struct DirRecord {
     pub listed: bool,
     /// Index of the entry in its own list.
     pub ndx: i32,
+    announced: Cell<bool>,
 }
 
 impl DirRecord {
@@ -143,7 +147,14 @@ impl Lists {
             }
             let copies = Rc::new(copies);
             for (i, ndx) in positions.into_iter().enumerate() {
-                self.dirs.push(DirRecord { list: copies.clone(), position: i as u32, listed: false, ndx });
+                let announced = Cell::new(false);
+                self.dirs.push(DirRecord {
+                    list: copies.clone(),
+                    position: i as u32,
+                    listed: false,
+                    ndx,
+                    announced,
+                });
             }
         }
         let segment = Rc::new(Segment {
@@ -189,6 +200,14 @@ impl Lists {
     /// A directory by its number.
     pub fn dir(&self, number: u32) -> Option<&DirRecord> {
         self.dirs.get(number as usize)
+    }
+
+    /// The directories among the next few of `pending` (ranges of numbers, the last one first) that this has not
+    /// returned before.
+    pub fn upcoming(&self, pending: &[(u32, u32)]) -> Vec<DirRecord> {
+        let numbers = pending.iter().rev().flat_map(|&(next, end)| next..end).take(UPCOMING);
+        let dirs = numbers.filter_map(|number| self.dir(number));
+        dirs.filter(|d| !d.announced.replace(true) && d.entry().name() != b".").cloned().collect()
     }
 
     /// What an index stands for.

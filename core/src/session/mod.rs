@@ -13,12 +13,14 @@ mod generator;
 pub mod goodbye;
 mod guard;
 mod inbox;
+mod incoming_list;
+mod links;
 pub mod lists;
-mod mapping;
 mod names;
 mod outlet;
 mod prune;
 mod receiver;
+mod regular;
 mod replay;
 mod rules;
 mod run;
@@ -92,6 +94,8 @@ pub(crate) enum Event {
     Failed(i32),
     /// It must be requested again.
     Redo(i32),
+    /// It takes over the lead of its link group.
+    Leads(i32),
     /// The sender's mark of the end of this phase was seen.
     PhaseEnd(u8),
     /// The sender's last mark was seen: nothing more is in transfer.

@@ -174,8 +174,9 @@ impl<W: ChunkWrite, T: Target, O: Observer> Outlet for WireOutlet<'_, '_, W, T, 
         if !protocol.has_item_flags() {
             // Such items do not travel; a pulling client shows its own.
             let report = &self.shared().options.report;
-            let worth = flags.contains(ItemFlags::LOCAL_CHANGE) || entry.entry.is_dir();
-            if !self.shared().is_client() && report.names && !report.items && worth {
+            let changed = entry.entry.is_dir() && flags.is_significant();
+            let worth = flags.contains(ItemFlags::LOCAL_CHANGE) || changed;
+            if !self.shared().is_client() && report.names && worth {
                 let mut line = below(entry.name()).to_vec();
                 match (entry.entry.is_dir(), xname) {
                     (true, _) => line.push(b'/'),
@@ -264,6 +265,10 @@ impl<W: ChunkWrite, T: Target, O: Observer> Outlet for WireOutlet<'_, '_, W, T, 
     async fn flush_all(&mut self) -> Result<(), Error<W::Error>> {
         self.messages().await?;
         self.w.flush().await
+    }
+
+    async fn settle(&mut self) -> Result<(), Error<W::Error>> {
+        self.flush_all().await
     }
 
     async fn wait(&mut self) -> Result<(), Error<W::Error>> {
@@ -445,13 +450,19 @@ impl<'a, S: Source, T: Target, O: Observer, C: LocalCopy<S, T>> LocalOutlet<'a, 
         self.side.shared.report(role, &Notice::Failed { op, name, base, other, error });
     }
 
-    /// Does what waits if it has become much.
+    /// Does half of what waits if it has become much, so that copies under way go on while more is decided.
     async fn turn(&mut self) -> Result<(), Error<Infallible>> {
-        if self.queue.len() >= QUEUE { self.drain().await } else { Ok(()) }
+        if self.queue.len() >= QUEUE { self.drain_to(QUEUE / 2).await } else { Ok(()) }
     }
 
     async fn drain(&mut self) -> Result<(), Error<Infallible>> {
-        while let Some(job) = self.queue.pop_front() {
+        self.drain_to(0).await
+    }
+
+    /// Does the oldest of what waits, until no more than `left` jobs are left.
+    async fn drain_to(&mut self, left: usize) -> Result<(), Error<Infallible>> {
+        while self.queue.len() > left {
+            let Some(job) = self.queue.pop_front() else { break };
             match job {
                 Job::Item { ndx, of: Found::Entry(segment), flags, xname } => {
                     if let Some(entry) = segment.get(ndx) {
@@ -912,6 +923,10 @@ impl<S: Source, T: Target, O: Observer, C: LocalCopy<S, T>> Outlet for LocalOutl
     }
 
     async fn flush_all(&mut self) -> Result<(), Error<Infallible>> {
+        self.drain().await
+    }
+
+    async fn settle(&mut self) -> Result<(), Error<Infallible>> {
         self.drain().await
     }
 

@@ -8,170 +8,26 @@ use super::{
     Event, Inbox, Shared, decide, extended,
     generator::{DestSide, report_attrs},
     goodbye::{ItemHeader, read_del_stats, read_stats},
-    guard::Guard,
+    incoming_list::{ListReader, prepare},
     lists::{Found, Segment},
-    mapping::Mapping,
     transfer::{FileContext, Incoming, Sink},
 };
 use crate::{
     error::{Error, NameFault, ProtocolError, Role},
     exit::ExitCode,
-    flist::{
-        Format,
-        decode::Decoder,
-        entry::{EntryFlags, EntryRef, FileKind, FileList, mode},
-        ids::IdTable,
-        order,
-    },
-    io::{MessageSink, WireReader},
+    flist::entry::{EntryFlags, EntryRef, FileList},
+    io::WireReader,
     item::{BasisType, ItemFlags},
     names::RelName,
-    options::{Append, FilesFrom, SessionOptions},
+    options::Append,
     ports::{
         CommitStep, Create, Destination, FileTransfer, ItemEvent, Notice, Observer, Op, Place, PortError,
-        Target, WriteMode,
+        Target, Turn, WriteMode,
     },
-    wire::ndx::{NDX_DEL_STATS, NDX_DONE, NDX_FLIST_EOF, NdxState},
+    wire::ndx::{NDX_DEL_STATS, NDX_DONE, NDX_FLIST_EOF},
 };
 
-/// Maps ids, applies `--chmod`, sorts, drops duplicates: what the receiving side does with a list.
-pub(super) fn prepare<T: Target, O: Observer>(
-    shared: &Shared<'_, O>,
-    target: Option<&T>,
-    mapping: &mut Mapping,
-    users: &IdTable,
-    groups: &IdTable,
-    list: &mut FileList,
-    start: i32,
-) {
-    let options = shared.options;
-    let p = &options.preserve;
-    if let Some(target) = target {
-        for e in &mut list.entries {
-            if p.owner {
-                e.uid = mapping.users.map(e.uid, users, |name| target.user_id(name));
-            }
-            if p.group {
-                e.gid = mapping.groups.map(e.gid, groups, |name| target.group_id(name));
-            }
-        }
-        shared.extended.prepare(|id, user| {
-            if user {
-                mapping.users.map(id, users, |name| target.user_id(name))
-            } else {
-                mapping.groups.map(id, groups, |name| target.group_id(name))
-            }
-        });
-    }
-    if let (Some(chmod), true, false) = (&p.chmod, shared.is_client(), shared.local) {
-        for e in list.entries.iter_mut().filter(|e| !e.is_symlink() && e.kind() != FileKind::Missing) {
-            let perms = chmod.apply(e.mode & mode::PERMS, e.is_dir(), shared.umask.get());
-            e.mode = (e.mode & mode::TYPE) | perms;
-        }
-    }
-    let protocol = shared.agreed.protocol;
-    order::sort(list, protocol);
-    order::clear_duplicates(list, protocol, |list, position| {
-        if let Some(e) = list.get(position) {
-            #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
-            let ndx = (start as u32).wrapping_add(position as u32);
-            shared.report(Role::ReceiverSide, &Notice::Duplicate { name: e.name(), ndx });
-        }
-    });
-    let mut stats = shared.stats.borrow_mut();
-    if !shared.local {
-        for e in &list.entries {
-            stats.listed.add(e.kind());
-            if matches!(e.kind(), FileKind::Regular | FileKind::Symlink) {
-                stats.total_size += e.size;
-            }
-        }
-    }
-}
-
-/// In a session with one list each entry's directory must be in the list (spec: checks, directory parts).
-fn check_parents(
-    list: &FileList,
-    options: &SessionOptions,
-    protocol: crate::version::ProtocolVersion,
-) -> Result<(), ProtocolError> {
-    let mut last: &[u8] = b"";
-    for e in &list.entries {
-        let name = list.name(e);
-        let name = name.strip_prefix(b"/").unwrap_or(name);
-        let Some(dir) = memchr::memrchr(b'/', name).and_then(|i| name.get(..i)) else { continue };
-        if dir == last
-            || (options.select.relative
-                && (!options.select.implied_dirs || options.select.files_from != FilesFrom::None))
-        {
-            continue;
-        }
-        let found = list.entries.binary_search_by(|other| {
-            let n = list.name(other);
-            let n = n.strip_prefix(b"/").unwrap_or(n);
-            if protocol.has_dir_slash_order() {
-                order::compare(n, other.is_dir(), dir, true)
-            } else {
-                n.cmp(dir)
-            }
-        });
-        if found.is_err() && e.kind() != FileKind::Missing {
-            return Err(ProtocolError::Name(NameFault::WrongDirectory));
-        }
-        last = dir;
-    }
-    Ok(())
-}
-
-/// Reads lists; used before and beside the receiver's main loop.
-pub(super) struct ListReader {
-    pub(super) decoder: Decoder,
-    pub(super) read_ndx: NdxState,
-    pub(super) mapping: Mapping,
-    pub(super) guard: Guard,
-}
-
-impl ListReader {
-    pub(super) fn new<O>(shared: &Shared<'_, O>, guard: Guard) -> Self {
-        let format = Format::new(shared.options, &shared.agreed);
-        let mut decoder = Decoder::new(format, shared.options.select.recursive);
-        decoder.tables = shared.extended.tables.clone();
-        let read_ndx = NdxState::new(shared.agreed.protocol);
-        Self { decoder, read_ndx, mapping: Mapping::default(), guard }
-    }
-
-    /// The first list with everything that follows it. Ids are mapped later, when there is a target.
-    pub(super) async fn first<R: BufRead, S: MessageSink, O: Observer>(
-        &mut self,
-        r: &mut WireReader<R, S>,
-        shared: &Shared<'_, O>,
-        start: i32,
-    ) -> Result<FileList, Error<R::Error>> {
-        let (mut list, errors) = self.decoder.list(r, start).await?;
-        self.guard.check(&mut list)?;
-        self.decoder.id_lists(r).await?;
-        let mut bits = errors;
-        if !shared.agreed.protocol.has_varints() {
-            #[allow(clippy::cast_sign_loss)]
-            {
-                bits |= r.i32().await? as u32 & 7;
-            }
-        }
-        if !shared.options.delete.ignore_errors {
-            shared.add_io_error(bits);
-        }
-        if shared.agreed.inc_recurse() {
-            for e in &list.entries {
-                let name = list.name(e);
-                if name.strip_prefix(b"/").unwrap_or(name).contains(&b'/') {
-                    return Err(ProtocolError::Name(NameFault::WrongDirectory).into());
-                }
-            }
-        }
-        Ok(list)
-    }
-}
-
+/// Takes lists and file data from the sender.
 pub(super) struct Receiver<'a, 'r, 'i, R, T, O> {
     pub(super) side: &'a DestSide<'a, T, O>,
     pub(super) r: &'r mut WireReader<R, Inbox<'i, O>>,
@@ -215,6 +71,23 @@ where
         let start = self.side.lists.borrow().next_start();
         let (mut list, errors) = self.lists.decoder.list(self.r, start).await?;
         self.lists.guard.check(&mut list)?;
+        self.take_list(dir, list, errors)
+    }
+
+    /// Takes the second list, which was read before the destination was known.
+    pub(super) fn second_list(
+        &mut self,
+        ndx: i32,
+        list: FileList,
+        errors: u32,
+    ) -> Result<(), Error<R::Error>> {
+        let dir = self.side.lists.borrow_mut().announce(ndx)?;
+        self.take_list(dir, list, errors)
+    }
+
+    fn take_list(&mut self, dir: u32, mut list: FileList, errors: u32) -> Result<(), Error<R::Error>> {
+        let shared = self.shared();
+        let start = self.side.lists.borrow().next_start();
         if !shared.options.delete.ignore_errors {
             shared.add_io_error(errors);
         }
@@ -243,6 +116,9 @@ where
             super::run::show_list(shared, &list);
         }
         self.side.lists.borrow_mut().push(list, Some(dir));
+        if let Some(record) = self.side.lists.borrow().dir(dir).filter(|_| !self.side.missing_root) {
+            self.side.target.will_visit(Turn::Last, &mut core::iter::once(record.entry().rel_name()));
+        }
         shared.wake_generator.notify();
         Ok(())
     }
@@ -750,30 +626,4 @@ pub(super) fn sibling_name(name: RelName<'_>, xname: &[u8]) -> Vec<u8> {
         Some(dir) => [dir, b"/", leaf].concat(),
         None => leaf.to_vec(),
     }
-}
-
-/// Checks and prepares the first list once there is a target.
-pub(super) fn prepare_first<T: Target, O: Observer, E>(
-    shared: &Shared<'_, O>,
-    target: Option<&T>,
-    lists: &mut ListReader,
-    list: &mut FileList,
-    start: i32,
-) -> Result<(), Error<E>> {
-    if let Some(target) = target {
-        lists.mapping = Mapping::new(shared, target).map_err(Error::Exit)?;
-    }
-    prepare(
-        shared,
-        target,
-        &mut lists.mapping,
-        &lists.decoder.users,
-        &lists.decoder.group_names,
-        list,
-        start,
-    );
-    if !shared.agreed.inc_recurse() {
-        check_parents(list, shared.options, shared.agreed.protocol)?;
-    }
-    Ok(())
 }

@@ -13,10 +13,10 @@ use super::{
     Inbox, Shared,
     generator::{DestSide, Generator},
     guard::Guard,
+    incoming_list::{ListReader, Mapping, prepare, prepare_first},
     lists::{DirRecord, Lists},
-    mapping::Mapping,
     outlet::{LocalOutlet, WireOutlet},
-    receiver::{ListReader, Receiver, prepare, prepare_first},
+    receiver::Receiver,
     rules::Rules,
     scan::{Scanner, SourceArgs},
     sender::Sender,
@@ -35,7 +35,7 @@ use crate::{
     limits::MAX_TEXT,
     mux::MsgTag,
     options::FilesFrom,
-    ports::{Notice, Observer, Source, Target},
+    ports::{Notice, Observer, Source, Target, Turn},
     rt::join2,
     setup::Side,
     version::ProtocolVersion,
@@ -314,11 +314,16 @@ where
         return drain_to_end(r).await;
     }
     let mut facts = first;
-    // A list of one entry: the next item says whether there is more.
-    let second = if incremental && list.len() == 1 { Some(r.ndx(&mut reader.read_ndx).await?) } else { None };
-    if second.is_some_and(|ndx| ndx != crate::wire::ndx::NDX_FLIST_EOF) {
-        facts.count = facts.count.max(2);
-    }
+    // A list of one entry: the next one says whether there is more.
+    let second = if incremental && list.len() == 1 {
+        let ndx = r.ndx(&mut reader.read_ndx).await?;
+        let is_dir = first.first == Some(FileKind::Dir);
+        let list = if is_dir { reader.second(r, ndx, start + 2).await? } else { None };
+        facts.count += list.as_ref().map_or(0, |(list, _)| list.len());
+        Some((ndx, list))
+    } else {
+        None
+    };
     let entered = entrance.enter(&facts).await.map_err(Error::Exit)?;
     let scope = filters.scope(FilterSide::Receiver, &entered.target.root_path());
     shared.extended.receive(shared, &scope, entered.target.rights().super_user);
@@ -350,7 +355,7 @@ where
 async fn talk<'a, 's, R, W, T, O>(
     side: &'s DestSide<'s, T, O>,
     reader: ListReader,
-    second: Option<i32>,
+    second: Option<(i32, Option<(FileList, u32)>)>,
     r: &mut WireReader<R, Inbox<'a, O>>,
     w: &mut WireWriter<W, Vec<u8>>,
 ) -> Result<(), Error<R::Error>>
@@ -363,8 +368,10 @@ where
     let outlet = WireOutlet::new(side, w);
     let mut generator = Generator::new(side, outlet);
     let mut receiver = Receiver::new(side, r, reader)?;
-    if let Some(ndx) = second {
-        receiver.list_item(ndx).await?;
+    match second {
+        Some((ndx, Some((list, errors)))) => receiver.second_list(ndx, list, errors)?,
+        Some((ndx, None)) => receiver.list_item(ndx).await?,
+        None => {}
     }
     let receive = async {
         receiver.run().await?;
@@ -419,6 +426,8 @@ pub(super) fn show_list<O: Observer>(shared: &Shared<'_, O>, list: &FileList) {
 pub(super) struct LocalLists<'a, S, O> {
     shared: &'a Shared<'a, O>,
     scanner: Scanner<'a, S, O>,
+    /// The second list, where the first alone did not tell what the destination is.
+    early: Option<FileList>,
     pending: Vec<(u32, u32)>,
     mapping: Mapping,
     links: LinkGroups,
@@ -440,7 +449,10 @@ impl<'a, S: Source, O: Observer> LocalLists<'a, S, O> {
                 }
             }
         };
-        let mut list = self.scanner.directory(&same).await?;
+        let mut list = match self.early.take() {
+            Some(list) => list,
+            None => self.scanner.directory(&same).await?,
+        };
         let start = side.lists.borrow().next_start();
         count_listed(self.shared, &list);
         prepare(
@@ -458,7 +470,17 @@ impl<'a, S: Source, O: Observer> LocalLists<'a, S, O> {
         }
         let segment = side.lists.borrow_mut().push(list, Some(number));
         self.pending.push((segment.first_dir, segment.first_dir + segment.dir_count));
+        self.announce(side);
         Ok(())
+    }
+
+    /// Tells both sides which directories come soon.
+    fn announce<T: Target>(&self, side: &DestSide<'_, T, O>) {
+        let dirs = side.lists.borrow().upcoming(&self.pending);
+        announce_reads(self.scanner.source(), &dirs);
+        if !side.missing_root {
+            side.target.will_visit(Turn::Next, &mut dirs.iter().map(|d| d.entry().rel_name()));
+        }
     }
 }
 
@@ -475,6 +497,16 @@ impl LinkGroups {
                 let extra = list.extra_mut(i);
                 extra.link_group = *self.0.entry(extra.dev_ino).or_insert(next);
             }
+        }
+    }
+}
+
+/// Tells the source which directories will be read soon.
+pub(super) fn announce_reads<S: Source>(source: &S, dirs: &[DirRecord]) {
+    for same in dirs.chunk_by(|a, b| a.entry().entry.base == b.entry().entry.base) {
+        if let Some(first) = same.first() {
+            let mut names = same.iter().map(|d| super::scan::below(d.entry().name()));
+            source.will_read(first.entry().entry.base, &mut names);
         }
     }
 }
@@ -546,16 +578,16 @@ where
     count_listed(shared, &list);
     shared.report(Role::Sender, &Notice::ListDone(list.len()));
     let mut facts = FirstList { count: list.len(), first: list.entries.first().map(|e| e.kind()) };
-    if incremental && facts.count == 1 && facts.first == Some(FileKind::Dir) {
+    let mut early = None;
+    if incremental && facts.count == 1 && !shared.options.list_only {
         // A directory argument: its own list decides whether there is more than one entry.
-        let name = list.get(0).map(|e| (e.entry.base, e.name().to_vec()));
-        if let Some((base, name)) = name.filter(|(_, n)| n != b".") {
-            let path = crate::ports::SourcePath { base, name: super::scan::below(&name) };
-            if source.read_dir(path).await.is_ok_and(|(children, _)| !children.is_empty()) {
-                facts.count = 2;
-            }
-            // The directory's list counts even when it is empty.
-            facts.count = facts.count.max(2);
+        let mut lists = Lists::new(incremental);
+        let first = lists.push(list.clone(), None);
+        let mut pending = Vec::from([(first.first_dir, first.first_dir + first.dir_count)]);
+        if let Some((_, same)) = next_directory(&mut pending, &lists) {
+            let list = scanner.directory(&same).await?;
+            facts.count += list.len();
+            early = Some(list);
         }
     }
     if shared.options.list_only {
@@ -587,7 +619,8 @@ where
         created_root: Cell::new(entered.created_root),
     };
     let pending = Vec::from([(first.first_dir, first.first_dir + first.dir_count)]);
-    let local = LocalLists { shared, scanner, pending, mapping, links };
+    let local = LocalLists { shared, scanner, early, pending, mapping, links };
+    local.announce(&side);
     let outlet = LocalOutlet::new(&side, source, copier, local);
     Generator::new(&side, outlet).run().await
 }

@@ -151,6 +151,11 @@ impl<'a, S: Source, O: Observer> Scanner<'a, S, O> {
         }
     }
 
+    /// What is read.
+    pub(super) fn source(&self) -> &'a S {
+        self.source
+    }
+
     fn failed(&self, op: Op, path: SourcePath<'_>, error: PortError) {
         let notice = Notice::Failed { op, name: path.name, base: Some(path.base), other: &[], error };
         self.shared.report(Role::Sender, &notice);

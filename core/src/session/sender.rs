@@ -13,8 +13,8 @@ use super::{
     Inbox, Shared, extended,
     goodbye::{ItemHeader, read_del_stats, stats_bytes, write_del_stats, write_stats},
     io_error,
-    lists::{DirRecord, Found, Lists, Segment},
-    run::next_directory,
+    lists::{Found, Lists, Segment},
+    run::{announce_reads, next_directory},
     scan::{Scanner, SourceArgs, below},
     transfer::{Outgoing, SendPlan},
 };
@@ -294,17 +294,7 @@ where
             self.lists.complete = true;
             self.w.ndx(&mut self.write_ndx, NDX_FLIST_EOF).await?;
         } else {
-            let upcoming: Vec<DirRecord> = self
-                .pending
-                .last()
-                .into_iter()
-                .flat_map(|&(next, end)| next..end.min(next + 64))
-                .filter_map(|n| self.lists.dir(n).cloned())
-                .collect();
-            if let Some(base) = upcoming.first().map(|d| d.entry().entry.base) {
-                let names: Vec<&[u8]> = upcoming.iter().map(|d| below(d.entry().name())).collect();
-                self.source.will_read(base, &mut names.into_iter());
-            }
+            announce_reads(self.source, &self.lists.upcoming(&self.pending));
         }
         Ok(())
     }
@@ -669,8 +659,11 @@ pub(super) async fn remove_source<S: Source, O: Observer>(
     let follow = shared.options.select.copy_links;
     match source.stat(path, follow).await {
         Ok(now) => {
+            // Before protocol 30 the list has 32 bits of the time.
+            let mtime =
+                if shared.agreed.protocol.has_varints() { now.mtime } else { now.mtime & 0xffff_ffff };
             let same = (now.size == entry.entry.size || !entry.entry.is_regular())
-                && now.mtime == entry.entry.mtime
+                && mtime == entry.entry.mtime
                 && (entry.entry.nsec == 0 || now.nsec == entry.entry.nsec);
             if !same {
                 shared.report(Role::Sender, &Notice::SenderChanged(path.name));

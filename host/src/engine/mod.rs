@@ -6,7 +6,9 @@
 //! Entry points: [`FileSource`] and [`TreeTarget`].
 
 mod acl;
+mod ahead;
 mod backup;
+mod behind;
 mod beneath;
 mod copy;
 mod digest;
@@ -19,6 +21,7 @@ mod source;
 mod special;
 mod target;
 pub mod temp;
+mod visit;
 mod workers;
 mod write;
 mod xattr;

@@ -17,7 +17,7 @@ use arsync_core::{
         entry::mode,
     },
     options::SessionOptions,
-    ports::{Child, PortError, Source, SourcePath, Stat},
+    ports::{Child, PortError, Source, SourcePath, Stat, Turn},
 };
 use rustix::{
     fs::{
@@ -29,6 +29,7 @@ use rustix::{
 
 use super::{
     absolute, acl,
+    ahead::Ahead,
     beneath::{At, Links, Tree},
     copy::{Pace, read_full},
     digest::digest_file,
@@ -50,10 +51,18 @@ pub struct FileSource {
     paths: Rc<RefCell<Vec<Vec<u8>>>>,
     names: Names,
     ways: Ways,
-    follow_dirs: bool,
     copy_devices: bool,
     fake: bool,
     pace: Option<Arc<Pace>>,
+    ahead: Ahead<(u32, Box<[u8]>), io::Result<Listing>>,
+}
+
+/// A directory that was read.
+#[derive(Debug)]
+struct Listing {
+    dir: Arc<OwnedFd>,
+    children: Vec<Child>,
+    error: Option<Errno>,
 }
 
 #[derive(Debug)]
@@ -73,7 +82,11 @@ struct Ways {
     through_links: bool,
     /// A name that is a symlink stands for its target, when it is opened.
     follow_files: bool,
+    /// The same for a directory, when it is read.
+    follow_dirs: bool,
     no_atime: bool,
+    /// Permissions do not bind this process.
+    super_user: bool,
 }
 
 impl Ways {
@@ -129,6 +142,21 @@ impl Reader {
         }
         openat(&at.dir, at.name, flags, Mode::empty())
     }
+
+    fn list(&self, name: &[u8], fakes: bool) -> io::Result<Listing> {
+        let at = self.at(name)?;
+        let mut flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        if !self.ways.follow_dirs && at.name != b"." {
+            flags |= OFlags::NOFOLLOW;
+        }
+        let dir = Arc::new(openat(&at.dir, at.name, flags, Mode::empty())?);
+        if !self.ways.super_user {
+            // A directory that cannot be searched is of no use: said once, not for each name in it.
+            accessat(&dir, ".", Access::EXEC_OK, AtFlags::EACCESS)?;
+        }
+        let (children, error) = children(&dir, fakes);
+        Ok(Listing { dir, children, error })
+    }
 }
 
 impl FileSource {
@@ -143,12 +171,14 @@ impl FileSource {
             ways: Ways {
                 through_links: follow_files || select.copy_dirlinks || select.relative,
                 follow_files,
+                follow_dirs: follow_files || select.copy_dirlinks,
+                super_user: rustix::process::geteuid().is_root(),
                 no_atime: options.preserve.open_noatime || options.preserve.atimes > 1,
             },
-            follow_dirs: follow_files || select.copy_dirlinks,
             copy_devices: select.copy_devices,
             fake: options.preserve.fake_super,
             pace: None,
+            ahead: Ahead::new(),
         }
     }
 
@@ -170,7 +200,10 @@ impl FileSource {
 
     /// A name may be a symlink that stands for its target.
     fn follows(&self, path: SourcePath<'_>, wanted: bool) -> bool {
-        wanted && (self.follow_dirs || self.ways.links(path.name) == Links::Any || path.name.ends_with(b"/"))
+        wanted
+            && (self.ways.follow_dirs
+                || self.ways.links(path.name) == Links::Any
+                || path.name.ends_with(b"/"))
     }
 
     fn at<'n>(&self, path: SourcePath<'n>) -> io::Result<At<'n>> {
@@ -211,22 +244,24 @@ impl FileSource {
     }
 
     fn list(&self, path: SourcePath<'_>) -> io::Result<(Vec<Child>, Option<Errno>)> {
-        let at = self.at(path)?;
-        let mut flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        if !self.follow_dirs && at.name != b"." {
-            flags |= OFlags::NOFOLLOW;
-        }
-        let dir = Arc::new(openat(&at.dir, at.name, flags, Mode::empty())?);
-        let mut found = children(&dir, self.fake);
+        let reader = self.reader(path.base)?;
+        let listing = if self.ahead.is_useful()
+            && let Some(read) = self.ahead.take(&(path.base, path.name.into()))
+        {
+            read?
+        } else {
+            reader.list(path.name, self.fake)?
+        };
+        let Listing { dir, mut children, error } = listing;
         if self.copy_devices {
-            for child in &mut found.0 {
+            for child in &mut children {
                 if let Ok(stat) = &mut child.stat {
                     self.device_as_file(&dir, &child.name, stat);
                 }
             }
         }
-        self.reader(path.base)?.tree.remember(path.name, dir);
-        Ok(found)
+        reader.tree.remember(path.name, dir);
+        Ok((children, error))
     }
 }
 
@@ -276,6 +311,23 @@ impl Source for FileSource {
     async fn read_dir(&self, path: SourcePath<'_>) -> Result<(Vec<Child>, Option<PortError>), PortError> {
         let (found, error) = self.list(path).map_err(port)?;
         Ok((found, error.map(port)))
+    }
+
+    fn will_read(&self, base: u32, dirs: &mut dyn Iterator<Item = &[u8]>) {
+        let Ok(reader) = self.reader(base) else { return };
+        if !self.ahead.is_useful() {
+            return;
+        }
+        let fake = self.fake;
+        self.ahead.announce(
+            Turn::Next,
+            dirs.map(|name| {
+                let (reader, name) = (reader.clone(), Box::<[u8]>::from(name));
+                let key = (base, name.clone());
+                let read: Box<dyn FnOnce() -> _ + Send> = Box::new(move || reader.list(&name, fake));
+                (key, read)
+            }),
+        );
     }
 
     async fn read_small(&self, path: SourcePath<'_>, limit: usize) -> Result<Vec<u8>, PortError> {

@@ -13,7 +13,7 @@ use arsync_core::{
     options::SessionOptions,
     ports::{
         AttrStep, Attrs, Child, CommitStep, Create, Destination, Extended, ExtendedFailure, Place, PortError,
-        Rights, Stat, Target,
+        Rights, Stat, Target, Turn,
     },
 };
 use rustix::{
@@ -38,6 +38,7 @@ use super::{
     source::read_limited,
     special::{self, Put},
     to_stat,
+    visit::Visits,
     write::{Output, Shared, Spot},
     xattr,
 };
@@ -51,6 +52,7 @@ pub struct TreeTarget {
     rights: Rights,
     keep_dirlinks: bool,
     path: Vec<u8>,
+    visits: Visits,
 }
 
 /// Why a target cannot be set up.
@@ -94,6 +96,7 @@ impl TreeTarget {
             rights,
             keep_dirlinks,
             path: Vec::new(),
+            visits: Visits::new(options),
         })
     }
 
@@ -167,6 +170,11 @@ impl TreeTarget {
     }
 
     fn look(&self, place: Place<'_>, follow: bool) -> io::Result<Stat> {
+        if let (Place::Dest(name), false) = (place, follow)
+            && let Some(stat) = self.visits.stat(name)
+        {
+            return Ok(stat);
+        }
         if follow && let Place::Dest(name) = place {
             let file = self.tree().open_with(name.bytes(), OFlags::PATH, Links::Inside)?;
             let mut stat = to_stat(&fstat(&file)?);
@@ -209,7 +217,7 @@ impl TreeTarget {
 
     fn make_dir_exactly(&self, name: RelName<'_>, mode: u32) -> io::Result<()> {
         let at = self.tree().at(name)?;
-        self.tree().forget_link(name.bytes());
+        self.changing(name);
         let mode = if self.is_fake() { fake::real_perms(mode, true) } else { mode };
         mkdirat(&at.dir, at.name, Mode::from_raw_mode(mode & 0o1777))?;
         let made = to_stat(&statat(&at.dir, at.name, AtFlags::SYMLINK_NOFOLLOW)?);
@@ -221,11 +229,18 @@ impl TreeTarget {
         chmod_at(&at.dir, at.name, wanted, made.kind())
     }
 
+    /// Something of this name is made, replaced or removed: what is known about it does not hold any more.
+    fn changing(&self, name: RelName<'_>) {
+        self.tree().forget_link(name.bytes());
+        self.visits.forget(name);
+    }
+
     fn how(&self, name: RelName<'_>, replace: bool) -> Put {
         if !replace {
+            self.visits.forget(name);
             return Put::New;
         }
-        self.tree().forget_link(name.bytes());
+        self.changing(name);
         if self.shared.has_temp_dir() { Put::After } else { Put::Over }
     }
 
@@ -239,9 +254,10 @@ impl TreeTarget {
         let at = self.spot(place)?;
         if let Place::Dest(name) = place {
             if flags.is_empty() {
-                self.tree().forget_link(name.bytes());
+                self.changing(name);
             } else {
                 self.tree().forget(name.bytes());
+                self.visits.forget(name);
             }
         }
         unlinkat(&at.dir, &*at.name, flags)
@@ -274,11 +290,21 @@ impl Target for TreeTarget {
         Ok(readlinkat(&at.dir, &*at.name, Vec::new()).map_err(port)?.into_bytes())
     }
 
-    async fn list(&self, dir: RelName<'_>) -> Result<Vec<Child>, PortError> {
+    fn will_visit(&self, turn: Turn, dirs: &mut dyn Iterator<Item = RelName<'_>>) {
+        self.visits.announce(&self.shared, turn, dirs);
+    }
+
+    async fn list(&self, name: RelName<'_>) -> Result<Vec<Child>, PortError> {
+        if let Some(found) = self.visits.list(name) {
+            return Ok(found);
+        }
         let flags = OFlags::RDONLY | OFlags::DIRECTORY;
-        let dir = self.open_inside(dir, flags, self.tree().links()).map_err(port)?;
+        let dir = self.open_inside(name, flags, self.tree().links()).map_err(port)?;
         match children(&dir, self.is_fake()) {
-            (found, None) => Ok(found),
+            (found, None) => {
+                self.visits.visited(name, &found);
+                Ok(found)
+            }
             (_, Some(error)) => Err(port(error)),
         }
     }
@@ -368,7 +394,7 @@ impl Target for TreeTarget {
     async fn promote_partial(&self, name: RelName<'_>) -> Result<(), PortError> {
         let from = self.spot(Place::Partial(name)).map_err(port)?;
         let to = self.tree().at(name).map_err(port)?;
-        self.tree().forget_link(name.bytes());
+        self.changing(name);
         move_file(&from, &to.dir, to.name).map_err(port)
     }
 

@@ -1,10 +1,11 @@
 //! Whole-file copies on worker threads: plain functions on descriptors and owned data, one file a job.
 //!
+//! Small jobs change hands in batches, in both directions: waking a thread costs as much as copying a small file.
 //! Threads start with the first job, one per core, and end with the value. Nothing here decides: a job says
 //! what is copied where, and its end says how far it came.
 
 use alloc::{collections::VecDeque, sync::Arc};
-use core::cell::Cell;
+use core::cell::{Cell, RefCell};
 use std::{
     collections::HashMap,
     os::fd::OwnedFd,
@@ -27,6 +28,9 @@ use super::{
 
 /// Jobs that may wait for a worker before whoever brings more has to wait.
 const BACKLOG: usize = 4096;
+/// Jobs that change hands together, and the bytes to copy at which a batch is complete.
+const BATCH: usize = 16;
+const BATCH_BYTES: u64 = 512 << 10;
 
 /// One file to copy.
 struct Job {
@@ -45,7 +49,11 @@ struct Job {
 #[derive(Default)]
 struct State {
     jobs: VecDeque<Job>,
-    ends: HashMap<u64, CopyEnd>,
+    ends: Vec<(u64, CopyEnd)>,
+    /// The job whose end is waited for.
+    wanted: Option<u64>,
+    /// Whoever brings jobs waits for room.
+    crowded: bool,
     closed: bool,
 }
 
@@ -54,7 +62,7 @@ struct Desk {
     state: Mutex<State>,
     /// There is a job, or the desk is closed.
     work: Condvar,
-    /// A job ended.
+    /// The wanted job ended, or there is room.
     ended: Condvar,
 }
 
@@ -70,6 +78,16 @@ pub struct Workers {
     desk: Arc<Desk>,
     threads: Mutex<Vec<JoinHandle<()>>>,
     next: Cell<u64>,
+    batch: RefCell<Batch>,
+    /// Ends that nobody has asked for yet.
+    ends: RefCell<HashMap<u64, CopyEnd>>,
+}
+
+/// Jobs that wait for company.
+#[derive(Default)]
+struct Batch {
+    jobs: Vec<Job>,
+    bytes: u64,
 }
 
 impl Workers {
@@ -85,6 +103,23 @@ impl Workers {
                 threads.push(thread);
             }
         }
+    }
+}
+
+impl Workers {
+    fn hand_over(&self, batch: &mut Batch) {
+        if batch.jobs.is_empty() {
+            return;
+        }
+        batch.bytes = 0;
+        let mut state = self.desk.lock();
+        state.jobs.extend(batch.jobs.drain(..));
+        while state.jobs.len() > BACKLOG {
+            state.crowded = true;
+            state = self.desk.ended.wait(state).unwrap_or_else(PoisonError::into_inner);
+        }
+        drop(state);
+        self.desk.work.notify_one();
     }
 }
 
@@ -105,15 +140,16 @@ impl LocalCopy<FileSource, TreeTarget> for Workers {
         if ticket == 0 {
             self.start_threads();
         }
-        let mut state = self.desk.lock();
         let reader = match source.reader(job.source.base) {
             Ok(reader) => reader,
             Err(error) => {
-                state.ends.insert(ticket, CopyEnd::Open(port(error)));
+                self.ends.borrow_mut().insert(ticket, CopyEnd::Open(port(error)));
                 return ticket;
             }
         };
-        state.jobs.push_back(Job {
+        let mut batch = self.batch.borrow_mut();
+        batch.bytes = batch.bytes.saturating_add(job.size);
+        batch.jobs.push(Job {
             ticket,
             reader,
             source: job.source.name.into(),
@@ -125,20 +161,26 @@ impl LocalCopy<FileSource, TreeTarget> for Workers {
             size: job.size,
             fresh: job.fresh,
         });
-        while state.jobs.len() > BACKLOG {
-            state = self.desk.ended.wait(state).unwrap_or_else(PoisonError::into_inner);
+        if batch.jobs.len() >= BATCH || batch.bytes >= BATCH_BYTES {
+            self.hand_over(&mut batch);
         }
-        drop(state);
-        self.desk.work.notify_one();
         ticket
     }
 
     async fn finish(&self, _source: &FileSource, _target: &TreeTarget, ticket: u64) -> CopyEnd {
+        if let Some(end) = self.ends.borrow_mut().remove(&ticket) {
+            return end;
+        }
+        self.hand_over(&mut self.batch.borrow_mut());
+        let mut ends = self.ends.borrow_mut();
         let mut state = self.desk.lock();
         loop {
-            if let Some(end) = state.ends.remove(&ticket) {
+            ends.extend(state.ends.drain(..));
+            if let Some(end) = ends.remove(&ticket) {
+                state.wanted = None;
                 return end;
             }
+            state.wanted = Some(ticket);
             state = self.desk.ended.wait(state).unwrap_or_else(PoisonError::into_inner);
         }
     }
@@ -147,19 +189,41 @@ impl LocalCopy<FileSource, TreeTarget> for Workers {
 /// The life of a worker.
 fn work(desk: &Desk) {
     let mut buf = vec![0u8; SMALL + 1];
+    let mut jobs = Vec::with_capacity(BATCH);
+    let mut ends = Vec::with_capacity(BATCH);
     let mut state = desk.lock();
     loop {
-        if let Some(job) = state.jobs.pop_front() {
-            drop(state);
-            let end = run(&job, &mut buf);
-            state = desk.lock();
-            state.ends.insert(job.ticket, end);
-            desk.ended.notify_one();
-        } else if state.closed {
-            return;
-        } else {
+        take_batch(&mut state.jobs, &mut jobs);
+        if jobs.is_empty() {
+            if state.closed {
+                return;
+            }
             state = desk.work.wait(state).unwrap_or_else(PoisonError::into_inner);
+            continue;
         }
+        drop(state);
+        ends.extend(jobs.drain(..).map(|job| (job.ticket, run(&job, &mut buf))));
+        state = desk.lock();
+        let mut awaited = core::mem::take(&mut state.crowded);
+        for end in ends.drain(..) {
+            awaited |= state.wanted == Some(end.0);
+            state.ends.push(end);
+        }
+        if awaited {
+            desk.ended.notify_one();
+        }
+    }
+}
+
+/// Small jobs come together; a large one comes alone, or is the last.
+fn take_batch(from: &mut VecDeque<Job>, to: &mut Vec<Job>) {
+    let mut bytes = 0u64;
+    while to.len() < BATCH
+        && bytes < BATCH_BYTES
+        && let Some(job) = from.pop_front()
+    {
+        bytes = bytes.saturating_add(job.size);
+        to.push(job);
     }
 }
 

@@ -26,6 +26,7 @@ use rustix::{
 
 use super::{
     backup::{self, Backups},
+    behind::Behind,
     beneath::Tree,
     copy::{Holes, PIECE, Pace, copy_contents, copy_paced, write_at},
     extended::Setter,
@@ -81,7 +82,7 @@ pub struct Shared {
 /// A file on its way.
 #[derive(Debug)]
 pub struct Output {
-    file: OwnedFd,
+    file: Arc<OwnedFd>,
     temp: Option<Temp>,
     mode: WriteMode,
     /// Name below the destination.
@@ -91,12 +92,17 @@ pub struct Output {
     /// Where `buf` belongs in the file.
     offset: u64,
     buf: Vec<u8>,
+    /// Writes what is much, from a certain point on.
+    behind: Option<Behind>,
     holes: Holes,
     /// The length may differ from what was written: older content, a hole at the end, reserved space.
     truncate: bool,
     /// What is set at the end beside the plain attributes.
     extended: Option<Extended>,
 }
+
+/// A file that has come this far is written by a thread of its own, bytes.
+const BEHIND_FROM: u64 = 4 << 20;
 
 /// Files up to this size are read and written in one piece, bytes.
 pub const SMALL: usize = PIECE;
@@ -242,14 +248,15 @@ impl Shared {
     /// Starts a file.
     pub fn create(&self, create: &Create<'_>) -> io::Result<Output> {
         let at = self.tree.at(create.name)?;
-        let in_place = |file, offset| Output {
-            file,
+        let in_place = |file: OwnedFd, offset| Output {
+            file: Arc::new(file),
             temp: None,
             mode: create.mode,
             name: create.name.bytes().into(),
             dir: at.dir.clone(),
             offset,
             buf: Vec::new(),
+            behind: None,
             holes: if self.sparse { Holes::Punched } else { Holes::Written },
             truncate: true,
             extended: None,
@@ -346,9 +353,11 @@ impl Shared {
         attrs: &Attrs,
         to: Destination,
     ) -> Result<(), (CommitStep, Errno)> {
-        out.flush().map_err(|e| (CommitStep::Write, e))?;
+        out.finish().map_err(|e| (CommitStep::Write, e))?;
         let mut stat = to_stat(&fstat(&out.file).map_err(|e| (CommitStep::Sync, e))?);
-        if out.truncate && stat.is_regular() && (stat.size != out.offset || self.preallocate) {
+        // What is written in place is as new as the end of its transfer, even if no byte of it changed.
+        let touch = out.mode == WriteMode::InPlace && attrs.mtime.is_none();
+        if out.truncate && stat.is_regular() && (stat.size != out.offset || self.preallocate || touch) {
             ftruncate(&out.file, out.offset).map_err(|e| (CommitStep::Sync, e))?;
             stat.size = out.offset;
         }
@@ -483,7 +492,7 @@ impl Output {
     pub fn write(&mut self, data: &[u8]) -> io::Result<()> {
         if self.buf.len() + data.len() > PIECE {
             self.flush()?;
-            if data.len() >= PIECE {
+            if data.len() >= PIECE && self.behind.is_none() {
                 write_at(&self.file, self.offset, data, self.holes)?;
                 self.offset += data.len() as u64;
                 return Ok(());
@@ -491,6 +500,12 @@ impl Output {
         }
         self.buf.extend_from_slice(data);
         Ok(())
+    }
+
+    /// Everything is in the file.
+    fn finish(&mut self) -> io::Result<()> {
+        self.flush()?;
+        self.behind.take().map_or(Ok(()), Behind::finish)
     }
 
     /// Has this set when the file is complete.
@@ -515,9 +530,18 @@ impl Output {
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        write_at(&self.file, self.offset, &self.buf, self.holes)?;
-        self.offset += self.buf.len() as u64;
-        self.buf.clear();
+        let (offset, len) = (self.offset, self.buf.len() as u64);
+        self.offset += len;
+        if self.behind.is_none() && offset >= BEHIND_FROM && self.mode == WriteMode::Temporary {
+            self.behind = Behind::start(self.file.clone(), self.holes);
+        }
+        match &self.behind {
+            Some(behind) => self.buf = behind.write(offset, core::mem::take(&mut self.buf))?,
+            None => {
+                write_at(&self.file, offset, &self.buf, self.holes)?;
+                self.buf.clear();
+            }
+        }
         Ok(())
     }
 }

@@ -1,0 +1,234 @@
+//! Lists as they arrive, and what is done to one before it is used.
+
+use alloc::vec::Vec;
+
+use embedded_io_async::BufRead;
+
+use super::{Shared, guard::Guard};
+use crate::{
+    error::{Error, NameFault, ProtocolError, Role},
+    exit::ExitCode,
+    flist::{
+        Format,
+        decode::Decoder,
+        entry::{FileKind, FileList, mode},
+        ids::{IdMap, IdRules, IdTable, MapFault},
+        order,
+    },
+    io::{MessageSink, WireReader},
+    options::{FilesFrom, SessionOptions},
+    ports::{Notice, Observer, Target},
+    wire::ndx::{NDX_FLIST_OFFSET, NdxState},
+};
+
+#[derive(Debug, Default)]
+pub(super) struct Mapping {
+    users: IdMap,
+    groups: IdMap,
+}
+
+impl Mapping {
+    /// From `--usermap` and `--groupmap`; a fault was reported when this fails.
+    pub(super) fn new<T: Target, O: Observer>(shared: &Shared<'_, O>, target: &T) -> Result<Self, ExitCode> {
+        let p = &shared.options.preserve;
+        let parse = |list: &Option<Vec<u8>>, group: bool| -> Result<IdRules, ExitCode> {
+            let Some(list) = list else { return Ok(IdRules::default()) };
+            let lookup = |name: &[u8]| if group { target.group_id(name) } else { target.user_id(name) };
+            let unknown =
+                |name: &[u8]| shared.report(Role::ReceiverSide, &Notice::UnknownMapName { name, group });
+            IdRules::parse(list, lookup, unknown).map_err(|fault| {
+                let (kind, text) = match &fault {
+                    MapFault::NoColon(t) => ("No colon found in", t),
+                    MapFault::NoName(t) => ("No name found after colon", t),
+                    MapFault::BadNumber(t) => ("Invalid number in", t),
+                };
+                shared.report(Role::ReceiverSide, &Notice::BadMap { what: kind, text, group });
+                ExitCode::SYNTAX
+            })
+        };
+        Ok(Self {
+            users: IdMap::new(parse(&p.usermap, false)?, !p.numeric_ids),
+            groups: IdMap::new(parse(&p.groupmap, true)?, !p.numeric_ids),
+        })
+    }
+}
+
+/// Maps ids, applies `--chmod`, sorts, drops duplicates: what the receiving side does with a list.
+pub(super) fn prepare<T: Target, O: Observer>(
+    shared: &Shared<'_, O>,
+    target: Option<&T>,
+    mapping: &mut Mapping,
+    users: &IdTable,
+    groups: &IdTable,
+    list: &mut FileList,
+    start: i32,
+) {
+    let options = shared.options;
+    let p = &options.preserve;
+    if let Some(target) = target {
+        for e in &mut list.entries {
+            if p.owner {
+                e.uid = mapping.users.map(e.uid, users, |name| target.user_id(name));
+            }
+            if p.group {
+                e.gid = mapping.groups.map(e.gid, groups, |name| target.group_id(name));
+            }
+        }
+        shared.extended.prepare(|id, user| {
+            if user {
+                mapping.users.map(id, users, |name| target.user_id(name))
+            } else {
+                mapping.groups.map(id, groups, |name| target.group_id(name))
+            }
+        });
+    }
+    if let (Some(chmod), true, false) = (&p.chmod, shared.is_client(), shared.local) {
+        for e in list.entries.iter_mut().filter(|e| !e.is_symlink() && e.kind() != FileKind::Missing) {
+            let perms = chmod.apply(e.mode & mode::PERMS, e.is_dir(), shared.umask.get());
+            e.mode = (e.mode & mode::TYPE) | perms;
+        }
+    }
+    let protocol = shared.agreed.protocol;
+    order::sort(list, protocol);
+    order::clear_duplicates(list, protocol, |list, position| {
+        if let Some(e) = list.get(position) {
+            #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
+            let ndx = (start as u32).wrapping_add(position as u32);
+            shared.report(Role::ReceiverSide, &Notice::Duplicate { name: e.name(), ndx });
+        }
+    });
+    let mut stats = shared.stats.borrow_mut();
+    if !shared.local {
+        for e in &list.entries {
+            stats.listed.add(e.kind());
+            if matches!(e.kind(), FileKind::Regular | FileKind::Symlink) {
+                stats.total_size += e.size;
+            }
+        }
+    }
+}
+
+/// In a session with one list each entry's directory must be in the list (spec: checks, directory parts).
+fn check_parents(
+    list: &FileList,
+    options: &SessionOptions,
+    protocol: crate::version::ProtocolVersion,
+) -> Result<(), ProtocolError> {
+    let mut last: &[u8] = b"";
+    for e in &list.entries {
+        let name = list.name(e);
+        let name = name.strip_prefix(b"/").unwrap_or(name);
+        let Some(dir) = memchr::memrchr(b'/', name).and_then(|i| name.get(..i)) else { continue };
+        if dir == last
+            || (options.select.relative
+                && (!options.select.implied_dirs || options.select.files_from != FilesFrom::None))
+        {
+            continue;
+        }
+        let found = list.entries.binary_search_by(|other| {
+            let n = list.name(other);
+            let n = n.strip_prefix(b"/").unwrap_or(n);
+            if protocol.has_dir_slash_order() {
+                order::compare(n, other.is_dir(), dir, true)
+            } else {
+                n.cmp(dir)
+            }
+        });
+        if found.is_err() && e.kind() != FileKind::Missing {
+            return Err(ProtocolError::Name(NameFault::WrongDirectory));
+        }
+        last = dir;
+    }
+    Ok(())
+}
+
+/// Reads lists; used before and beside the receiver's main loop.
+pub(super) struct ListReader {
+    pub(super) decoder: Decoder,
+    pub(super) read_ndx: NdxState,
+    pub(super) mapping: Mapping,
+    pub(super) guard: Guard,
+}
+
+impl ListReader {
+    pub(super) fn new<O>(shared: &Shared<'_, O>, guard: Guard) -> Self {
+        let format = Format::new(shared.options, &shared.agreed);
+        let mut decoder = Decoder::new(format, shared.options.select.recursive);
+        decoder.tables = shared.extended.tables.clone();
+        let read_ndx = NdxState::new(shared.agreed.protocol);
+        Self { decoder, read_ndx, mapping: Mapping::default(), guard }
+    }
+
+    /// The list behind a first one of a single entry; `None`: its number says something else.
+    pub(super) async fn second<R: BufRead, S: MessageSink>(
+        &mut self,
+        r: &mut WireReader<R, S>,
+        ndx: i32,
+        start: i32,
+    ) -> Result<Option<(FileList, u32)>, Error<R::Error>> {
+        // It can only be that of the first directory.
+        if ndx != NDX_FLIST_OFFSET {
+            return Ok(None);
+        }
+        let (mut list, errors) = self.decoder.list(r, start).await?;
+        self.guard.check(&mut list)?;
+        Ok(Some((list, errors)))
+    }
+
+    /// The first list with everything that follows it. Ids are mapped later, when there is a target.
+    pub(super) async fn first<R: BufRead, S: MessageSink, O: Observer>(
+        &mut self,
+        r: &mut WireReader<R, S>,
+        shared: &Shared<'_, O>,
+        start: i32,
+    ) -> Result<FileList, Error<R::Error>> {
+        let (mut list, errors) = self.decoder.list(r, start).await?;
+        self.guard.check(&mut list)?;
+        self.decoder.id_lists(r).await?;
+        let mut bits = errors;
+        if !shared.agreed.protocol.has_varints() {
+            #[allow(clippy::cast_sign_loss)]
+            {
+                bits |= r.i32().await? as u32 & 7;
+            }
+        }
+        if !shared.options.delete.ignore_errors {
+            shared.add_io_error(bits);
+        }
+        if shared.agreed.inc_recurse() {
+            for e in &list.entries {
+                let name = list.name(e);
+                if name.strip_prefix(b"/").unwrap_or(name).contains(&b'/') {
+                    return Err(ProtocolError::Name(NameFault::WrongDirectory).into());
+                }
+            }
+        }
+        Ok(list)
+    }
+}
+
+/// Checks and prepares the first list once there is a target.
+pub(super) fn prepare_first<T: Target, O: Observer, E>(
+    shared: &Shared<'_, O>,
+    target: Option<&T>,
+    lists: &mut ListReader,
+    list: &mut FileList,
+    start: i32,
+) -> Result<(), Error<E>> {
+    if let Some(target) = target {
+        lists.mapping = Mapping::new(shared, target).map_err(Error::Exit)?;
+    }
+    prepare(
+        shared,
+        target,
+        &mut lists.mapping,
+        &lists.decoder.users,
+        &lists.decoder.group_names,
+        list,
+        start,
+    );
+    if !shared.agreed.inc_recurse() {
+        check_parents(list, shared.options, shared.agreed.protocol)?;
+    }
+    Ok(())
+}

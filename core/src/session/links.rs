@@ -1,0 +1,220 @@
+//! Hard-link groups: which member leads, which wait for it, and what becomes of them (spec: hard links).
+
+use alloc::{rc::Rc, vec::Vec};
+
+use super::{
+    Event, decide,
+    generator::{Generator, Outlet},
+    lists::{Found, Segment},
+};
+use crate::{
+    error::Error,
+    flist::entry::{EntryFlags, EntryRef},
+    item::ItemFlags,
+    names::RelName,
+    options::AltDestKind,
+    ports::{Notice, Observer, Op, Place, Target},
+};
+
+/// A hard-link group on its way (spec: hard links, choice of the leader).
+#[derive(Debug, Default)]
+pub(super) struct Group {
+    /// Last member known so far.
+    pub(super) last: i32,
+    /// The last member was looked at: nothing is put off any more.
+    pub(super) closed: bool,
+    pub(super) members: u32,
+    pub(super) leader: Option<i32>,
+    /// Members that were missing before there was a leader.
+    pub(super) put_off: Vec<(i32, Rc<Segment>)>,
+    /// Members met while the leader is in transfer.
+    pub(super) waiting: Vec<(i32, Rc<Segment>)>,
+    /// Name at the destination of the finished leader, and the name to show.
+    pub(super) done: Option<(Vec<u8>, Vec<u8>)>,
+}
+
+impl<T, O, L> Generator<'_, T, O, L>
+where
+    T: Target,
+    O: Observer,
+    L: Outlet,
+{
+    pub(super) fn note_known_groups(&mut self) {
+        let mut i = 0;
+        loop {
+            let segment = self.side.lists.borrow().get(i);
+            let Some(segment) = segment else { return };
+            self.note_groups(&segment);
+            i += 1;
+        }
+    }
+
+    /// Notes the members of link groups of a list.
+    pub(super) fn note_groups(&mut self, segment: &Rc<Segment>) {
+        if self.options().preserve.hard_links == 0 || segment.start < self.grouped_to {
+            return;
+        }
+        self.grouped_to = segment.end();
+        for (ndx, entry) in (segment.start..).zip(&segment.list.entries) {
+            if entry.flags.contains(EntryFlags::HLINKED) && entry.is_active() {
+                let group = self.groups.entry(segment.list.extra(entry).link_group).or_default();
+                group.last = ndx;
+                group.members += 1;
+            }
+        }
+    }
+
+    /// Whether this member of a link group is handled like a single file. If not it is linked, or waits.
+    pub(super) async fn leads(
+        &mut self,
+        ndx: i32,
+        segment: &Rc<Segment>,
+        entry: EntryRef<'_>,
+    ) -> Result<bool, Error<L::Error>> {
+        let id = entry.extra().link_group;
+        let Some(group) = self.groups.get_mut(&id) else { return Ok(true) };
+        if let Some((leader, shown)) = group.done.clone() {
+            self.link(ndx, entry, &leader, &shown).await?;
+            return Ok(false);
+        }
+        if group.leader.is_some_and(|l| l != ndx) {
+            group.waiting.push((ndx, segment.clone()));
+            segment.in_progress.set(segment.in_progress.get() + 1);
+            return Ok(false);
+        }
+        group.leader = Some(ndx);
+        Ok(true)
+    }
+
+    /// The leader is in place: the others are linked to it.
+    pub(super) async fn leader_done(&mut self, entry: EntryRef<'_>) -> Result<(), Error<L::Error>> {
+        let id = entry.extra().link_group;
+        let leader = self.side.local_name(entry).bytes().to_vec();
+        let shown = entry.rel_name().bytes().to_vec();
+        let Some(group) = self.groups.get_mut(&id) else { return Ok(()) };
+        if group.done.is_some() {
+            return Ok(());
+        }
+        group.done = Some((leader.clone(), shown.clone()));
+        let waiting = core::mem::take(&mut group.waiting);
+        let put_off = core::mem::take(&mut group.put_off);
+        for (ndx, segment) in waiting.into_iter().chain(put_off.into_iter().rev()) {
+            segment.in_progress.set(segment.in_progress.get().saturating_sub(1));
+            if let Some(member) = segment.get(ndx) {
+                self.link(ndx, member, &leader, &shown).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// A member was skipped by a rule, or failed. If it would have led, another one takes its place: one that
+    /// waits for it, or one that was put off.
+    #[allow(clippy::unused_async)] // As its callers return what it returns.
+    pub(super) async fn no_leader(&mut self, ndx: i32, entry: EntryRef<'_>) -> Result<(), Error<L::Error>> {
+        if !entry.entry.flags.contains(EntryFlags::HLINKED) {
+            return Ok(());
+        }
+        let Some(group) = self.groups.get_mut(&entry.extra().link_group) else { return Ok(()) };
+        if group.done.is_some() || group.leader.is_some_and(|leader| leader != ndx) {
+            return Ok(());
+        }
+        let next = if !group.waiting.is_empty() {
+            Some(group.waiting.remove(0))
+        } else if group.closed {
+            group.put_off.pop()
+        } else {
+            None
+        };
+        group.leader = next.as_ref().map(|(ndx, _)| *ndx);
+        if let Some((next, _)) = next {
+            self.shared().events.borrow_mut().push_back(Event::Leads(next));
+        }
+        Ok(())
+    }
+
+    /// A member that waited leads its group now.
+    pub(super) async fn takes_over(&mut self, ndx: i32) -> Result<(), Error<L::Error>> {
+        let found = self.side.lists.borrow().find(ndx);
+        let Ok(Found::Entry(segment)) = found else { return Ok(()) };
+        segment.in_progress.set(segment.in_progress.get().saturating_sub(1));
+        self.regular(ndx, &segment, false).await
+    }
+
+    /// Makes one member a link to the finished leader.
+    pub(super) async fn link(
+        &mut self,
+        ndx: i32,
+        entry: EntryRef<'_>,
+        leader: &[u8],
+        leader_shown: &[u8],
+    ) -> Result<(), Error<L::Error>> {
+        let options = self.options();
+        let target = self.side.target;
+        let name = self.side.local_name(entry);
+        let Some(leader) = RelName::new(leader) else { return Ok(()) };
+        let stat = self.standing(name).await.ok().flatten();
+        let leader_stat = target.stat(Place::Dest(leader), false).await.ok().flatten();
+        let wanted_mode = leader_stat.map_or(entry.entry.mode, |s| s.mode);
+        if let (Some(s), Some(l)) = (&stat, &leader_stat)
+            && (s.dev, s.ino) == (l.dev, l.ino)
+        {
+            let doing = ItemFlags::LOCAL_CHANGE;
+            let mut flags =
+                self.flags_of(entry, wanted_mode, stat.as_ref(), doing).difference(ItemFlags::REPORT_TIME);
+            flags |= self.side.extended_flags(entry, wanted_mode, Some(Place::Dest(name))).await;
+            if options.report.unchanged {
+                self.mention(ndx, entry, flags, Some(b"")).await?;
+            }
+            self.report(&Notice::UpToDate(entry.rel_name().bytes()));
+            return self.linked(ndx, entry).await;
+        }
+        let mut replace = false;
+        if let Some(old) = &stat {
+            if old.is_dir() {
+                if !self.make_way(name, old, "regular file").await? {
+                    return Ok(());
+                }
+            } else {
+                if options.transfer.backup && !options.dry_run && !self.back_up(name, true).await? {
+                    return Ok(());
+                }
+                replace = true;
+            }
+        }
+        // An alternate file that the leader is linked to makes this one a link that exists already.
+        let alternate = if stat.is_none() && options.transfer.alt_dest_kind == Some(AltDestKind::Link) {
+            self.alternate(entry, name)
+                .await
+                .filter(|a| leader_stat.as_ref().is_some_and(|l| (l.dev, l.ino) == (a.stat.dev, a.stat.ino)))
+        } else {
+            None
+        };
+        let place = alternate.as_ref().map_or(Place::Dest(name), |a| Place::Alt(a.number, name));
+        let before =
+            stat.as_ref().filter(|s| s.kind() == entry.entry.kind()).or(alternate.as_ref().map(|a| &a.stat));
+        let mode = decide::dest_mode(entry.entry.mode, before, options, self.side.mask(name).await);
+        let extended = self.side.extended_flags(entry, mode, before.map(|_| place)).await;
+        if !options.dry_run
+            && let Err(error) = target.hard_link(Place::Dest(leader), name, replace).await
+        {
+            self.report(&Notice::Failed {
+                op: Op::HardLink,
+                name: name.bytes(),
+                base: None,
+                other: leader.bytes(),
+                error,
+            });
+            return Ok(());
+        }
+        let flags = self.flags_of(entry, mode, before, ItemFlags::LOCAL_CHANGE);
+        self.mention(ndx, entry, flags | extended, Some(leader_shown)).await?;
+        self.linked(ndx, entry).await
+    }
+
+    pub(super) async fn linked(&mut self, ndx: i32, entry: EntryRef<'_>) -> Result<(), Error<L::Error>> {
+        if self.options().transfer.remove_source {
+            self.outlet.success(ndx, entry).await?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,241 @@
+//! Regular files: whether one is requested, and from which basis (spec: decision for one file).
+
+use alloc::{rc::Rc, vec::Vec};
+
+use super::{
+    decide,
+    generator::{Generator, Outlet, Request},
+    lists::Segment,
+};
+use crate::{
+    error::Error,
+    flist::entry::{EntryFlags, EntryRef},
+    item::{BasisType, ItemFlags},
+    names::RelName,
+    options::{AltDestKind, Append},
+    ports::{Notice, Observer, Op, Place, Target},
+};
+
+impl<T, O, L> Generator<'_, T, O, L>
+where
+    T: Target,
+    O: Observer,
+    L: Outlet,
+{
+    /// A regular file.
+    #[allow(clippy::too_many_lines)]
+    pub(super) async fn regular(
+        &mut self,
+        ndx: i32,
+        segment: &Rc<Segment>,
+        redo: bool,
+    ) -> Result<(), Error<L::Error>> {
+        let Some(entry) = segment.get(ndx) else { return Ok(()) };
+        let options = self.options();
+        let select = &options.select;
+        let name = self.side.local_name(entry);
+        let shown = entry.rel_name();
+        let mut stat = match self.standing(name).await {
+            Ok(stat) => stat,
+            Err(error) => {
+                self.failed(Op::GeneratorStat, shown.bytes(), error);
+                return self.no_leader(ndx, entry).await;
+            }
+        };
+        if !redo && self.skips_by_existence(entry, stat.as_ref()).await {
+            return self.no_leader(ndx, entry).await;
+        }
+        let linked = entry.entry.flags.contains(EntryFlags::HLINKED);
+        if linked && !redo && !self.leads(ndx, segment, entry).await? {
+            return Ok(());
+        }
+        if !redo {
+            if select.max_size.is_some_and(|max| entry.entry.size > max) {
+                self.report(&Notice::OverMaxSize(shown.bytes()));
+                return self.no_leader(ndx, entry).await;
+            }
+            if select.min_size.is_some_and(|min| entry.entry.size < min) {
+                self.report(&Notice::UnderMinSize(shown.bytes()));
+                return self.no_leader(ndx, entry).await;
+            }
+            if let Some(s) = stat.as_ref().filter(|s| select.update && s.is_regular())
+                && decide::is_newer(entry.entry, s, select.modify_window)
+            {
+                self.report(&Notice::Newer(shown.bytes()));
+                return self.no_leader(ndx, entry).await;
+            }
+        }
+        if let Some(other) = stat.filter(|s| !decide::holds_data(s, options)) {
+            if (other.is_dir() || !options.dry_run) && !self.make_way(name, &other, "regular file").await? {
+                return self.no_leader(ndx, entry).await;
+            }
+            stat = None;
+        }
+        let wanted_mode =
+            decide::dest_mode(entry.entry.mode, stat.as_ref(), options, self.side.mask(name).await);
+        let consults = !redo
+            && match options.transfer.alt_dest_kind {
+                None => false,
+                Some(AltDestKind::Copy) => stat.is_none(),
+                Some(_) => true,
+            };
+        let alternate = if consults { self.alternate(entry, name).await } else { None };
+        if let Some(alternate) = &alternate
+            && self.use_alternate(ndx, entry, name, alternate, stat.as_ref()).await?
+        {
+            if options.transfer.remove_source {
+                self.outlet.success(ndx, entry).await?;
+            }
+            if linked {
+                self.leader_done(entry).await?;
+            }
+            return Ok(());
+        }
+        let Some(standing) = stat else {
+            return self.request_new(ndx, segment, entry, name, alternate, redo).await;
+        };
+        if !redo && self.is_same(entry, Place::Dest(name), &standing).await {
+            let mut flags = self.flags_of(entry, wanted_mode, Some(&standing), ItemFlags::empty());
+            flags |= self.side.extended_flags(entry, wanted_mode, Some(Place::Dest(name))).await;
+            self.side.acl_brings_mode(&mut flags, wanted_mode, &standing);
+            let changed = self.set_attrs(entry, name, wanted_mode, &standing, true).await;
+            self.report_unchanged(entry, changed);
+            self.mention(ndx, entry, flags, None).await?;
+            if options.transfer.remove_source {
+                self.outlet.success(ndx, entry).await?;
+            }
+            if linked {
+                self.leader_done(entry).await?;
+            }
+            return Ok(());
+        }
+        let append = options.transfer.append != Append::Off && !redo;
+        if append && standing.size >= entry.entry.size {
+            return self.no_leader(ndx, entry).await;
+        }
+        let mut basis = (BasisType::Name, standing.size);
+        if let Some(len) = self.partial_basis(name).await {
+            basis = (BasisType::PartialDir, len);
+        } else if options.transfer.inplace && options.transfer.backup && !options.dry_run && !redo {
+            // What is there is copied to the backup, which is also what the sender's blocks refer to.
+            if !self.back_up(name, true).await? {
+                return self.no_leader(ndx, entry).await;
+            }
+            if self.shared().agreed.protocol.has_item_flags() {
+                basis = (BasisType::Backup, standing.size);
+            }
+        }
+        let doing = ItemFlags::TRANSFER | self.change_flag();
+        let mut flags = self.flags_of(entry, wanted_mode, Some(&standing), doing);
+        flags |= self.side.extended_flags(entry, wanted_mode, Some(Place::Dest(name))).await;
+        self.request(ndx, segment, flags, Some(basis), None, redo).await
+    }
+
+    /// Requests a file that is not there: from the partial file, an alternate one, or one of a similar name.
+    pub(super) async fn request_new(
+        &mut self,
+        ndx: i32,
+        segment: &Rc<Segment>,
+        entry: EntryRef<'_>,
+        name: RelName<'_>,
+        alternate: Option<super::basis::Alternate>,
+        redo: bool,
+    ) -> Result<(), Error<L::Error>> {
+        let options = self.options();
+        let doing = ItemFlags::TRANSFER | self.change_flag();
+        let new = doing | ItemFlags::IS_NEW | self.side.extended_flags(entry, 0, None).await;
+        if let Some(len) = self.partial_basis(name).await {
+            return self.request(ndx, segment, new, Some((BasisType::PartialDir, len)), None, redo).await;
+        }
+        // Appending looks at the length of any basis (stock binary).
+        let append = options.transfer.append != Append::Off && !redo;
+        let complete = |size: u64| append && size >= entry.entry.size;
+        if let Some(alternate) = alternate {
+            if complete(alternate.stat.size) {
+                return self.no_leader(ndx, entry).await;
+            }
+            let wanted =
+                decide::dest_mode(entry.entry.mode, Some(&alternate.stat), options, self.side.rights.umask);
+            let mut flags = self.flags_of(entry, wanted, Some(&alternate.stat), doing);
+            let at = Place::Alt(alternate.number, name);
+            flags |= self.side.extended_flags(entry, wanted, Some(at)).await;
+            let basis = (BasisType::AltDest(alternate.number), alternate.stat.size);
+            return self.request(ndx, segment, flags, Some(basis), None, redo).await;
+        }
+        if options.transfer.fuzzy > 0
+            && !redo
+            && !self.side.missing_root
+            && let Some((kind, file, size)) = self.fuzzy_basis(entry, name).await
+        {
+            if complete(size) {
+                return self.no_leader(ndx, entry).await;
+            }
+            return self.request(ndx, segment, new, Some((kind, size)), Some(file), redo).await;
+        }
+        // A later member of a link group may have something to start from.
+        if !redo
+            && entry.entry.flags.contains(EntryFlags::HLINKED)
+            && let Some(group) = self.groups.get_mut(&entry.extra().link_group)
+            && !group.closed
+        {
+            group.leader = None;
+            group.put_off.push((ndx, segment.clone()));
+            segment.in_progress.set(segment.in_progress.get() + 1);
+            return Ok(());
+        }
+        self.request(ndx, segment, new, None, None, redo).await
+    }
+
+    /// `-c` marks transferred files as changed.
+    pub(super) fn change_flag(&self) -> ItemFlags {
+        if self.options().select.checksum { ItemFlags::REPORT_CHANGE } else { ItemFlags::empty() }
+    }
+
+    pub(super) async fn partial_basis(&self, name: RelName<'_>) -> Option<u64> {
+        let options = self.options();
+        options.transfer.partial_dir.as_ref()?;
+        if self.side.missing_root {
+            return None;
+        }
+        let stat = self.side.target.stat(Place::Partial(name), false).await.ok()??;
+        stat.is_regular().then_some(stat.size)
+    }
+
+    pub(super) async fn request(
+        &mut self,
+        ndx: i32,
+        segment: &Rc<Segment>,
+        flags: ItemFlags,
+        basis: Option<(BasisType, u64)>,
+        xname: Option<Vec<u8>>,
+        redo: bool,
+    ) -> Result<(), Error<L::Error>> {
+        let append = if redo { Append::Off } else { self.options().transfer.append };
+        let fresh = segment.get(ndx).is_some_and(|e| self.is_fresh(self.side.local_name(e).parent().bytes()));
+        let mut request = Request { flags, redo, append, fresh, ..Request::default() };
+        if let Some((kind, len)) = basis {
+            request.basis = kind;
+            request.basis_len = Some(len);
+            if kind != BasisType::Name {
+                request.flags |= ItemFlags::BASIS_TYPE_FOLLOWS;
+            }
+        }
+        if xname.is_some() {
+            request.flags |= ItemFlags::XNAME_FOLLOWS;
+            request.xname = xname;
+        }
+        // The receiver answers for what it only records, too.
+        let answered = !self.options().dry_run || self.options().batch_only;
+        if answered {
+            segment.in_progress.set(segment.in_progress.get() + 1);
+            self.in_progress += 1;
+        }
+        self.outlet.request(ndx, segment, request).await?;
+        if !answered
+            && let Some(entry) = segment.get(ndx).filter(|e| e.entry.flags.contains(EntryFlags::HLINKED))
+        {
+            self.leader_done(entry).await?;
+        }
+        Ok(())
+    }
+}
