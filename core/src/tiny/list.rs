@@ -113,7 +113,7 @@ impl<'m> List<'m> {
             };
             order.then(a.sent.cmp(&b.sent))
         };
-        self.entries.sort_unstable_by(by_name);
+        super::shell_sort(self.entries, |a, b| by_name(a, b).is_lt());
     }
 
     /// Receiver: later entries of one name are never acted upon.

@@ -85,6 +85,7 @@ impl Bound {
 
 /// Why a tiny session ended early. `E` is the error of the transport.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
 pub enum Fault<E> {
     /// The transport failed, or the peer broke the protocol.
@@ -173,4 +174,48 @@ struct Parts<'m> {
     sums: &'m mut VecView<BlockSum>,
     window: &'m mut [u8],
     output: &'m mut [u8],
+}
+
+/// Sorts without the code size of the standard library's sorts. `less` must be a strict order without ties.
+fn shell_sort<T: Copy>(items: &mut [T], less: impl Fn(&T, &T) -> bool) {
+    // Ciura's gaps, as far as a list of 65535 entries needs them.
+    for gap in [28_331, 12_592, 5596, 2487, 1105, 701, 301, 132, 57, 23, 10, 4, 1] {
+        for start in gap..items.len() {
+            let Some(item) = items.get(start).copied() else { break };
+            let mut at = start;
+            while let Some(before) = at.checked_sub(gap).and_then(|i| items.get(i)).copied()
+                && less(&item, &before)
+            {
+                if let Some(slot) = items.get_mut(at) {
+                    *slot = before;
+                }
+                at -= gap;
+            }
+            if let Some(slot) = items.get_mut(at) {
+                *slot = item;
+            }
+        }
+    }
+}
+
+#[cfg(all(test, feature = "alloc"))]
+mod tests {
+    use super::shell_sort;
+
+    #[test]
+    fn shell_sort_sorts() {
+        let mut state = 1u32;
+        for len in [0usize, 1, 2, 3, 10, 57, 700, 5000] {
+            let mut items: alloc::vec::Vec<u32> = (0..len)
+                .map(|_| {
+                    state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+                    state
+                })
+                .collect();
+            let mut want = items.clone();
+            want.sort_unstable();
+            shell_sort(&mut items, |a, b| a < b);
+            assert_eq!(items, want);
+        }
+    }
 }

@@ -28,7 +28,7 @@ pub(super) struct Blocks<'a> {
 
 impl<'a> Blocks<'a> {
     pub(super) fn new(head: SumHead, sums: &'a mut VecView<BlockSum>) -> Self {
-        sums.sort_unstable_by_key(|s| (s.weak, s.block));
+        super::shell_sort(sums, |a, b| (a.weak, a.block) < (b.weak, b.block));
         Self { head, sums, strong_len: (head.s2length as usize).min(STRONG) }
     }
 

@@ -25,7 +25,8 @@ pub struct Config<'a> {
     pub max_protocol: ProtocolVersion,
     /// Seed of the block checksums, unless the client names one; not 0. Should differ from session to session.
     pub seed: i32,
-    /// Names of the checksums offered, separated by spaces; none: all. On processors of 32 bits `md5` is the fastest.
+    /// Names of the checksums offered, separated by spaces; none: all. Without `md4` no
+    /// session below protocol 30 is possible. On processors of 32 bits `md5` is the fastest.
     pub checksums: &'a str,
 }
 
