@@ -243,6 +243,11 @@ fn line_noise_is_no_command() {
         assert!(matches!(result, Err(Fault::NoCommand)), "{bytes:?}: {result:?}");
         assert_eq!(store.files.len(), 5);
     }
+    // The first zero comes late, and a session follows.
+    let mut late = vec![b'x'; 500];
+    late.push(0);
+    late.extend_from_slice(PULL);
+    assert!(matches!(feed(&late).0, Err(Fault::NoCommand)));
     let (result, _) = feed(&noise(9, 200_000));
     assert!(matches!(result, Err(Fault::NoCommand)), "{result:?}");
     assert!(matches!(feed(&vec![b'x'; 70_000]).0, Err(Fault::NoCommand)));

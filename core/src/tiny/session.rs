@@ -145,13 +145,14 @@ async fn read_arguments<R: BufRead>(
         if arg.is_empty() {
             return Ok(());
         }
+        if first && (too_long || !arg.ends_with(b"rsync")) {
+            // Line noise must not be taken for a session.
+            return Err(Fault::NoCommand);
+        }
         if too_long {
             command.full(Bound::Path);
         } else if !first {
             command.push(&arg);
-        } else if !arg.ends_with(b"rsync") {
-            // Line noise must not be taken for a session.
-            return Err(Fault::NoCommand);
         }
         (first, too_long) = (false, false);
         arg.clear();

@@ -25,8 +25,8 @@ use uart::{Line, LineError};
 /// 64 files with 2 KiB of names; deltas against block sums of files up to 90 KB.
 type Work = Memory<64, 2048, 128, 2048>;
 
-/// Bare silence between two sessions, in units of the timer.
-const QUIET: u32 = 1;
+/// How long the line has to be silent behind noise, in wraps of the timer.
+const QUIET: u32 = 2;
 
 #[entry]
 fn main() -> ! {

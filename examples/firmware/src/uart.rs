@@ -21,12 +21,13 @@ const RCGC1: usize = 0x400f_e104;
 /// The system timer.
 const TIMER_CONTROL: usize = 0xe000_e010;
 const TIMER_RELOAD: usize = 0xe000_e014;
+const TIMER_VALUE: usize = 0xe000_e018;
 const TIMER_WRAPPED: u32 = 1 << 16;
 
-/// How long the peer may be silent within a session, in wraps of the timer: about ten seconds at 12 MHz.
-const SILENCE: u32 = 7;
+/// How long the peer may be silent within a session, in wraps of the timer, each a third of a second at 12 MHz.
+const SILENCE: u32 = 28;
 /// How long to wait for a session.
-const IDLE: u32 = 40;
+const IDLE: u32 = 160;
 
 fn get(address: usize) -> u32 {
     // SAFETY: the addresses are those of registers of this chip; reading them is harmless.
@@ -46,7 +47,8 @@ pub fn init() {
         set(uart + LINE_CONTROL, 0x70);
         set(uart + CONTROL, 0x301);
     }
-    set(TIMER_RELOAD, 0x00ff_ffff);
+    set(TIMER_RELOAD, 0x003f_ffff);
+    set(TIMER_VALUE, 0);
     set(TIMER_CONTROL, 5);
 }
 
