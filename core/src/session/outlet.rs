@@ -65,6 +65,23 @@ fn basis_place<'n>(request: &Request, name: RelName<'n>, sibling: &'n [u8]) -> P
     }
 }
 
+/// The line with the name of something that changed, where items do not travel (below protocol 29).
+fn name_line(entry: EntryRef<'_>, link: Option<&[u8]>) -> Vec<u8> {
+    let name = below(entry.name());
+    let link = link.filter(|link| !link.is_empty());
+    match (entry.entry.is_dir(), link, entry.link_target()) {
+        (true, ..) => [name, b"/\n"].concat(),
+        (false, Some(link), _) => [name, b" => ", link, b"\n"].concat(),
+        (false, None, b"") => [name, b"\n"].concat(),
+        (false, None, target) => [name, b" -> ", target, b"\n"].concat(),
+    }
+}
+
+/// Whether such a line is due.
+fn is_worth_a_line(entry: EntryRef<'_>, flags: ItemFlags) -> bool {
+    flags.contains(ItemFlags::LOCAL_CHANGE) || (entry.entry.is_dir() && flags.is_significant())
+}
+
 /// Requests to a remote sender.
 pub(super) struct WireOutlet<'a, 'w, W, T, O> {
     side: &'a DestSide<'a, T, O>,
@@ -174,21 +191,8 @@ impl<W: ChunkWrite, T: Target, O: Observer> Outlet for WireOutlet<'_, '_, W, T, 
         if !protocol.has_item_flags() {
             // Such items do not travel; a pulling client shows its own.
             let report = &self.shared().options.report;
-            let changed = entry.entry.is_dir() && flags.is_significant();
-            let worth = flags.contains(ItemFlags::LOCAL_CHANGE) || changed;
-            if !self.shared().is_client() && report.names && worth {
-                let mut line = below(entry.name()).to_vec();
-                match (entry.entry.is_dir(), xname) {
-                    (true, _) => line.push(b'/'),
-                    (false, Some(link)) if !link.is_empty() => {
-                        line.extend_from_slice(&[b" => ", link].concat())
-                    }
-                    (false, _) if !entry.link_target().is_empty() => {
-                        line.extend_from_slice(&[b" -> ", entry.link_target()].concat());
-                    }
-                    _ => {}
-                }
-                line.push(b'\n');
+            if !self.shared().is_client() && report.names && is_worth_a_line(entry, flags) {
+                let line = name_line(entry, xname);
                 self.shared().outbox.push(MsgTag::Info, line);
             }
             let silent = self.shared().options.read_batch && report.itemize;
@@ -546,9 +550,16 @@ impl<'a, S: Source, T: Target, O: Observer, C: LocalCopy<S, T>> LocalOutlet<'a, 
         } else {
             None
         };
+        // Without `-p` the file has the permissions of what it is made from.
+        let sibling = sibling_name(name, request.xname.as_deref().unwrap_or_default());
+        let model = if request.basis == BasisType::Name {
+            standing
+        } else {
+            target.stat(basis_place(request, name, &sibling), false).await.ok().flatten().or(standing)
+        };
         let wanted_mode = decide::dest_mode(
             entry.entry.mode,
-            standing.as_ref().filter(|s| decide::holds_data(s, options)),
+            model.as_ref().filter(|s| decide::holds_data(s, options)),
             options,
             self.side.mask(name).await,
         );
@@ -843,7 +854,11 @@ impl<S: Source, T: Target, O: Observer, C: LocalCopy<S, T>> Outlet for LocalOutl
         flags: ItemFlags,
         xname: Option<&[u8]>,
     ) -> Result<(), Error<Infallible>> {
-        if !self.side.shared.agreed.protocol.has_item_flags() {
+        let shared = self.side.shared;
+        if !shared.agreed.protocol.has_item_flags() {
+            if shared.options.report.names && is_worth_a_line(entry, flags) {
+                shared.observer.peer_text(MsgTag::Info, &name_line(entry, xname));
+            }
             return Ok(());
         }
         self.count_created(flags, entry);

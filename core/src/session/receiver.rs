@@ -383,9 +383,14 @@ where
             shared.report(Role::Receiver, &Notice::ReceiveIsDir(name.bytes()));
         }
         let basis = if head.count > 0 { target.open_basis(place).await.ok().map(|(b, _)| b) } else { None };
+        // Without `-p` the file has the permissions of what it is made from.
+        let model = match place {
+            Place::Dest(at) if at == name => standing,
+            other => target.stat(other, false).await.ok().flatten().or(standing),
+        };
         let wanted_mode = decide::dest_mode(
             entry.entry.mode,
-            standing.as_ref().filter(|s| decide::holds_data(s, options)),
+            model.as_ref().filter(|s| decide::holds_data(s, options)),
             options,
             self.side.mask(name).await,
         );

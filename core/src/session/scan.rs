@@ -123,6 +123,8 @@ pub(super) struct Scanner<'a, S, O> {
     last_parent: Vec<u8>,
     /// Device of each argument's tree, by base, for `-x`.
     devices: Vec<(u32, u64)>,
+    /// Directories that were named with a slash under `-R`.
+    slashed: hashbrown::HashSet<Vec<u8>>,
     dot_root_sent: bool,
     /// With `-R` and several lists: what arguments name inside a directory, by base and directory.
     inside: HashMap<(u32, Vec<u8>), Vec<Inside>>,
@@ -146,6 +148,7 @@ impl<'a, S: Source, O: Observer> Scanner<'a, S, O> {
             scopes: HashMap::new(),
             last_parent: Vec::new(),
             devices: Vec::new(),
+            slashed: hashbrown::HashSet::new(),
             dot_root_sent: false,
             inside: HashMap::new(),
         }
@@ -251,6 +254,9 @@ impl<'a, S: Source, O: Observer> Scanner<'a, S, O> {
         }
         if select.one_file_system > 0 {
             self.devices.push((base, stat.dev));
+        }
+        if select.relative && argument.kind == ArgKind::Slash {
+            self.slashed.insert(name.clone());
         }
         let enters = select.recursive || (select.dirs && argument.kind != ArgKind::Plain);
         let flags = if enters { EntryFlags::TOP_DIR | EntryFlags::CONTENT_DIR } else { EntryFlags::empty() };
@@ -396,8 +402,12 @@ impl<'a, S: Source, O: Observer> Scanner<'a, S, O> {
 
     /// The children of a directory, appended in the order of the file system.
     async fn children(&mut self, base: u32, dir: &[u8], scope: &Scope, list: &mut FileList) {
+        // A name that was given with a slash may be a symlink to the directory.
+        let typed = self.slashed.contains(dir);
+        let slashed = if typed { [below(dir), b"/"].concat() } else { Vec::new() };
         let path = SourcePath { base, name: below(dir) };
-        let (children, error) = match self.source.read_dir(path).await {
+        let read = if typed { SourcePath { base, name: &slashed } } else { path };
+        let (children, error) = match self.source.read_dir(read).await {
             Ok(read) => read,
             Err(error) => {
                 if error.is_not_found() {

@@ -147,7 +147,7 @@ impl Reader {
     fn list(&self, name: &[u8], fakes: bool) -> io::Result<Listing> {
         let at = self.at(name)?;
         let mut flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        if !self.ways.follow_dirs && at.name != b"." {
+        if !self.ways.follow_dirs && at.name != b"." && !name.ends_with(b"/") {
             flags |= OFlags::NOFOLLOW;
         }
         let dir = Arc::new(openat(&at.dir, at.name, flags, Mode::empty())?);
