@@ -112,6 +112,10 @@ impl<O: Observer> MessageSink for Inbox<'_, O> {
             T::ErrorExit => {
                 let code = ExitCode(value.clamp(0, 255) as u8);
                 shared.peer_exit.set(Some(code.0));
+                if code.0 != 0 {
+                    // It has said why.
+                    shared.observer.peer_exit(code);
+                }
                 return Err(MessageFault::PeerExit(code));
             }
             _ => {}

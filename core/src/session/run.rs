@@ -286,9 +286,7 @@ where
     let start = i32::from(incremental);
     let mut reader = ListReader::new(shared, Guard::new(shared, &filters));
     let before = r.count();
-    if incremental {
-        shared.report(Role::ReceiverSide, &Notice::ListStart);
-    }
+    shared.report(Role::ReceiverSide, &Notice::ListStart);
     let mut list = if options.select.files_from == FilesFrom::Send {
         let names = names.unwrap_or_default();
         let (list, ()) = join2(reader.first(r, shared, start), send_names(w, names, protocol)).await?;
@@ -298,9 +296,6 @@ where
     };
     shared.stats.borrow_mut().flist_bytes = if options.read_batch { 0 } else { r.count() - before };
     if !list.is_empty() || (!incremental && shared.is_client()) {
-        if !incremental {
-            shared.report(Role::ReceiverSide, &Notice::ListStart);
-        }
         shared.report(Role::ReceiverSide, &Notice::ListDone(list.len()));
     }
     let first = FirstList { count: list.len(), first: list.entries.first().map(|e| e.kind()) };

@@ -556,13 +556,12 @@ impl<'a, S: Source, O: Observer> Scanner<'a, S, O> {
                 _ => link,
             };
             let unsafe_link = select.copy_unsafe_links && is_unsafe_link(&link, name);
+            if unsafe_link && !select.copy_links && !excluded(false) {
+                self.shared.report(Role::Sender, &Notice::CopyingUnsafe { name: path.name, target: &link });
+            }
             if select.copy_links || unsafe_link || select.copy_dirlinks {
                 match self.source.stat(path, true).await {
                     Ok(found) if select.copy_links || unsafe_link || found.is_dir() => {
-                        if unsafe_link && !select.copy_links {
-                            let notice = Notice::CopyingUnsafe { name: path.name, target: &link };
-                            self.shared.report(Role::Sender, &notice);
-                        }
                         stat = found;
                     }
                     Ok(_) => target = Some(link),

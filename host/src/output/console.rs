@@ -251,7 +251,9 @@ impl Console {
             Some(complained) if !is_complete(code) => complained,
             _ => role,
         };
-        if !self.told_to_end.get() {
+        // What was left out is told by the client alone.
+        let left_out = matches!(code, ExitCode::PARTIAL | ExitCode::VANISHED | ExitCode::DEL_LIMIT);
+        if !self.told_to_end.get() && !(self.server && left_out) {
             let line = exit_line(code, role);
             self.log(&line);
             write_stderr(&line);
