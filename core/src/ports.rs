@@ -5,7 +5,7 @@
 //! use interior mutability. None of the futures needs to be `Send`. Unless a method says otherwise its future
 //! may be dropped at any await; the session must then be given up.
 
-use alloc::vec::Vec;
+use alloc::{sync::Arc, vec::Vec};
 
 use crate::{
     checksum::{ChecksumKind, Digest},
@@ -92,6 +92,18 @@ pub struct Child {
     pub stat: Result<Stat, PortError>,
 }
 
+/// One name found in a directory that is being removed.
+#[derive(Debug, Clone)]
+pub struct Doomed {
+    /// The name, and its `lstat`; of anything but a directory only the type counts.
+    pub child: Child,
+    /// It was removed already, or that failed.
+    pub removed: Option<Result<(), PortError>>,
+}
+
+/// Whether something that is no directory may be removed, by its name below the destination.
+pub type MayGo = Arc<dyn Fn(&[u8]) -> bool + Send + Sync>;
+
 /// A path at the sender: a name below one of the directories registered with [`Source::enter`].
 #[derive(Debug, Clone, Copy)]
 pub struct SourcePath<'a> {
@@ -125,6 +137,9 @@ pub trait Source {
     async fn open(&self, path: SourcePath<'_>) -> Result<(Self::File, Stat), PortError>;
     /// Reads at `offset` into the whole of `buf`; fewer bytes only at the end of the file.
     async fn read_at(&self, file: &Self::File, offset: u64, buf: &mut [u8]) -> Result<usize, PortError>;
+    /// Says that [`Source::digest`] will be called for these files (names and sizes) next, in this order, and for no
+    /// others announced before.
+    fn will_digest(&self, _base: u32, _files: &mut dyn Iterator<Item = (&[u8], u64)>, _kind: ChecksumKind) {}
     /// Digest of a whole file (`-c`), unseeded.
     async fn digest(&self, path: SourcePath<'_>, kind: ChecksumKind) -> Result<Digest, PortError>;
     /// Removes a file (`--remove-source-files`).
@@ -334,6 +349,9 @@ pub trait Target {
     /// The whole contents of a small file (filter files); at most `limit` bytes.
     /// `path`: below the destination directory, or absolute.
     async fn read_small(&self, path: &[u8], limit: usize) -> Result<Vec<u8>, PortError>;
+    /// Says that digests of these files below the destination may be asked for next, in this order, of those that
+    /// have this size; and of no others announced before.
+    fn will_digest(&self, _files: &mut dyn Iterator<Item = (RelName<'_>, u64)>, _kind: ChecksumKind) {}
     /// Digest of a whole file, unseeded (`-c`).
     async fn digest(&self, at: Place<'_>, kind: ChecksumKind) -> Result<Digest, PortError>;
 
@@ -356,6 +374,13 @@ pub trait Target {
     async fn copy_local(&self, from: Place<'_>, create: &Create<'_>) -> Result<Self::Output, PortError>;
     /// Removes a non-directory.
     async fn remove_file(&self, at: Place<'_>) -> Result<(), PortError>;
+    /// Says that these directories will be removed, in this order. What is in them and no directory may be removed
+    /// from now on if `may_go` says so; [`Target::removed_in`] is asked about each of them.
+    fn will_remove(&self, _dirs: &mut dyn Iterator<Item = RelName<'_>>, _may_go: &MayGo) {}
+    /// What is or was in a directory that [`Target::will_remove`] named; `None`: nothing was done in it.
+    fn removed_in(&self, _dir: RelName<'_>) -> Option<Vec<Doomed>> {
+        None
+    }
     /// Removes an empty directory.
     async fn remove_dir(&self, at: Place<'_>) -> Result<(), PortError>;
     /// Moves what stands at `name` to its backup name. `keep`: leave the target where it is, if possible

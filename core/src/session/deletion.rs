@@ -1,6 +1,6 @@
 //! Removal of what the sender does not have: which names, in which order, and its limits (spec: deletion).
 
-use alloc::vec::Vec;
+use alloc::{sync::Arc, vec::Vec};
 
 use super::{
     generator::{Generator, Outlet},
@@ -17,7 +17,7 @@ use crate::{
     },
     names::RelName,
     options::DeleteWhen,
-    ports::{Attrs, Notice, Observer, Op, Place, PortError, Stat, Target},
+    ports::{Attrs, Doomed, MayGo, Notice, Observer, Op, Place, PortError, Stat, Target},
     version::ProtocolVersion,
 };
 
@@ -34,11 +34,14 @@ pub(super) struct State {
     summary_given: bool,
 }
 
+/// Something to be removed: its name, what it is, and what became of it if it was removed already.
+type Extra = (Vec<u8>, Stat, Option<Result<(), PortError>>);
+
 /// A directory being emptied.
 struct Frame {
     name: Vec<u8>,
-    /// Children still to be removed; the last one comes first.
-    left: Vec<(Vec<u8>, Stat)>,
+    /// Children still to be removed, the last one first.
+    left: Vec<Extra>,
     all_gone: bool,
     scope: Scope,
 }
@@ -108,15 +111,20 @@ where
         let Some(children) = self.children(name, &scope, false).await else { return Ok(()) };
         let protocol = shared.agreed.protocol;
         let delayed = self.delete_when() == Some(DeleteWhen::Delay);
-        let top_dev = self.side.target.stat(Place::Dest(name), true).await.ok().flatten().map(|s| s.dev);
+        let one_device = shared.options.select.one_file_system > 0;
+        let top_dev = match one_device {
+            true => self.side.target.stat(Place::Dest(name), true).await.ok().flatten().map(|s| s.dev),
+            false => None,
+        };
+        if !delayed && !one_device {
+            let extra = |c: &&(Vec<u8>, Stat)| c.1.is_dir() && !listed(&segment.list, &c.0, protocol);
+            self.announce_removal(children.iter().rev().filter(extra).map(|c| (&*c.0, &c.1)), &scope);
+        }
         for (child, stat) in children.into_iter().rev() {
             if listed(&segment.list, &child, protocol) {
                 continue;
             }
-            if shared.options.select.one_file_system > 0
-                && stat.is_dir()
-                && top_dev.is_some_and(|d| d != stat.dev)
-            {
+            if one_device && stat.is_dir() && top_dev.is_some_and(|d| d != stat.dev) {
                 self.report(&Notice::MountPoint(&child));
                 continue;
             }
@@ -246,30 +254,37 @@ where
     }
 
     /// Children of a destination directory that the filters do not protect, in list order. `inside`: the
-    /// directory itself is being removed, so perishable rules do not count. The flag of the first value is
-    /// true if something is protected.
+    /// directory itself is being removed, so perishable rules do not count.
     async fn children(&self, dir: RelName<'_>, scope: &Scope, inside: bool) -> Option<Vec<(Vec<u8>, Stat)>> {
-        self.children_and_protection(dir, scope, inside).await.map(|(children, _)| children)
+        let found = self.found_in(dir).await?;
+        let (children, _) = self.sorted_out(dir, found, scope, inside);
+        Some(children.into_iter().map(|(name, stat, _)| (name, stat)).collect())
     }
 
-    async fn children_and_protection(
-        &self,
-        dir: RelName<'_>,
-        scope: &Scope,
-        inside: bool,
-    ) -> Option<(Vec<(Vec<u8>, Stat)>, bool)> {
-        let found = match self.side.target.list(dir).await {
-            Ok(found) => found,
+    async fn found_in(&self, dir: RelName<'_>) -> Option<Vec<Doomed>> {
+        match self.side.target.list(dir).await {
+            Ok(found) => Some(found.into_iter().map(|child| Doomed { child, removed: None }).collect()),
             // A symlink in place of the directory is not followed (ELOOP).
-            Err(PortError::NOT_FOUND | PortError::NOT_DIR | PortError(40)) => return None,
+            Err(PortError::NOT_FOUND | PortError::NOT_DIR | PortError(40)) => None,
             Err(error) => {
                 self.failed(Op::OpenDir, dir.bytes(), error);
-                return None;
+                None
             }
-        };
+        }
+    }
+
+    /// The part of what was found that the filters do not protect, in list order, and whether something is
+    /// protected.
+    fn sorted_out(
+        &self,
+        dir: RelName<'_>,
+        found: Vec<Doomed>,
+        scope: &Scope,
+        inside: bool,
+    ) -> (Vec<Extra>, bool) {
         let mut protected = false;
         let mut out = Vec::with_capacity(found.len());
-        for child in found {
+        for Doomed { child, removed } in found {
             let Ok(stat) = child.stat else { continue };
             let name =
                 if dir == RelName::ROOT { child.name } else { [dir.bytes(), b"/", &child.name].concat() };
@@ -277,14 +292,14 @@ where
                 protected = true;
                 continue;
             }
-            out.push((name, stat));
+            out.push((name, stat, removed));
         }
         if self.shared().agreed.protocol.has_dir_slash_order() {
             out.sort_by(|a, b| order::compare(&a.0, a.1.is_dir(), &b.0, b.1.is_dir()));
         } else {
             out.sort_by(|a, b| a.0.cmp(&b.0));
         }
-        Some((out, protected))
+        (out, protected)
     }
 
     fn limit_reached(&mut self) -> bool {
@@ -311,7 +326,7 @@ where
         top: Top,
     ) -> Result<bool, Error<L::Error>> {
         if !stat.is_dir() {
-            return self.delete_file(&name, &stat).await;
+            return self.delete_file(&name, &stat, None).await;
         }
         let mut stack = Vec::new();
         if let Some(frame) = self.open_frame(name, &stat, scope).await? {
@@ -321,13 +336,13 @@ where
         }
         loop {
             let Some(frame) = stack.last_mut() else { return Ok(true) };
-            if let Some((child, stat)) = frame.left.pop() {
+            if let Some((child, stat, removed)) = frame.left.pop() {
                 if stat.is_dir() {
                     let scope = frame.scope.clone();
                     if let Some(inner) = self.open_frame(child, &stat, &scope).await? {
                         stack.push(inner);
                     }
-                } else if !self.delete_file(&child, &stat).await?
+                } else if !self.delete_file(&child, &stat, removed).await?
                     && let Some(frame) = stack.last_mut()
                 {
                     frame.all_gone = false;
@@ -368,10 +383,33 @@ where
         let Some(rel) = RelName::new(&name) else { return Ok(None) };
         self.open_to_writing(rel, stat).await;
         let scope = if scope.is_constant() { scope.clone() } else { self.dest_scope(rel).await? };
-        let Some((left, protected)) = self.children_and_protection(rel, &scope, true).await else {
-            return Ok(None);
+        let (left, protected) = if let Some(found) = self.side.target.removed_in(rel) {
+            self.sorted_out(rel, found, &scope, true)
+        } else {
+            let Some(found) = self.found_in(rel).await else { return Ok(None) };
+            self.sorted_out(rel, found, &scope, true)
         };
+        self.announce_removal(left.iter().rev().filter(|c| c.1.is_dir()).map(|c| (&*c.0, &c.1)), &scope);
         Ok(Some(Frame { name, left, all_gone: !protected, scope }))
+    }
+
+    /// Lets the target go ahead in directories that will be removed, where nothing but the rules at hand decides
+    /// what goes.
+    fn announce_removal<'n>(&self, dirs: impl Iterator<Item = (&'n [u8], &'n Stat)>, scope: &Scope) {
+        let options = self.options();
+        let rights = &self.side.rights;
+        let plain = scope.is_constant()
+            && options.delete.max_delete.is_none()
+            && !options.dry_run
+            && !options.transfer.backup;
+        if !plain {
+            return;
+        }
+        let open = |stat: &Stat| rights.super_user || stat.uid != rights.euid || stat.mode & 0o200 != 0;
+        let mut names = dirs.filter(|(_, stat)| open(stat)).filter_map(|(name, _)| RelName::new(name));
+        let scope = scope.clone();
+        let may_go: MayGo = Arc::new(move |name| !scope.check(name, false, true).is_excluded());
+        self.side.target.will_remove(&mut names, &may_go);
     }
 
     /// Removes the directory whose contents were handled. True if it is gone.
@@ -407,15 +445,25 @@ where
         true
     }
 
-    async fn delete_file(&mut self, name: &[u8], stat: &Stat) -> Result<bool, Error<L::Error>> {
+    /// Removes one file, unless that happened already.
+    async fn delete_file(
+        &mut self,
+        name: &[u8],
+        stat: &Stat,
+        removed: Option<Result<(), PortError>>,
+    ) -> Result<bool, Error<L::Error>> {
         if self.limit_reached() {
             return Ok(false);
         }
         let Some(rel) = RelName::new(name) else { return Ok(false) };
         let options = self.shared().options;
-        self.open_to_writing(rel, stat).await;
+        if removed.is_none() {
+            self.open_to_writing(rel, stat).await;
+        }
         if !options.dry_run {
-            let result = if options.transfer.backup && !self.has_backup_suffix(name) {
+            let result = if let Some(removed) = removed {
+                removed.map_err(|e| (Op::Unlink, e))
+            } else if options.transfer.backup && !self.has_backup_suffix(name) {
                 self.side.target.back_up(rel, false).await.map_err(|e| (Op::Backup, e))
             } else {
                 self.side.target.remove_file(Place::Dest(rel)).await.map_err(|e| (Op::Unlink, e))

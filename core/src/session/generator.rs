@@ -365,6 +365,9 @@ where
                 }
             }
         }
+        if self.options().select.checksum && !self.side.missing_root && incremental {
+            self.announce_digests(segment);
+        }
         let mut ndx = segment.start - 1;
         for position in 0..segment.list.len() {
             ndx += 1;
@@ -389,6 +392,16 @@ where
             }
         }
         Ok(())
+    }
+
+    /// Has the files digested that stand where those of a list belong.
+    fn announce_digests(&self, segment: &Segment) {
+        let entries = (0..segment.list.len()).filter_map(|i| segment.list.get(i));
+        let mut files = entries
+            .filter(|e| e.entry.is_regular() && e.entry.is_active())
+            .map(|e| (self.side.local_name(e), e.entry.size))
+            .filter(|(name, _)| !self.is_fresh(name.parent().bytes()));
+        self.side.target.will_digest(&mut files, self.shared().agreed.list_sum);
     }
 
     /// Handles what the receiver reported, without waiting.

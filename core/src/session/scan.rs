@@ -12,7 +12,7 @@ use crate::{
     flist::entry::{EntryFlags, FileKind, FileList, NewEntry, mode},
     limits::MAX_PATH,
     names::is_unsafe_link,
-    ports::{Notice, Observer, Op, PortError, Source, SourcePath, Stat},
+    ports::{Child, Notice, Observer, Op, PortError, Source, SourcePath, Stat},
 };
 
 /// What stands in front of the target of a munged symlink (spec: symlinks).
@@ -415,6 +415,9 @@ impl<'a, S: Source, O: Observer> Scanner<'a, S, O> {
             self.failed(Op::ReadDir, path, error);
         }
         let recursive = self.shared.options.select.recursive;
+        if self.shared.options.select.checksum {
+            self.announce_digests(path, &children, scope);
+        }
         let mut name = Vec::new();
         for child in &children {
             name.clear();
@@ -458,6 +461,27 @@ impl<'a, S: Source, O: Observer> Scanner<'a, S, O> {
                 }
             }
         }
+    }
+
+    /// Has the regular files of a directory digested that the filters let through.
+    fn announce_digests(&self, dir: SourcePath<'_>, children: &[Child], scope: &Scope) {
+        let mut files = Vec::new();
+        for child in children {
+            let Some(stat) = child.stat.ok().filter(Stat::is_regular) else { continue };
+            let name = match dir.name {
+                b"." | b"" => child.name.clone(),
+                dir => [dir, b"/", &child.name].concat(),
+            };
+            if !scope.check(&name, false, false).is_excluded() {
+                files.push((name, stat.size));
+            }
+        }
+        let kind = self.shared.agreed.list_sum;
+        self.source.will_digest(
+            dir.base,
+            &mut files.iter().map(|(name, size)| (name.as_slice(), *size)),
+            kind,
+        );
     }
 
     /// Appends a directory that is in the transfer for the sake of what is in it.

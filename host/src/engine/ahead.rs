@@ -1,5 +1,5 @@
-//! Directories read ahead of who needs them: announced reads run on a few threads, and their results are taken
-//! by key. Nothing here knows what is read.
+//! What is read ahead of who needs it, directories and digests of files: announced reads run on a few threads, and
+//! their results are taken by key. Nothing here knows what is read.
 //!
 //! Results are kept up to a bound, so that readers do not run away; what was expected before a result that is
 //! taken, and never asked for, is dropped.
@@ -17,7 +17,27 @@ use arsync_core::ports::Turn;
 /// Results that may wait to be taken.
 const KEPT: usize = 64;
 
-type Read<R> = Box<dyn FnOnce() -> R + Send>;
+/// Cheap reads are begun together, up to this cost and number: a wake-up costs as much as the smallest of them.
+const BATCH_COST: u64 = 512 << 10;
+const BATCH: usize = 16;
+
+/// A read and its cost (of nothing but the work on data, bytes); without a result there is nothing to take.
+pub struct Read<R> {
+    cost: u64,
+    run: Box<dyn FnOnce() -> Option<R> + Send>,
+}
+
+impl<R> Read<R> {
+    /// A read that is begun by itself.
+    pub fn new(run: impl FnOnce() -> Option<R> + Send + 'static) -> Self {
+        Self::costing(BATCH_COST, run)
+    }
+
+    /// A read of so many bytes.
+    pub fn costing(cost: u64, run: impl FnOnce() -> Option<R> + Send + 'static) -> Self {
+        Self { cost, run: Box::new(run) }
+    }
+}
 
 enum Slot<R> {
     Waiting(Read<R>),
@@ -29,6 +49,10 @@ struct State<K, R> {
     slots: HashMap<K, Slot<R>>,
     /// In the order in which they were complete.
     done: VecDeque<(K, R)>,
+    kept: usize,
+    /// Threads that wait for something to do, and whether a result is waited for: nobody else is woken.
+    idle: usize,
+    wanted: bool,
     closed: bool,
 }
 
@@ -51,6 +75,8 @@ pub struct Ahead<K, R> {
     desk: Arc<Desk<K, R>>,
     threads: Mutex<Vec<JoinHandle<()>>>,
     count: usize,
+    /// Every result counts, also one that was passed over.
+    keeps_all: bool,
 }
 
 impl<K, R> core::fmt::Debug for Ahead<K, R> {
@@ -68,10 +94,37 @@ impl<K: Hash + Eq + Clone + Send + 'static, R: Send + 'static> Ahead<K, R> {
 
     /// With so many threads, which start when the first read is announced.
     pub fn with_threads(count: usize) -> Self {
-        let state =
-            State { queue: VecDeque::new(), slots: HashMap::new(), done: VecDeque::new(), closed: false };
+        let state = State {
+            queue: VecDeque::new(),
+            slots: HashMap::new(),
+            done: VecDeque::new(),
+            kept: KEPT,
+            idle: 0,
+            wanted: false,
+            closed: false,
+        };
         let desk = Desk { state: Mutex::new(state), work: Condvar::new(), ended: Condvar::new() };
-        Self { desk: Arc::new(desk), threads: Mutex::default(), count }
+        Self { desk: Arc::new(desk), threads: Mutex::default(), count, keeps_all: false }
+    }
+
+    /// No result is dropped: all will be taken.
+    pub fn keeping_all(mut self) -> Self {
+        self.keeps_all = true;
+        self
+    }
+
+    /// So many results may wait to be taken.
+    pub fn keeping(self, results: usize) -> Self {
+        self.desk.lock().kept = results;
+        self
+    }
+
+    /// Whatever was announced and has not begun, and all results, are of no interest any more.
+    pub fn forget(&self) {
+        let mut state = self.desk.lock();
+        state.queue.clear();
+        state.done.clear();
+        state.slots.retain(|_, slot| matches!(slot, Slot::Running));
     }
 
     /// Something is read ahead at all.
@@ -99,9 +152,12 @@ impl<K: Hash + Eq + Clone + Send + 'static, R: Send + 'static> Ahead<K, R> {
             }
             Turn::Last => state.queue.append(&mut fresh),
         }
+        let sleeping = state.idle > 0;
         drop(state);
         self.start();
-        self.desk.work.notify_all();
+        if sleeping {
+            self.desk.work.notify_all();
+        }
     }
 
     fn start(&self) {
@@ -121,9 +177,11 @@ impl<K: Hash + Eq + Clone + Send + 'static, R: Send + 'static> Ahead<K, R> {
         let mut state = self.desk.lock();
         loop {
             if let Some(at) = state.done.iter().position(|(k, _)| k == key) {
-                let was_full = state.done.len() >= KEPT;
+                let was_full = state.done.len() >= state.kept && state.idle > 0;
                 let (_, result) = state.done.remove(at)?;
-                state.done.drain(..at.saturating_sub(2 * self.count));
+                if !self.keeps_all {
+                    state.done.drain(..at.saturating_sub(2 * self.count));
+                }
                 if was_full {
                     self.desk.work.notify_all();
                 }
@@ -131,6 +189,7 @@ impl<K: Hash + Eq + Clone + Send + 'static, R: Send + 'static> Ahead<K, R> {
             }
             match state.slots.get(key) {
                 Some(Slot::Running) => {
+                    state.wanted = true;
                     state = self.desk.ended.wait(state).unwrap_or_else(PoisonError::into_inner);
                 }
                 Some(Slot::Waiting(_)) => {
@@ -155,25 +214,42 @@ impl<K, R> Drop for Ahead<K, R> {
 
 /// The life of a reader.
 fn work<K: Hash + Eq + Clone, R>(desk: &Desk<K, R>) {
+    let mut batch = Vec::new();
     let mut state = desk.lock();
     loop {
         if state.closed {
             return;
         }
-        let next = if state.done.len() < KEPT { state.queue.pop_front() } else { None };
-        let Some(key) = next else {
+        let mut cost = 0u64;
+        while cost < BATCH_COST
+            && batch.len() < BATCH
+            && state.done.len() + batch.len() < state.kept
+            && let Some(key) = state.queue.pop_front()
+        {
+            // Whoever needed it in the meantime has read by itself.
+            let Some(slot) = state.slots.get_mut(&key) else { continue };
+            let Slot::Waiting(read) = core::mem::replace(slot, Slot::Running) else { continue };
+            cost = cost.saturating_add(read.cost);
+            batch.push((key, read));
+        }
+        if batch.is_empty() {
+            state.idle += 1;
             state = desk.work.wait(state).unwrap_or_else(PoisonError::into_inner);
+            state.idle -= 1;
             continue;
-        };
-        // Whoever needed it in the meantime has read by itself.
-        let Some(slot) = state.slots.get_mut(&key) else { continue };
-        let Slot::Waiting(read) = core::mem::replace(slot, Slot::Running) else { continue };
+        }
         drop(state);
-        let result = read();
+        let ended: Vec<_> = batch.drain(..).map(|(key, read)| (key, (read.run)())).collect();
         state = desk.lock();
-        state.slots.remove(&key);
-        state.done.push_back((key, result));
-        desk.ended.notify_all();
+        for (key, result) in ended {
+            state.slots.remove(&key);
+            if let Some(result) = result {
+                state.done.push_back((key, result));
+            }
+        }
+        if core::mem::take(&mut state.wanted) {
+            desk.ended.notify_all();
+        }
     }
 }
 
@@ -182,7 +258,7 @@ mod tests {
     use super::*;
 
     fn read(n: u32) -> (u32, Read<u32>) {
-        (n, Box::new(move || n * 10))
+        (n, Read::new(move || (n != 99).then_some(n * 10)))
     }
 
     #[test]
@@ -196,6 +272,13 @@ mod tests {
         assert_eq!(ahead.take(&1), None);
         assert_eq!(ahead.take(&2), Some(20));
         assert_eq!(ahead.take(&3), None);
+        ahead.announce(Turn::Next, [read(99), read(5)].into_iter());
+        while ahead.desk.lock().done.is_empty() {
+            std::thread::yield_now();
+        }
+        assert_eq!(ahead.take(&99), None);
+        ahead.forget();
+        assert_eq!(ahead.take(&5), None);
         let idle = Ahead::with_threads(0);
         idle.announce(Turn::Next, [read(1)].into_iter());
         assert_eq!(idle.take(&1), None);
@@ -205,9 +288,9 @@ mod tests {
     fn a_read_under_way_is_waited_for() {
         let ahead = Ahead::with_threads(1);
         let (go, gate) = std::sync::mpsc::channel::<()>();
-        let slow: Read<u32> = Box::new(move || {
+        let slow = Read::new(move || {
             let _ = gate.recv();
-            7
+            Some(7)
         });
         ahead.announce(Turn::Next, [(1, slow)].into_iter());
         while !matches!(ahead.desk.lock().slots.get(&1), Some(Slot::Running)) {

@@ -1,23 +1,45 @@
 //! Digest of a whole file.
 
+use core::{cell::RefCell, hash::Hash};
 use std::os::fd::OwnedFd;
 
 use arsync_core::checksum::{ChecksumKind, Digest, Hasher};
 use rustix::io;
 
-use super::copy::read_full;
+use super::{ahead::Ahead, copy::read_full};
 
-/// Hashes a file from its start to its end, unseeded.
-pub fn digest_file(file: &OwnedFd, kind: ChecksumKind) -> io::Result<Digest> {
-    let mut hash = Hasher::new(kind);
-    let mut buf = vec![0; 256 << 10];
-    let mut offset = 0;
-    loop {
-        let n = read_full(file, offset, &mut buf)?;
-        hash.update(&buf[..n]);
-        if n < buf.len() {
-            return Ok(hash.finish());
+/// Bytes read at a time.
+const PIECE: usize = 256 << 10;
+/// Digests that may wait to be asked for.
+const KEPT: usize = 1024;
+
+thread_local! {
+    static BUFFER: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
+}
+
+/// Hashes a file from its start to its end, unseeded. `size`: what it is expected to hold; there the end is not
+/// looked for.
+pub fn digest_file(file: &OwnedFd, size: u64, kind: ChecksumKind) -> io::Result<Digest> {
+    BUFFER.with_borrow_mut(|buf| {
+        buf.resize(PIECE, 0);
+        let mut hash = Hasher::new(kind);
+        let mut offset = 0;
+        loop {
+            // Files that say they are empty may have data.
+            let rest = size.checked_sub(offset).filter(|&rest| rest > 0);
+            let wanted = rest.and_then(|rest| usize::try_from(rest).ok()).unwrap_or(PIECE).min(PIECE);
+            let n = read_full(file, offset, &mut buf[..wanted])?;
+            hash.update(&buf[..n]);
+            offset += n as u64;
+            if n < wanted || (offset == size && n > 0) {
+                return Ok(hash.finish());
+            }
         }
-        offset += n as u64;
-    }
+    })
+}
+
+/// What makes digests on every processor; who asks for them waits most of the time.
+pub fn digests_ahead<K: Hash + Eq + Clone + Send + 'static>() -> Ahead<K, Digest> {
+    let cores = std::thread::available_parallelism().map_or(1, core::num::NonZero::get);
+    Ahead::with_threads(if cores == 1 { 0 } else { cores.min(16) }).keeping(KEPT)
 }

@@ -17,6 +17,7 @@ mod fake;
 mod ids;
 mod listing;
 mod meta;
+mod removal;
 mod source;
 mod special;
 mod target;

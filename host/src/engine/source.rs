@@ -29,10 +29,10 @@ use rustix::{
 
 use super::{
     absolute, acl,
-    ahead::Ahead,
+    ahead::{Ahead, Read},
     beneath::{At, Links, Tree},
     copy::{Pace, read_full},
-    digest::digest_file,
+    digest::{digest_file, digests_ahead},
     fake,
     ids::Names,
     listing::children,
@@ -55,6 +55,7 @@ pub struct FileSource {
     fake: bool,
     pace: Option<Arc<Pace>>,
     ahead: Ahead<(u32, Box<[u8]>), io::Result<Listing>>,
+    digests: Ahead<(u32, Box<[u8]>), Digest>,
 }
 
 /// A directory that was read.
@@ -179,6 +180,7 @@ impl FileSource {
             fake: options.preserve.fake_super,
             pace: None,
             ahead: Ahead::new(),
+            digests: digests_ahead(),
         }
     }
 
@@ -324,7 +326,7 @@ impl Source for FileSource {
             dirs.map(|name| {
                 let (reader, name) = (reader.clone(), Box::<[u8]>::from(name));
                 let key = (base, name.clone());
-                let read: Box<dyn FnOnce() -> _ + Send> = Box::new(move || reader.list(&name, fake));
+                let read = Read::new(move || Some(reader.list(&name, fake)));
                 (key, read)
             }),
         );
@@ -351,9 +353,32 @@ impl Source for FileSource {
         Ok(n)
     }
 
+    fn will_digest(&self, base: u32, files: &mut dyn Iterator<Item = (&[u8], u64)>, kind: ChecksumKind) {
+        let Ok(reader) = self.reader(base) else { return };
+        if !self.digests.is_useful() {
+            return;
+        }
+        self.digests.forget();
+        let read = |(name, size): (&[u8], u64)| {
+            let (reader, name) = (reader.clone(), Box::<[u8]>::from(name));
+            let key = (base, name.clone());
+            let read = Read::costing(size, move || {
+                let file = reader.open(&name).ok()?;
+                // Devices are sized in another way.
+                let stat = to_stat(&fstat(&file).ok()?);
+                if stat.is_regular() { digest_file(&file, stat.size, kind).ok() } else { None }
+            });
+            (key, read)
+        };
+        self.digests.announce(Turn::Next, &mut files.map(read));
+    }
+
     async fn digest(&self, path: SourcePath<'_>, kind: ChecksumKind) -> Result<Digest, PortError> {
-        let (file, _) = self.open_for_sending(path).map_err(port)?;
-        digest_file(&file, kind).map_err(port)
+        if let Some(sum) = self.digests.take(&(path.base, path.name.into())) {
+            return Ok(sum);
+        }
+        let (file, stat) = self.open_for_sending(path).map_err(port)?;
+        digest_file(&file, stat.size, kind).map_err(port)
     }
 
     async fn remove(&self, path: SourcePath<'_>) -> Result<(), PortError> {

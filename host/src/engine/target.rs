@@ -12,8 +12,8 @@ use arsync_core::{
     names::RelName,
     options::SessionOptions,
     ports::{
-        AttrStep, Attrs, Child, CommitStep, Create, Destination, Extended, ExtendedFailure, Place, PortError,
-        Rights, Stat, Target, Turn,
+        AttrStep, Attrs, Child, CommitStep, Create, Destination, Doomed, Extended, ExtendedFailure, MayGo,
+        Place, PortError, Rights, Stat, Target, Turn,
     },
 };
 use rustix::{
@@ -26,15 +26,17 @@ use rustix::{
 
 use super::{
     acl,
+    ahead::{Ahead, Read},
     backup::move_file,
     beneath::{Links, Tree},
     copy::read_full,
-    digest::digest_file,
+    digest::{digest_file, digests_ahead},
     fake,
     ids::Names,
     listing::children,
     meta::{Handle, chmod_at},
     port,
+    removal::Removals,
     source::read_limited,
     special::{self, Put},
     to_stat,
@@ -53,6 +55,8 @@ pub struct TreeTarget {
     keep_dirlinks: bool,
     path: Vec<u8>,
     visits: Visits,
+    removals: Removals,
+    digests: Ahead<Box<[u8]>, Digest>,
 }
 
 /// Why a target cannot be set up.
@@ -89,6 +93,7 @@ impl TreeTarget {
         };
         let shared = Shared::new(tree, options, rights.umask, rights.super_user)
             .map_err(|e| SetupError::TempDir(port(e)))?;
+        let removals = Removals::new(&rights, !options.preserve.fake_super);
         Ok(Self {
             shared: Arc::new(shared),
             alternates,
@@ -97,6 +102,8 @@ impl TreeTarget {
             keep_dirlinks,
             path: Vec::new(),
             visits: Visits::new(options),
+            removals,
+            digests: digests_ahead(),
         })
     }
 
@@ -331,9 +338,39 @@ impl Target for TreeTarget {
         read_limited(&file, limit).map_err(port)
     }
 
+    fn will_digest(&self, files: &mut dyn Iterator<Item = (RelName<'_>, u64)>, kind: ChecksumKind) {
+        if !self.digests.is_useful() {
+            return;
+        }
+        self.digests.forget();
+        let read = |(name, size): (RelName<'_>, u64)| {
+            let (shared, key) = (self.shared.clone(), Box::<[u8]>::from(name.bytes()));
+            let name = key.clone();
+            let read = Read::costing(size, move || {
+                let at = shared.tree().at(RelName::new(&name)?).ok()?;
+                let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY;
+                let file = openat(&at.dir, at.name, flags | OFlags::CLOEXEC, Mode::empty()).ok()?;
+                let stat = to_stat(&fstat(&file).ok()?);
+                if stat.is_regular() && stat.size == size {
+                    digest_file(&file, size, kind).ok()
+                } else {
+                    None
+                }
+            });
+            (key, read)
+        };
+        self.digests.announce(Turn::Next, &mut files.map(read));
+    }
+
     async fn digest(&self, at: Place<'_>, kind: ChecksumKind) -> Result<Digest, PortError> {
-        let (file, _) = self.open(at).map_err(port)?;
-        digest_file(&file, kind).map_err(port)
+        if let Place::Dest(name) = at
+            && self.digests.is_useful()
+            && let Some(sum) = self.digests.take(&name.bytes().into())
+        {
+            return Ok(sum);
+        }
+        let (file, size) = self.open(at).map_err(port)?;
+        digest_file(&file, size, kind).map_err(port)
     }
 
     /// A set-group-ID bit that the new directory inherits from its parent stays, whatever `mode` says.
@@ -381,6 +418,14 @@ impl Target for TreeTarget {
 
     async fn remove_file(&self, at: Place<'_>) -> Result<(), PortError> {
         self.remove(at, AtFlags::empty()).map_err(port)
+    }
+
+    fn will_remove(&self, dirs: &mut dyn Iterator<Item = RelName<'_>>, may_go: &MayGo) {
+        self.removals.announce(&self.shared, dirs, may_go);
+    }
+
+    fn removed_in(&self, dir: RelName<'_>) -> Option<Vec<Doomed>> {
+        self.removals.take(dir)
     }
 
     async fn remove_dir(&self, at: Place<'_>) -> Result<(), PortError> {

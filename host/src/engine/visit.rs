@@ -14,12 +14,16 @@ use arsync_core::{
 };
 use rustix::fs::OFlags;
 
-use super::{ahead::Ahead, listing::children, write::Shared};
+use super::{
+    ahead::{Ahead, Read},
+    listing::children,
+    write::Shared,
+};
 
 /// Directories read, for one tree.
 #[derive(Debug)]
 pub struct Visits {
-    ahead: Ahead<Box<[u8]>, Option<Vec<Child>>>,
+    ahead: Ahead<Box<[u8]>, Vec<Child>>,
     current: RefCell<Current>,
     enabled: bool,
     /// Directories are listed when they are visited, and at no other time.
@@ -86,7 +90,7 @@ impl Visits {
             dirs.map(|dir| {
                 let (shared, dir) = (shared.clone(), Box::<[u8]>::from(dir.bytes()));
                 let key = dir.clone();
-                let read: Box<dyn FnOnce() -> _ + Send> = Box::new(move || read(&shared, &dir));
+                let read = Read::new(move || read(&shared, &dir));
                 (key, read)
             }),
         );
@@ -101,7 +105,7 @@ impl Visits {
         let dir = dir.unwrap_or(b".");
         let mut current = self.current.borrow_mut();
         if current.dir != dir {
-            let read = if self.ahead.is_useful() { self.ahead.take(&dir.into()).flatten() } else { None };
+            let read = if self.ahead.is_useful() { self.ahead.take(&dir.into()) } else { None };
             *current = Current::new(dir, &read.unwrap_or_default());
         }
         current.take(base)
@@ -112,7 +116,7 @@ impl Visits {
         if !self.listed || !self.ahead.is_useful() {
             return None;
         }
-        let read = self.ahead.take(&dir.bytes().into()).flatten()?;
+        let read = self.ahead.take(&dir.bytes().into())?;
         self.visited(dir, &read);
         Some(read)
     }
