@@ -83,7 +83,6 @@ pub(crate) fn server_args(r: &Resolved) -> ServerArgs {
         both.flag("--fake-super", preserve.fake_super);
         both.flag("--no-super", preserve.super_user == Some(false));
         both.flag("--drop-D", r.opts.select.drop_devices);
-        both.flag("--munge-links", r.opts.select.munge_links);
         both.flag("--insecure-links", r.cli.insecure_links);
         rest.extend(both.list);
     }
