@@ -26,10 +26,12 @@ use arsync_core::{
 use crate::{
     cli::{
         self, Command,
+        aliases::{self, Alias},
         batch_script::{self, Script},
         failure::{Failure, Stop},
         help,
         operands::Route,
+        options::OPTIONS,
         parse::{Dirs, Recurse, World},
         remote_shell::{self, ShellCommand},
         resolve::Resolved,
@@ -57,7 +59,13 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> u8 {
     let argv: Vec<OsString> = args.collect();
     let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_secs().cast_signed());
     let world = World { program, env: &|name| std::env::var_os(name), now };
-    let command = match cli::command(&argv, &world) {
+    let known = aliases();
+    let meant = if known.is_empty() || !aliases::apply_to(&argv) {
+        argv.clone()
+    } else {
+        aliases::expand(OPTIONS, &known, &argv)
+    };
+    let command = match cli::command(&meant, &world) {
         Ok(Command::Secluded) => stream_args().and_then(|strings| cli::secluded(&argv, strings, &world)),
         other => other,
     };
@@ -70,6 +78,13 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> u8 {
         Err(stop) => stopped(&stop, program),
     };
     code.0
+}
+
+/// The aliases of this machine and of the user.
+fn aliases() -> Vec<Alias> {
+    let home = std::env::var_os("HOME").map(|home| Path::new(&home).join(".popt"));
+    let files = core::iter::once(Path::new("/etc/popt").to_owned()).chain(home);
+    files.filter_map(|path| std::fs::read(path).ok()).flat_map(|text| aliases::parse(&text)).collect()
 }
 
 /// The further arguments of a server: strings ended with NUL, up to an empty one.

@@ -180,3 +180,28 @@ fn another_identity_owns_the_copies() {
         assert!(out.stderr.contains("Invalid copy-as group: no-group\n"), "{program:?}: {out:?}");
     }
 }
+
+#[test]
+fn aliases_of_options_are_known() {
+    for program in [Program::Stock, Program::Arsync] {
+        let dir = bench();
+        let file = "rsync alias --mine -ain --delete\nrsync alias -Y --exclude=d\n";
+        fs::write(dir.path().join(".popt"), file).unwrap();
+        let out = run(program, dir.path(), &["--mine", "-Y", "src/", "dst/"]);
+        let lines = "*deleting   old\n.d..t...... ./\n.f...p..... a\ncL+++++++++ l -> a\n";
+        assert_eq!((out.code, out.stdout.as_str()), (Some(0), lines), "{program:?}");
+    }
+}
+
+#[test]
+fn a_receiving_server_does_not_take_the_session_for_a_list_of_names() {
+    let dir = bench();
+    let shell = peers::fake_shell(dir.path()).display().to_string();
+    let path = format!("--rsync-path={}", peers::ARSYNC);
+    let there = format!("h:{}/new/", dir.path().display());
+    let words = ["-a", "-e", &shell, &path, "-M--files-from=-", "src/", &there];
+    let command = &mut peers::command(Program::Arsync.path(), dir.path());
+    let out = peers::run_within(command.args(words), Duration::from_secs(20));
+    assert!(!out.panicked() && out.code != Some(0), "{out:?}");
+    assert!(out.stderr.contains("no list of names on its standard input"), "{out:?}");
+}

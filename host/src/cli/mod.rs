@@ -4,6 +4,7 @@
 //! `argv` splits and lets clap parse, `parse` evaluates from left to right, `resolve` makes the cross checks and
 //! decides what is meant. Nothing here reads or writes files, except that the list of `--files-from` is opened.
 
+pub(crate) mod aliases;
 pub(crate) mod argv;
 pub(crate) mod batch_script;
 pub(crate) mod date;

@@ -309,6 +309,11 @@ pub(crate) fn resolve(mut cli: Cli, world: &World<'_>) -> Result<Resolved, Stop>
     }
 
     let files_from = name_list(&cli, role)?;
+    if cli.server && !cli.sender && matches!(files_from, NameList::Stdin) {
+        // What comes in there is the session itself.
+        let text = "rsync: a receiving server has no list of names on its standard input";
+        return Err(Failure::plain(text, ExitCode::PROTOCOL, role).into());
+    }
 
     let old_destination = old_args > 0;
     let operands: Vec<Vec<u8>> = cli.operands.drain(..).map(OsStringExt::into_vec).collect();

@@ -74,8 +74,17 @@ pub(crate) fn server_args(r: &Resolved) -> ServerArgs {
     let mut rest = rest.list;
     rest.extend(r.cli.remote_options.iter().map(|option| escaped(option, escaping.remote_options)));
     if let Some(identity) = r.cli.copy_as.as_ref().filter(|_| local) {
-        // It holds for both ends of a local run.
         rest.push([b"--copy-as=", &identity[..]].concat());
+    }
+    if local {
+        // Not for a server elsewhere, but these hold for both ends of a local run.
+        let preserve = &r.opts.preserve;
+        let mut both = Args { list: Vec::new(), escape: false };
+        both.flag("--fake-super", preserve.fake_super);
+        both.flag("--no-super", preserve.super_user == Some(false));
+        both.flag("--drop-D", r.opts.select.drop_devices);
+        both.flag("--insecure-links", r.cli.insecure_links);
+        rest.extend(both.list);
     }
     rest.push(b".".to_vec());
     for path in paths {

@@ -129,6 +129,8 @@ pub(crate) struct Console {
     complained: Cell<Option<Role>>,
     mark: &'static str,
     log: Option<LogFile>,
+    /// A batch file is written or read.
+    batch: bool,
 }
 
 impl Console {
@@ -184,6 +186,7 @@ impl Console {
             complained: Cell::new(None),
             mark,
             log,
+            batch: resolved.read_batch.is_some() || resolved.batch_to_write().is_some(),
             output,
         };
         if let Some((path, error)) = no_log {
@@ -479,7 +482,12 @@ impl Console {
         let preserve = &self.options.preserve;
         let sums = self.options.transfer.checksum_choice.and_then(|(transfer, _)| transfer);
         let modern = self.protocol.get().is_none_or(ProtocolVersion::has_varints);
-        let kind = sums.unwrap_or(if modern { ChecksumKind::Xxh128 } else { ChecksumKind::Md4 });
+        let kind = sums.unwrap_or(match modern {
+            // A batch file leaves no choice.
+            true if self.batch => ChecksumKind::Md5,
+            true => ChecksumKind::Xxh128,
+            false => ChecksumKind::Md4,
+        });
         let view = View {
             sender: self.route.role() == Role::Sender,
             remote: !matches!(self.route, Route::Local { .. }),
