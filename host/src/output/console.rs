@@ -256,7 +256,8 @@ impl Console {
         };
         // What was left out is told by the client alone.
         let left_out = matches!(code, ExitCode::PARTIAL | ExitCode::VANISHED | ExitCode::DEL_LIMIT);
-        if !self.told_to_end.get() && !(self.server && left_out) {
+        let told_elsewhere = self.told_to_end.get() || (self.server && left_out);
+        if !told_elsewhere {
             let line = exit_line(code, role);
             self.log(&line);
             write_stderr(&line);
