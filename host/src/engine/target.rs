@@ -183,6 +183,7 @@ impl TreeTarget {
 
     fn look(&self, place: Place<'_>, follow: bool) -> io::Result<Stat> {
         if let (Place::Dest(name), false) = (place, follow)
+            && !self.is_made(name.split().0.unwrap_or(b"."))
             && let Some(stat) = self.visits.stat(name)
         {
             return Ok(stat);
@@ -236,6 +237,11 @@ impl TreeTarget {
             return Ok(());
         }
         chmod_at(&at.dir, at.name, wanted, made.kind())
+    }
+
+    /// This run has made the directory: what was read of it, if anything, was read while it was filled.
+    fn is_made(&self, dir: &[u8]) -> bool {
+        self.made.borrow().contains(dir)
     }
 
     /// Something of this name is made, replaced or removed: what is known about it does not hold any more.
@@ -304,7 +310,9 @@ impl Target for TreeTarget {
     }
 
     async fn list(&self, name: RelName<'_>) -> Result<Vec<Child>, PortError> {
-        if let Some(found) = self.visits.list(name) {
+        if !self.is_made(name.bytes())
+            && let Some(found) = self.visits.list(name)
+        {
             return Ok(found);
         }
         let flags = OFlags::RDONLY | OFlags::DIRECTORY;
@@ -511,8 +519,7 @@ impl Target for TreeTarget {
     }
 
     async fn create(&self, create: &Create<'_>) -> Result<Draft, PortError> {
-        let dir = create.name.split().0.unwrap_or(b".");
-        let fresh = self.made.borrow().contains(dir);
+        let fresh = self.is_made(create.name.split().0.unwrap_or(b"."));
         Draft::start(&self.shared, create, fresh).map_err(port)
     }
 
