@@ -105,15 +105,17 @@ impl StreamFlags {
     }
 
     /// Makes the options those of the file. Returns what was changed: on or off, and the name.
-    /// `iconv`: names are converted, which cannot be changed.
+    /// `iconv`: names are converted, which cannot be changed. `raised`: options that are more than just on, for
+    /// the reference another state than the one of the file.
     pub fn reconcile(
         self,
         options: &mut SessionOptions,
         iconv: bool,
+        raised: Self,
         protocol: ProtocolVersion,
     ) -> Result<Vec<(bool, &'static str)>, BatchFault> {
         let mut changes = Vec::new();
-        let different = (self ^ Self::of(options, iconv)) & Self::known(protocol);
+        let different = ((self ^ Self::of(options, iconv)) | (self & raised)) & Self::known(protocol);
         for (flag, name) in Self::all().iter().zip(NAMES) {
             if !different.contains(flag) {
                 continue;
@@ -270,10 +272,11 @@ mod tests {
     #[test]
     fn a_reader_takes_the_options_of_the_file_over() {
         let file = StreamFlags::from_bits_truncate(0xbf);
+        let none = StreamFlags::empty();
         let mut o = archive();
         (o.preserve.devices, o.select.checksum) = (false, true);
         o.transfer.compress = Compress::Negotiate;
-        let changes = file.reconcile(&mut o, false, ProtocolVersion::MAX).unwrap();
+        let changes = file.reconcile(&mut o, false, none, ProtocolVersion::MAX).unwrap();
         assert_eq!(
             changes,
             [
@@ -284,10 +287,13 @@ mod tests {
             ]
         );
         assert_eq!(StreamFlags::of(&o, false), file);
-        assert_eq!(file.reconcile(&mut o, true, ProtocolVersion::MAX), Err(BatchFault::HasNoIconv));
+        assert_eq!(file.reconcile(&mut o, true, none, ProtocolVersion::MAX), Err(BatchFault::HasNoIconv));
+        let again =
+            file.reconcile(&mut o, false, StreamFlags::RECURSE | StreamFlags::XATTRS, ProtocolVersion::MAX);
+        assert_eq!(again, Ok(Vec::from([(true, "--recurse (-r)")])));
         // Older files do not speak of it.
         let p29 = ProtocolVersion::new(29).unwrap();
-        assert_eq!(file.reconcile(&mut o, true, p29), Ok(Vec::new()));
+        assert_eq!(file.reconcile(&mut o, true, none, p29), Ok(Vec::new()));
     }
 
     #[test]

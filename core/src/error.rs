@@ -304,6 +304,7 @@ impl ProtocolError {
 
 /// Why a session ended early. `E` is the error of the transport.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
 pub enum Error<E> {
     /// The transport failed.

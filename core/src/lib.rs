@@ -23,13 +23,11 @@ pub mod error;
 pub mod exit;
 #[cfg(feature = "alloc")]
 pub mod filter;
-#[cfg(feature = "alloc")]
 pub mod flist;
 pub mod io;
 pub mod item;
 pub mod limits;
 pub mod mux;
-#[cfg(feature = "alloc")]
 pub mod names;
 #[cfg(feature = "alloc")]
 pub mod options;
@@ -41,6 +39,7 @@ pub mod session;
 pub mod setup;
 #[cfg(feature = "alloc")]
 pub mod stats;
+pub mod tiny;
 pub mod token;
 pub mod version;
 pub mod wire;

@@ -1,11 +1,11 @@
 //! What a received name may look like. A [`RelName`] is the proof that it was checked.
 
+#[cfg(feature = "alloc")]
 use alloc::vec::Vec;
 
-use crate::{
-    error::{NameFault, ProtocolError},
-    limits::MAX_PATH,
-};
+#[cfg(feature = "alloc")]
+use crate::error::{NameFault, ProtocolError};
+use crate::limits::MAX_PATH;
 
 /// A path below the transfer root: no leading slash, no empty, `.` or `..` component, no NUL.
 /// The root itself is `.`.
@@ -55,6 +55,7 @@ impl<'a> RelName<'a> {
 /// Slashes are collapsed, `.` components and a trailing slash dropped. `..` anywhere, a NUL, and an
 /// absolute name without `absolute_allowed` (`-R`) are faults; with it one leading slash is kept, since lists
 /// are sorted with it.
+#[cfg(feature = "alloc")]
 pub fn clean(name: &[u8], absolute_allowed: bool, out: &mut Vec<u8>) -> Result<(), ProtocolError> {
     out.clear();
     if name.contains(&0) {

@@ -301,10 +301,12 @@ pub struct Report {
     pub unchanged: bool,
     /// The format holds `%o` (deletions are shown through it).
     pub operation: bool,
-    /// The format holds `%b`, `%c` or `%C`: items are reported after their transfer.
+    /// A format holds `%b`, `%c` or `%C`: items are reported after their transfer.
     pub after_transfer: bool,
     /// Names are shown: `--info=name1`.
     pub names: bool,
+    /// This side keeps a log of its items, also as a server (`--log-file`).
+    pub logs: bool,
     /// `--info=del` or an output format shows deletions.
     pub deletions: bool,
     /// Progress of single files is wanted.

@@ -11,6 +11,7 @@ use std::{
 };
 
 use arsync_core::{
+    batch::StreamFlags,
     checksum::ChecksumKind,
     error::Role,
     exit::ExitCode,
@@ -29,14 +30,15 @@ use crate::{
         failure::{Failure, Stop},
         help,
         operands::Route,
-        parse::World,
+        parse::{Dirs, Recurse, World},
         remote_shell::{self, ShellCommand},
         resolve::Resolved,
         server_args::server_args,
     },
+    engine::{Identity, NoIdentity},
     output::{console::Console, exit_line::exit_line, message::Roots},
     session::{
-        ClientRole, ClientRun, Ended, LocalRun, ReplayRun, ServerRole, ServerRun, Speak,
+        self, ClientRole, ClientRun, Ended, LocalRun, ReplayRun, ServerRole, ServerRun, Speak,
         batch::{self, Recording, Replayed},
         filters, interrupt, names, run_client, run_local, run_replay, run_server,
     },
@@ -118,12 +120,44 @@ fn prepared(mut resolved: Resolved, words: &[Vec<u8>]) -> Result<ExitCode, Failu
     let mut batch = Batch::None;
     let iconv = resolved.iconv.is_some();
     if let Some(name) = &resolved.read_batch {
-        batch = Batch::Read(batch::open(name, &mut resolved.opts, iconv)?);
+        let raised = raised(&resolved);
+        batch = Batch::Read(batch::open(name, &mut resolved.opts, iconv, raised)?);
     } else if let Some(name) = resolved.batch_to_write() {
         batch_refuses(&resolved)?;
         batch = Batch::Write(Recording::create(name, &resolved.opts, iconv)?);
     }
-    Ok(run_session(&resolved, batch, words))
+    let identity = identity(&resolved)?;
+    Ok(run_session(&resolved, batch, words, identity))
+}
+
+/// The identity of `--copy-as`. Where another program is started first, it is taken later.
+fn identity(resolved: &Resolved) -> Result<Option<Identity>, Failure> {
+    let Some(text) = &resolved.cli.copy_as else { return Ok(None) };
+    let role = resolved.route.role();
+    let identity = Identity::parse(text).map_err(|fault| {
+        let text = match fault {
+            NoIdentity::User(name) => [b"Invalid copy-as user: ", name].concat(),
+            NoIdentity::Group(name) => [b"Invalid copy-as group: ", name].concat(),
+            NoIdentity::Entry => format!("rsync: [{role}] getpwuid failed: Success (0)").into_bytes(),
+        };
+        Failure::plain(text, ExitCode::SYNTAX, role)
+    })?;
+    if resolved.route.machine().is_some() || resolved.batch_to_write().is_some() {
+        return Ok(Some(identity));
+    }
+    session::assume(&identity, role).map_err(|text| Failure::plain(text, ExitCode::SYNTAX, role))?;
+    Ok(None)
+}
+
+/// Options that the reference counts, where they were given with more than their first level.
+fn raised(resolved: &Resolved) -> StreamFlags {
+    let (cli, opts) = (&resolved.cli, &resolved.opts);
+    let mut raised = StreamFlags::empty();
+    raised.set(StreamFlags::RECURSE, cli.recurse == Recurse::Explicit && cli.dirs != Some(Dirs::Old));
+    raised.set(StreamFlags::DIRS, cli.dirs == Some(Dirs::On) && !opts.select.recursive);
+    raised.set(StreamFlags::HARD_LINKS, opts.preserve.hard_links > 1);
+    raised.set(StreamFlags::XATTRS, opts.preserve.xattrs > 1);
+    raised
 }
 
 /// A local run with a batch has no choice of algorithms: the process at the other end would refuse it.
@@ -155,7 +189,7 @@ enum Batch {
 }
 
 /// Runs a transfer or a listing and shows how it ended.
-fn run_session(resolved: &Resolved, batch: Batch, words: &[Vec<u8>]) -> ExitCode {
+fn run_session(resolved: &Resolved, batch: Batch, words: &[Vec<u8>], identity: Option<Identity>) -> ExitCode {
     let role = resolved.route.role();
     let roots = Rc::new(RefCell::new(Roots::here()));
     let outbox = Rc::new(Outbox::new());
@@ -168,7 +202,7 @@ fn run_session(resolved: &Resolved, batch: Batch, words: &[Vec<u8>]) -> ExitCode
         console.finish(None, ExitCode::IPC, role);
         return ExitCode::IPC;
     }
-    let ended = match start(resolved, &console, &roots, &outbox, batch, words) {
+    let ended = match start(resolved, &console, &roots, &outbox, batch, words, identity) {
         Ok(ended) => ended,
         Err(code) => {
             console.finish(None, code, role);
@@ -187,6 +221,7 @@ fn start(
     outbox: &Rc<Outbox>,
     batch: Batch,
     words: &[Vec<u8>],
+    identity: Option<Identity>,
 ) -> Result<Ended, ExitCode> {
     let options = &resolved.opts;
     let config = || filters::config(options, resolved.from0, true);
@@ -216,6 +251,7 @@ fn start(
                 observer: console,
                 roots,
                 shows,
+                bwlimit: resolved.cli.bwlimit.unwrap_or(0),
                 protocol_known: &protocol_known,
             }))
         }
@@ -270,6 +306,7 @@ fn start(
                 role,
                 rules: Rules::Own(rules),
                 recording,
+                identity,
                 observer: console,
                 roots,
                 bwlimit: resolved.cli.bwlimit.unwrap_or(0),

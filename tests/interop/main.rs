@@ -3,7 +3,9 @@
 //! `ARSYNC_CASE=TEXT` restricts the matrix to option sets that contain the text.
 
 mod bad_input;
+mod batch;
 mod cases;
+mod extras;
 mod large;
 mod matrix;
 mod peers;

@@ -6,3 +6,4 @@ mod faults;
 mod hostile;
 mod matrix;
 mod session;
+mod tiny;

@@ -148,9 +148,9 @@ pub fn options_of(setup: &Setup, sender: bool) -> SessionOptions {
     options
 }
 
-type End = (Result<ExitCode, Error<Infallible>>, Stats);
+pub type End = (Result<ExitCode, Error<Infallible>>, Stats);
 
-async fn one_end(
+pub async fn one_end(
     setup: &Setup,
     side: Side,
     agreed: Agreed,

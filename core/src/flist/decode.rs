@@ -206,11 +206,11 @@ impl Decoder {
         }
         let name = &self.clean_name;
         if top {
+            // Without `-r` its contents are there too (`-d dir/`), but nothing below them.
             if self.recursive {
                 self.hierarchy = Some(name.clone());
-                return EntryFlags::CONTENT_DIR | EntryFlags::TOP_DIR;
             }
-            return EntryFlags::TOP_DIR;
+            return EntryFlags::CONTENT_DIR | EntryFlags::TOP_DIR;
         }
         let below = match &self.hierarchy {
             None => false,

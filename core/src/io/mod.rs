@@ -12,7 +12,7 @@ mod writer;
 #[cfg(any(test, feature = "test-util"))]
 pub mod duplex;
 
-pub use embedded_io_async::{BufRead, ErrorKind, ErrorType, Read, Write};
+pub use embedded_io_async::{BufRead, Error, ErrorKind, ErrorType, Read, Write};
 pub use reader::{MessageFault, MessageSink, WireReader};
 #[cfg(feature = "alloc")]
 pub use tape::Tape;

@@ -182,6 +182,23 @@ impl<R: BufRead, S: MessageSink> WireReader<R, S> {
         self.raw_fill().await.map(drop)
     }
 
+    /// Waits for stream data or for a message, whichever comes first: true if there is stream data, false if a message
+    /// was taken. For roles that act on messages while no data is due.
+    pub async fn event(&mut self) -> Result<bool, Error<R::Error>> {
+        if !self.framed {
+            return self.raw_fill().await.map(|_| true);
+        }
+        if self.left == 0 {
+            let header = self.header().await?;
+            if header.tag != MsgTag::Data {
+                self.message(header).await?;
+                return Ok(false);
+            }
+            self.left = header.len as usize;
+        }
+        Ok(self.left > 0)
+    }
+
     /// At least one byte of the stream, as many as are at hand. Follow with [`WireReader::consume`].
     pub async fn fill(&mut self) -> Result<&[u8], Error<R::Error>> {
         if self.framed {

@@ -52,6 +52,11 @@ pub const fn is_newer(entry: &Entry, stat: &Stat, window: i32) -> bool {
     entry.mtime.saturating_sub(stat.mtime) < window as i64
 }
 
+/// Data can go there: into a regular file, or into a device where that is wanted (`--write-devices`).
+pub fn holds_data(standing: &Stat, options: &SessionOptions) -> bool {
+    standing.is_regular() || (options.select.write_devices && standing.kind().is_device())
+}
+
 /// The mode that the item will have, without `-p` made from what stands there (spec: permissions).
 pub fn dest_mode(entry_mode: u32, standing: Option<&Stat>, options: &SessionOptions, umask: u32) -> u32 {
     let p = &options.preserve;
@@ -61,9 +66,8 @@ pub fn dest_mode(entry_mode: u32, standing: Option<&Stat>, options: &SessionOpti
     }
     let kind = entry_mode & mode::TYPE;
     let keeps = standing.filter(|s| {
-        let standing_kind = s.mode & mode::TYPE;
-        let dirs_agree = (standing_kind == mode::DIR) == (kind == mode::DIR);
-        dirs_agree && (standing_kind == mode::REGULAR || kind != mode::REGULAR)
+        let dirs_agree = s.is_dir() == (kind == mode::DIR);
+        dirs_agree && (kind != mode::REGULAR || holds_data(s, options))
     });
     match keeps {
         Some(s) => {

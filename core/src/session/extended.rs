@@ -151,13 +151,13 @@ impl State {
         numbers
     }
 
-    /// A value that was asked for.
-    fn supply(&self, number: u32, item: u32, value: Vec<u8>) -> Result<(), ProtocolError> {
+    /// A value that was asked for, or, where the stream is a recording (`replay`), one that was asked for then.
+    fn supply(&self, number: u32, item: u32, value: Vec<u8>, replay: bool) -> Result<(), ProtocolError> {
         let receiving = &mut *self.receiving.borrow_mut();
         let held = usize::try_from(number).ok().and_then(|n| receiving.sets.get_mut(n.checked_sub(1)?));
         let found = held.and_then(|set| Rc::make_mut(set).iter_mut().find(|x| x.item == item));
         match found.map(|x| &mut x.value) {
-            Some(slot @ HeldValue::Short { requested: true, .. }) => {
+            Some(slot) if replay || matches!(slot, HeldValue::Short { requested: true, .. }) => {
                 *slot = HeldValue::Known(value);
                 Ok(())
             }
@@ -332,7 +332,7 @@ pub(super) async fn read_reply<R: BufRead, O: Observer>(
     loop {
         let mut value = Vec::new();
         let Some(item) = xattr::read_value(r, last, &mut value).await? else { return Ok(true) };
-        shared.extended.supply(set, item, value)?;
+        shared.extended.supply(set, item, value, shared.options.read_batch)?;
         last = item;
     }
 }
@@ -352,7 +352,7 @@ impl<T: Target, O: Observer> DestSide<'_, T, O> {
             });
             let value = current_value(shared, source, entry, &name.unwrap_or_default()).await;
             // It was asked for just now.
-            let _ = shared.extended.supply(set, item, value);
+            let _ = shared.extended.supply(set, item, value, false);
         }
     }
 

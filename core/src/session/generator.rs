@@ -1076,7 +1076,7 @@ where
     /// Shows a deletion, here or at the peer.
     pub(super) fn show_deletion(&self, name: &[u8], kind: FileKind) {
         let shared = self.shared();
-        if shared.is_client() {
+        if shared.is_client() || shared.options.report.logs {
             shared.observer.item(&ItemEvent {
                 entry: None,
                 name,
@@ -1086,7 +1086,11 @@ where
                 transfer: None,
                 kind,
             });
-        } else if shared.agreed.protocol.has_deleted_message() {
+        }
+        if shared.is_client() {
+            return;
+        }
+        if shared.agreed.protocol.has_deleted_message() {
             let mut payload = name.to_vec();
             if kind == FileKind::Dir {
                 payload.push(0);

@@ -191,7 +191,8 @@ impl<W: ChunkWrite, T: Target, O: Observer> Outlet for WireOutlet<'_, '_, W, T, 
                 line.push(b'\n');
                 self.shared().outbox.push(MsgTag::Info, line);
             }
-            if self.shared().is_client() {
+            let silent = self.shared().options.read_batch && report.itemize;
+            if self.shared().is_client() && !silent {
                 self.shared().observer.item(&ItemEvent {
                     entry: Some(entry),
                     name: below(entry.name()),
@@ -348,6 +349,7 @@ impl<'a, S: Source, T: Target, O: Observer, C: LocalCopy<S, T>> LocalOutlet<'a, 
             && options.preserve.xattrs == 0
             && !options.preserve.fake_super
             && !options.report.progress
+            && !options.select.copy_devices
             && (new || (options.preserve.perms && !transfer.backup))
             && shared.agreed.protocol.has_item_flags();
         let entry = segment.get(ndx).filter(|_| simple)?;
@@ -546,7 +548,7 @@ impl<'a, S: Source, T: Target, O: Observer, C: LocalCopy<S, T>> LocalOutlet<'a, 
         };
         let wanted_mode = decide::dest_mode(
             entry.entry.mode,
-            standing.as_ref().filter(|s| s.is_regular()),
+            standing.as_ref().filter(|s| decide::holds_data(s, options)),
             options,
             self.side.mask(name).await,
         );

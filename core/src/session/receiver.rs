@@ -27,12 +27,12 @@ use crate::{
     wire::ndx::{NDX_DEL_STATS, NDX_DONE, NDX_FLIST_EOF},
 };
 
-/// Ids of the sender to ids here, for users and groups.
+/// Takes lists and file data from the sender.
 pub(super) struct Receiver<'a, 'r, 'i, R, T, O> {
     pub(super) side: &'a DestSide<'a, T, O>,
     pub(super) r: &'r mut WireReader<R, Inbox<'i, O>>,
     pub(super) lists: ListReader,
-    incoming: Incoming,
+    pub(super) incoming: Incoming,
     phase: u8,
 }
 
@@ -51,7 +51,7 @@ where
         Ok(Self { side, r, lists, incoming, phase: 0 })
     }
 
-    fn shared(&self) -> &'a Shared<'a, O> {
+    pub(super) fn shared(&self) -> &'a Shared<'a, O> {
         self.side.shared
     }
 
@@ -208,23 +208,12 @@ where
         Ok(())
     }
 
-    /// A recorded mark: the files that the generator still wants from here will not come.
-    async fn end_of_recording(&self) {
-        let segments: Vec<Rc<Segment>> = {
-            let lists = self.side.lists.borrow();
-            // With several lists each mark ends the oldest one.
-            let ended = if self.shared().agreed.inc_recurse() { 1 } else { lists.len() };
-            (0..ended).filter_map(|i| lists.get(i)).collect()
-        };
-        self.shared().give_up_missing(&segments).await;
-    }
-
     fn failed(&self, op: Op, name: &[u8], other: &[u8], error: PortError) {
         self.shared().report(Role::Receiver, &Notice::Failed { op, name, base: None, other, error });
     }
 
     fn show(&self, entry: EntryRef<'_>, header: &ItemHeader, transfer: Option<FileTransfer>) {
-        if !self.shared().is_client() {
+        if !self.shared().is_client() && !self.shared().options.report.logs {
             return;
         }
         self.shared().observer.item(&ItemEvent {
@@ -361,24 +350,6 @@ where
         }
     }
 
-    /// Takes the data of a file that is not written.
-    async fn discard(&mut self, ndx: i32, entry: EntryRef<'_>) -> Result<(), Error<R::Error>> {
-        let head = self.incoming.head(self.r).await?;
-        let target = self.side.target;
-        let mut sink = Sink { target, output: None, basis: None, in_place: false, append: Append::Off };
-        let context = self.context(ndx, entry);
-        self.incoming.receive(self.r, head, &mut sink, &context).await.map(drop)
-    }
-
-    fn context<'e>(&self, ndx: i32, entry: EntryRef<'e>) -> FileContext<'e, 'a, O>
-    where
-        'a: 'e,
-    {
-        let lists = self.side.lists.borrow();
-        let index = u64::try_from(ndx).unwrap_or(0);
-        FileContext { shared: self.shared(), entry, index, known: lists.total, complete: lists.complete }
-    }
-
     #[allow(clippy::too_many_lines)]
     async fn file(
         &mut self,
@@ -416,7 +387,7 @@ where
         let basis = if head.count > 0 { target.open_basis(place).await.ok().map(|(b, _)| b) } else { None };
         let wanted_mode = decide::dest_mode(
             entry.entry.mode,
-            standing.as_ref().filter(|s| s.is_regular()),
+            standing.as_ref().filter(|s| decide::holds_data(s, options)),
             options,
             self.side.mask(name).await,
         );

@@ -65,7 +65,7 @@ where
                 return self.no_leader(ndx, entry).await;
             }
         }
-        if let Some(other) = stat.filter(|s| !s.is_regular()) {
+        if let Some(other) = stat.filter(|s| !decide::holds_data(s, options)) {
             if (other.is_dir() || !options.dry_run) && !self.make_way(name, &other, "regular file").await? {
                 return self.no_leader(ndx, entry).await;
             }

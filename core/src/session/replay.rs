@@ -4,10 +4,19 @@
 use alloc::{collections::BTreeSet, rc::Rc, vec::Vec};
 use core::cell::{Cell, RefCell};
 
-use super::{Event, Shared, lists::Segment};
+use embedded_io_async::BufRead;
+
+use super::{
+    Event, Shared,
+    lists::Segment,
+    receiver::Receiver,
+    transfer::{FileContext, Sink},
+};
 use crate::{
-    error::Role,
-    ports::{Notice, Observer},
+    error::{Error, Role},
+    flist::entry::EntryRef,
+    options::Append,
+    ports::{Notice, Observer, Target},
     rt::Notify,
 };
 
@@ -79,8 +88,11 @@ impl<O: Observer> Shared<'_, O> {
         self.replay.idle.get() && !self.replay.looks_ahead.get() && self.events.borrow().is_empty()
     }
 
+    /// Lets the generator go on until this holds, or until it has nothing more to do.
     async fn until(&self, ready: impl Fn() -> bool) {
-        while !ready() {
+        // What it does not know yet may give it work.
+        self.replay.idle.set(false);
+        while !ready() && !self.generator_is_idle() {
             self.replay.receiver_waits.set(true);
             self.wake_generator.notify();
             self.replay.wake_receiver.wait().await;
@@ -93,7 +105,7 @@ impl<O: Observer> Shared<'_, O> {
         let replay = &self.replay;
         let wanted = || replay.wanted.borrow().contains(&ndx);
         let passed = || !again && replay.position.get() >= ndx;
-        self.until(|| wanted() || passed() || self.generator_is_idle()).await;
+        self.until(|| wanted() || passed()).await;
         replay.wanted.borrow_mut().remove(&ndx)
     }
 
@@ -101,7 +113,7 @@ impl<O: Observer> Shared<'_, O> {
     pub(super) async fn give_up_missing(&self, segments: &[Rc<Segment>]) {
         let replay = &self.replay;
         loop {
-            self.until(|| self.generator_is_idle()).await;
+            self.until(|| false).await;
             let missing: Vec<(i32, &Rc<Segment>)> = replay
                 .wanted
                 .borrow()
@@ -123,5 +135,36 @@ impl<O: Observer> Shared<'_, O> {
                 self.event(Event::Failed(ndx));
             }
         }
+    }
+}
+
+impl<'a, R: BufRead, T: Target, O: Observer> Receiver<'a, '_, '_, R, T, O> {
+    /// A recorded mark: the files that the generator still wants from here will not come.
+    pub(super) async fn end_of_recording(&self) {
+        let segments: Vec<Rc<Segment>> = {
+            let lists = self.side.lists.borrow();
+            // With several lists each mark ends the oldest one.
+            let ended = if self.shared().agreed.inc_recurse() { 1 } else { lists.len() };
+            (0..ended).filter_map(|i| lists.get(i)).collect()
+        };
+        self.shared().give_up_missing(&segments).await;
+    }
+
+    /// Takes the data of a file that is not written.
+    pub(super) async fn discard(&mut self, ndx: i32, entry: EntryRef<'_>) -> Result<(), Error<R::Error>> {
+        let head = self.incoming.head(self.r).await?;
+        let target = self.side.target;
+        let mut sink = Sink { target, output: None, basis: None, in_place: false, append: Append::Off };
+        let context = self.context(ndx, entry);
+        self.incoming.receive(self.r, head, &mut sink, &context).await.map(drop)
+    }
+
+    fn context<'e>(&self, ndx: i32, entry: EntryRef<'e>) -> FileContext<'e, 'a, O>
+    where
+        'a: 'e,
+    {
+        let lists = self.side.lists.borrow();
+        let index = u64::try_from(ndx).unwrap_or(0);
+        FileContext { shared: self.shared(), entry, index, known: lists.total, complete: lists.complete }
     }
 }

@@ -369,7 +369,7 @@ where
     }
 
     fn show(&self, entry: EntryRef<'_>, header: &ItemHeader, transfer: Option<FileTransfer>) {
-        if !self.shared.is_client() {
+        if !self.shared.is_client() && !self.shared.options.report.logs {
             return;
         }
         self.shared.observer.item(&ItemEvent {

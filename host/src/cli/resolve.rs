@@ -37,6 +37,8 @@ pub(crate) struct Resolved {
     pub(crate) route: Route,
     /// Levels of `--info` and `--debug`.
     pub(crate) levels: Levels,
+    /// Log and the format of its items, where one is kept.
+    pub(crate) log: Option<(Vec<u8>, Vec<u8>)>,
     /// How output looks.
     pub(crate) output: Output,
     /// What adds filter rules, in order, the implied ones included.
@@ -111,6 +113,8 @@ pub(crate) struct Output {
     pub(crate) quiet: bool,
 }
 
+/// Default of `--log-file-format`.
+const LOG_FORMAT: &[u8] = b"%i %n%L";
 /// Default of `--max-alloc`, bytes.
 const MAX_ALLOC: u64 = 1 << 30;
 /// Longest name of a batch file, bytes.
@@ -381,6 +385,11 @@ pub(crate) fn resolve(mut cli: Cli, world: &World<'_>) -> Result<Resolved, Stop>
     let receives =
         matches!(route, Route::Pull { .. } | Route::Batch { .. } | Route::Server { sender: false, .. });
     let local = matches!(route, Route::Local { .. });
+    let log_file = cli.log_file.clone().filter(|path| !path.is_empty());
+    let log_format = log_file.as_ref().map(|_| match &cli.log_file_format {
+        Some(format) => format.clone(),
+        None => LOG_FORMAT.to_vec(),
+    });
     let report = {
         let format = output.format.as_deref().unwrap_or_default();
         let has = |letters: &[u8]| format::uses(format, letters);
@@ -390,7 +399,9 @@ pub(crate) fn resolve(mut cli: Cli, world: &World<'_>) -> Result<Resolved, Stop>
             itemize,
             unchanged: names >= 2 || (itemize && (cli.itemize > 1 || (cli.server && has(b"I")))),
             operation: has(b"o"),
-            after_transfer: has(b"bcC"),
+            after_transfer: has(b"bcC")
+                || log_format.as_deref().is_some_and(|format| format::uses(format, b"bcC")),
+            logs: log_format.is_some(),
             names: names > 0,
             deletions: levels.info(Info::Del) > 0 || output.format.is_some(),
             progress: !cli.server && levels.info(Info::Progress) > 0,
@@ -531,6 +542,7 @@ pub(crate) fn resolve(mut cli: Cli, world: &World<'_>) -> Result<Resolved, Stop>
         opts,
         route,
         levels,
+        log: log_file.zip(log_format),
         output,
         filters,
         files_from,

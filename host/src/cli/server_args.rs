@@ -73,6 +73,10 @@ pub(crate) fn server_args(r: &Resolved) -> ServerArgs {
     long_options(r, push, &mut rest);
     let mut rest = rest.list;
     rest.extend(r.cli.remote_options.iter().map(|option| escaped(option, escaping.remote_options)));
+    if let Some(identity) = r.cli.copy_as.as_ref().filter(|_| local) {
+        // It holds for both ends of a local run.
+        rest.push([b"--copy-as=", &identity[..]].concat());
+    }
     rest.push(b".".to_vec());
     for path in paths {
         let path = file_arg(r, path, escaping.files, !push && !daemon && !plain);

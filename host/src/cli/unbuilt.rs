@@ -3,11 +3,7 @@
 
 use arsync_core::exit::ExitCode;
 
-use super::{
-    failure::Failure,
-    operands::{Reach, Route},
-    resolve::Resolved,
-};
+use super::{failure::Failure, operands::Reach, resolve::Resolved};
 
 /// Something that a command line can ask for and this build cannot do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -18,35 +14,15 @@ pub(crate) enum Unbuilt {
     Daemon,
     /// Daemon connections as a client.
     DaemonClient,
-    /// `--copy-as`
-    CopyAs,
     /// `--confine-root`
     ConfineRoot,
     /// `--early-input`
     EarlyInput,
-    /// `--write-devices`
-    WriteDevices,
-    /// `--copy-devices`
-    CopyDevices,
-    /// `--log-file`
-    LogFile,
-    /// `--bwlimit` of a local copy
-    Bwlimit,
 }
 
 /// What this build cannot do.
-pub(crate) const UNBUILT: &[Unbuilt] = &[
-    Unbuilt::Iconv,
-    Unbuilt::Daemon,
-    Unbuilt::DaemonClient,
-    Unbuilt::CopyAs,
-    Unbuilt::ConfineRoot,
-    Unbuilt::EarlyInput,
-    Unbuilt::WriteDevices,
-    Unbuilt::CopyDevices,
-    Unbuilt::LogFile,
-    Unbuilt::Bwlimit,
-];
+pub(crate) const UNBUILT: &[Unbuilt] =
+    &[Unbuilt::Iconv, Unbuilt::Daemon, Unbuilt::DaemonClient, Unbuilt::ConfineRoot, Unbuilt::EarlyInput];
 
 /// Refuses what this build cannot do.
 pub(crate) fn check(r: &Resolved) -> Result<(), Failure> {
@@ -75,16 +51,8 @@ fn asked_for(item: Unbuilt, r: &Resolved) -> Option<&'static str> {
         // Daemon mode never gets as far as a session.
         Unbuilt::Daemon => (false, "--daemon"),
         Unbuilt::DaemonClient => (daemon, "a connection to a daemon"),
-        Unbuilt::CopyAs => (cli.copy_as.is_some(), "--copy-as"),
         Unbuilt::ConfineRoot => (cli.confine_root.is_some(), "--confine-root"),
         Unbuilt::EarlyInput => (cli.early_input.is_some(), "--early-input"),
-        Unbuilt::WriteDevices => (cli.write_devices, "--write-devices"),
-        Unbuilt::CopyDevices => (cli.copy_devices, "--copy-devices"),
-        Unbuilt::LogFile => (cli.log_file.is_some(), "--log-file"),
-        Unbuilt::Bwlimit => {
-            let local = matches!(r.route, Route::Local { .. });
-            (local && cli.bwlimit.is_some_and(|kib| kib > 0), "--bwlimit of a local copy")
-        }
     };
     asked.then_some(name)
 }

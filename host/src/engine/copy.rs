@@ -1,7 +1,11 @@
 //! File data from descriptor to descriptor: reflink, `copy_file_range`, or read and write; and writing with
 //! holes (spec: sparse). Knows no names.
 
-use std::os::fd::OwnedFd;
+use std::{
+    os::fd::OwnedFd,
+    sync::{Mutex, PoisonError},
+    time::{Duration, Instant},
+};
 
 use rustix::{
     fs::{FallocateFlags, copy_file_range, fallocate, ftruncate, ioctl_ficlone},
@@ -28,11 +32,56 @@ pub enum Holes {
     Punched,
 }
 
+/// A limit of the bytes per second (`--bwlimit`), shared by all who copy.
+#[derive(Debug)]
+pub struct Pace {
+    /// Bytes per second.
+    rate: u64,
+    /// When what was copied so far should have been.
+    due: Mutex<Instant>,
+}
+
+impl Pace {
+    /// So many KiB per second; 0: no limit.
+    pub fn new(kib_per_second: u64) -> Option<Self> {
+        let rate = kib_per_second.saturating_mul(1024);
+        (rate > 0).then(|| Self { rate, due: Mutex::new(Instant::now()) })
+    }
+
+    /// What is copied at a time, bytes.
+    fn piece(&self) -> usize {
+        usize::try_from(self.rate / 8).unwrap_or(PIECE).clamp(512, PIECE)
+    }
+
+    /// Waits until it is time for what follows these bytes.
+    pub fn copied(&self, bytes: u64) {
+        let micros = bytes.saturating_mul(1_000_000) / self.rate;
+        let now = Instant::now();
+        let due = {
+            let mut due = self.due.lock().unwrap_or_else(PoisonError::into_inner);
+            *due = (*due).max(now) + Duration::from_micros(micros);
+            *due
+        };
+        std::thread::sleep(due.saturating_duration_since(now));
+    }
+}
+
 /// Copies all of `from` to the start of the empty file `to`; returns the number of bytes. `size`: what `from`
 /// is expected to hold. The length of `to` is right afterwards, also with holes.
 pub fn copy_contents(from: &OwnedFd, to: &OwnedFd, size: u64, holes: Holes) -> io::Result<u64> {
+    copy_paced(from, to, size, holes, None)
+}
+
+/// As [`copy_contents`], no faster than `pace`.
+pub fn copy_paced(
+    from: &OwnedFd,
+    to: &OwnedFd,
+    size: u64,
+    holes: Holes,
+    pace: Option<&Pace>,
+) -> io::Result<u64> {
     let mut done = 0;
-    if holes == Holes::Written && size >= CLONE_FROM {
+    if holes == Holes::Written && size >= CLONE_FROM && pace.is_none() {
         if ioctl_ficlone(to, from).is_ok() {
             return Ok(rustix::fs::fstat(to)?.st_size.cast_unsigned());
         }
@@ -49,11 +98,15 @@ pub fn copy_contents(from: &OwnedFd, to: &OwnedFd, size: u64, holes: Holes) -> i
         }
     }
     // Also the end of what `copy_file_range` did: some file systems report a size of 0 and have data.
-    let mut buf = vec![0; PIECE.min(usize::try_from(size).unwrap_or(PIECE).saturating_add(1))];
+    let piece = pace.map_or(PIECE, Pace::piece);
+    let mut buf = vec![0; piece.min(usize::try_from(size).unwrap_or(PIECE).saturating_add(1))];
     loop {
         let n = read_full(from, done, &mut buf)?;
         write_at(to, done, &buf[..n], holes)?;
         done += n as u64;
+        if let Some(pace) = pace {
+            pace.copied(n as u64);
+        }
         if n < buf.len() {
             break;
         }

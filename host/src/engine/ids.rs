@@ -4,6 +4,8 @@ use alloc::ffi::CString;
 use core::{cell::RefCell, hash::Hash, mem::MaybeUninit, ptr};
 use std::collections::HashMap;
 
+use rustix::io::Errno;
+
 /// The four lookups, each remembered for the life of the value.
 #[derive(Debug, Default)]
 pub struct Names {
@@ -85,6 +87,79 @@ impl Names {
             )
         })
     }
+}
+
+/// Another user whose rights a process takes (`--copy-as`).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Identity {
+    uid: u32,
+    gid: u32,
+    groups: Vec<u32>,
+}
+
+/// Why there is no such identity.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NoIdentity<'a> {
+    /// No such user.
+    User(&'a [u8]),
+    /// No such group.
+    Group(&'a [u8]),
+    /// The user has no entry that would say which groups it has.
+    Entry,
+}
+
+impl Identity {
+    /// From `USER` or `USER:GROUP`, each a name or a number; without a group the user has all of its own.
+    pub fn parse(text: &[u8]) -> Result<Self, NoIdentity<'_>> {
+        let names = Names::default();
+        let (user, group) = match memchr::memchr(b':', text) {
+            Some(at) => (&text[..at], Some(&text[at + 1..])),
+            None => (text, None),
+        };
+        let number = |name: &[u8]| core::str::from_utf8(name).ok().and_then(|t| t.parse().ok());
+        let uid = names.uid(user).or_else(|| number(user)).ok_or(NoIdentity::User(user))?;
+        if let Some(group) = group {
+            let gid = names.gid(group).or_else(|| number(group)).ok_or(NoIdentity::Group(group))?;
+            return Ok(Self { uid, gid, groups: vec![gid] });
+        }
+        let (gid, groups) = groups_of(uid).ok_or(NoIdentity::Entry)?;
+        Ok(Self { uid, gid, groups })
+    }
+
+    /// Takes the identity for the whole process, for good. The error says which call failed.
+    pub fn assume(&self) -> Result<(), (&'static str, Errno)> {
+        let done = |name, result: libc::c_int| {
+            let error = std::io::Error::last_os_error().raw_os_error().unwrap_or(1);
+            if result == 0 { Ok(()) } else { Err((name, Errno::from_raw_os_error(error))) }
+        };
+        // SAFETY: plain calls; the pointer is to as many live values as are announced.
+        unsafe {
+            done("setgid", libc::setgid(self.gid))?;
+            done("setgroups", libc::setgroups(self.groups.len(), self.groups.as_ptr()))?;
+            done("setuid", libc::setuid(self.uid))
+        }
+    }
+}
+
+/// The main group of a user, and all of its groups.
+fn groups_of(uid: u32) -> Option<(u32, Vec<u32>)> {
+    // SAFETY: `getpwuid_r` fills `record` with pointers into `buf` only.
+    let call = |record, buf, len, out| unsafe { libc::getpwuid_r(uid, record, buf, len, out) };
+    record(call, |r: &libc::passwd| {
+        let mut groups = vec![0; 64];
+        loop {
+            let mut count = libc::c_int::try_from(groups.len()).unwrap_or(libc::c_int::MAX);
+            // SAFETY: the name is a C string in the record's buffer, and `groups` holds `count` values.
+            let found =
+                unsafe { libc::getgrouplist(r.pw_name, r.pw_gid, groups.as_mut_ptr(), &raw mut count) };
+            let needed = usize::try_from(count).unwrap_or(0);
+            if found >= 0 || needed <= groups.len() {
+                groups.truncate(needed);
+                return (r.pw_gid, groups);
+            }
+            groups.resize(needed, 0);
+        }
+    })
 }
 
 /// Runs one of the `get*_r` calls with a buffer that grows as it asks for.

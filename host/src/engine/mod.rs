@@ -34,6 +34,7 @@ use rustix::io::Errno;
 #[allow(unused_imports, reason = "used by the sessions")]
 pub use self::{
     copy::copy_contents,
+    ids::{Identity, NoIdentity},
     source::{FileSource, SourceFile},
     target::{SetupError, TreeTarget},
     workers::Workers,

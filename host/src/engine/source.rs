@@ -5,11 +5,17 @@
 
 use alloc::{rc::Rc, sync::Arc};
 use core::cell::RefCell;
-use std::os::fd::OwnedFd;
+use std::{
+    os::fd::OwnedFd,
+    time::{SystemTime, UNIX_EPOCH},
+};
 
 use arsync_core::{
     checksum::{ChecksumKind, Digest},
-    flist::acl::{Acl, Kind},
+    flist::{
+        acl::{Acl, Kind},
+        entry::mode,
+    },
     options::SessionOptions,
     ports::{Child, PortError, Source, SourcePath, Stat, Turn},
 };
@@ -25,7 +31,7 @@ use super::{
     absolute, acl,
     ahead::{Ahead, Read},
     beneath::{At, Links, Tree},
-    copy::read_full,
+    copy::{Pace, read_full},
     digest::{digest_file, digests_ahead},
     fake,
     ids::Names,
@@ -47,6 +53,7 @@ pub struct FileSource {
     ways: Ways,
     copy_devices: bool,
     fake: bool,
+    pace: Option<Arc<Pace>>,
     ahead: Ahead<(u32, Box<[u8]>), io::Result<Listing>>,
     digests: Ahead<(u32, Box<[u8]>), Digest>,
 }
@@ -95,12 +102,18 @@ impl Ways {
 pub struct Reader {
     tree: Arc<Tree>,
     ways: Ways,
+    pace: Option<Arc<Pace>>,
 }
 
 impl Reader {
     /// Opens a file for reading.
     pub fn open(&self, name: &[u8]) -> io::Result<OwnedFd> {
         self.open_file(name, self.ways.follow_files)
+    }
+
+    /// The speed that copies keep to.
+    pub fn pace(&self) -> Option<&Pace> {
+        self.pace.as_deref()
     }
 
     /// The parent directory of a path, open, and the last component.
@@ -165,9 +178,15 @@ impl FileSource {
             },
             copy_devices: select.copy_devices,
             fake: options.preserve.fake_super,
+            pace: None,
             ahead: Ahead::new(),
             digests: digests_ahead(),
         }
+    }
+
+    /// Reads no more than so many KiB per second from here on; 0: no limit.
+    pub fn limit(&mut self, kib_per_second: u64) {
+        self.pace = Pace::new(kib_per_second).map(Arc::new);
     }
 
     /// The absolute paths of the registered directories, by number; it grows with them.
@@ -178,7 +197,7 @@ impl FileSource {
     /// What reads files below a registered directory, on any thread.
     pub fn reader(&self, base: u32) -> io::Result<Reader> {
         let tree = self.bases.borrow().get(base as usize).map(|b| b.tree.clone()).ok_or(Errno::NOENT)?;
-        Ok(Reader { tree, ways: self.ways })
+        Ok(Reader { tree, ways: self.ways, pace: self.pace.clone() })
     }
 
     /// A name may be a symlink that stands for its target.
@@ -212,6 +231,20 @@ impl FileSource {
         Ok((file, stat))
     }
 
+    /// `--copy-devices`: a device counts as a regular file of the length that it has.
+    fn device_as_file(&self, dir: &OwnedFd, name: &[u8], stat: &mut Stat) {
+        if !self.copy_devices || !stat.kind().is_device() {
+            return;
+        }
+        stat.mode = (stat.mode & mode::PERMS) | mode::REGULAR;
+        // When its contents changed last cannot be known.
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_secs().cast_signed());
+        (stat.mtime, stat.nsec) = (now, 0);
+        let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
+        let opened = openat(dir, name, flags, Mode::empty());
+        stat.size = opened.and_then(|file| seek(&file, SeekFrom::End(0))).unwrap_or(0);
+    }
+
     fn list(&self, path: SourcePath<'_>) -> io::Result<(Vec<Child>, Option<Errno>)> {
         let reader = self.reader(path.base)?;
         let listing = if self.ahead.is_useful()
@@ -221,8 +254,16 @@ impl FileSource {
         } else {
             reader.list(path.name, self.fake)?
         };
-        reader.tree.remember(path.name, listing.dir);
-        Ok((listing.children, listing.error))
+        let Listing { dir, mut children, error } = listing;
+        if self.copy_devices {
+            for child in &mut children {
+                if let Ok(stat) = &mut child.stat {
+                    self.device_as_file(&dir, &child.name, stat);
+                }
+            }
+        }
+        reader.tree.remember(path.name, dir);
+        Ok((children, error))
     }
 }
 
@@ -257,6 +298,7 @@ impl Source for FileSource {
         if self.fake {
             fake::overlay(Handle::Name(&at.dir, at.name), follow, &mut stat).map_err(port)?;
         }
+        self.device_as_file(&at.dir, at.name, &mut stat);
         Ok(stat)
     }
 
@@ -304,7 +346,11 @@ impl Source for FileSource {
     }
 
     async fn read_at(&self, file: &SourceFile, offset: u64, buf: &mut [u8]) -> Result<usize, PortError> {
-        read_full(&file.0, offset, buf).map_err(port)
+        let n = read_full(&file.0, offset, buf).map_err(port)?;
+        if let Some(pace) = &self.pace {
+            pace.copied(n as u64);
+        }
+        Ok(n)
     }
 
     fn will_digest(&self, base: u32, files: &mut dyn Iterator<Item = (&[u8], u64)>, kind: ChecksumKind) {

@@ -202,6 +202,9 @@ impl TreeTarget {
         if self.is_fake() {
             fake::overlay(Handle::Name(&at.dir, &at.name), follow, &mut stat)?;
         }
+        if self.shared.writes_devices() && stat.kind().is_device() {
+            stat.size = self.open(place).map_or(0, |(_, size)| size);
+        }
         Ok(stat)
     }
 
@@ -425,7 +428,7 @@ impl Target for TreeTarget {
 
     async fn copy_local(&self, from: Place<'_>, create: &Create<'_>) -> Result<Draft, PortError> {
         let (file, _) = self.open(from).map_err(port)?;
-        self.shared.copy(&file, create).map(|out| Draft::File(Box::new(out))).map_err(port)
+        self.shared.copy(&file, create, None).map(|out| Draft::File(Box::new(out))).map_err(port)
     }
 
     async fn remove_file(&self, at: Place<'_>) -> Result<(), PortError> {

@@ -244,6 +244,11 @@ fn run(job: &Job, buf: &mut [u8]) -> CopyEnd {
         Ok(n) => n,
         Err(error) => return CopyEnd::Read(port(error)),
     };
+    if n <= SMALL
+        && let Some(pace) = job.reader.pace()
+    {
+        pace.copied(n as u64);
+    }
     if n <= SMALL && job.target.takes_small_files() {
         let data = &buf[..n];
         if job.fresh && !job.target.has_temp_dir() {
@@ -266,7 +271,7 @@ fn large(job: &Job, file: &OwnedFd, create: &Create<'_>, to: Destination) -> Cop
         Ok(st) => st.st_size.cast_unsigned(),
         Err(error) => return CopyEnd::Read(port(error)),
     };
-    match job.target.copy(file, create) {
+    match job.target.copy(file, create, job.reader.pace()) {
         Ok(out) => match job.target.commit(out, &job.attrs, to) {
             Ok(()) => CopyEnd::Done(size),
             Err((step, error)) => CopyEnd::Commit(step, port(error)),

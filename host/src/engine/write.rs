@@ -28,7 +28,7 @@ use super::{
     backup::{self, Backups},
     behind::Behind,
     beneath::Tree,
-    copy::{Holes, PIECE, copy_contents, write_at},
+    copy::{Holes, PIECE, Pace, copy_contents, copy_paced, write_at},
     extended::Setter,
     fake,
     meta::{Handle, chmod_at},
@@ -328,10 +328,10 @@ impl Shared {
     }
 
     /// Copies all data of an open file into a new output.
-    pub fn copy(&self, from: &OwnedFd, create: &Create<'_>) -> io::Result<Output> {
+    pub fn copy(&self, from: &OwnedFd, create: &Create<'_>, pace: Option<&Pace>) -> io::Result<Output> {
         let size = fstat(from)?.st_size.cast_unsigned();
         let mut out = self.create(create)?;
-        out.offset = copy_contents(from, &out.file, size, out.holes)?;
+        out.offset = copy_paced(from, &out.file, size, out.holes, pace)?;
         Ok(out)
     }
 

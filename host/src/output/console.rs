@@ -30,9 +30,11 @@ use super::{
     exit_line::exit_line,
     format::{self, View},
     list::{self, ListView},
+    log_file::LogFile,
     message::{self, Roots, Wording},
     number,
     progress::Progress,
+    strerror,
     summary::{SummaryView, summary},
 };
 use crate::{
@@ -126,6 +128,7 @@ pub(crate) struct Console {
     /// Who said the last error: the one that the exit line of a fatal error names.
     complained: Cell<Option<Role>>,
     mark: &'static str,
+    log: Option<LogFile>,
 }
 
 impl Console {
@@ -149,6 +152,10 @@ impl Console {
         };
         let here =
             std::env::current_dir().map(|d| d.into_os_string().into_encoded_bytes()).unwrap_or_default();
+        let mut no_log = None;
+        let log = resolved.log.as_ref().and_then(|(path, format)| {
+            LogFile::open(path, format.clone(), charset).map_err(|error| no_log = Some((path, error))).ok()
+        });
         let console = Self {
             options: resolved.opts.clone(),
             levels: resolved.levels.clone(),
@@ -176,8 +183,16 @@ impl Console {
             told_to_end: Cell::new(false),
             complained: Cell::new(None),
             mark,
+            log,
             output,
         };
+        if let Some((path, error)) = no_log {
+            let role = if server { Role::Server } else { Role::Client };
+            let head = format!("rsync: [{role}] failed to open log-file ");
+            let reason = strerror::suffix(error.raw_os_error().unwrap_or(5));
+            console.emit(MsgTag::Error, &[head.as_bytes(), path, reason.as_bytes()].concat());
+            console.emit(MsgTag::Info, b"Ignoring \"log file\" setting.");
+        }
         for text in &resolved.warnings {
             console.emit(MsgTag::Error, text.as_bytes());
         }
@@ -188,6 +203,8 @@ impl Console {
     pub(crate) fn protocol_known(&self, protocol: ProtocolVersion, incremental: bool) {
         self.protocol.set(Some(protocol));
         self.incremental.set(incremental);
+        let sends = self.route.role() == Role::Sender;
+        self.log(if sends { b"building file list" } else { b"receiving file list" });
     }
 
     /// Tells that an option was made that of a batch file.
@@ -217,6 +234,9 @@ impl Console {
     /// Shows the end of a run: statistics, the reason of a failure, and the exit line.
     pub(crate) fn finish(&self, ended: Option<&Ended>, code: ExitCode, role: Role) {
         if let Some(ended) = ended {
+            if ended.reason.is_none() {
+                self.log_closing(ended, code);
+            }
             if let Some(reason) = &ended.reason {
                 for line in reason.replace("[ROLE]", &format!("[{role}]")).split('\n') {
                     self.emit(MsgTag::Error, line.as_bytes());
@@ -232,7 +252,41 @@ impl Console {
             _ => role,
         };
         if !self.told_to_end.get() {
-            write_stderr(&exit_line(code, role));
+            let line = exit_line(code, role);
+            self.log(&line);
+            write_stderr(&line);
+        }
+    }
+
+    fn log(&self, text: &[u8]) {
+        if let Some(log) = &self.log {
+            log.add(i64::try_from(now()).unwrap_or(i64::MAX), text);
+        }
+    }
+
+    /// The last lines of the log: the statistics that the user sees, or one line with their essence.
+    fn log_closing(&self, ended: &Ended, code: ExitCode) {
+        let sends = self.route.role() == Role::Sender;
+        if self.log.is_none() || !is_complete(code) || (!self.server && !sends && code != ExitCode::OK) {
+            return;
+        }
+        let stats = &ended.stats;
+        if self.server || self.levels.info(Info::Stats) == 0 {
+            let (sent, received) = (stats.written, stats.read);
+            let size = stats.total_size;
+            self.log(format!("sent {sent} bytes  received {received} bytes  total size {size}").as_bytes());
+        } else {
+            self.log(summary(stats, &self.summary_view(ended)).as_bytes());
+        }
+    }
+
+    fn summary_view(&self, ended: &Ended) -> SummaryView {
+        SummaryView {
+            human: self.output.human,
+            level: self.levels.info(Info::Stats),
+            protocol: ended.protocol,
+            seconds: now().saturating_sub(self.started_at),
+            mark: self.mark,
         }
     }
 
@@ -244,13 +298,7 @@ impl Console {
             self.open_line.set(false);
             self.stdout.borrow_mut().write(text.as_bytes());
         }
-        let view = SummaryView {
-            human: self.output.human,
-            level: self.levels.info(Info::Stats),
-            protocol: ended.protocol,
-            seconds: now().saturating_sub(self.started_at),
-            mark: self.mark,
-        };
+        let view = self.summary_view(ended);
         if !self.output.quiet {
             self.raw(MsgTag::Info, summary(&ended.stats, &view).as_bytes());
         }
@@ -270,6 +318,15 @@ impl Console {
 
     /// Shows a text of one line without its newline, or hands it to the client.
     fn emit(&self, tag: MsgTag, text: &[u8]) {
+        if !(self.server && self.is_framed(tag)) {
+            // What travels is logged where it is shown.
+            self.log(text);
+        }
+        self.show(tag, text);
+    }
+
+    /// As `emit`, for what has no place in the log, or a line of its own there.
+    fn show(&self, tag: MsgTag, text: &[u8]) {
         if tag == MsgTag::Info && self.output.quiet {
             return;
         }
@@ -345,7 +402,7 @@ impl Console {
         }
         match (notice, self.incremental.get() && self.options.select.recursive) {
             (Notice::ListStart, true) => {
-                self.emit(MsgTag::Info, format!("{verb} incremental file list").as_bytes());
+                self.show(MsgTag::Info, format!("{verb} incremental file list").as_bytes());
             }
             (Notice::ListStart, false) => {
                 self.raw(MsgTag::Info, format!("{wait} file list ... ").as_bytes());
@@ -382,6 +439,36 @@ impl Console {
             Some([]) => Vec::new(),
             Some([b'/', below @ ..]) => below.to_vec(),
             _ => base,
+        }
+    }
+
+    /// The client shows an item.
+    fn is_worth_a_line(&self, event: &ItemEvent<'_>) -> bool {
+        let report = &self.options.report;
+        let all = report.itemize && (self.itemize > 1 || self.levels.info(Info::Name) > 1);
+        let linked = event.link.is_some_and(|l| !l.is_empty());
+        // Without `%i`, attributes that change are worth a line for directories only (observed).
+        let shown = report.itemize
+            || event.flags.intersects(ItemFlags::TRANSFER | ItemFlags::LOCAL_CHANGE)
+            || event.kind == FileKind::Dir;
+        all || linked || (event.flags.is_significant() && shown)
+    }
+
+    /// The line of an item in the log. A dry run leaves out what would have been data or a deletion.
+    fn log_item(&self, event: &ItemEvent<'_>) {
+        let Some(log) = self.log.as_ref().filter(|log| !log.format.is_empty()) else { return };
+        let deleted = event.flags.contains(ItemFlags::DELETED);
+        let dry = self.options.dry_run && !self.options.batch_only;
+        if dry && (self.server || deleted || event.flags.contains(ItemFlags::TRANSFER)) {
+            return;
+        }
+        let format = match deleted {
+            true if !format::uses(&log.format, b"io") => b"deleting %n",
+            _ => &log.format[..],
+        };
+        let worth = if self.server { event.flags.is_significant() } else { self.is_worth_a_line(event) };
+        if deleted || worth {
+            self.log(&self.item_line(format, event));
         }
     }
 
@@ -452,6 +539,9 @@ impl Observer for Console {
             MsgTag::ErrorUtf8 | MsgTag::ErrorSocket => MsgTag::Error,
             tag => tag,
         };
+        if !self.server {
+            self.log(text);
+        }
         if (tag == MsgTag::Info && self.output.quiet) || tag == MsgTag::Log {
             return;
         }
@@ -465,6 +555,7 @@ impl Observer for Console {
     }
 
     fn item(&self, event: &ItemEvent<'_>) {
+        self.log_item(event);
         if self.server || self.output.quiet {
             return;
         }
@@ -475,19 +566,12 @@ impl Observer for Console {
                 None if self.levels.info(Info::Del) == 0 => return,
                 _ => self.item_line(b"deleting %n", event),
             };
-            return self.emit(MsgTag::Info, &line);
+            return self.show(MsgTag::Info, &line);
         }
         let Some(format) = self.format() else { return };
-        let all = report.itemize && (self.itemize > 1 || self.levels.info(Info::Name) > 1);
-        let linked = event.link.is_some_and(|l| !l.is_empty());
-        let significant = event.flags.is_significant();
-        // Without `%i`, attributes that change are worth a line for directories only (observed).
-        let shown = report.itemize
-            || event.flags.intersects(ItemFlags::TRANSFER | ItemFlags::LOCAL_CHANGE)
-            || event.kind == FileKind::Dir;
-        if all || linked || (significant && shown) {
+        if self.is_worth_a_line(event) {
             let line = self.item_line(format, event);
-            self.emit(MsgTag::Info, &line);
+            self.show(MsgTag::Info, &line);
         }
     }
 
@@ -497,7 +581,7 @@ impl Observer for Console {
         }
         let preserve = &self.options.preserve;
         let view = ListView { human: self.output.human, links: preserve.links, atimes: preserve.atimes > 0 };
-        self.emit(MsgTag::Info, &list::line(entry, entry.name(), view));
+        self.show(MsgTag::Info, &list::line(entry, entry.name(), view));
     }
 
     fn progress(&self, progress: &FileProgress<'_>) {

@@ -6,6 +6,7 @@ pub(crate) mod escape;
 pub(crate) mod exit_line;
 pub(crate) mod format;
 pub(crate) mod list;
+pub(crate) mod log_file;
 pub(crate) mod message;
 pub(crate) mod number;
 pub(crate) mod progress;

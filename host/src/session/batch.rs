@@ -134,7 +134,13 @@ pub(crate) struct Replayed {
 }
 
 /// Opens a batch file and makes the options those of the file. `-` is stdin.
-pub(crate) fn open(name: &[u8], options: &mut SessionOptions, iconv: bool) -> Result<Replayed, Failure> {
+/// `raised`: options given in a way that differs from what a file can say.
+pub(crate) fn open(
+    name: &[u8],
+    options: &mut SessionOptions,
+    iconv: bool,
+    raised: StreamFlags,
+) -> Result<Replayed, Failure> {
     let mut file = if name == b"-" {
         let stdin = rustix::stdio::stdin().try_clone_to_owned();
         File::from(stdin.map_err(|e| failed(name, &e, ExitCode::FILE_IO))?)
@@ -153,7 +159,7 @@ pub(crate) fn open(name: &[u8], options: &mut SessionOptions, iconv: bool) -> Re
     let max = options.protocol.and_then(ProtocolVersion::new).unwrap_or(ProtocolVersion::MAX);
     let protocol = opening.protocol(max).map_err(fault)?;
     let forbids = options.forbids_inc_recursion(true);
-    let changes = opening.flags.reconcile(options, iconv, protocol).map_err(fault)?;
+    let changes = opening.flags.reconcile(options, iconv, raised, protocol).map_err(fault)?;
     let compat = if protocol.has_varints() { varint_of(&mut file)? } else { 0 };
     let mut seed = [0u8; 4];
     fill(&mut file, &mut seed)?;

@@ -28,6 +28,7 @@ use super::{
     wire::{self, FRAME_BUFFER, Fault, Reader, Writer},
 };
 use crate::{
+    engine::Identity,
     output::{message::Roots, strerror},
     ring,
     transport::{Activity, RemoteShell, SshConnection},
@@ -59,6 +60,8 @@ pub(crate) struct ClientRun<'a, O> {
     pub(crate) shows: bool,
     /// Seconds of `--timeout`; the peer may lower it.
     pub(crate) timeout: Rc<Cell<u32>>,
+    /// Taken once the remote shell runs.
+    pub(crate) identity: Option<Identity>,
     /// A batch file that is written.
     pub(crate) recording: Option<&'a Recording>,
     /// Told the version once it is known.
@@ -119,6 +122,11 @@ async fn connected<O: Speak>(run: ClientRun<'_, O>) -> Ended {
             return failed(ExitCode::IPC, text);
         }
     };
+    if let Some(identity) = &run.identity
+        && let Err(text) = super::assume(identity, role)
+    {
+        return failed(ExitCode::SYNTAX, text);
+    }
     let (mut reader, mut writer, child) = shell.into_split();
     let activity = Activity::default();
     reader.watch(activity.clone());

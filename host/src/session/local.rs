@@ -50,6 +50,8 @@ pub(crate) struct LocalRun<'a, O> {
     pub(crate) roots: &'a RefCell<Roots>,
     /// Names or items are shown.
     pub(crate) shows: bool,
+    /// Most that is copied, KiB per second; 0: no limit.
+    pub(crate) bwlimit: u64,
     /// Told the version before anything is shown.
     pub(crate) protocol_known: &'a dyn Fn(ProtocolVersion, bool),
 }
@@ -86,7 +88,8 @@ pub(crate) fn run_local<O: Speak>(run: LocalRun<'_, O>) -> Ended {
     (run.protocol_known)(agreed.protocol, agreed.inc_recurse());
     let mut shared = wire::shared(run.options, agreed, run.observer, Side::Client, Rc::new(Outbox::new()));
     shared.local = true;
-    let source = super::file_source(run.options, run.roots);
+    let mut source = super::file_source(run.options, run.roots);
+    source.limit(run.bwlimit);
     let entrance = DestEntrance {
         dest: run.dest,
         options: run.options,

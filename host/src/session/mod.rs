@@ -23,7 +23,10 @@ use arsync_core::{
     version::ProtocolVersion,
 };
 
-use crate::{engine::FileSource, output::message::Roots};
+use crate::{
+    engine::{FileSource, Identity},
+    output::{message::Roots, strerror},
+};
 
 pub(crate) use self::{
     client::{ClientRole, ClientRun, capabilities as client_capabilities, run_client},
@@ -38,6 +41,13 @@ pub(crate) use self::{
 pub(crate) trait Speak: Observer {
     /// Shows a text, without its final newline, as the message of that kind would be.
     fn say(&self, tag: MsgTag, role: Role, text: &[u8]);
+}
+
+/// Takes another identity, or says why it cannot be had.
+pub(crate) fn assume(identity: &Identity, role: Role) -> Result<(), String> {
+    identity.assume().map_err(|(call, errno)| {
+        format!("rsync: [{role}] {call} failed{}", strerror::suffix(errno.raw_os_error()))
+    })
 }
 
 /// A name as a path.

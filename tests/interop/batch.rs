@@ -1,0 +1,154 @@
+//! Batch files: written by either program, read by either, over every version.
+
+use std::{fs, path::Path, process::Command, time::SystemTime};
+
+use crate::{
+    peers::{self, Program},
+    snapshot::{Snapshot, difference, snapshot},
+};
+
+const PAIRS: [(Program, Program); 3] = [
+    (Program::Arsync, Program::Arsync),
+    (Program::Arsync, Program::Stock),
+    (Program::Stock, Program::Arsync),
+];
+
+/// A directory with a source, and two equal destinations with an older state.
+fn bench() -> tempfile::TempDir {
+    let dir = tempfile::tempdir().unwrap();
+    let at = |name: &str| dir.path().join(name);
+    fs::create_dir_all(at("src/d/e")).unwrap();
+    let text: String = (0..20_000).map(|n| format!("line {n}\n")).collect();
+    fs::write(at("src/d/big"), &text).unwrap();
+    fs::write(at("src/a"), "hello\n").unwrap();
+    fs::write(at("src/d/e/empty"), "").unwrap();
+    fs::hard_link(at("src/a"), at("src/hl")).unwrap();
+    std::os::unix::fs::symlink("d/big", at("src/link")).unwrap();
+    // A whole second, which every version can carry.
+    for name in ["a", "link", "d/big", "d/e/empty", "d/e", "d", "."] {
+        let mut touch = Command::new("touch");
+        let status = touch.args(["-h", "-d", "2020-02-02T02:02:02Z"]).arg(at("src").join(name)).status();
+        assert!(status.unwrap().success());
+    }
+    for name in ["one", "two"] {
+        fs::create_dir_all(at(name).join("d")).unwrap();
+        fs::write(at(name).join("d/big"), text.replace("line 7777\n", "something else\n")).unwrap();
+        fs::write(at(name).join("extra"), "x").unwrap();
+    }
+    dir
+}
+
+fn run(program: Program, dir: &Path, words: &[&str]) -> (i32, String, String) {
+    let out = peers::run(peers::command(program.path(), dir).args(words));
+    assert!(!out.panicked(), "{words:?}: {out:?}");
+    (out.code.unwrap_or(-1), out.stdout, out.stderr)
+}
+
+fn tree(dir: &tempfile::TempDir, name: &str) -> Snapshot {
+    snapshot(&dir.path().join(name), SystemTime::now())
+}
+
+#[test]
+fn batches_are_interchangeable() {
+    for protocol in 27..=32 {
+        for compress in [false, true] {
+            for (writer, reader) in PAIRS {
+                let dir = bench();
+                let protocol = format!("--protocol={protocol}");
+                let mut words = vec!["-aHi", "--delete", &protocol];
+                words.extend(compress.then_some("-z"));
+                let write = [&words[..], &["--write-batch=batch", "src/", "one/"]].concat();
+                let (code, _, err) = run(writer, dir.path(), &write);
+                assert_eq!((code, err.as_str()), (0, ""), "{writer:?} {write:?}");
+                words.retain(|w| !w.starts_with("--protocol"));
+                let read = [&words[..], &["--read-batch=batch", "two/"]].concat();
+                let (code, _, err) = run(reader, dir.path(), &read);
+                assert_eq!((code, err.as_str()), (0, ""), "{reader:?} {read:?} of {writer:?}, {protocol}");
+                let source = tree(&dir, "src");
+                assert_eq!(difference(&source, &tree(&dir, "one")), None, "{writer:?} {write:?}");
+                let got = difference(&source, &tree(&dir, "two"));
+                assert_eq!(got, None, "{reader:?} {read:?} of {writer:?}, {protocol}");
+            }
+        }
+    }
+}
+
+#[test]
+fn recordings_alone_change_nothing_and_hold_everything() {
+    for (writer, reader) in PAIRS {
+        let dir = bench();
+        let before = tree(&dir, "one");
+        let (code, out, _) =
+            run(writer, dir.path(), &["-aHi", "--stats", "--only-write-batch=batch", "src/", "one/"]);
+        assert_eq!(code, 0);
+        assert!(out.contains("(BATCH ONLY)"), "{out}");
+        assert_eq!(difference(&before, &tree(&dir, "one")), None);
+        let (code, out, _) = run(reader, dir.path(), &["-aHi", "--delete", "--read-batch=batch", "two/"]);
+        assert_eq!(code, 0, "{out}");
+        assert_eq!(difference(&tree(&dir, "src"), &tree(&dir, "two")), None);
+    }
+}
+
+#[test]
+fn the_script_replays_the_batch() {
+    let dir = bench();
+    let own = Program::Arsync;
+    let (code, _, _) =
+        run(own, dir.path(), &["-aH", "--delete", "--exclude=e", "--write-batch=batch", "src/", "one/"]);
+    assert_eq!(code, 0);
+    let script = Command::new("sh").args(["./batch.sh", "two/"]).current_dir(dir.path()).output().unwrap();
+    assert!(script.status.success(), "{script:?}");
+    assert_eq!(difference(&tree(&dir, "one"), &tree(&dir, "two")), None);
+    assert!(!dir.path().join("two/d/e").exists());
+}
+
+#[test]
+fn what_a_batch_has_too_much_or_too_little_is_said() {
+    let dir = bench();
+    let own = Program::Arsync;
+    let run = |words: &[&str]| run(own, dir.path(), words);
+    assert_eq!(run(&["-aH", "--write-batch=batch", "src/", "new/"]).0, 0);
+    let (code, out, _) = run(&["-aH", "--read-batch=batch", "new/"]);
+    assert_eq!(code, 0);
+    assert_eq!(
+        out,
+        "(Skipping batched update for \"hl\")\n(Skipping batched update for \"d/big\")\n\
+         (Skipping batched update for \"d/e/empty\")\n"
+    );
+    // A batch of two programs that were alike holds no data.
+    assert_eq!(run(&["-aH", "--write-batch=none", "src/", "new/"]).0, 0);
+    fs::write(dir.path().join("new/d/big"), "short").unwrap();
+    let (code, _, err) = run(&["-aH", "--read-batch=none", "new/"]);
+    assert_eq!(code, 23);
+    assert!(err.starts_with("(No batched update for \"d/big\")\n"), "{err}");
+}
+
+#[test]
+fn batch_files_that_cannot_be_used_are_refused() {
+    let dir = bench();
+    let own = Program::Arsync;
+    let run = |words: &[&str]| run(own, dir.path(), words);
+    let first = |err: &str| err.lines().next().unwrap_or_default().to_owned();
+    assert_eq!(run(&["-a", "--write-batch=batch", "src/", "new/"]).0, 0);
+    let (code, _, err) = run(&["-rlptgoD", "--read-batch=/dev/null", "x/"]);
+    assert_eq!(
+        (code, first(&err).as_str()),
+        (11, "Batch file \"/dev/null\" is neither a regular file nor a FIFO")
+    );
+    let (code, _, err) = run(&["-t", "--read-batch=batch", "x/"]);
+    let text = "Incompatible options specified for inc-recursive batch file.";
+    assert_eq!((code, first(&err).as_str()), (1, text));
+    let (code, _, err) = run(&["-a", "--protocol=30", "--read-batch=batch", "x/"]);
+    let text = "The protocol version in the batch file is too new (32 > 30).";
+    assert_eq!((code, first(&err).as_str()), (2, text));
+    let (code, _, err) = run(&["-a", "--cc=xxh64", "--write-batch=batch", "src/", "x/"]);
+    let text = "Your --checksum-choice value (xxh64) was refused by the server.";
+    assert_eq!((code, first(&err).as_str()), (4, text));
+    let whole = fs::read(dir.path().join("batch")).unwrap();
+    for cut in [3, 10, 200, whole.len() / 2] {
+        fs::write(dir.path().join("cut"), &whole[..cut]).unwrap();
+        let (code, _, err) = run(&["-a", "--read-batch=cut", "y/"]);
+        assert_eq!(code, 12, "{cut}: {err}");
+        fs::remove_dir_all(dir.path().join("y")).unwrap_or_default();
+    }
+}

@@ -1,0 +1,182 @@
+//! Options that have to do with the surroundings of a transfer: logs, speed, devices, identity.
+
+use std::{
+    fs,
+    os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt},
+    path::Path,
+    time::{Duration, Instant},
+};
+
+use rustix::fs::{CWD, FileType, Mode, makedev, mknodat};
+
+use crate::peers::{self, Outcome, Program};
+
+fn run(program: Program, dir: &Path, words: &[&str]) -> Outcome {
+    let out = peers::run(peers::command(program.path(), dir).args(words));
+    assert!(!out.panicked(), "{words:?}: {out:?}");
+    out
+}
+
+/// A source with a file, a link and a directory, and a destination that differs in most.
+fn bench() -> tempfile::TempDir {
+    let dir = tempfile::tempdir().unwrap();
+    let at = |name: &str| dir.path().join(name);
+    fs::create_dir_all(at("src/d")).unwrap();
+    fs::write(at("src/a"), "hi\n").unwrap();
+    fs::write(at("src/d/b"), "y\n").unwrap();
+    std::os::unix::fs::symlink("a", at("src/l")).unwrap();
+    let copied = run(Program::Stock, dir.path(), &["-a", "src/", "dst/"]);
+    assert_eq!(copied.code, Some(0));
+    fs::set_permissions(at("dst/a"), fs::Permissions::from_mode(0o600)).unwrap();
+    fs::remove_file(at("dst/d/b")).unwrap();
+    fs::remove_file(at("dst/l")).unwrap();
+    fs::write(at("dst/old"), "").unwrap();
+    for (time, name) in
+        [("2020-02-02", "src/d"), ("2020-02-02", "src"), ("2001-01-01", "dst/d"), ("2001-01-01", "dst")]
+    {
+        let status = std::process::Command::new("touch").args(["-d", time]).arg(at(name)).status();
+        assert!(status.unwrap().success());
+    }
+    dir
+}
+
+/// The texts of a log without time and process, which must have their form; figures and places are left out.
+fn log(path: &Path) -> Vec<String> {
+    let text = fs::read_to_string(path).unwrap_or_default();
+    let line = |line: &str| {
+        let (time, rest) = line.split_once(" [").unwrap_or_else(|| panic!("{line}"));
+        assert_eq!(time.len(), "2026/11/24 19:44:45".len(), "{line}");
+        assert!(time.bytes().all(|b| b.is_ascii_digit() || matches!(b, b'/' | b':' | b' ')), "{line}");
+        let (pid, text) = rest.split_once("] ").unwrap_or_else(|| panic!("{line}"));
+        assert!(pid.bytes().all(|b| b.is_ascii_digit()), "{line}");
+        let text = text.split(" at main.").next().unwrap_or_default();
+        let figures =
+            text.starts_with("sent ") || text.starts_with("total size") || text.contains("File list");
+        if figures { text.split(' ').next().unwrap_or_default().to_owned() } else { text.to_owned() }
+    };
+    text.lines().map(line).collect()
+}
+
+#[test]
+fn logs_say_what_those_of_the_reference_say() {
+    let lines: &[&[&str]] = &[
+        &["-a", "--log-file=log", "src/", "dst/"],
+        &["-ai", "--log-file=log", "src/", "dst/"],
+        &["-avi", "--delete", "--log-file=log", "src/", "dst/"],
+        &["-aq", "--delete", "--log-file=log", "src/", "dst/"],
+        &["-an", "--delete", "--log-file=log", "src/", "dst/"],
+        &["-a", "--delete", "--log-file=log", "--log-file-format=%n", "src/", "dst/"],
+        &["-a", "--log-file=log", "--log-file-format=%o %i [%L] %l %B %a %%", "src/", "dst/"],
+        &["-a", "--log-file=log", "--log-file-format=", "src/", "dst/"],
+        &["-a", "--log-file=log", "src/missing", "src/d", "dst/"],
+        &["-a", "--delete", "--log-file=log", "-e", "SHELL", "-M--log-file=DIR/log2", "src/", "h:DIR/dst/"],
+        &["-avi", "--delete", "--log-file=log", "-e", "SHELL", "-M--log-file=DIR/log2", "src/", "h:DIR/dst/"],
+        &["-a", "--delete", "--log-file=log", "-e", "SHELL", "-M--log-file=DIR/log2", "h:DIR/src/", "dst/"],
+    ];
+    for words in lines {
+        let [expected, got] = [Program::Stock, Program::Arsync].map(|program| {
+            let dir = bench();
+            let shell = peers::fake_shell(dir.path());
+            let fill = |w: &&str| {
+                w.replace("SHELL", shell.to_str().unwrap()).replace("DIR", dir.path().to_str().unwrap())
+            };
+            let mut words: Vec<String> = words.iter().map(fill).collect();
+            words.push(format!("--rsync-path={}", program.path()));
+            let words: Vec<&str> = words.iter().map(String::as_str).collect();
+            run(program, dir.path(), &words);
+            let clean = |line: String| line.replace(dir.path().to_str().unwrap(), "DIR");
+            ["log", "log2"].map(|name| log(&dir.path().join(name)).into_iter().map(clean).collect::<Vec<_>>())
+        });
+        assert!(expected[0].len() > 1, "{words:?}");
+        assert_eq!(expected, got, "{words:?}");
+    }
+}
+
+#[test]
+fn a_log_that_cannot_be_opened_does_no_harm() {
+    let dir = bench();
+    let out = run(Program::Arsync, dir.path(), &["-a", "--log-file=/nonexistent/log", "src/", "dst/"]);
+    assert_eq!(out.code, Some(0));
+    let text = "rsync: [client] failed to open log-file /nonexistent/log: No such file or directory (2)\n";
+    assert_eq!((out.stderr.as_str(), out.stdout.as_str()), (text, "Ignoring \"log file\" setting.\n"));
+}
+
+#[test]
+fn a_local_copy_keeps_to_its_speed() {
+    let dir = tempfile::tempdir().unwrap();
+    fs::create_dir(dir.path().join("src")).unwrap();
+    for name in ["one", "two"] {
+        fs::write(dir.path().join("src").join(name), vec![7u8; 300 << 10]).unwrap();
+    }
+    let start = Instant::now();
+    let out = run(Program::Arsync, dir.path(), &["-r", "--bwlimit=400", "src/", "dst/"]);
+    let took = start.elapsed();
+    assert_eq!(out.code, Some(0));
+    assert!((Duration::from_millis(1200)..Duration::from_secs(30)).contains(&took), "{took:?}");
+    assert_eq!(fs::read(dir.path().join("dst/two")).unwrap(), vec![7u8; 300 << 10]);
+}
+
+/// Makes a device node that any file system of the kernel has: the null device.
+fn null(path: &Path) {
+    mknodat(CWD, path, FileType::CharacterDevice, Mode::from_raw_mode(0o640), makedev(1, 3)).unwrap();
+}
+
+#[test]
+fn devices_are_copied_as_files() {
+    for program in [Program::Stock, Program::Arsync] {
+        let dir = tempfile::tempdir().unwrap();
+        fs::create_dir(dir.path().join("src")).unwrap();
+        null(&dir.path().join("src/null"));
+        let out = run(program, dir.path(), &["-ai", "--copy-devices", "src/", "dst/"]);
+        assert_eq!(out.stdout.lines().last(), Some(">f+++++++++ null"), "{program:?}: {out:?}");
+        let meta = fs::symlink_metadata(dir.path().join("dst/null")).unwrap();
+        assert!(meta.is_file(), "{program:?}");
+        assert_eq!((meta.len(), meta.mode() & 0o777), (0, 0o640), "{program:?}");
+        assert!(meta.modified().unwrap().elapsed().unwrap() < Duration::from_secs(60), "{program:?}");
+    }
+}
+
+#[test]
+fn devices_are_written_to() {
+    for program in [Program::Stock, Program::Arsync] {
+        let dir = tempfile::tempdir().unwrap();
+        let shell = peers::fake_shell(dir.path());
+        fs::write(dir.path().join("file"), "data\n").unwrap();
+        let node = dir.path().join("null");
+        null(&node);
+        let out = run(program, dir.path(), &["-i", "--write-devices", "file", "null"]);
+        assert_eq!((out.code, out.stdout.as_str()), (Some(0), ">f.sT...... file\n"), "{program:?}");
+        let meta = fs::symlink_metadata(&node).unwrap();
+        assert!(meta.file_type().is_char_device(), "{program:?}");
+        assert_eq!(meta.mode() & 0o777, 0o640, "{program:?}");
+        let (shell, path) = (shell.display().to_string(), format!("--rsync-path={}", program.path()));
+        let there = format!("h:{}", node.display());
+        let out = run(program, dir.path(), &["-i", "--write-devices", "-e", &shell, &path, "file", &there]);
+        assert_eq!(out.code, Some(0), "{program:?}: {out:?}");
+        assert!(fs::symlink_metadata(&node).unwrap().file_type().is_char_device(), "{program:?}");
+        // Without the option a file takes the place of the device.
+        let out = run(program, dir.path(), &["-i", "file", "null"]);
+        assert_eq!((out.code, out.stdout.as_str()), (Some(0), ">f+++++++++ file\n"), "{program:?}");
+        assert_eq!(fs::read(&node).unwrap(), b"data\n");
+    }
+}
+
+#[test]
+fn another_identity_owns_the_copies() {
+    for program in [Program::Stock, Program::Arsync] {
+        let dir = tempfile::tempdir().unwrap();
+        fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o777)).unwrap();
+        fs::write(dir.path().join("file"), "data\n").unwrap();
+        for (identity, name, ids) in [("daemon:bin", "new", (1, 2)), ("1", "number", (1, 1))] {
+            let out = run(program, dir.path(), &["-t", &format!("--copy-as={identity}"), "file", name]);
+            assert_eq!((out.code, out.stderr.as_str()), (Some(0), ""), "{program:?}");
+            let meta = fs::metadata(dir.path().join(name)).unwrap();
+            assert_eq!((meta.uid(), meta.gid()), ids, "{program:?} {identity}");
+        }
+        let out = run(program, dir.path(), &["-t", "--copy-as=nobody-at-all", "file", "other"]);
+        assert_eq!(out.code, Some(1), "{program:?}");
+        assert!(out.stderr.contains("Invalid copy-as user: nobody-at-all\n"), "{program:?}: {out:?}");
+        let out = run(program, dir.path(), &["-t", "--copy-as=daemon:no-group", "file", "other"]);
+        assert!(out.stderr.contains("Invalid copy-as group: no-group\n"), "{program:?}: {out:?}");
+    }
+}
