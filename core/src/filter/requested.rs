@@ -24,6 +24,8 @@ pub struct Requested {
     /// Names that are no patterns, and the directories on the way to them: there may be a million of them.
     literal: HashSet<Vec<u8>>,
     literal_parents: HashSet<Vec<u8>>,
+    /// What is directly in one of these was asked for too.
+    contents: bool,
     wanted: Vec<Pattern>,
     parents: Vec<Pattern>,
     /// The whole tree was asked for.
@@ -53,7 +55,8 @@ impl Requested {
                 continue;
             }
             let literal = !name.iter().any(|&b| is_wild(b) || b == b'\\');
-            if literal && !recursive && !dirs {
+            if literal && !recursive {
+                out.contents = dirs;
                 out.add_literal(name, relative);
                 continue;
             }
@@ -107,7 +110,8 @@ impl Requested {
             return if self.root { Request::Yes } else { Request::Parent };
         }
         let below = name.strip_prefix(b"/").unwrap_or(name);
-        if self.literal.contains(below) {
+        let parent = memchr::memrchr(b'/', below).and_then(|at| below.get(..at)).filter(|_| self.contents);
+        if self.literal.contains(below) || parent.is_some_and(|parent| self.literal.contains(parent)) {
             return Request::Yes;
         }
         let Some(name) = Name::new(name, is_dir, false, b"") else { return Request::No };
@@ -229,6 +233,8 @@ mod tests {
         assert_eq!(r.check(b"x", true), Request::Yes);
         assert_eq!((r.check(b"a", true), r.check(b"a/b", true)), (Request::Parent, Request::Parent));
         assert_eq!((r.check(b"a/b", false), r.check(b"a/b/d", false)), (Request::No, Request::No));
+        let d = asked(&["a/b"], "Rd");
+        assert_eq!((d.check(b"a/b/x", false), d.check(b"a/b/x/y", false)), (Request::Yes, Request::No));
         assert_eq!((r.check(b"wx", false), r.literal.len(), r.literal_parents.len()), (Request::Yes, 2, 2));
     }
 }
