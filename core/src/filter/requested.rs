@@ -3,6 +3,8 @@
 
 use alloc::vec::Vec;
 
+use hashbrown::HashSet;
+
 use super::rule::{Name, Pattern};
 
 /// How a name relates to what was asked for.
@@ -19,6 +21,11 @@ pub enum Request {
 /// The patterns of all arguments.
 #[derive(Debug, Default)]
 pub struct Requested {
+    /// Names that are no patterns, and the directories on the way to them: there may be a million of them.
+    literal: HashSet<Vec<u8>>,
+    literal_parents: HashSet<Vec<u8>>,
+    /// What is directly in one of these was asked for too.
+    contents: bool,
     wanted: Vec<Pattern>,
     parents: Vec<Pattern>,
     /// The whole tree was asked for.
@@ -47,6 +54,12 @@ impl Requested {
                 }
                 continue;
             }
+            let literal = !name.iter().any(|&b| is_wild(b) || b == b'\\');
+            if literal && !recursive {
+                out.contents = dirs;
+                out.add_literal(name, relative);
+                continue;
+            }
             let text = protect(&name);
             out.add(&text);
             if recursive || dirs {
@@ -65,6 +78,21 @@ impl Requested {
         out
     }
 
+    /// `name` begins with a slash.
+    fn add_literal(&mut self, mut name: Vec<u8>, relative: bool) {
+        name.remove(0);
+        if relative {
+            for parent in memchr::memchr_iter(b'/', &name).filter_map(|at| name.get(..at)).rev() {
+                // Whoever is known has brought its own parents.
+                if self.literal_parents.contains(parent) {
+                    break;
+                }
+                self.literal_parents.insert(parent.to_vec());
+            }
+        }
+        self.literal.insert(name);
+    }
+
     fn add(&mut self, pattern: &[u8]) {
         self.wanted.push(Pattern::new(pattern, false, None));
         // A shell passes a pattern that matches nothing as it is.
@@ -81,10 +109,17 @@ impl Requested {
         if name == b"." || name == b"/." {
             return if self.root { Request::Yes } else { Request::Parent };
         }
+        let below = name.strip_prefix(b"/").unwrap_or(name);
+        let parent = memchr::memrchr(b'/', below).and_then(|at| below.get(..at)).filter(|_| self.contents);
+        if self.literal.contains(below) || parent.is_some_and(|parent| self.literal.contains(parent)) {
+            return Request::Yes;
+        }
         let Some(name) = Name::new(name, is_dir, false, b"") else { return Request::No };
         if self.wanted.iter().any(|p| p.matches(&name)) {
             Request::Yes
-        } else if self.parents.iter().any(|p| p.matches(&name)) {
+        } else if (is_dir && self.literal_parents.contains(below))
+            || self.parents.iter().any(|p| p.matches(&name))
+        {
             Request::Parent
         } else {
             Request::No
@@ -188,5 +223,18 @@ mod tests {
             assert_eq!(r.check(name, false), Request::Yes, "{}", name.escape_ascii());
         }
         assert_eq!(r.check(b"a2", false), Request::No);
+    }
+
+    #[test]
+    fn names_without_wildcards_are_looked_up() {
+        let r = asked(&["a/b/c", "x", "w*"], "R");
+        assert_eq!(r.check(b"a/b/c", false), Request::Yes);
+        assert_eq!(r.check(b"/a/b/c", false), Request::Yes);
+        assert_eq!(r.check(b"x", true), Request::Yes);
+        assert_eq!((r.check(b"a", true), r.check(b"a/b", true)), (Request::Parent, Request::Parent));
+        assert_eq!((r.check(b"a/b", false), r.check(b"a/b/d", false)), (Request::No, Request::No));
+        let d = asked(&["a/b"], "Rd");
+        assert_eq!((d.check(b"a/b/x", false), d.check(b"a/b/x/y", false)), (Request::Yes, Request::No));
+        assert_eq!((r.check(b"wx", false), r.literal.len(), r.literal_parents.len()), (Request::Yes, 2, 2));
     }
 }

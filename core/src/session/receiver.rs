@@ -377,7 +377,9 @@ where
             Append::Trust if !shared.agreed.protocol.has_varints() => Append::Verify,
             append => append,
         };
-        let standing = target.stat(Place::Dest(name), false).await.ok().flatten();
+        // What the generator found missing a moment ago need not be asked for again.
+        let new = header.flags.contains(ItemFlags::IS_NEW) && !redo;
+        let standing = if new { None } else { target.stat(Place::Dest(name), false).await.ok().flatten() };
         let is_dir = standing.as_ref().is_some_and(crate::ports::Stat::is_dir);
         if is_dir {
             shared.report(Role::Receiver, &Notice::ReceiveIsDir(name.bytes()));

@@ -12,6 +12,7 @@ mod behind;
 mod beneath;
 mod copy;
 mod digest;
+mod draft;
 mod extended;
 mod fake;
 mod ids;

@@ -4,7 +4,8 @@
 //! [`special`], [`meta`], [`backup`](super::backup). Decides nothing.
 
 use alloc::sync::Arc;
-use std::os::fd::OwnedFd;
+use core::cell::RefCell;
+use std::{collections::HashSet, os::fd::OwnedFd};
 
 use arsync_core::{
     checksum::{ChecksumKind, Digest},
@@ -31,6 +32,7 @@ use super::{
     beneath::{Links, Tree},
     copy::read_full,
     digest::{digest_file, digests_ahead},
+    draft::Draft,
     fake,
     ids::Names,
     listing::children,
@@ -41,7 +43,7 @@ use super::{
     special::{self, Put},
     to_stat,
     visit::Visits,
-    write::{Output, Shared, Spot},
+    write::{Shared, Spot},
     xattr,
 };
 
@@ -57,6 +59,8 @@ pub struct TreeTarget {
     visits: Visits,
     removals: Removals,
     digests: Ahead<Box<[u8]>, Digest>,
+    /// Directories made by this run.
+    made: RefCell<HashSet<Box<[u8]>>>,
 }
 
 /// Why a target cannot be set up.
@@ -104,6 +108,7 @@ impl TreeTarget {
             visits: Visits::new(options),
             removals,
             digests: digests_ahead(),
+            made: RefCell::default(),
         })
     }
 
@@ -178,6 +183,7 @@ impl TreeTarget {
 
     fn look(&self, place: Place<'_>, follow: bool) -> io::Result<Stat> {
         if let (Place::Dest(name), false) = (place, follow)
+            && !self.is_made(name.split().0.unwrap_or(b"."))
             && let Some(stat) = self.visits.stat(name)
         {
             return Ok(stat);
@@ -236,6 +242,11 @@ impl TreeTarget {
         chmod_at(&at.dir, at.name, wanted, made.kind())
     }
 
+    /// This run has made the directory: what was read of it, if anything, was read while it was filled.
+    fn is_made(&self, dir: &[u8]) -> bool {
+        self.made.borrow().contains(dir)
+    }
+
     /// Something of this name is made, replaced or removed: what is known about it does not hold any more.
     fn changing(&self, name: RelName<'_>) {
         self.tree().forget_link(name.bytes());
@@ -273,7 +284,7 @@ impl TreeTarget {
 
 impl Target for TreeTarget {
     type Basis = Basis;
-    type Output = Output;
+    type Output = Draft;
 
     async fn stat(&self, at: Place<'_>, follow: bool) -> Result<Option<Stat>, PortError> {
         optional(self.look(at, follow))
@@ -302,7 +313,9 @@ impl Target for TreeTarget {
     }
 
     async fn list(&self, name: RelName<'_>) -> Result<Vec<Child>, PortError> {
-        if let Some(found) = self.visits.list(name) {
+        if !self.is_made(name.bytes())
+            && let Some(found) = self.visits.list(name)
+        {
             return Ok(found);
         }
         let flags = OFlags::RDONLY | OFlags::DIRECTORY;
@@ -375,7 +388,9 @@ impl Target for TreeTarget {
 
     /// A set-group-ID bit that the new directory inherits from its parent stays, whatever `mode` says.
     async fn make_dir(&self, name: RelName<'_>, mode: u32) -> Result<(), PortError> {
-        self.make_dir_exactly(name, mode).map_err(port)
+        self.make_dir_exactly(name, mode).map_err(port)?;
+        self.made.borrow_mut().insert(name.bytes().into());
+        Ok(())
     }
 
     async fn make_symlink(&self, name: RelName<'_>, target: &[u8], replace: bool) -> Result<(), PortError> {
@@ -411,9 +426,9 @@ impl Target for TreeTarget {
         self.link(existing, name, replace).map_err(port)
     }
 
-    async fn copy_local(&self, from: Place<'_>, create: &Create<'_>) -> Result<Output, PortError> {
+    async fn copy_local(&self, from: Place<'_>, create: &Create<'_>) -> Result<Draft, PortError> {
         let (file, _) = self.open(from).map_err(port)?;
-        self.shared.copy(&file, create, None).map_err(port)
+        self.shared.copy(&file, create, None).map(|out| Draft::File(Box::new(out))).map_err(port)
     }
 
     async fn remove_file(&self, at: Place<'_>) -> Result<(), PortError> {
@@ -429,6 +444,9 @@ impl Target for TreeTarget {
     }
 
     async fn remove_dir(&self, at: Place<'_>) -> Result<(), PortError> {
+        if let Place::Dest(name) = at {
+            self.made.borrow_mut().remove(name.bytes());
+        }
         self.remove(at, AtFlags::REMOVEDIR).map_err(port)
     }
 
@@ -486,8 +504,8 @@ impl Target for TreeTarget {
         self.set(at, standing, attrs, Some(extended))
     }
 
-    fn attach(&self, out: &mut Output, extended: Extended) {
-        out.attach(extended);
+    fn attach(&self, out: &mut Draft, extended: Extended) {
+        out.attach(&self.shared, extended);
     }
 
     fn take_failures(&self) -> Vec<ExtendedFailure> {
@@ -503,29 +521,30 @@ impl Target for TreeTarget {
         read_full(&basis.0, offset, buf).map_err(port)
     }
 
-    async fn create(&self, create: &Create<'_>) -> Result<Output, PortError> {
-        self.shared.create(create).map_err(port)
+    async fn create(&self, create: &Create<'_>) -> Result<Draft, PortError> {
+        let fresh = self.is_made(create.name.split().0.unwrap_or(b"."));
+        Draft::start(&self.shared, create, fresh).map_err(port)
     }
 
-    async fn write(&self, out: &mut Output, data: &[u8]) -> Result<(), PortError> {
-        out.write(data).map_err(port)
+    async fn write(&self, out: &mut Draft, data: &[u8]) -> Result<(), PortError> {
+        out.write(&self.shared, data).map_err(port)
     }
 
-    async fn keep(&self, out: &mut Output, len: u64) -> Result<(), PortError> {
-        out.keep(len).map_err(port)
+    async fn keep(&self, out: &mut Draft, len: u64) -> Result<(), PortError> {
+        out.keep(&self.shared, len).map_err(port)
     }
 
     async fn commit(
         &self,
-        out: Output,
+        out: Draft,
         attrs: &Attrs,
         to: Destination,
     ) -> Result<(), (CommitStep, PortError)> {
-        self.shared.commit(out, attrs, to).map_err(|(step, error)| (step, port(error)))
+        out.commit(&self.shared, attrs, to).map_err(|(step, error)| (step, port(error)))
     }
 
-    async fn discard(&self, out: Output) {
-        self.shared.discard(out);
+    async fn discard(&self, out: Draft) {
+        drop(out);
     }
 
     fn user_id(&self, name: &[u8]) -> Option<u32> {

@@ -285,7 +285,7 @@ impl Shared {
             self.reserve(&mut out, create.size);
         }
         let expected = PIECE.min(usize::try_from(create.size).unwrap_or(PIECE));
-        out.buf = self.buffers.lock().unwrap_or_else(PoisonError::into_inner).pop().unwrap_or_default();
+        out.buf = self.spare_buffer();
         out.buf.reserve_exact(expected);
         Ok(out)
     }
@@ -335,15 +335,29 @@ impl Shared {
         Ok(out)
     }
 
-    /// Completes a file: data, length, flush, backup, attributes, name, in this order.
-    pub fn commit(&self, mut out: Output, attrs: &Attrs, to: Destination) -> Result<(), (CommitStep, Errno)> {
-        let done = self.commit_steps(&mut out, attrs, to);
-        let mut buf = core::mem::take(&mut out.buf);
+    /// An empty buffer.
+    pub fn spare_buffer(&self) -> Vec<u8> {
+        self.buffers.lock().unwrap_or_else(PoisonError::into_inner).pop().unwrap_or_default()
+    }
+
+    /// A buffer that is not needed any more.
+    pub fn give_back(&self, mut buf: Vec<u8>) {
         buf.clear();
         let mut spare = self.buffers.lock().unwrap_or_else(PoisonError::into_inner);
         if spare.len() < SPARE_BUFFERS {
             spare.push(buf);
         }
+    }
+
+    /// A complete file may be made under its final name: nothing asks for another place or for protection first.
+    pub fn takes_final_names(&self) -> bool {
+        !self.has_temp_dir() && !self.private
+    }
+
+    /// Completes a file: data, length, flush, backup, attributes, name, in this order.
+    pub fn commit(&self, mut out: Output, attrs: &Attrs, to: Destination) -> Result<(), (CommitStep, Errno)> {
+        let done = self.commit_steps(&mut out, attrs, to);
+        self.give_back(core::mem::take(&mut out.buf));
         done
     }
 
@@ -425,11 +439,6 @@ impl Shared {
             fsync(&copy)?;
         }
         temp.rename(&to.dir, &to.name).map_err(|(error, _unlinked)| error)
-    }
-
-    /// Gives a file up.
-    pub fn discard(&self, out: Output) {
-        drop(out);
     }
 
     /// Small files may be written in one piece: nothing asks for holes, reserved space or a flush.
