@@ -24,6 +24,8 @@ pub mod exit;
 #[cfg(feature = "alloc")]
 pub mod filter;
 pub mod flist;
+#[cfg(feature = "test-util")]
+pub mod fuzz;
 pub mod io;
 pub mod item;
 pub mod limits;
