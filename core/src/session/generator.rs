@@ -672,7 +672,9 @@ where
                     self.report(&Notice::UpToDate(&[shown, b"/"].concat()));
                 }
             }
-            self.mention(ndx, entry, flags, None).await?;
+            if self.shared().agreed.protocol.has_item_flags() || options.dry_run {
+                self.mention(ndx, entry, flags, None).await?;
+            }
         }
         if missing {
             if options.dry_run {
@@ -703,16 +705,27 @@ where
                 // What a set-group-ID parent hands down stays.
                 wanted_mode |= stat.mode & 0o2000;
             }
-            self.dir_attrs(entry, name, wanted_mode, &stat).await;
+            let changed = self.dir_attrs(entry, name, wanted_mode, &stat).await;
+            if changed && !self.shared().agreed.protocol.has_item_flags() && !options.dry_run {
+                // Below protocol 29 a directory is named when attributes of it were set.
+                self.outlet.item(ndx, entry, ItemFlags::LOCAL_CHANGE, None).await?;
+            }
         }
         Ok(())
     }
 
-    /// Attributes of a directory now, and what must be set again when its contents are complete.
-    async fn dir_attrs(&mut self, entry: EntryRef<'_>, name: RelName<'_>, wanted_mode: u32, stat: &Stat) {
+    /// Attributes of a directory now, and what must be set again when its contents are complete. Returns
+    /// whether any differed.
+    async fn dir_attrs(
+        &mut self,
+        entry: EntryRef<'_>,
+        name: RelName<'_>,
+        wanted_mode: u32,
+        stat: &Stat,
+    ) -> bool {
         let options = self.options();
         if options.dry_run {
-            return;
+            return false;
         }
         let keeps = decide::keeps_time(FileKind::Dir, options);
         // Without the right to write into it a directory gets that right for as long as its contents change.
@@ -721,13 +734,15 @@ where
         } else {
             wanted_mode
         };
-        self.set_attrs(entry, name, opened, stat, false).await;
+        let changed = self.set_attrs(entry, name, opened, stat, false).await;
         let time = keeps.then_some((entry.entry.mtime, entry.entry.nsec));
         // As the reference does: only the right to write is taken away again.
         let final_mode = (opened != wanted_mode && wanted_mode & 0o200 == 0).then_some(wanted_mode);
         if time.is_some() || final_mode.is_some() {
             self.retouch.push(Retouch { name: name.bytes().to_vec(), mtime: time, mode: final_mode });
         }
+        let window = options.select.modify_window;
+        changed || time.is_some_and(|time| !decide::same_time(window, time, (stat.mtime, stat.nsec)))
     }
 
     async fn make_parents(&mut self, name: RelName<'_>) {

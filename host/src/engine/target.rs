@@ -19,7 +19,8 @@ use arsync_core::{
 };
 use rustix::{
     fs::{
-        AtFlags, FileType, Mode, OFlags, SeekFrom, fstat, mkdirat, openat, readlinkat, seek, statat, unlinkat,
+        AtFlags, CWD, FileType, Mode, OFlags, SeekFrom, fstat, mkdirat, openat, readlinkat, seek, statat,
+        unlinkat,
     },
     io::{self, Errno},
     process::{getegid, geteuid, getgroups},
@@ -121,6 +122,28 @@ impl TreeTarget {
     /// What jobs on other threads need.
     pub fn shared(&self) -> &Arc<Shared> {
         &self.shared
+    }
+
+    /// Finds the alternate directories from where the root would be (an absolute path). There is none yet, so
+    /// that `..` is resolved by name.
+    #[must_use]
+    pub fn with_alternates_of(mut self, root: &[u8], options: &SessionOptions) -> Self {
+        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let open = |path: &Vec<u8>| {
+            let mut parts: Vec<&[u8]> = Vec::new();
+            let whole = if path.starts_with(b"/") { path.clone() } else { [root, b"/", path].concat() };
+            for part in whole.split(|&b| b == b'/').filter(|part| !part.is_empty() && *part != b".") {
+                if part == b".." {
+                    parts.pop();
+                } else {
+                    parts.push(part);
+                }
+            }
+            let path = [b"/", parts.join(&b'/').as_slice()].concat();
+            Ok(Tree::new(openat(CWD, path, flags, Mode::empty())?, Links::Any))
+        };
+        self.alternates = options.transfer.alt_dests.iter().map(open).collect();
+        self
     }
 
     /// Alternate directories that cannot be used, by number, with the reason. They count as empty.

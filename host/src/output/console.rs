@@ -223,8 +223,17 @@ impl Console {
         if self.levels.debug(Debug::Cmd) == 0 {
             return;
         }
+        let plain = |b: u8| b.is_ascii_alphanumeric() || b",.+@=_/-".contains(&b);
+        let shown = |word: &Vec<u8>| {
+            if word.iter().all(|&b| plain(b)) {
+                word.clone()
+            } else {
+                [b"\"", word.as_slice(), b"\""].concat()
+            }
+        };
         let line = |head: &str, words: &[Vec<u8>]| {
             let tail = format!("  ({} args)", words.len());
+            let words: Vec<_> = words.iter().map(shown).collect();
             self.emit(MsgTag::Info, &[head.as_bytes(), &words.join(&b' '), tail.as_bytes()].concat());
         };
         line("opening connection using: ", command);

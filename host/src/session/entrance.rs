@@ -79,7 +79,8 @@ impl<O: Speak> DestEntrance<'_, O> {
             let notice = Notice::BackupDir { dir: backup, new: !found };
             self.observer.notice(Role::ReceiverSide, &notice);
         }
-        let target = TreeTarget::new(dir, self.options).map_err(|fault| {
+        let missing = dir.is_none();
+        let mut target = TreeTarget::new(dir, self.options).map_err(|fault| {
             let SetupError::TempDir(error) = fault;
             let dir = self.options.transfer.temp_dir.clone().unwrap_or_default();
             let (what, code) = match error.0 {
@@ -89,6 +90,9 @@ impl<O: Speak> DestEntrance<'_, O> {
             };
             self.error(code, &[what.as_bytes(), &dir].concat())
         })?;
+        if missing {
+            target = target.with_alternates_of(&absolute(path), self.options);
+        }
         for (number, error) in target.missing_alternates() {
             let kind = match self.options.transfer.alt_dest_kind {
                 Some(arsync_core::options::AltDestKind::Copy) => "--copy-dest",
