@@ -652,6 +652,7 @@ where
             decide::dest_mode(entry.entry.mode, before, options, self.side.mask(name).await);
         let missing = stat.is_none();
         created |= missing;
+        let mut late = None;
         if !no_attrs {
             let doing = if created { ItemFlags::LOCAL_CHANGE } else { ItemFlags::empty() };
             let alternate = if created && options.transfer.alt_dest_kind.is_some() {
@@ -672,7 +673,9 @@ where
                     self.report(&Notice::UpToDate(&[shown, b"/"].concat()));
                 }
             }
-            if self.shared().agreed.protocol.has_item_flags() || options.dry_run {
+            if self.names_later() {
+                late = Some(flags | ItemFlags::LOCAL_CHANGE);
+            } else {
                 self.mention(ndx, entry, flags, None).await?;
             }
         }
@@ -706,12 +709,18 @@ where
                 wanted_mode |= stat.mode & 0o2000;
             }
             let changed = self.dir_attrs(entry, name, wanted_mode, &stat).await;
-            if changed && !self.shared().agreed.protocol.has_item_flags() && !options.dry_run {
-                // Below protocol 29 a directory is named when attributes of it were set.
-                self.outlet.item(ndx, entry, ItemFlags::LOCAL_CHANGE, None).await?;
+            if let Some(flags) = late.filter(|_| changed) {
+                self.outlet.item(ndx, entry, flags, None).await?;
             }
         }
         Ok(())
+    }
+
+    /// Below protocol 29 a directory is named when attributes of it were set, unless items are shown here.
+    fn names_later(&self) -> bool {
+        let shared = self.shared();
+        let items_here = shared.is_client() && shared.options.report.itemize;
+        !shared.agreed.protocol.has_item_flags() && !shared.options.dry_run && !items_here
     }
 
     /// Attributes of a directory now, and what must be set again when its contents are complete. Returns

@@ -581,6 +581,9 @@ impl<'a, S: Source, T: Target, O: Observer, C: LocalCopy<S, T>> LocalOutlet<'a, 
             let again =
                 Notice::FailedVerification { name: entry.rel_name().bytes(), kept: "retained", again: true };
             shared.report(Role::Receiver, &again);
+            let mut stats = shared.stats.borrow_mut();
+            stats.transferred += 1;
+            stats.transferred_size += entry.entry.size;
             start = 0;
         }
         let create =

@@ -264,7 +264,8 @@ where
             return Err(ProtocolError::LatePhase { phase: self.phase }.into());
         }
         let redo = segment.marks(ndx).contains(EntryFlags::REDO);
-        if !redo {
+        {
+            // A repetition counts like the first attempt.
             let mut stats = self.shared().stats.borrow_mut();
             stats.transferred += 1;
             stats.transferred_size += entry.entry.size;

@@ -420,11 +420,10 @@ where
         }
         let again = segment.marks(ndx).contains(EntryFlags::SENT);
         {
+            // A repetition counts like the first attempt.
             let mut stats = self.shared.stats.borrow_mut();
-            if !again {
-                stats.transferred += 1;
-                stats.transferred_size += entry.entry.size;
-            }
+            stats.transferred += 1;
+            stats.transferred_size += entry.entry.size;
         }
         if options.dry_run && !options.batch_only {
             self.show(entry, &header, None);
