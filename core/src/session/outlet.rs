@@ -821,7 +821,8 @@ impl<'a, S: Source, T: Target, O: Observer, C: LocalCopy<S, T>> LocalOutlet<'a, 
                 let Some(block) = step.block else { break };
                 let (at, len) = head.block_range(block);
                 let len = len as usize;
-                if in_place && at == base + pos as u64 {
+                // Zeros that stay become holes with `--sparse`.
+                if in_place && !shared.options.transfer.sparse && at == base + pos as u64 {
                     target.keep(output, len as u64).await.map_err(CopyFault::Write)?;
                 } else {
                     // The bytes are at hand: they are those of the source.

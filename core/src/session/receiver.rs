@@ -428,6 +428,8 @@ where
         // Only what is written to can hold blocks that stay where they are.
         let in_place = write_mode != WriteMode::Temporary
             && (place == Place::Dest(name) || place == Place::Partial(name));
+        // Zeros that stay where they are become holes with `--sparse`: they are written like the rest.
+        let in_place = in_place && !transfer.sparse;
         let mut sink = Sink { target, output, basis, in_place, append };
         let (known, complete) = {
             let lists = self.side.lists.borrow();
