@@ -67,6 +67,13 @@ impl Rolling {
     }
 }
 
+impl From<u32> for Rolling {
+    /// Goes on from a sum as sent.
+    fn from(sum: u32) -> Self {
+        Self { s1: sum & 0xffff, s2: sum >> 16 }
+    }
+}
+
 #[inline(always)]
 fn signed(b: u8) -> u32 {
     i32::from(b as i8) as u32

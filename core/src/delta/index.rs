@@ -1,18 +1,22 @@
 //! Finds the blocks that have a given weak sum.
 //!
-//! Three levels, so that the common answer "none" is cheap: a bitmap over the mixed weak sum that stays in the
-//! cache, a table of ranges by the top bits of the mixed sum, and the entries sorted by mixed sum. Blocks with
-//! equal sums are one entry; at most [`MAX_CANDIDATES`] entries share a weak sum.
+//! Four levels, so that the common answer "none" is cheap: a bitmap indexed by the weak sum as it is, which takes
+//! no arithmetic; a smaller one over the mixed sum; a table of ranges by the top bits of the mixed sum; and the
+//! entries sorted by mixed sum. Blocks with equal sums are one entry; at most [`MAX_CANDIDATES`] entries share a
+//! weak sum.
 
 use alloc::{vec, vec::Vec};
 use core::ops::Range;
 
+use super::windows::{ROW, Windows};
+
 /// Different blocks that are tried for one weak sum.
 const MAX_CANDIDATES: usize = 1024;
-/// Bitmap bits per block: about one probe in 100 of a file without matches looks further.
-const BITS_PER_BLOCK: usize = 64;
-/// A bitmap of more bits than this (1 MiB) no longer fits the cache; then 8 bits per block have to do.
-const CACHED_BITS: usize = 1 << 23;
+/// Words of the first bitmap: one per block, so that one position in 64 of a file without matches looks further,
+/// but no more than the upper half of a weak sum tells apart. 512 KiB still fit the cache.
+const MAX_WORDS: usize = 1 << 16;
+/// Bits per block of the second bitmap, which one in 16 of those passes.
+const BITS_PER_BLOCK: usize = 16;
 
 /// Which of several equal blocks stands for all of them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -24,6 +28,9 @@ pub(super) enum Keep {
 
 #[derive(Debug)]
 pub(super) struct Index {
+    /// Bit `s1 % 64` of word `s2 & mask`, where s1 and s2 are the halves of the weak sum.
+    words: Vec<u64>,
+    mask: usize,
     /// Bit `mix(weak) >> bit_shift`.
     bitmap: Vec<u64>,
     bit_shift: u32,
@@ -54,12 +61,15 @@ impl Index {
         collapse(&mut entries, strong, width, keep);
 
         let blocks = entries.len().max(64);
-        let wanted = (blocks * BITS_PER_BLOCK).min(CACHED_BITS).max(blocks * 8).next_power_of_two();
-        let bit_shift = shift(wanted.ilog2().min(31));
+        let mask = blocks.next_power_of_two().min(MAX_WORDS) - 1;
+        let mut words = vec![0u64; mask + 1];
+        let bit_shift = shift((blocks * BITS_PER_BLOCK).next_power_of_two().ilog2().min(31));
         let mut bitmap = vec![0u64; 1 << (32 - bit_shift - 6)];
         for entry in &entries {
             let bit = (entry >> 32) as u32 >> bit_shift;
             bitmap[(bit >> 6) as usize] |= 1 << (bit & 63);
+            let weak = weak[*entry as u32 as usize];
+            words[(weak >> 16) as usize & mask] |= 1 << (weak & 63);
         }
 
         let range_shift = shift(entries.len().max(2).next_power_of_two().ilog2().min(24));
@@ -72,17 +82,41 @@ impl Index {
             total += *n;
             *n = total;
         }
-        Self { bitmap, bit_shift, ranges, range_shift, entries }
+        Self { words, mask, bitmap, bit_shift, ranges, range_shift, entries }
     }
 
     pub(super) fn is_empty(&self) -> bool {
         self.entries.is_empty()
     }
 
-    /// The bitmap by itself, for inner loops.
-    #[inline(always)]
-    pub(super) fn probe(&self) -> Probe<'_> {
-        Probe { bitmap: &self.bitmap, shift: self.bit_shift }
+    /// The first window from `from` on whose sum some block may have.
+    #[inline(never)]
+    pub(super) fn first(&self, windows: &Windows, from: usize) -> Option<usize> {
+        // The end in terms of the mask spares the bounds check of each word.
+        let words = &self.words[..=self.mask];
+        for (row, (s1, s2)) in windows.rows().enumerate().skip(from / ROW) {
+            for i in 0..ROW {
+                let word = words[usize::from(s2[i]) & self.mask];
+                if word >> (s1[i] & 63) & 1 != 0 {
+                    let at = row * ROW + i;
+                    if at >= from && self.mixed(windows.sum(at)) {
+                        return Some(at);
+                    }
+                }
+            }
+        }
+        None
+    }
+
+    /// False: no block has this weak sum.
+    #[inline]
+    pub(super) fn may_have(&self, weak: u32) -> bool {
+        self.words[(weak >> 16) as usize & self.mask] >> (weak & 63) & 1 != 0 && self.mixed(weak)
+    }
+
+    fn mixed(&self, weak: u32) -> bool {
+        let bit = mix(weak) >> self.bit_shift;
+        self.bitmap[(bit >> 6) as usize] >> (bit & 63) & 1 != 0
     }
 
     /// Places of the blocks with this weak sum, for [`Self::block`].
@@ -109,23 +143,6 @@ impl Index {
     #[inline]
     pub(super) fn block(&self, place: usize) -> u32 {
         self.entries[place] as u32
-    }
-}
-
-/// The first level.
-#[derive(Clone, Copy)]
-pub(super) struct Probe<'a> {
-    bitmap: &'a [u64],
-    shift: u32,
-}
-
-impl Probe<'_> {
-    /// False: no block has this weak sum.
-    #[inline(always)]
-    pub(super) fn may_have(self, weak: u32) -> bool {
-        let bit = mix(weak) >> self.shift;
-        // The array has 2^(32 - shift) bits; `get` only spares the panic branch.
-        self.bitmap.get((bit >> 6) as usize).is_some_and(|word| word >> (bit & 63) & 1 != 0)
     }
 }
 
@@ -169,9 +186,10 @@ fn collapse(entries: &mut Vec<u64>, strong: &[u8], width: usize, keep: Keep) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{checksum::weak, delta::windows::RUN};
 
     fn blocks(index: &Index, weak: u32) -> Vec<u32> {
-        assert!(index.probe().may_have(weak) || index.candidates(weak).is_empty());
+        assert!(index.may_have(weak) || index.candidates(weak).is_empty());
         index.candidates(weak).map(|p| index.block(p)).collect()
     }
 
@@ -194,6 +212,21 @@ mod tests {
         let strong: Vec<u8> = (0..3000u16).flat_map(u16::to_be_bytes).collect();
         let index = Index::new(&weak, &strong, 2, Keep::First);
         assert_eq!(blocks(&index, 7).len(), 1024);
+    }
+
+    #[test]
+    fn the_first_window_with_a_known_sum_is_found() {
+        let (len, data): (usize, Vec<u8>) =
+            (50, (0..RUN as u32 + 50).map(|i| ((i * i * 7) >> 3) as u8).collect());
+        let mut windows = Windows::new();
+        let at = |from: usize| data[from..from + RUN].try_into().unwrap();
+        windows.fill(weak(&data[..len]), at(0), at(len), len as u32);
+        for place in [0, 1, 7, 8, 100, 255] {
+            let index = Index::new(&[weak(&data[place..place + len])], b"a", 1, Keep::First);
+            assert_eq!(index.first(&windows, 0), Some(place));
+            assert_eq!(index.first(&windows, place), Some(place));
+            assert_eq!(index.first(&windows, place + 1), None);
+        }
     }
 
     #[test]

@@ -5,11 +5,12 @@
 //! prefers the block after the last match, then the lowest equal block (in place: the same place, then the
 //! highest).
 
-use alloc::{vec, vec::Vec};
+use alloc::{boxed::Box, vec, vec::Vec};
 
 use super::{
     SumHead,
     index::{Index, Keep},
+    windows::{RUN, Windows},
 };
 use crate::checksum::{Digest, Rolling, TransferSums, weak};
 
@@ -44,6 +45,7 @@ pub struct Matcher {
     width: usize,
     /// Blocks of full length; a shorter last one is not in here.
     index: Index,
+    windows: Box<Windows>,
     /// The block after the last match.
     want: u32,
     in_place: Option<InPlace>,
@@ -74,8 +76,20 @@ impl Matcher {
         let full = weak.len() - usize::from(short_last && !weak.is_empty());
         let keep = if in_place { Keep::Last } else { Keep::First };
         let index = Index::new(&weak[..full], &strong, width, keep);
+        let windows = Box::new(Windows::new());
         let in_place = in_place.then(|| InPlace { kept: vec![0; weak.len().div_ceil(64)] });
-        Self { head, sums, weak, strong, width, index, want: 0, in_place, stats: MatchStats::default() }
+        Self {
+            head,
+            sums,
+            weak,
+            strong,
+            width,
+            index,
+            windows,
+            want: 0,
+            in_place,
+            stats: MatchStats::default(),
+        }
     }
 
     /// The counters so far.
@@ -103,30 +117,32 @@ impl Matcher {
         if let Some(block) = self.expected(buf, offset, rolling.value()) {
             return self.matched(0, block, offset);
         }
-        loop {
-            let probe = self.index.probe();
-            // The window at `pos` was not looked at yet; `old` leaves and `new` enters to get to the next one.
-            let mut sum = rolling;
-            let mut hit = None;
-            let pairs = buf[pos..].iter().zip(&buf[pos + len..]);
-            for (i, (&old, &new)) in pairs.enumerate() {
-                if probe.may_have(sum.value()) {
-                    hit = Some(pos + i);
-                    break;
+        while let (Some(old), Some(new)) = (run(buf, pos), run(buf, pos + len)) {
+            self.windows.fill(rolling.value(), old, new, len as u32);
+            let mut from = 0;
+            while let Some(i) = self.index.first(&self.windows, from) {
+                let at = pos + i;
+                if let Some(block) = self.search(&buf[at..at + len], self.windows.sum(i), offset + at as u64)
+                {
+                    return self.matched(at, block, offset);
                 }
-                sum.roll(old, new, len as u32);
+                from = i + 1;
             }
-            let end = buf.len() - len;
-            let at = hit.unwrap_or(end);
-            if let Some(block) = self.search(&buf[at..at + len], sum.value(), offset + at as u64) {
-                return self.matched(at, block, offset);
+            rolling = Rolling::from(self.windows.sum(RUN));
+            pos += RUN;
+        }
+        loop {
+            let sum = rolling.value();
+            if self.index.may_have(sum)
+                && let Some(block) = self.search(&buf[pos..pos + len], sum, offset + pos as u64)
+            {
+                return self.matched(pos, block, offset);
             }
-            if at == end {
-                return self.finish(buf, offset, last, end + 1);
-            }
-            sum.roll(buf[at], buf[at + len], len as u32);
-            rolling = sum;
-            pos = at + 1;
+            let Some(&new) = buf.get(pos + len) else {
+                return self.finish(buf, offset, last, pos + 1);
+            };
+            rolling.roll(buf[pos], new, len as u32);
+            pos += 1;
         }
     }
 
@@ -236,6 +252,12 @@ impl Matcher {
         let at = block as usize * self.width;
         digest.as_bytes().get(..self.width) == self.strong.get(at..at + self.width)
     }
+}
+
+/// The bytes that a run of windows leaves behind or gains from `pos` on.
+#[inline(always)]
+fn run(buf: &[u8], pos: usize) -> Option<&[u8; RUN]> {
+    buf.get(pos..)?.first_chunk()
 }
 
 #[cfg(test)]
@@ -398,6 +420,65 @@ mod tests {
             let mut sizes = chunks.iter().cycle();
             let found = tokens(&mut m, &head, &file, || *sizes.next().unwrap());
             prop_assert_eq!(apply(&found, &head, &basis, &file, in_place), file);
+        }
+
+        /// Files of several runs of windows, whose blocks are equal, periodic or moved.
+        #[test]
+        fn repetitive_files_are_rebuilt(
+            period in prop::collection::vec(any::<u8>(), 1..9),
+            len in 300usize..3000,
+            spoilt in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 0..8),
+            shift in 0usize..40,
+            block in 1u32..80,
+            chunks in prop::collection::vec(1usize..900, 1..5),
+            in_place: bool,
+        ) {
+            let basis: Vec<u8> = period.iter().copied().cycle().take(len).collect();
+            let mut file = [&vec![7; shift], &basis[shift..]].concat();
+            file.extend_from_slice(&basis[..len / 3]);
+            for (at, byte) in spoilt {
+                let at = at.index(file.len());
+                file[at] = byte;
+            }
+            let (head, mut m) = matcher(&basis, block, in_place);
+            let mut sizes = chunks.iter().cycle();
+            let found = tokens(&mut m, &head, &file, || *sizes.next().unwrap());
+            prop_assert_eq!(apply(&found, &head, &basis, &file, in_place), file);
+        }
+
+        /// The runs of windows find what a search position by position finds.
+        #[test]
+        fn no_block_is_missed(
+            basis in prop::collection::vec(0u8..4, 600..1500),
+            start in 0usize..500,
+            junk in prop::collection::vec(4u8..255, 0..1200),
+            block in 20u32..60,
+        ) {
+            let file = [&junk[..], &basis[start..]].concat();
+            let (head, mut m) = matcher(&basis, block, false);
+            let found = tokens(&mut m, &head, &file, || usize::MAX / 2);
+            let len = block as usize;
+            let (mut pos, mut literal, mut wanted) = (0, 0, Vec::new());
+            while pos < file.len() {
+                let rest = &file[pos..];
+                let equal = basis
+                    .chunks(len)
+                    .position(|b| rest.starts_with(b) && (b.len() == len || b.len() == rest.len()));
+                match equal {
+                    Some(n) => {
+                        wanted.extend((literal > 0).then_some(Err(literal)));
+                        wanted.push(Ok(n as u32));
+                        pos += basis.chunks(len).nth(n).unwrap().len();
+                        literal = 0;
+                    }
+                    None => {
+                        pos += 1;
+                        literal += 1;
+                    }
+                }
+            }
+            wanted.extend((literal > 0).then_some(Err(literal)));
+            prop_assert_eq!(found, wanted);
         }
 
         #[test]

@@ -10,6 +10,8 @@ mod matcher;
 #[cfg(feature = "alloc")]
 mod signature;
 mod sum_head;
+#[cfg(feature = "alloc")]
+mod windows;
 
 #[cfg(feature = "alloc")]
 pub use matcher::{MatchStats, Matcher, Step};

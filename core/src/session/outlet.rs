@@ -791,17 +791,20 @@ impl<'a, S: Source, T: Target, O: Observer, C: LocalCopy<S, T>> LocalOutlet<'a, 
         let mut matcher = Matcher::new(head, weak, strong, sums, in_place);
         let mut window: Vec<u8> = Vec::new();
         let window_len = CHUNK.max(4 * head.block_len as usize);
-        let (mut pos, mut base) = (0usize, 0u64);
+        let (mut pos, mut filled, mut base) = (0usize, 0usize, 0u64);
         let (mut literal, mut matched) = (0u64, 0u64);
         loop {
-            window.drain(..pos);
+            window.copy_within(pos..filled, 0);
             base += pos as u64;
+            let have = filled - pos;
             pos = 0;
-            let have = window.len();
             let from = base + have as u64;
             let n = usize::try_from(size - from).unwrap_or(usize::MAX).min(window_len - have.min(window_len));
-            window.resize(have + n, 0);
-            match self.source.read_at(file, from, window.get_mut(have..).unwrap_or_default()).await {
+            filled = have + n;
+            if window.len() < filled {
+                window.resize(filled, 0);
+            }
+            match self.source.read_at(file, from, window.get_mut(have..filled).unwrap_or_default()).await {
                 Ok(got) if got == n => {}
                 other => {
                     self.read_error(context, other.err().unwrap_or(PortError::NO_DATA));
@@ -810,7 +813,7 @@ impl<'a, S: Source, T: Target, O: Observer, C: LocalCopy<S, T>> LocalOutlet<'a, 
             }
             let last = from + n as u64 == size;
             loop {
-                let rest = window.get(pos..).unwrap_or_default();
+                let rest = window.get(pos..filled).unwrap_or_default();
                 let step = matcher.next(rest, base + pos as u64, last);
                 let data = rest.get(..step.literal).unwrap_or_default();
                 if !data.is_empty() {

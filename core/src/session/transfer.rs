@@ -258,26 +258,28 @@ impl Outgoing {
         hasher: &mut Hasher,
     ) -> Result<(), Error<W::Error>> {
         let mut window = core::mem::take(&mut self.window);
-        window.clear();
         let window_len = CHUNK.max(4 * head.block_len as usize);
-        let mut pos = 0; // undecided bytes begin here
+        let (mut pos, mut filled) = (0, 0); // the undecided bytes
         let mut base = 0u64; // file offset of window[0]
         let (mut literal, mut matched) = (0u64, 0u64);
         loop {
-            window.drain(..pos);
+            window.copy_within(pos..filled, 0);
             base += pos as u64;
+            let have = filled - pos;
             pos = 0;
-            let have = window.len();
             let read_from = base + have as u64;
             let n = usize::try_from(size - read_from)
                 .unwrap_or(usize::MAX)
                 .min(window_len - have.min(window_len));
-            window.resize(have + n, 0);
-            reading.fill(read_from, window.get_mut(have..).unwrap_or_default()).await;
-            hasher.update(window.get(have..).unwrap_or_default());
+            filled = have + n;
+            if window.len() < filled {
+                window.resize(filled, 0);
+            }
+            reading.fill(read_from, window.get_mut(have..filled).unwrap_or_default()).await;
+            hasher.update(window.get(have..filled).unwrap_or_default());
             let last = read_from + n as u64 == size;
             loop {
-                let rest = window.get(pos..).unwrap_or_default();
+                let rest = window.get(pos..filled).unwrap_or_default();
                 let step = matcher.next(rest, base + pos as u64, last);
                 let data = rest.get(..step.literal).unwrap_or_default();
                 self.out.clear();
