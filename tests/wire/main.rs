@@ -6,6 +6,8 @@ mod command;
 mod corpus;
 mod decode;
 mod hostile;
+mod negative;
+mod properties;
 
 use std::{
     collections::BTreeMap,

@@ -14,6 +14,18 @@ const SMALLEST_BLOCK: u32 = 700;
 /// Block `i` starts at `i * block_len`; all have `block_len` bytes but the last one, which has `remainder`
 /// bytes if that is not 0. All zero: there is no basis. After the generator's header come `count` times the
 /// weak sum (u32 LE) and the first `s2length` bytes of the strong sum.
+///
+/// ```
+/// use arsync_core::{delta::SumHead, version::ProtocolVersion};
+///
+/// // 27 blocks of 700 bytes, the last of 264, with two bytes of each strong sum.
+/// let bytes = [27, 0, 0, 0, 0xbc, 2, 0, 0, 2, 0, 0, 0, 8, 1, 0, 0];
+/// let head = SumHead::decode(&bytes, ProtocolVersion::MAX, 16)?;
+/// assert_eq!(head, SumHead { count: 27, block_len: 700, s2length: 2, remainder: 264 });
+/// assert_eq!(head.encode(), bytes);
+/// assert_eq!((head.basis_len(), head.block_range(26)), (18_464, (18_200, 264)));
+/// # Ok::<(), arsync_core::error::ProtocolError>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct SumHead {

@@ -12,7 +12,10 @@ use crate::{error::ProtocolError, version::ProtocolVersion};
 impl FilterList {
     /// The rules that the server needs, in order, each without its length. `client` is the client's own side.
     ///
-    /// Each rule is sent as i32 LE length and text, and a length of 0 ends the list. Fails with
+    /// Each rule is sent as i32 LE length, below 5120, and text without NUL; a length of 0 ends the list. From
+    /// protocol 29 on the text is a prefix with modifiers, a space and the pattern (`- *.o`, `:n- .rules`); before, the
+    /// bare pattern of an exclusion, or `+ ` and that of an inclusion.
+    /// Example, `- *.o` and the end: `05 00 00 00 2d 20 2a 2e 6f 00 00 00 00`. Fails with
     /// [`ProtocolError::FilterTooModern`] if the protocol cannot carry a rule, which counts even if the list is not
     /// sent. The rules of the option `-C` are added before (a push) or after this (a pull).
     pub fn wire_rules(

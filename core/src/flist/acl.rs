@@ -3,6 +3,20 @@
 //!
 //! A table belongs to one direction of one connection, and there is one for access ACLs and one for default
 //! ACLs. What lies in it is what travels: values that the mode of the file gives anyway are left out.
+//!
+//! Wire, protocol ≥ 30, for every entry but symlinks: the access ACL, and behind it for directories the default ACL.
+//! Each is a varint *n*: number *n* - 1 of the table, or with *n* = 0 a new value for the table:
+//!
+//! | field | there if | form |
+//! |---|---|---|
+//! | flags | always | byte: 1 owner, 2 group, 4 mask, 8 others, 16 named entries |
+//! | permissions of owner, group, mask, others | their flag | varint each, 0 to 7 |
+//! | count | flag 16 | varint, 0 to 65536 |
+//! | each: id; permissions | | varint; varint, shifted left by 2, plus 2 for a user, plus 1 if a name follows |
+//! | each: name | that bit | byte length and bytes |
+//!
+//! Example, a file of mode 0664 with `u:1000:rw-`, `g:33:r--`, `g::r--`: `00 12 04 02 83 e8 1a 21 10`; the next file
+//! with the same ACL: `02`.
 
 use alloc::vec::Vec;
 

@@ -1,5 +1,10 @@
 //! User and group ids: the names that travel with them, and the mapping on the receiving side
 //! (spec: id lists; users and groups).
+//!
+//! Wire, behind the only list of a session and unless `--numeric-ids`: users (with `-o` or `-A`), then groups (with `-g`
+//! or `-A`). Each: id (varint, below protocol 30 i32), length of the name (byte), name; an id of 0 ends the list, with
+//! length and name behind it if the handshake says so (`CompatFlags::ID0_NAMES`).
+//! Example, users 1 `daemon` and 0 `root`: `01 06 64 61 65 6d 6f 6e 00 04 72 6f 6f 74`.
 
 use alloc::vec::Vec;
 

@@ -1,5 +1,28 @@
 //! Sets of extended attributes of file-list entries: the values, the table of a session, and their wire form
 //! (spec: extended attributes).
+//!
+//! Wire, protocol ≥ 30, the last field of an entry: a varint *n*: set number *n* - 1 of the table, or with *n* = 0 a
+//! new set: a varint count (at most 65536), then for each attribute, sorted by name,
+//!
+//! | field | form |
+//! |---|---|
+//! | length of the name, its NUL included; length of the value | varints, 1 to 4096 and 0 to 128 MiB |
+//! | name | bytes, the last one NUL |
+//! | value | the bytes, if they are at most 32; else the MD5 of the value |
+//!
+//! A long value that the destination lacks is asked for behind the flags of the item: by the numbers of the attributes
+//! (from 1 on, each as the difference from the one before), ended by 0; the sender puts length and value behind each.
+//!
+//! ```
+//! use arsync_core::flist::xattr::{encode_request, encode_value};
+//!
+//! let mut request = Vec::new();
+//! encode_request(&[2, 5], &mut request);
+//! assert_eq!(request, [2, 3, 0]);
+//! let mut answer = Vec::new();
+//! encode_value(2, 0, b"abc", &mut answer);
+//! assert_eq!(answer, [2, 3, b'a', b'b', b'c']);
+//! ```
 
 use alloc::{boxed::Box, vec::Vec};
 

@@ -17,7 +17,12 @@ use crate::{
 /// What follows an index (spec: per-file request).
 ///
 /// Wire, protocol ≥ 29: flags as u16 LE, then a basis byte and a vstring of at most 4095 bytes where the flags
-/// say so. Below: nothing, each index is a transfer.
+/// say so. Below: nothing, each index is a transfer. The sender echoes all of it.
+///
+/// Examples, behind the index: `00 a0`: a new file ([`ItemFlags::IS_NEW`], [`ItemFlags::TRANSFER`]), a [`SumHead`] of
+/// zeros follows; `08 00`: the time of a directory; `00 70 06 73 75 62 2f 68 33`: a hard link to `sub/h3` was made.
+///
+/// [`SumHead`]: crate::delta::SumHead
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ItemHeader {
     /// What happens to the item.
@@ -79,7 +84,8 @@ impl ItemHeader {
     }
 }
 
-/// Reads the five counts behind `NDX_DEL_STATS`.
+/// Reads the five counts behind `NDX_DEL_STATS`: varints, 0..=2^28 each, of files, directories, symlinks, devices and
+/// specials. Example, index included: `ff 02 | 01 01 00 00 00`.
 #[allow(clippy::cast_sign_loss)]
 pub async fn read_del_stats<R: BufRead, S: MessageSink>(
     r: &mut WireReader<R, S>,
@@ -141,6 +147,10 @@ pub async fn write_stats<W: Write, B: AsRef<[u8]> + AsMut<[u8]>>(
 }
 
 /// Reads the statistics of a server that is the sender; what it read is what this side wrote.
+///
+/// Wire: bytes read, bytes written, size of all files, and from protocol 29 on the milliseconds that the list took to
+/// build and to send: varlong(3), below 30 longint. Example, protocol 32:
+/// `00 48 00 | 00 9d 00 | 00 0d 00 | 00 01 00 | 00 00 00`.
 #[allow(clippy::cast_sign_loss)]
 pub async fn read_stats<R: BufRead, S: MessageSink>(
     r: &mut WireReader<R, S>,

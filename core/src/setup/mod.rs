@@ -2,6 +2,22 @@
 //!
 //! Order (spec: order of everything on the wire): version words, compatibility flags, algorithm names, seed.
 //! A daemon connection has its own greeting in place of the version words.
+//!
+//! | from | what | form | there if |
+//! |---|---|---|---|
+//! | both | highest version | i32 LE, 20 to 40 | always |
+//! | server | [`CompatFlags`] | varint | protocol ≥ 30 |
+//! | both | names of checksums, best first | vstring of at most 255 bytes, separated by spaces | flag `VARINT_FLIST_FLAGS`, and no choice of the user |
+//! | both | names of compressors | the same | as above, with compression |
+//! | server | seed | i32 LE | always |
+//!
+//! A vstring is its length (one byte up to 127, else two: `80` plus the high bits, the low bits) and its bytes. As
+//! recorded, a server of protocol 32 answers:
+//!
+//! ```text
+//! 20 00 00 00 | 81 ff | 23 78 78 68 31 32 38 20 … 6e 6f 6e 65 | 05 00 00 00
+//! version 32    flags   35 bytes: xxh128 xxh3 xxh64 md5 md4 sha1 none   seed 5
+//! ```
 
 pub mod compat;
 pub mod negotiate;

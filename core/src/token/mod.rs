@@ -2,6 +2,50 @@
 //!
 //! [`TokenEncoder`] appends to a buffer, [`TokenDecoder`] takes the stream in pieces of any size. Both keep the
 //! compressor of the session and must not be made anew for each file.
+//!
+//! Without a compressor each token is an i32 LE: *n* > 0: *n* bytes of literal data follow (at most 32 KiB are
+//! sent, any length is taken); *n* < 0: block `-n - 1`; 0: the end of the file. With one:
+//!
+//! | first byte | what follows | |
+//! |---|---|---|
+//! | `00` | | end of the file |
+//! | `20` | i32 LE | this block |
+//! | `21` | i32 LE, u16 LE *k* | this block and the *k* behind it |
+//! | `40` to `7f` | 1 byte, then data | compressed literal data; 14 bits of length, high bits first |
+//! | `80` to `bf` | | the last block of the file's last record (at first 0) plus the low 6 bits |
+//! | `c0` to `ff` | u16 LE *k* | the same, and the *k* blocks behind it |
+//!
+//! | | the data of all records together | matched blocks | at a new file |
+//! |---|---|---|---|
+//! | `zlib` | raw deflate, flushed before each block; the last four bytes of a flush, `00 00 ff ff`, are not sent | enter the history | starts anew |
+//! | `zlibx` | as `zlib` | do not | starts anew |
+//! | `zstd` | one frame for the session, never ended | do not | goes on |
+//! | `lz4` | a block of its own in each record | do not | |
+//!
+#![cfg_attr(
+    feature = "alloc",
+    doc = r#"
+```
+use arsync_core::{token::{Token, TokenDecoder, TokenEncoder}, version::ProtocolVersion};
+
+let mut encoder = TokenEncoder::new(None, None, ProtocolVersion::MAX)?;
+let mut bytes = Vec::new();
+encoder.start_file();
+encoder.literal(b"new", &mut bytes);
+encoder.block(1, b"the block", &mut bytes);
+encoder.end(&mut bytes);
+assert_eq!(bytes, [3, 0, 0, 0, b'n', b'e', b'w', 0xfe, 0xff, 0xff, 0xff, 0, 0, 0, 0]);
+
+let mut decoder = TokenDecoder::new(None, None, ProtocolVersion::MAX)?;
+decoder.start_file(2); // the basis has two blocks
+let (used, token) = decoder.decode(&bytes)?;
+assert_eq!(token, Token::Literal(b"new"));
+let (_, token) = decoder.decode(&bytes[used..])?;
+assert_eq!(token, Token::Blocks { first: 1, count: 1 });
+# Ok::<(), arsync_core::error::ProtocolError>(())
+```
+"#
+)]
 
 #[cfg(feature = "alloc")]
 mod decode;

@@ -1,4 +1,20 @@
 //! Fixed-width integers, and the longint of protocols below 30.
+//!
+//! | | bytes | |
+//! |---|---|---|
+//! | byte | 1 | |
+//! | shortint | 2 | u16 LE: the flags of an item |
+//! | int | 4 | i32 LE, two's complement: versions, the seed, plain tokens, sum heads, modes |
+//! | longint | 4 or 12 | 64 bits below protocol 30: sizes, device and inode, statistics |
+//!
+//! ```
+//! use arsync_core::wire::int::{decode_longint, encode_longint};
+//!
+//! assert_eq!(encode_longint(19_040).as_slice(), [0x60, 0x4a, 0, 0]);
+//! assert_eq!(encode_longint(1 << 31).as_slice(), [0xff, 0xff, 0xff, 0xff, 0, 0, 0, 0x80, 0, 0, 0, 0]);
+//! assert_eq!(decode_longint(&[0x60, 0x4a, 0, 0, 9]), Ok(Some((19_040, 4))));
+//! assert_eq!(decode_longint(&[0xff; 4]), Ok(None)); // more bytes are needed
+//! ```
 
 use super::{Decoded, Encoded};
 

@@ -1,4 +1,28 @@
 //! File indexes (NDX): i32 LE below protocol 30, delta-coded bytes from there on (spec: NDX).
+//!
+//! From 30 on, -1 is the byte `00`. A value of 0 and more is told by its distance *d* from the last such value of
+//! the direction (at first -1); a value below -1 by the byte `ff` and then its absolute value in the same way (the
+//! last one being 1 at first).
+//!
+//! | d | bytes |
+//! |---|---|
+//! | 1 to 253 | d |
+//! | 0, 254 to 32767 | `fe`, then d as u16 **big-endian** |
+//! | else | `fe`, then the value itself: bits 24 to 30 with the top bit set, then bits 0 to 23 LE |
+//!
+//! ```
+//! use arsync_core::{version::ProtocolVersion, wire::ndx::{NDX_DONE, NDX_FLIST_EOF, NDX_FLIST_OFFSET, NdxState}};
+//!
+//! let mut state = NdxState::new(ProtocolVersion::MAX);
+//! let mut bytes = |ndx| state.encode(ndx).as_slice().to_vec();
+//! assert_eq!(bytes(0), [0x01]);
+//! assert_eq!(bytes(5), [0x05]);
+//! assert_eq!(bytes(NDX_DONE), [0x00]);
+//! assert_eq!(bytes(600), [0xfe, 0x02, 0x53]); // 595 more
+//! assert_eq!(bytes(500), [0xfe, 0x80, 0xf4, 0x01, 0x00]); // going back
+//! assert_eq!(bytes(NDX_FLIST_OFFSET - 1), [0xff, 0x65]); // the list of directory 1
+//! assert_eq!(bytes(NDX_FLIST_EOF), [0xff, 0xfe, 0x80, 0x02, 0x00, 0x00]);
+//! ```
 
 use super::{Decoded, Encoded};
 use crate::version::ProtocolVersion;

@@ -1,9 +1,29 @@
 //! varint and varlong(m), protocol ≥ 30.
 //!
 //! The leading one-bits of the first byte count the extra bytes; these are the low-order bytes, little-endian,
-//! and the remaining bits of the first byte are the most significant ones.
-//! Examples: 127 → `7f`, 128 → `80 80`, 16384 → `c0 00 40`, -1 → `f0 ff ff ff ff`;
-//! varlong(3) of 4096 → `00 00 10`.
+//! and the remaining bits of the first byte are the most significant ones. A varlong(m) has m - 1 low bytes more
+//! than that. A varint has 1 to 5 bytes, a varlong(m) m to 9; a first byte that announces more ends the session.
+//! Redundant forms are legal, but not made.
+//!
+//! | where | form |
+//! |---|---|
+//! | compatibility flags, list flags, ids, group numbers, counts | varint |
+//! | sizes, statistics | varlong(3) |
+//! | times | varlong(4) |
+//!
+//! ```
+//! use arsync_core::{error::ProtocolError, wire::varint::{decode_varint, encode_varint, encode_varlong}};
+//!
+//! assert_eq!(encode_varint(127).as_slice(), [0x7f]);
+//! assert_eq!(encode_varint(128).as_slice(), [0x80, 0x80]);
+//! assert_eq!(encode_varint(511).as_slice(), [0x81, 0xff]); // all nine compatibility flags
+//! assert_eq!(encode_varint(16_384).as_slice(), [0xc0, 0, 0x40]);
+//! assert_eq!(encode_varint(-1).as_slice(), [0xf0, 0xff, 0xff, 0xff, 0xff]);
+//! assert_eq!(decode_varint(&[0xf8, 0, 0, 0, 0, 0]), Err(ProtocolError::VarintOverflow));
+//!
+//! assert_eq!(encode_varlong(4096, 3).as_slice(), [0, 0, 0x10]); // a size
+//! assert_eq!(encode_varlong(1_700_000_000, 4).as_slice(), [0x65, 0, 0xf1, 0x53]); // a time
+//! ```
 
 use super::{Decoded, Encoded};
 use crate::error::ProtocolError;
