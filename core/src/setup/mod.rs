@@ -4,6 +4,7 @@
 //! A daemon connection has its own greeting in place of the version words.
 
 pub mod compat;
+pub mod daemon;
 pub mod negotiate;
 
 use embedded_io_async::{BufRead, Write};
