@@ -266,10 +266,7 @@ mod tests {
     #[test]
     fn the_own_greeting_is_that_of_the_reference() {
         assert_eq!(greeting(ProtocolVersion::MAX), "@RSYNCD: 32.0 sha512 sha256 sha1 md5 md4\n");
-        assert_eq!(
-            greeting(ProtocolVersion::new(29).unwrap()),
-            "@RSYNCD: 29.0 sha512 sha256 sha1 md5 md4\n"
-        );
+        assert_eq!(greeting(ProtocolVersion::new(29).unwrap()), "@RSYNCD: 29.0 sha512 sha256 sha1 md5 md4\n");
     }
 
     #[test]
