@@ -33,18 +33,19 @@ use crate::{
         operands::Route,
         options::OPTIONS,
         parse::{Dirs, Recurse, World},
-        remote_shell::{self, ShellCommand},
         resolve::Resolved,
-        server_args::server_args,
+        server_args::{daemon_args, module_of, server_args},
     },
     engine::{Identity, NoIdentity},
     output::{console::Console, exit_line::exit_line, message::Roots},
     session::{
-        self, ClientRole, ClientRun, Ended, LocalRun, ReplayRun, ServerRole, ServerRun, Speak,
+        self, ClientRole, ClientRun, Ended, Link, LocalRun, ReplayRun, ServerRole, ServerRun, Speak,
         batch::{self, Recording, Replayed},
         filters, interrupt, names, run_client, run_local, run_replay, run_server,
     },
 };
+
+mod reach;
 
 /// Longest argument vector that comes through stdin (`-s`), bytes.
 const MAX_STREAM_ARGS: u64 = 4 << 20;
@@ -272,22 +273,21 @@ fn start(
         }
         Route::Local { .. } | Route::Push { .. } | Route::Pull { .. } => {
             let args = server_args(resolved);
-            let command = ShellCommand {
-                rsh: &resolved.rsh,
-                rsync_path: &resolved.rsync_path,
-                ip_version: resolved.cli.ip_version,
+            let daemon_args = |protocol| {
+                let args = daemon_args(resolved, protocol);
+                console.daemon_args(&args.argv);
+                (args.argv, args.stream)
             };
-            let command = match resolved.route.machine() {
-                Some(to) => remote_shell::argv(&command, to, args.argv, resolved.route.role()),
+            let (link, daemon) = match resolved.route.machine() {
+                Some(to) => reach::reach(resolved, to, args.argv, &daemon_args, console)?,
                 // What a batch file records is what two processes say to each other.
-                None => Ok([vec![b"/proc/self/exe".to_vec()], args.argv].concat()),
+                None => (Link::Program([vec![b"/proc/self/exe".to_vec()], args.argv].concat()), None),
             };
-            let command = command.map_err(|f| {
-                let _ = std::io::stderr().lock().write_all(&f.text);
-                f.code
-            })?;
-            if resolved.route.machine().is_some() {
-                console.connecting(&command, args.stream.as_deref());
+            let stream_args = args.stream.filter(|_| daemon.is_none());
+            if let Link::Program(command) | Link::DaemonShell(command, _) = &link
+                && resolved.route.machine().is_some()
+            {
+                console.connecting(command, stream_args.as_deref());
             }
             let (role, pulls) = match &resolved.route {
                 Route::Push { sources, .. } | Route::Local { sources, .. } => {
@@ -315,8 +315,9 @@ fn start(
             };
             let mut ended = run_client(ClientRun {
                 options,
-                command,
-                stream_args: args.stream,
+                link,
+                daemon,
+                stream_args,
                 requested: requested(resolved, &role),
                 role,
                 rules: Rules::Own(rules),
@@ -329,7 +330,7 @@ fn start(
                 shows,
                 timeout: Rc::new(Cell::new(options.timeout)),
                 protocol_known: &protocol_known,
-            });
+            })?;
             if let Some(Err(reason)) = recording.map(Recording::finish)
                 && ended.reason.is_none()
             {
@@ -436,11 +437,20 @@ fn local_names(resolved: &Resolved, for_peer: bool, console: &Console) -> Result
     names::read(&resolved.files_from, resolved.from0, for_peer, resolved.route.role(), console)
 }
 
+/// What follows the module in a path of a daemon; the module itself is the directory that it names.
+fn below_module(path: &[u8]) -> Vec<u8> {
+    let rest = path.get(module_of(path).len() + 1..).unwrap_or_default();
+    if rest.is_empty() { b"./".to_vec() } else { rest.to_vec() }
+}
+
 /// What the other side may send to this client: the paths it was given, or the names of the list it is sent.
 fn requested(resolved: &Resolved, role: &ClientRole) -> Vec<Vec<u8>> {
     match (role, &resolved.route, resolved.opts.select.files_from) {
         _ if resolved.old_args > 0 => Vec::new(),
         (ClientRole::Pull(_, Some(names)), ..) => names.clone(),
+        (_, Route::Pull { paths, from, .. }, FilesFrom::None) if from.reach.is_daemon() => {
+            paths.iter().map(|path| below_module(path)).collect()
+        }
         (_, Route::Pull { paths, .. }, FilesFrom::None) => paths.clone(),
         _ => Vec::new(),
     }

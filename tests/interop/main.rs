@@ -5,6 +5,7 @@
 mod bad_input;
 mod batch;
 mod cases;
+mod daemon;
 mod extras;
 mod large;
 mod matrix;

@@ -25,6 +25,10 @@ pub(crate) enum Link {
     Push(Shell),
     /// The client receives.
     Pull(Shell),
+    /// The client sends to a module of a stock daemon, which is the directory of the bench.
+    DaemonPush(String),
+    /// The client receives from one.
+    DaemonPull(String),
 }
 
 /// A remote shell: the words of `-e`, and the name of the machine.
@@ -89,7 +93,7 @@ impl Bench {
         };
         let sources = case.sources.iter().map(|name| self.path().join(name).into_os_string());
         let shell = match link {
-            Link::Local => None,
+            Link::Local | Link::DaemonPush(_) | Link::DaemonPull(_) => None,
             Link::Push(shell) | Link::Pull(shell) => Some(shell),
         };
         if let Some(shell) = shell {
@@ -101,6 +105,13 @@ impl Bench {
             Link::Local => line.args(sources).arg(dest),
             Link::Push(shell) => line.args(sources).arg(remote(&dest, shell)),
             Link::Pull(shell) => line.args(sources.map(|s| remote(&s, shell))).arg(dest),
+            Link::DaemonPush(url) => {
+                let name = side.file_name().unwrap().to_string_lossy();
+                line.args(sources).arg(format!("{url}/{name}/dst"))
+            }
+            Link::DaemonPull(url) => {
+                line.args(case.sources.iter().map(|name| format!("{url}/{name}"))).arg(dest)
+            }
         };
         line
     }
@@ -126,6 +137,11 @@ impl Bench {
         let mut outcome = run(&mut line);
         // The name of the directory differs from run to run.
         let place = side.path().to_string_lossy().into_owned();
+        if let Link::DaemonPush(_) = link {
+            // Below a module the directory has its name alone.
+            let name = side.path().file_name().unwrap().to_string_lossy();
+            outcome.stdout = outcome.stdout.replace(&*place, "SIDE").replace(&*name, "SIDE");
+        }
         outcome.stdout = outcome.stdout.replace(&place, "SIDE");
         outcome.stderr = outcome.stderr.replace(&place, "SIDE");
         // The root of the comparison holds backups too; its own date is that of the test.
@@ -242,7 +258,12 @@ pub(crate) fn check(bench: &Bench, link: &Link, protocol: u8, cases: &[Case]) {
             continue;
         }
         let expected = bench.make(case, link, Program::Stock, Program::Stock, protocol);
-        let pairs = if matches!(link, Link::Local) { &PAIRS[..1] } else { &PAIRS[..] };
+        let pairs = match link {
+            Link::Local => &PAIRS[..1],
+            // The daemon is stock in any case.
+            Link::DaemonPush(_) | Link::DaemonPull(_) => &PAIRS[1..2],
+            Link::Push(_) | Link::Pull(_) => &PAIRS[..],
+        };
         for &(client, server) in pairs {
             let got = bench.make(case, link, client, server, protocol);
             runs += 1;

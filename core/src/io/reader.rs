@@ -106,6 +106,11 @@ impl<R: BufRead, S: MessageSink> WireReader<R, S> {
         self.count
     }
 
+    /// Counts from here on: what came before belongs to no session (the lines of a daemon).
+    pub const fn restart_count(&mut self) {
+        self.count = 0;
+    }
+
     /// The sink.
     pub const fn sink(&mut self) -> &mut S {
         &mut self.sink

@@ -106,6 +106,11 @@ impl<W: Write, B: AsRef<[u8]> + AsMut<[u8]>> WireWriter<W, B> {
         self.count + self.len as u64
     }
 
+    /// Counts from here on: what went before belongs to no session (the lines of a daemon).
+    pub const fn restart_count(&mut self) {
+        self.count = 0;
+    }
+
     /// The transport.
     pub const fn get_mut(&mut self) -> &mut W {
         &mut self.inner

@@ -20,6 +20,7 @@
 //! ```
 
 pub mod compat;
+pub mod daemon;
 pub mod negotiate;
 
 use embedded_io_async::{BufRead, Write};

@@ -1,7 +1,7 @@
 //! The argument vector of the server (spec: the server's argument list).
 
 use arsync_core::options::{Append, Compress, DeleteWhen};
-use arsync_core::token::CompressKind;
+use arsync_core::{token::CompressKind, version::ProtocolVersion};
 
 use super::{
     operands::{Reach, Route},
@@ -36,6 +36,28 @@ struct Escaping {
 
 /// Makes the vector for a push or a pull; other routes have no server.
 pub(crate) fn server_args(r: &Resolved) -> ServerArgs {
+    server_args_at(r, r.opts.protocol.is_none_or(|p| p >= CAPABILITY_PROTOCOL))
+}
+
+/// Makes the vector for a daemon, with which the version is already agreed on.
+pub(crate) fn daemon_args(r: &Resolved, protocol: ProtocolVersion) -> ServerArgs {
+    let mut args = server_args_at(r, protocol.number() >= CAPABILITY_PROTOCOL);
+    if args.stream.is_none() {
+        // An empty string would end the list: such a value goes into the word of its option.
+        let mut words: Vec<Vec<u8>> = Vec::new();
+        for word in args.argv {
+            match words.last_mut() {
+                Some(option) if word.is_empty() => option.push(b'='),
+                _ => words.push(word),
+            }
+        }
+        args.argv = words;
+    }
+    args
+}
+
+/// `new`: the version has capability letters.
+fn server_args_at(r: &Resolved, new: bool) -> ServerArgs {
     let (push, reach, paths) = match &r.route {
         Route::Push { to, dest, .. } => (true, to.reach, core::slice::from_ref(dest)),
         Route::Pull { from, paths, .. } => (false, from.reach, &paths[..]),
@@ -57,7 +79,7 @@ pub(crate) fn server_args(r: &Resolved) -> ServerArgs {
     if !push {
         argv.push(b"--sender".to_vec());
     }
-    let bundle = bundle(r, push);
+    let bundle = bundle(r, push, new);
     if bundle.len() > 1 {
         argv.push(bundle.into_bytes());
     }
@@ -70,7 +92,7 @@ pub(crate) fn server_args(r: &Resolved) -> ServerArgs {
         argv.push(escaped(&[b"--iconv=", charset].concat(), escaping.values));
     }
     let mut rest = Args { list: Vec::new(), escape: escaping.values };
-    long_options(r, push, &mut rest);
+    long_options(r, push, new, &mut rest);
     let mut rest = rest.list;
     rest.extend(r.cli.remote_options.iter().map(|option| escaped(option, escaping.remote_options)));
     if let Some(identity) = r.cli.copy_as.as_ref().filter(|_| local) {
@@ -87,8 +109,12 @@ pub(crate) fn server_args(r: &Resolved) -> ServerArgs {
         rest.extend(both.list);
     }
     rest.push(b".".to_vec());
+    let module = paths.first().filter(|_| daemon).map(|path| module_of(path));
     for path in paths {
-        let path = file_arg(r, path, escaping.files, !push && !daemon && !plain);
+        let path = match module {
+            Some(module) => module_arg(r, path, module),
+            None => file_arg(r, path, escaping.files, !push && !daemon && !plain),
+        };
         rest.push(path);
     }
     if !secluded {
@@ -101,8 +127,36 @@ pub(crate) fn server_args(r: &Resolved) -> ServerArgs {
     ServerArgs { argv, stream: Some(stream) }
 }
 
+/// The module in a path of a daemon.
+pub(crate) fn module_of(path: &[u8]) -> &[u8] {
+    path.split(|&b| b == b'/').next().unwrap_or_default()
+}
+
+/// A path of a daemon, which begins with the module. A daemon splits words where a blank and the module's name
+/// with its slash stand; a blank that is meant goes as a wildcard.
+fn module_arg(r: &Resolved, path: &[u8], module: &[u8]) -> Vec<u8> {
+    if path == module {
+        return [module, b"/"].concat();
+    }
+    let mut out = Vec::with_capacity(path.len());
+    if path.first() == Some(&b'-') {
+        out.extend(b"./");
+    }
+    let splits = [b" ", module, b"/"].concat();
+    let mut rest = path;
+    while let Some((&b, after)) = rest.split_first() {
+        if r.old_args == 0 && rest.starts_with(&splits) {
+            out.extend(b"[ ]");
+        } else {
+            out.push(b);
+        }
+        rest = after;
+    }
+    out
+}
+
 /// `-` and the letters, in the order of the reference.
-fn bundle(r: &Resolved, push: bool) -> String {
+fn bundle(r: &Resolved, push: bool, new: bool) -> String {
     let (cli, opts) = (&r.cli, &r.opts);
     let (select, preserve, transfer) = (&opts.select, &opts.preserve, &opts.transfer);
     let mut out = String::from("-");
@@ -152,7 +206,7 @@ fn bundle(r: &Resolved, push: bool) -> String {
     put('x', select.one_file_system.into());
     put('S', transfer.sparse.into());
     put('z', sends_z(r).into());
-    if new_protocol(r) {
+    if new {
         out.push_str("e.");
         if !opts.forbids_inc_recursion(!push) {
             out.push('i');
@@ -160,10 +214,6 @@ fn bundle(r: &Resolved, push: bool) -> String {
         out.push_str("LsfxCIvu");
     }
     out
-}
-
-fn new_protocol(r: &Resolved) -> bool {
-    r.opts.protocol.is_none_or(|p| p >= CAPABILITY_PROTOCOL)
 }
 
 /// `z` stands for a negotiated algorithm that `-z` asked for, and for zlib.
@@ -204,7 +254,7 @@ impl Args {
 }
 
 #[allow(clippy::too_many_lines)] // the order is the point
-fn long_options(r: &Resolved, push: bool, args: &mut Args) {
+fn long_options(r: &Resolved, push: bool, new: bool, args: &mut Args) {
     let (cli, opts) = (&r.cli, &r.opts);
     let (select, preserve, transfer, delete) = (&opts.select, &opts.preserve, &opts.transfer, &opts.delete);
     args.flag("--list-only", cli.list_only);
@@ -363,7 +413,7 @@ fn long_options(r: &Resolved, push: bool, args: &mut Args) {
     };
     args.flag("--no-relative", list_told && !select.relative);
     let explicit_parents = select.relative && !select.implied_dirs;
-    args.flag("--no-implied-dirs", explicit_parents && (!push || new_protocol(r)));
+    args.flag("--no-implied-dirs", explicit_parents && (!push || new));
     args.flag("--write-devices", push && select.write_devices);
     match cli.remove_source {
         Some(RemoveSource::All) => args.flag("--remove-source-files", true),

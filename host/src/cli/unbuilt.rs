@@ -3,7 +3,7 @@
 
 use arsync_core::exit::ExitCode;
 
-use super::{failure::Failure, operands::Reach, resolve::Resolved};
+use super::{failure::Failure, resolve::Resolved};
 
 /// Something that a command line can ask for and this build cannot do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -12,17 +12,12 @@ pub(crate) enum Unbuilt {
     Iconv,
     /// `--daemon`
     Daemon,
-    /// Daemon connections as a client.
-    DaemonClient,
     /// `--confine-root`
     ConfineRoot,
-    /// `--early-input`
-    EarlyInput,
 }
 
 /// What this build cannot do.
-pub(crate) const UNBUILT: &[Unbuilt] =
-    &[Unbuilt::Iconv, Unbuilt::Daemon, Unbuilt::DaemonClient, Unbuilt::ConfineRoot, Unbuilt::EarlyInput];
+pub(crate) const UNBUILT: &[Unbuilt] = &[Unbuilt::Iconv, Unbuilt::Daemon, Unbuilt::ConfineRoot];
 
 /// Refuses what this build cannot do.
 pub(crate) fn check(r: &Resolved) -> Result<(), Failure> {
@@ -45,14 +40,11 @@ pub(crate) fn refusal(name: &str, role: arsync_core::error::Role) -> Failure {
 /// The name under which the item was asked for.
 fn asked_for(item: Unbuilt, r: &Resolved) -> Option<&'static str> {
     let cli = &r.cli;
-    let daemon = r.route.machine().is_some_and(|m| m.reach != Reach::Shell);
     let (asked, name) = match item {
         Unbuilt::Iconv => (r.iconv.is_some(), "--iconv"),
         // Daemon mode never gets as far as a session.
         Unbuilt::Daemon => (false, "--daemon"),
-        Unbuilt::DaemonClient => (daemon, "a connection to a daemon"),
         Unbuilt::ConfineRoot => (cli.confine_root.is_some(), "--confine-root"),
-        Unbuilt::EarlyInput => (cli.early_input.is_some(), "--early-input"),
     };
     asked.then_some(name)
 }

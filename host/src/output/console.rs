@@ -243,6 +243,17 @@ impl Console {
         }
     }
 
+    /// Shows what a daemon is told, where that was asked for.
+    pub(crate) fn daemon_args(&self, words: &[Vec<u8>]) {
+        if self.levels.debug(Debug::Cmd) > 0 {
+            let tail = format!("  ({} args)", words.len());
+            self.emit(
+                MsgTag::Info,
+                &[b"sending daemon args: ", &words.join(&b' ')[..], tail.as_bytes()].concat(),
+            );
+        }
+    }
+
     /// Shows the end of a run: statistics, the reason of a failure, and the exit line.
     pub(crate) fn finish(&self, ended: Option<&Ended>, code: ExitCode, role: Role) {
         if let Some(ended) = ended {

@@ -1,9 +1,8 @@
-//! The client of a remote shell: starts it, shakes hands, runs one role, and folds the exit codes.
+//! The client of a remote shell or a daemon: connects, shakes hands, runs one role, and folds the exit codes.
 
 use std::{
     cell::{Cell, RefCell},
-    ffi::OsString,
-    os::unix::{ffi::OsStringExt, process::ExitStatusExt},
+    os::unix::process::ExitStatusExt,
     process::ExitStatus,
     rc::Rc,
 };
@@ -11,6 +10,7 @@ use std::{
 use arsync_core::{
     error::{Error, Role},
     exit::ExitCode,
+    mux::MsgTag,
     options::SessionOptions,
     rt::{Either, select2},
     session::{self, Inbox, Outbox, Rules, SourceArgs},
@@ -22,24 +22,28 @@ use arsync_core::{
 use super::{
     Speak,
     batch::Recording,
+    daemon_client::{self, Admission, DaemonCall},
     entrance::DestEntrance,
+    link::{Link, Unreachable},
     local::{Ended, Text},
     watchdog::expire,
     wire::{self, FRAME_BUFFER, Fault, Reader, Writer},
 };
 use crate::{
     engine::Identity,
-    output::{message::Roots, strerror},
+    output::message::Roots,
     ring,
-    transport::{Activity, RemoteShell, SshConnection},
+    transport::{Activity, RemoteShell},
 };
 
 /// What a client's run gets.
 pub(crate) struct ClientRun<'a, O> {
     /// The options.
     pub(crate) options: &'a SessionOptions,
-    /// Words of the remote shell's command line.
-    pub(crate) command: Vec<Vec<u8>>,
+    /// How the other side is reached.
+    pub(crate) link: Link,
+    /// What is said first, if a daemon is there.
+    pub(crate) daemon: Option<DaemonCall<'a>>,
     /// Strings that go first through the connection (`-s`).
     pub(crate) stream_args: Option<Vec<Vec<u8>>>,
     /// The client sends.
@@ -90,11 +94,11 @@ pub(crate) fn capabilities(options: &SessionOptions, receiving: bool) -> Capabil
     all
 }
 
-/// Runs it.
-pub(crate) fn run_client<O: Speak>(run: ClientRun<'_, O>) -> Ended {
+/// Runs it. An error is an end without a summary, of which everything is said already.
+pub(crate) fn run_client<O: Speak>(run: ClientRun<'_, O>) -> Result<Ended, ExitCode> {
     let (runtime, _) = match ring::runtime::build() {
         Ok(built) => built,
-        Err(error) => return failed(ExitCode::IPC, format!("cannot start the I/O runtime: {error}")),
+        Err(error) => return Ok(failed(ExitCode::IPC, format!("cannot start the I/O runtime: {error}"))),
     };
     let ended = runtime.block_on(connected(run));
     // In-flight reads of a child that still lives would delay the end.
@@ -106,56 +110,51 @@ fn failed(code: ExitCode, reason: String) -> Ended {
     Ended { code, reason: Some(reason), stats: Stats::default(), protocol: ProtocolVersion::MAX }
 }
 
-async fn connected<O: Speak>(run: ClientRun<'_, O>) -> Ended {
+async fn connected<O: Speak>(run: ClientRun<'_, O>) -> Result<Ended, ExitCode> {
     let role = match run.role {
         ClientRole::Push(_) => Role::Sender,
         ClientRole::Pull(..) => Role::ReceiverSide,
     };
-    let command: Vec<OsString> = run.command.iter().cloned().map(OsString::from_vec).collect();
-    let shell = match SshConnection::spawn(&command, &[]) {
-        Ok(shell) => shell,
-        Err(error) => {
-            let program = command.first().map(|p| p.to_string_lossy().into_owned()).unwrap_or_default();
-            let errno = error.0.raw_os_error().unwrap_or(0);
-            let text =
-                format!("rsync: [{}] Failed to exec {program}{}", role.name(), strerror::suffix(errno));
-            return failed(ExitCode::IPC, text);
-        }
+    let told = |text: &str| run.observer.say(MsgTag::Error, role, text.as_bytes());
+    let (mut reader, mut writer, child) = match run.link.open(role, &told).await {
+        Ok(opened) => opened,
+        Err(Unreachable { code, reason }) => return reason.map(|text| failed(code, text)).ok_or(code),
     };
     if let Some(identity) = &run.identity
         && let Err(text) = super::assume(identity, role)
     {
-        return failed(ExitCode::SYNTAX, text);
+        return Ok(failed(ExitCode::SYNTAX, text));
     }
-    let (mut reader, mut writer, child) = shell.into_split();
     let activity = Activity::default();
     reader.watch(activity.clone());
     writer.watch(activity.clone());
     writer.limit(run.bwlimit);
     let timeout = run.timeout.clone();
     let outbox = run.outbox.clone();
+    let socket = run.link.is_socket();
     let stats = Cell::new(Stats::default());
     let protocol = Cell::new(ProtocolVersion::MAX);
     let read = Cell::new(0);
-    let conversation = converse(run, reader, writer, &stats, &protocol, &read);
+    let conversation = converse(run, reader, writer, role, &stats, &protocol, &read);
     let result = match select2(conversation, expire(&activity, &timeout, &outbox)).await {
         Either::A(result) => result,
         Either::B(()) => {
             let text = format!("[{}] io timeout after {} seconds -- exiting", role.name(), timeout.get());
-            return failed(ExitCode::TIMEOUT, text);
+            return Ok(failed(ExitCode::TIMEOUT, text));
         }
     };
-    finish(result, child, stats.get(), protocol.get(), read.get(), role).await
+    finish(result, child, socket, stats.get(), protocol.get(), read.get(), role).await
 }
 
 async fn converse<O: Speak>(
     run: ClientRun<'_, O>,
     reader: crate::transport::ReadAhead,
     writer: crate::transport::WriteQueue,
+    role: Role,
     stats: &Cell<Stats>,
     protocol: &Cell<ProtocolVersion>,
     read: &Cell<u64>,
-) -> Result<ExitCode, Fault> {
+) -> Result<Option<ExitCode>, Fault> {
     let pushes = matches!(run.role, ClientRole::Push(_));
     let options = run.options;
     let shared;
@@ -168,7 +167,20 @@ async fn converse<O: Speak>(
         }
     }
     let handshake = wire::handshake(Side::Client, options, capabilities(options, !pushes), !pushes);
-    let shaken = wire::shake_hands(&mut r, &mut w, handshake, options, run.recording.is_some()).await;
+    let recording = run.recording.is_some();
+    let shaken = match &run.daemon {
+        None => wire::shake_hands(&mut r, &mut w, handshake, options, recording).await,
+        Some(call) => match daemon_client::call(call, &mut r, &mut w, run.observer, role).await? {
+            Admission::Listed => return Ok(None),
+            Admission::Admitted(agreed) => {
+                let shaken = wire::after_version(&mut r, &mut w, handshake, options, recording, agreed).await;
+                // The statistics of a session with a daemon begin here.
+                r.restart_count();
+                w.restart_count();
+                shaken
+            }
+        },
+    };
     RemoteShell::restore_stderr();
     read.set(r.count());
     let agreed = shaken?;
@@ -191,24 +203,30 @@ async fn converse<O: Speak>(
     };
     stats.set(*shared.stats.borrow());
     read.set(shared.stats.borrow().read);
-    result.map(|()| shared.partial_code())
+    result.map(|()| Some(shared.partial_code()))
 }
 
 /// The exit code: the larger one of the own and the remote shell's (spec: failing end).
 async fn finish(
-    result: Result<ExitCode, Fault>,
-    child: RemoteShell,
+    result: Result<Option<ExitCode>, Fault>,
+    child: Option<RemoteShell>,
+    socket: bool,
     stats: Stats,
     protocol: ProtocolVersion,
     read: u64,
     role: Role,
-) -> Ended {
-    let status = child.wait().await.ok();
+) -> Result<Ended, ExitCode> {
+    let status = match child {
+        Some(child) => child.wait().await.ok(),
+        None => None,
+    };
     let theirs = status
         .map_or(0, |s: ExitStatus| s.code().unwrap_or_else(|| if s.signal().is_some() { 12 } else { 0 }));
     let theirs = u8::try_from(theirs).unwrap_or(u8::MAX);
     match result {
-        Ok(code) => Ended { code: code.max(ExitCode(theirs)), reason: None, stats, protocol },
+        Ok(Some(code)) => Ok(Ended { code: code.max(ExitCode(theirs)), reason: None, stats, protocol }),
+        // A list of modules was shown, whatever the program that showed it thinks of that.
+        Ok(None) => Err(ExitCode::OK),
         Err(error) => {
             let code = error.exit_code();
             let closed = || {
@@ -221,11 +239,11 @@ async fn finish(
                 Error::Io(e) if e.0.kind() == std::io::ErrorKind::BrokenPipe => closed(),
                 other => Some(other.text()),
             };
-            let code = if matches!(&error, Error::Io(_)) { ExitCode::STREAM_IO } else { code };
+            let code = if matches!(&error, Error::Io(_)) && !socket { ExitCode::STREAM_IO } else { code };
             // A peer that only lost this side has nothing to say about the reason.
             let own = matches!(&error, Error::Protocol(_) | Error::Exit(_));
             let code = if theirs > code.0 && !own { ExitCode(theirs) } else { code };
-            Ended { code, reason, stats, protocol }
+            Ok(Ended { code, reason, stats, protocol })
         }
     }
 }

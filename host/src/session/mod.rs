@@ -2,11 +2,14 @@
 
 pub(crate) mod batch;
 mod client;
+mod daemon_client;
 mod entrance;
 pub(crate) mod filters;
 pub(crate) mod interrupt;
+mod link;
 mod local;
 pub(crate) mod names;
+mod password;
 mod replay;
 mod server;
 mod watchdog;
@@ -30,8 +33,11 @@ use crate::{
 
 pub(crate) use self::{
     client::{ClientRole, ClientRun, capabilities as client_capabilities, run_client},
+    daemon_client::{Args, DaemonCall},
     entrance::DestEntrance,
+    link::{Link, TcpCall},
     local::{Ended, LocalRun, run_local},
+    password::Password,
     replay::{ReplayRun, run_replay},
     server::{ServerRole, ServerRun, run_server},
     wire::FRAME_BUFFER,

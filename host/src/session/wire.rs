@@ -81,12 +81,24 @@ pub(crate) fn shared<'a, O: Speak>(
 pub(crate) async fn shake_hands<O: Speak>(
     reader: &mut Reader<'_, O>,
     writer: &mut Writer,
-    mut handshake: Handshake,
+    handshake: Handshake,
     options: &SessionOptions,
     recording: bool,
 ) -> Result<Agreed, Fault> {
     setup::send_version(writer, handshake.max_protocol).await?;
     let protocol = ProtocolVersion::agree(handshake.max_protocol, reader.i32().await?)?;
+    after_version(reader, writer, handshake, options, recording, protocol).await
+}
+
+/// The handshake where the version is known already (behind a daemon's greeting).
+pub(crate) async fn after_version<O: Speak>(
+    reader: &mut Reader<'_, O>,
+    writer: &mut Writer,
+    mut handshake: Handshake,
+    options: &SessionOptions,
+    recording: bool,
+    protocol: ProtocolVersion,
+) -> Result<Agreed, Fault> {
     if recording {
         // A batch file has no room for names of algorithms.
         let sum = if protocol.has_varints() { ChecksumKind::Md5 } else { ChecksumKind::Md4 };

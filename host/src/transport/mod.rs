@@ -7,6 +7,7 @@
 mod activity;
 mod pipe;
 mod read_ahead;
+mod socket_options;
 mod ssh;
 mod stream;
 mod tcp;
@@ -18,8 +19,9 @@ pub use self::{
     activity::Activity,
     pipe::PipeTransport,
     read_ahead::ReadAhead,
+    socket_options::{SocketComplaint, set_socket_options},
     ssh::{RemoteShell, SshConnection},
-    tcp::{TcpAddress, TcpTransport},
+    tcp::{NotConnected, TcpAddress, TcpTransport},
     write_queue::WriteQueue,
 };
 

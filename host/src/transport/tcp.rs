@@ -1,9 +1,12 @@
 //! TCP.
 
-use core::net::{IpAddr, SocketAddr};
+use core::{
+    net::{IpAddr, SocketAddr},
+    time::Duration,
+};
 use std::{
     io,
-    os::fd::{AsFd, OwnedFd},
+    os::fd::{AsFd, BorrowedFd, OwnedFd},
 };
 
 use compio::net::{TcpSocket, TcpStream, ToSocketAddrsAsync};
@@ -27,6 +30,17 @@ pub struct TcpAddress<'a> {
     pub bind: Option<IpAddr>,
 }
 
+/// Why there is no connection.
+#[derive(Debug)]
+pub enum NotConnected {
+    /// The name has no address.
+    Lookup(io::Error),
+    /// Nobody answered in time.
+    Timeout,
+    /// No address accepted; none at all was of the wanted family if the list is empty.
+    Refused(Vec<(IpAddr, io::Error)>),
+}
+
 /// A TCP connection.
 #[derive(Debug)]
 pub struct TcpTransport {
@@ -37,21 +51,47 @@ pub struct TcpTransport {
 impl TcpTransport {
     /// Connects to the first address of the host that accepts; returns the error of the last one otherwise.
     pub async fn connect(address: TcpAddress<'_>) -> Result<Self, Error> {
-        let mut failure = io::ErrorKind::AddrNotAvailable.into();
-        for target in (address.host, address.port).to_socket_addrs_async().await? {
+        Self::dial(address, None, &|_| ()).await.map_err(|fault| match fault {
+            NotConnected::Lookup(error) => Error(error),
+            NotConnected::Timeout => Error(io::ErrorKind::TimedOut.into()),
+            NotConnected::Refused(errors) => {
+                let last = errors.into_iter().next_back().map(|(_, error)| error);
+                Error(last.unwrap_or_else(|| io::ErrorKind::AddrNotAvailable.into()))
+            }
+        })
+    }
+
+    /// Connects to the first address of the host that accepts, each within `limit`. `prepare` is given every
+    /// socket before it is connected.
+    pub async fn dial(
+        address: TcpAddress<'_>,
+        limit: Option<Duration>,
+        prepare: &dyn Fn(BorrowedFd<'_>),
+    ) -> Result<Self, NotConnected> {
+        let mut failures = Vec::new();
+        let targets = (address.host, address.port).to_socket_addrs_async().await;
+        for target in targets.map_err(NotConnected::Lookup)? {
             let wanted = match (address.family, address.bind) {
                 (Some(4), _) | (None, Some(IpAddr::V4(_))) => target.is_ipv4(),
                 (Some(6), _) | (None, Some(IpAddr::V6(_))) => target.is_ipv6(),
                 _ => true,
             };
-            if wanted {
-                match connect_one(target, address.bind).await {
-                    Ok(stream) => return Self::from_stream(&stream),
-                    Err(error) => failure = error,
+            if !wanted {
+                continue;
+            }
+            let connecting = connect_one(target, address.bind, prepare);
+            let connected = match limit {
+                Some(limit) => {
+                    compio::time::timeout(limit, connecting).await.map_err(|_| NotConnected::Timeout)?
                 }
+                None => connecting.await,
+            };
+            match connected.and_then(|stream| Self::from_stream(&stream).map_err(|error| error.0)) {
+                Ok(transport) => return Ok(transport),
+                Err(error) => failures.push((target.ip(), error)),
             }
         }
-        Err(Error(failure))
+        Err(NotConnected::Refused(failures))
     }
 
     /// A connection that was accepted.
@@ -77,8 +117,13 @@ impl TcpTransport {
     }
 }
 
-async fn connect_one(target: SocketAddr, bind: Option<IpAddr>) -> io::Result<TcpStream> {
+async fn connect_one(
+    target: SocketAddr,
+    bind: Option<IpAddr>,
+    prepare: &dyn Fn(BorrowedFd<'_>),
+) -> io::Result<TcpStream> {
     let socket = if target.is_ipv4() { TcpSocket::new_v4().await? } else { TcpSocket::new_v6().await? };
+    prepare(socket.as_fd());
     if let Some(local) = bind {
         socket.bind(SocketAddr::new(local, 0)).await?;
     }

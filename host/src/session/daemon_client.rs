@@ -1,0 +1,194 @@
+//! What a client says to a daemon before the session (spec: daemon protocol, order on a connection).
+
+use std::fs;
+
+use arsync_core::{
+    error::{Error, ProtocolError, Role},
+    exit::ExitCode,
+    mux::MsgTag,
+    setup::daemon::{Answer, AuthDigest, BadGreeting, Greeting, MAX_LINE, greeting},
+    version::ProtocolVersion,
+};
+
+use super::{
+    Speak, os_str,
+    password::Password,
+    wire::{Fault, Reader, Writer},
+};
+use crate::output::strerror;
+
+/// Longest `--early-input`, bytes.
+const MAX_EARLY: usize = 5120;
+
+/// An argument vector, and with `-s` its second part.
+pub(crate) type Args = (Vec<Vec<u8>>, Option<Vec<Vec<u8>>>);
+
+/// What a daemon is told.
+pub(crate) struct DaemonCall<'a> {
+    /// Highest version offered.
+    pub(crate) protocol: ProtocolVersion,
+    /// The module; empty: a list of the modules is asked for.
+    pub(crate) module: Vec<u8>,
+    /// Who asks.
+    pub(crate) user: Vec<u8>,
+    /// How that is proved.
+    pub(crate) password: Password,
+    /// Text of the daemon is shown.
+    pub(crate) motd: bool,
+    /// File of `--early-input`.
+    pub(crate) early_input: Option<Vec<u8>>,
+    /// The arguments for a version.
+    pub(crate) args: &'a dyn Fn(ProtocolVersion) -> Args,
+}
+
+/// What the daemon did with the request.
+pub(crate) enum Admission {
+    /// The session begins with this version.
+    Admitted(ProtocolVersion),
+    /// The modules were listed.
+    Listed,
+}
+
+/// A failure with its text.
+fn fail<O: Speak>(observer: &O, role: Role, code: ExitCode, text: &[u8]) -> Fault {
+    observer.say(MsgTag::Error, role, text);
+    Error::Exit(code)
+}
+
+/// Everything from the greeting to the arguments.
+pub(crate) async fn call<O: Speak>(
+    call: &DaemonCall<'_>,
+    r: &mut Reader<'_, O>,
+    w: &mut Writer,
+    observer: &O,
+    role: Role,
+) -> Result<Admission, Fault> {
+    let fail = |text: &[u8]| fail(observer, role, ExitCode::START_CLIENT, text);
+    // A peer that is gone already may have said why.
+    let sent = send(w, &[greeting(call.protocol).as_bytes()]).await;
+    let first = match line(r).await {
+        Err(Error::Eof) => return Err(fail(b"rsync: did not see server greeting")),
+        other => other?,
+    };
+    let theirs = Greeting::parse(&first).map_err(|fault| {
+        let (head, tail) = match fault {
+            BadGreeting::NotOne => ("server sent \"", "\" rather than greeting"),
+            BadGreeting::NoSubprotocol => ("the server omitted the subprotocol value: ", ""),
+            BadGreeting::NoDigests => ("the server omitted the digest name list: ", ""),
+        };
+        fail(&[b"rsync: ", head.as_bytes(), &first, tail.as_bytes()].concat())
+    })?;
+    sent?;
+    let agreed = theirs.agree(call.protocol);
+    // What the version is decides how the arguments travel; where it is none, no session begins.
+    let in_range = u8::try_from(agreed).ok().and_then(ProtocolVersion::new);
+    let protocol = in_range.filter(|_| theirs.protocol <= 40);
+    let args = protocol.map(call.args);
+    if let Some(name) = &call.early_input {
+        let early = early_input(name, role).map_err(|text| fail(&text))?;
+        if !early.is_empty() {
+            send(w, &[format!("#early_input={}\n", early.len()).as_bytes(), &early]).await?;
+        }
+    }
+    send(w, &[&call.module, b"\n"]).await?;
+    loop {
+        let answer = match line(r).await {
+            Err(Error::Eof) => return Err(fail(b"rsync: didn't get server startup line")),
+            other => other?,
+        };
+        match Answer::parse(&answer) {
+            Answer::AuthRequired(challenge) => {
+                let Some(digest) = theirs.digest(agreed) else {
+                    return Err(no_digest(observer, role, theirs.digests.unwrap_or_default()));
+                };
+                authenticate(call, w, observer, role, digest, challenge).await?;
+            }
+            Answer::Ok => break,
+            Answer::Exit => return Ok(Admission::Listed),
+            Answer::Error(text) => return Err(fail(text)),
+            Answer::Text(text) => {
+                if call.motd {
+                    observer.say(MsgTag::Info, role, text);
+                }
+            }
+        }
+    }
+    let (Some(protocol), Some(args)) = (protocol, args) else {
+        return Err(ProtocolError::VersionMismatch { got: theirs.protocol }.into());
+    };
+    send_args(args, w, protocol).await?;
+    Ok(Admission::Admitted(protocol))
+}
+
+/// The arguments: strings ended with NUL or, before protocol 30, with a newline; an empty one is the last.
+async fn send_args((argv, stream): Args, w: &mut Writer, protocol: ProtocolVersion) -> Result<(), Fault> {
+    let end = if protocol.has_varints() { 0 } else { b'\n' };
+    for word in argv.iter().map(Vec::as_slice).chain([&b""[..]]) {
+        w.bytes(word).await?;
+        w.u8(end).await?;
+    }
+    for word in stream.iter().flatten() {
+        w.bytes(word).await?;
+        w.u8(0).await?;
+    }
+    w.flush().await
+}
+
+async fn authenticate<O: Speak>(
+    call: &DaemonCall<'_>,
+    w: &mut Writer,
+    observer: &O,
+    role: Role,
+    digest: AuthDigest,
+    challenge: &[u8],
+) -> Result<(), Fault> {
+    let password = call.password.read(role.name());
+    let password = password.map_err(|text| fail(observer, role, ExitCode::SYNTAX, text.as_bytes()))?;
+    let answer = digest.answer(&password, challenge);
+    send(w, &[&call.user, b" ", answer.as_bytes(), b"\n"]).await
+}
+
+async fn send(w: &mut Writer, parts: &[&[u8]]) -> Result<(), Fault> {
+    for part in parts {
+        w.bytes(part).await?;
+    }
+    w.flush().await
+}
+
+fn no_digest<O: Speak>(observer: &O, role: Role, theirs: &[u8]) -> Fault {
+    let own = AuthDigest::CANONICAL.map(AuthDigest::name).join(" ");
+    for text in [
+        b"Failed to negotiate a daemon auth checksum choice.".to_vec(),
+        [b"Server list: ", theirs].concat(),
+        [b"Client list: ", own.as_bytes()].concat(),
+    ] {
+        observer.say(MsgTag::Error, role, &text);
+    }
+    Error::Exit(ExitCode::UNSUPPORTED)
+}
+
+fn early_input(name: &[u8], role: Role) -> Result<Vec<u8>, Vec<u8>> {
+    let text = fs::read(os_str(name)).map_err(|e| {
+        let why = strerror::suffix(e.raw_os_error().unwrap_or(0));
+        let head = format!("rsync: [{}] failed to open ", role.name());
+        [head.as_bytes(), name, why.as_bytes()].concat()
+    })?;
+    if text.len() > MAX_EARLY {
+        return Err([name, format!(" is > {MAX_EARLY} bytes.").as_bytes()].concat());
+    }
+    Ok(text)
+}
+
+/// One line without its end. A NUL in it, or more than any daemon says, is the end of the conversation.
+async fn line<O: Speak>(r: &mut Reader<'_, O>) -> Result<Vec<u8>, Fault> {
+    let mut line = Vec::new();
+    loop {
+        match r.u8().await? {
+            b'\n' => return Ok(line),
+            b'\r' => {}
+            0 => return Err(Error::Eof),
+            _ if line.len() == MAX_LINE => return Err(Error::Eof),
+            byte => line.push(byte),
+        }
+    }
+}

@@ -1,0 +1,179 @@
+//! How a client reaches the other side: a program's standard streams, or a socket.
+
+use core::{net::IpAddr, time::Duration};
+use std::{
+    cell::RefCell,
+    ffi::{OsStr, OsString},
+    net::ToSocketAddrs,
+    os::unix::ffi::OsStringExt,
+};
+
+use arsync_core::{error::Role, exit::ExitCode};
+
+use crate::{
+    output::strerror,
+    transport::{
+        NotConnected, ReadAhead, RemoteShell, SocketComplaint, SshConnection, TcpAddress, TcpTransport,
+        WriteQueue, set_socket_options,
+    },
+};
+
+/// The other side.
+pub(crate) enum Link {
+    /// A program: its argument vector.
+    Program(Vec<Vec<u8>>),
+    /// A remote shell that starts a daemon: its argument vector, and the port that is told to it.
+    DaemonShell(Vec<Vec<u8>>, u32),
+    /// A program in place of a socket (`RSYNC_CONNECT_PROG`): the command text.
+    Connector(Vec<u8>),
+    /// A socket.
+    Tcp(TcpCall),
+}
+
+/// A connection that is to be made.
+pub(crate) struct TcpCall {
+    /// Name or address.
+    pub(crate) host: Vec<u8>,
+    /// Port.
+    pub(crate) port: u32,
+    /// 4 or 6.
+    pub(crate) family: Option<u8>,
+    /// `--address`
+    pub(crate) address: Option<Vec<u8>>,
+    /// `--sockopts`
+    pub(crate) options: Option<Vec<u8>>,
+    /// Seconds of `--contimeout`; 0: no limit.
+    pub(crate) limit: u32,
+}
+
+/// Both directions, and the program if its exit code counts.
+pub(crate) type Opened = (ReadAhead, WriteQueue, Option<RemoteShell>);
+
+/// A connection that could not be made.
+pub(crate) struct Unreachable {
+    /// The exit code.
+    pub(crate) code: ExitCode,
+    /// Why; none where the exit code says it all.
+    pub(crate) reason: Option<String>,
+}
+
+fn unreachable<T>(code: ExitCode, reason: impl Into<Option<String>>) -> Result<T, Unreachable> {
+    Err(Unreachable { code, reason: reason.into() })
+}
+
+impl Link {
+    /// Opens it. `told` gets texts that end nothing.
+    pub(crate) async fn open(&self, role: Role, told: &dyn Fn(&str)) -> Result<Opened, Unreachable> {
+        match self {
+            Self::Program(command) => spawn(command, &[], role),
+            Self::DaemonShell(command, port) => {
+                let port = OsString::from(port.to_string());
+                spawn(command, &[(OsStr::new("RSYNC_PORT"), &port)], role)
+            }
+            Self::Connector(text) => {
+                let shell = std::env::var_os("RSYNC_SHELL").map_or(b"/bin/sh".to_vec(), OsString::into_vec);
+                let (reader, writer, _) = spawn(&[shell, b"-c".to_vec(), text.clone()], &[], role)?;
+                Ok((reader, writer, None))
+            }
+            Self::Tcp(call) => call.dial(role, told).await,
+        }
+    }
+
+    /// Failures of reading and writing are those of a socket.
+    pub(crate) const fn is_socket(&self) -> bool {
+        matches!(self, Self::Tcp(_))
+    }
+}
+
+fn spawn(command: &[Vec<u8>], env: &[(&OsStr, &OsStr)], role: Role) -> Result<Opened, Unreachable> {
+    let command: Vec<OsString> = command.iter().cloned().map(OsString::from_vec).collect();
+    match SshConnection::spawn(&command, env) {
+        Ok(shell) => {
+            let (reader, writer, child) = shell.into_split();
+            Ok((reader, writer, Some(child)))
+        }
+        Err(error) => {
+            let program = command.first().map(|p| p.to_string_lossy().into_owned()).unwrap_or_default();
+            let why = strerror::suffix(error.0.raw_os_error().unwrap_or(0));
+            unreachable(ExitCode::IPC, format!("rsync: [{}] Failed to exec {program}{why}", role.name()))
+        }
+    }
+}
+
+impl TcpCall {
+    async fn dial(&self, role: Role, told: &dyn Fn(&str)) -> Result<Opened, Unreachable> {
+        let host = String::from_utf8_lossy(&self.host);
+        let Ok(port) = u16::try_from(self.port) else {
+            return unreachable(ExitCode::SOCKET_IO, format!("rsync: invalid port {}", self.port));
+        };
+        let bind = self.address.as_deref().map(|name| local_address(name, self.family)).transpose()?;
+        let address = TcpAddress { host: &host, port, family: self.family, bind };
+        let limit = (self.limit > 0).then(|| Duration::from_secs(self.limit.into()));
+        let options = self.options.as_deref().map(String::from_utf8_lossy);
+        let complaints = RefCell::new(Vec::new());
+        let connected = TcpTransport::dial(address, limit, &|socket| {
+            let list = options.as_deref().unwrap_or_default();
+            complaints.borrow_mut().extend(set_socket_options(socket, list));
+        })
+        .await;
+        for complaint in complaints.into_inner() {
+            told(&text_of(&complaint, role));
+        }
+        match connected {
+            Ok(transport) => {
+                let (reader, writer) = transport.into_split();
+                Ok((reader, writer, None))
+            }
+            Err(NotConnected::Timeout) => unreachable(ExitCode::CONNECT_TIMEOUT, None),
+            Err(NotConnected::Lookup(error)) => unreachable(
+                ExitCode::SOCKET_IO,
+                format!("rsync: getaddrinfo: {host} {port}: {}", why(&error)),
+            ),
+            Err(NotConnected::Refused(failures)) if failures.is_empty() => {
+                let text = format!("rsync: {host} has no address of the wanted family");
+                unreachable(ExitCode::SOCKET_IO, text)
+            }
+            Err(NotConnected::Refused(failures)) => {
+                let lines = failures.iter().map(|(address, error)| {
+                    let errno = strerror::suffix(error.raw_os_error().unwrap_or(0));
+                    format!("rsync: [{}] failed to connect to {host} ({address}){errno}", role.name())
+                });
+                unreachable(ExitCode::SOCKET_IO, lines.collect::<Vec<_>>().join("\n"))
+            }
+        }
+    }
+}
+
+/// The address that `--address` names.
+fn local_address(name: &[u8], family: Option<u8>) -> Result<IpAddr, Unreachable> {
+    let name = String::from_utf8_lossy(name);
+    let fits = |a: &IpAddr| match family {
+        Some(4) => a.is_ipv4(),
+        Some(6) => a.is_ipv6(),
+        _ => true,
+    };
+    match (&*name, 0).to_socket_addrs().map(|mut all| all.find_map(|a| Some(a.ip()).filter(fits))) {
+        Ok(Some(address)) => Ok(address),
+        Ok(None) => {
+            unreachable(ExitCode::SOCKET_IO, format!("rsync: {name} has no address of the wanted family"))
+        }
+        Err(error) => unreachable(ExitCode::SOCKET_IO, format!("rsync: getaddrinfo {name}: {}", why(&error))),
+    }
+}
+
+/// The reason of a failed lookup alone.
+fn why(error: &std::io::Error) -> String {
+    let text = error.to_string();
+    text.rsplit_once("address information: ").map_or(text.clone(), |(_, reason)| reason.to_owned())
+}
+
+fn text_of(complaint: &SocketComplaint, role: Role) -> String {
+    match complaint {
+        SocketComplaint::Unknown(name) => format!("Unknown socket option {name}"),
+        SocketComplaint::NoValue(name) => format!("syntax error -- {name} does not take a value"),
+        SocketComplaint::Refused(name, errno) => {
+            let why = strerror::suffix(errno.raw_os_error());
+            format!("rsync: [{}] failed to set socket option {name}{why}", role.name())
+        }
+    }
+}
