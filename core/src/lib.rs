@@ -32,6 +32,8 @@ pub mod limits;
 pub mod mux;
 pub mod names;
 #[cfg(feature = "alloc")]
+mod notice;
+#[cfg(feature = "alloc")]
 pub mod options;
 #[cfg(feature = "alloc")]
 pub mod ports;

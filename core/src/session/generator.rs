@@ -10,6 +10,7 @@ use hashbrown::{HashMap, HashSet};
 use super::{
     Event, Shared,
     decide::{self, Quick},
+    directories::Retouch,
     links::Group,
     lists::{Found, Lists, Segment},
 };
@@ -20,7 +21,7 @@ use crate::{
     item::{BasisType, ItemFlags},
     mux::MsgTag,
     names::{RelName, is_unsafe_link},
-    options::{AltDestKind, Append, DeleteWhen},
+    options::{Append, DeleteWhen},
     ports::{AttrStep, ItemEvent, Notice, Observer, Op, Place, PortError, Rights, Stat, Target},
     stats::Counts,
 };
@@ -103,13 +104,6 @@ pub(super) trait Outlet {
     async fn wait(&mut self) -> Result<(), Error<Self::Error>>;
 }
 
-/// What a directory gets when its contents do not change any more.
-struct Retouch {
-    name: Vec<u8>,
-    mtime: Option<(i64, u32)>,
-    mode: Option<u32>,
-}
-
 pub(super) struct Generator<'a, T, O, L> {
     pub(super) side: &'a DestSide<'a, T, O>,
     pub(super) outlet: L,
@@ -127,7 +121,7 @@ pub(super) struct Generator<'a, T, O, L> {
     /// Directories made by this run: their contents need no look.
     pub(super) fresh: HashSet<Vec<u8>>,
     /// Directories whose time or mode is set at the end.
-    retouch: Vec<Retouch>,
+    pub(super) retouch: Vec<Retouch>,
     pub(super) deleting: super::deletion::State,
     pub(super) scopes: Vec<(Vec<u8>, Scope)>,
     pub(super) fuzzy: super::basis::FuzzyDirs,
@@ -486,7 +480,7 @@ where
         self.fresh.contains(dir)
     }
 
-    fn is_skipped(&self, name: &[u8]) -> bool {
+    pub(super) fn is_skipped(&self, name: &[u8]) -> bool {
         self.skipped.iter().any(|dir| {
             dir.as_slice() == b"."
                 || name.strip_prefix(dir.as_slice()).is_some_and(|r| r.first() == Some(&b'/'))
@@ -586,207 +580,31 @@ where
         }
     }
 
-    /// What was not transferred, for `-vv`.
-    pub(super) fn report_unchanged(&self, entry: EntryRef<'_>, changed: bool) {
-        let name = entry.rel_name().bytes();
-        self.report(&if changed { Notice::AttrsChanged(name) } else { Notice::UpToDate(name) });
-    }
-
-    /// A directory: made if missing, itemized, its attributes set.
-    async fn directory(&mut self, ndx: i32, entry: EntryRef<'_>) -> Result<(), Error<L::Error>> {
-        let options = self.options();
-        let name = self.side.local_name(entry);
-        if self.is_skipped(name.bytes()) {
-            return Ok(());
-        }
-        let shown = name.bytes();
-        let mut stat = match self.standing(name).await {
-            Ok(stat) => stat,
-            Err(error) => {
-                if options.dry_run && error == PortError::NOT_DIR {
-                    None
-                } else {
-                    self.failed(Op::GeneratorStat, shown, error);
-                    self.report(&Notice::SkippingContents);
-                    self.skipped.push(shown.to_vec());
-                    return Ok(());
-                }
-            }
-        };
-        if options.select.keep_dirlinks
-            && stat.is_some_and(|s| s.kind() == FileKind::Symlink)
-            && let Ok(Some(behind)) = self.side.target.stat(Place::Dest(name), true).await
-            && behind.is_dir()
-        {
-            stat = Some(behind);
-        }
-        let no_attrs = entry.entry.flags.contains(EntryFlags::IMPLIED_DIR) && !options.select.implied_dirs;
-        if options.select.existing && stat.is_none() {
-            self.report(&Notice::NotCreating { name: shown, dir: true });
-            self.skipped.push(shown.to_vec());
-            return Ok(());
-        }
-        if options.select.ignore_existing && stat.is_some_and(|s| !s.is_dir()) {
-            self.report(&Notice::Exists { name: shown, why: " (type change)" });
-            if decide::keeps_time(FileKind::Dir, options) && !options.dry_run {
-                // As the reference does: what is protected takes the time of the directory it stands for.
-                let mtime = Some((entry.entry.mtime, entry.entry.nsec));
-                self.retouch.push(Retouch { name: shown.to_vec(), mtime, mode: None });
-            }
-            return Ok(());
-        }
-        let mut created = name == RelName::ROOT && self.side.created_root.replace(false);
-        if created {
-            self.fresh.insert(shown.to_vec());
-        }
-        let mut existed = stat.filter(Stat::is_dir);
-        if let Some(other) = stat.filter(|s| !s.is_dir()) {
-            if !self.make_way(name, &other, "directory").await? {
-                self.skipped.push(shown.to_vec());
-                return Ok(());
-            }
-            stat = None;
-        }
-        let before = existed.as_ref().filter(|_| !created);
-        let mut wanted_mode =
-            decide::dest_mode(entry.entry.mode, before, options, self.side.mask(name).await);
-        let missing = stat.is_none();
-        created |= missing;
-        let mut late = None;
-        if !no_attrs {
-            let doing = if created { ItemFlags::LOCAL_CHANGE } else { ItemFlags::empty() };
-            let alternate = if created && options.transfer.alt_dest_kind.is_some() {
-                self.alternate(entry, name).await
-            } else {
-                None
-            };
-            let before = if created { alternate.as_ref().map(|a| &a.stat) } else { existed.as_ref() };
-            let mut flags = self.flags_of(entry, wanted_mode, before, doing);
-            let against = alternate.as_ref().map_or(Place::Dest(name), |a| Place::Alt(a.number, name));
-            flags |= self.side.extended_flags(entry, wanted_mode, before.map(|_| against)).await;
-            if let Some(alternate) = &alternate {
-                let complete = alternate.level == 3;
-                if !decide::keeps_time(FileKind::Dir, options) {
-                    flags.set(ItemFlags::REPORT_TIME, !complete);
-                }
-                if complete {
-                    self.report(&Notice::UpToDate(&[shown, b"/"].concat()));
-                }
-            }
-            if self.names_later() {
-                late = Some(flags | ItemFlags::LOCAL_CHANGE);
-            } else {
-                self.mention(ndx, entry, flags, None).await?;
-            }
-        }
-        if missing {
-            if options.dry_run {
-                self.fresh.insert(shown.to_vec());
-                return Ok(());
-            }
-            let first_mode = if no_attrs {
-                self.plain_dir_mode(name.parent()).await
-            } else {
-                (wanted_mode & 0o777) | 0o700
-            };
-            let mut made = self.side.target.make_dir(name, first_mode).await;
-            if options.select.relative && made.is_err_and(PortError::is_not_found) {
-                self.make_parents(name).await;
-                made = self.side.target.make_dir(name, first_mode).await;
-            }
-            if let Err(error) = made {
-                self.failed(Op::GeneratorMkdir, shown, error);
-                self.report(&Notice::SkippingContents);
-                self.skipped.push(shown.to_vec());
-                return Ok(());
-            }
-            self.fresh.insert(shown.to_vec());
-            existed = self.side.target.stat(Place::Dest(name), false).await.ok().flatten();
-        }
-        if let (Some(stat), false) = (existed, no_attrs) {
-            if created && !options.preserve.perms {
-                // What a set-group-ID parent hands down stays.
-                wanted_mode |= stat.mode & 0o2000;
-            }
-            let changed = self.dir_attrs(entry, name, wanted_mode, &stat).await;
-            if let Some(flags) = late.filter(|_| changed) {
-                self.outlet.item(ndx, entry, flags, None).await?;
-            }
-        }
-        Ok(())
-    }
-
-    /// Below protocol 29 a directory is named when attributes of it were set, unless items are shown here.
-    fn names_later(&self) -> bool {
-        let shared = self.shared();
-        let items_here = shared.is_client() && shared.options.report.itemize;
-        !shared.agreed.protocol.has_item_flags() && !shared.options.dry_run && !items_here
-    }
-
-    /// Attributes of a directory now, and what must be set again when its contents are complete. Returns
-    /// whether any differed.
-    async fn dir_attrs(
+    /// Something stands already: its attributes are set, and it is told.
+    pub(super) async fn stands(
         &mut self,
+        ndx: i32,
         entry: EntryRef<'_>,
         name: RelName<'_>,
         wanted_mode: u32,
         stat: &Stat,
-    ) -> bool {
-        let options = self.options();
-        if options.dry_run {
-            return false;
+    ) -> Result<(), Error<L::Error>> {
+        let mut flags = self.flags_of(entry, wanted_mode, Some(stat), ItemFlags::empty());
+        flags |= self.side.extended_flags(entry, wanted_mode, Some(Place::Dest(name))).await;
+        self.side.acl_brings_mode(&mut flags, wanted_mode, stat);
+        let changed = self.set_attrs(entry, name, wanted_mode, stat, true).await;
+        self.report_unchanged(entry, changed);
+        self.mention(ndx, entry, flags, None).await?;
+        if self.options().transfer.remove_source {
+            self.outlet.success(ndx, entry).await?;
         }
-        let keeps = decide::keeps_time(FileKind::Dir, options);
-        // Without the right to write into it a directory gets that right for as long as its contents change.
-        let opened = if !self.side.rights.super_user && wanted_mode & 0o700 != 0o700 {
-            wanted_mode | 0o700
-        } else {
-            wanted_mode
-        };
-        let changed = self.set_attrs(entry, name, opened, stat, false).await;
-        let time = keeps.then_some((entry.entry.mtime, entry.entry.nsec));
-        // As the reference does: only the right to write is taken away again.
-        let final_mode = (opened != wanted_mode && wanted_mode & 0o200 == 0).then_some(wanted_mode);
-        if time.is_some() || final_mode.is_some() {
-            self.retouch.push(Retouch { name: name.bytes().to_vec(), mtime: time, mode: final_mode });
-        }
-        let window = options.select.modify_window;
-        changed || time.is_some_and(|time| !decide::same_time(window, time, (stat.mtime, stat.nsec)))
+        Ok(())
     }
 
-    async fn make_parents(&mut self, name: RelName<'_>) {
-        let bytes = name.bytes();
-        for end in memchr::memchr_iter(b'/', bytes) {
-            let Some(dir) = bytes.get(..end).and_then(RelName::new) else { continue };
-            if self.side.target.stat(Place::Dest(dir), false).await == Ok(None) {
-                let mode = self.plain_dir_mode(dir.parent()).await;
-                let _ = self.side.target.make_dir(dir, mode).await;
-            }
-        }
-    }
-
-    /// Mode of a directory that nobody describes: what the system gives, by a default ACL or by the mask.
-    async fn plain_dir_mode(&self, parent: RelName<'_>) -> u32 {
-        match self.side.target.inherited_acl(parent).await {
-            Ok(Some(_)) => 0o777,
-            _ => 0o777 & !self.side.rights.umask,
-        }
-    }
-
-    /// Times (and withheld modes) of directories, once nothing below them changes any more.
-    async fn retouch_dirs(&mut self) {
-        for Retouch { name, mtime: time, mode: file_mode } in
-            core::mem::take(&mut self.retouch).into_iter().rev()
-        {
-            let Some(name) = RelName::new(&name) else { continue };
-            let Ok(Some(stat)) = self.side.target.stat(Place::Dest(name), false).await else { continue };
-            let window = self.options().select.modify_window;
-            let time = time.filter(|t| !decide::same_time(window, *t, (stat.mtime, stat.nsec)));
-            let attrs = crate::ports::Attrs { mtime: time, mode: file_mode, ..Default::default() };
-            if let Err((step, error)) = self.side.target.set_attrs(Place::Dest(name), &stat, &attrs).await {
-                report_attrs(self.shared(), Role::Generator, name.bytes(), step, error);
-            }
-        }
+    /// What was not transferred, for `-vv`.
+    pub(super) fn report_unchanged(&self, entry: EntryRef<'_>, changed: bool) {
+        let name = entry.rel_name().bytes();
+        self.report(&if changed { Notice::AttrsChanged(name) } else { Notice::UpToDate(name) });
     }
 
     /// Anything but a directory.
@@ -926,121 +744,6 @@ where
         {
             self.make_parents(name).await;
         }
-    }
-
-    /// Symlinks, devices, fifos, sockets.
-    async fn special(
-        &mut self,
-        ndx: i32,
-        entry: EntryRef<'_>,
-        name: RelName<'_>,
-        stat: Option<Stat>,
-    ) -> Result<(), Error<L::Error>> {
-        let options = self.options();
-        let kind = entry.entry.kind();
-        let target = self.side.target;
-        let extra = entry.extra();
-        let what = match kind {
-            FileKind::Symlink => "symlink",
-            FileKind::Block | FileKind::Char => "device file",
-            _ => "special file",
-        };
-        let wanted_mode =
-            decide::dest_mode(entry.entry.mode, stat.as_ref(), options, self.side.mask(name).await);
-        let same_kind = stat.filter(|s| s.kind() == kind);
-        let same = match (same_kind, kind) {
-            (None, _) => false,
-            (Some(_), FileKind::Symlink) => {
-                target.read_link(Place::Dest(name)).await.is_ok_and(|t| t == entry.link_target())
-            }
-            (Some(s), FileKind::Block | FileKind::Char) => s.rdev == extra.rdev,
-            (Some(_), _) => true,
-        };
-        if let (true, Some(stat)) = (same, stat) {
-            let mut flags = self.flags_of(entry, wanted_mode, Some(&stat), ItemFlags::empty());
-            flags |= self.side.extended_flags(entry, wanted_mode, Some(Place::Dest(name))).await;
-            self.side.acl_brings_mode(&mut flags, wanted_mode, &stat);
-            let changed = self.set_attrs(entry, name, wanted_mode, &stat, true).await;
-            self.report_unchanged(entry, changed);
-            self.mention(ndx, entry, flags, None).await?;
-            if options.transfer.remove_source {
-                self.outlet.success(ndx, entry).await?;
-            }
-            return Ok(());
-        }
-        let alternate = if stat.is_none() && options.transfer.alt_dest_kind.is_some() {
-            self.alternate(entry, name).await
-        } else {
-            None
-        };
-        if let Some(alt) = alternate.as_ref().filter(|a| a.level == 3) {
-            self.report_unchanged(entry, false);
-            match options.transfer.alt_dest_kind {
-                Some(AltDestKind::Compare) => {
-                    return self.mention(ndx, entry, ItemFlags::empty(), None).await;
-                }
-                Some(AltDestKind::Link) => {
-                    let from = Place::Alt(alt.number, name);
-                    if options.dry_run || target.hard_link(from, name, false).await.is_ok() {
-                        return self.mention(ndx, entry, ItemFlags::LOCAL_CHANGE, Some(b"")).await;
-                    }
-                }
-                _ => {}
-            }
-        }
-        let mut replace = false;
-        if let Some(old) = &stat {
-            if old.is_dir() {
-                if !self.make_way(name, old, what).await? {
-                    return Ok(());
-                }
-            } else {
-                if options.transfer.backup && !options.dry_run && !self.back_up(name, true).await? {
-                    return Ok(());
-                }
-                replace = true;
-            }
-        }
-        // A device replaced by one of the same type counts as a change of something that exists.
-        let before = stat
-            .as_ref()
-            .filter(|s| s.kind() == kind || (kind.is_special() && s.kind().is_special()))
-            .or(alternate.as_ref().map(|a| &a.stat));
-        let changes = alternate.as_ref().is_none_or(|a| a.level < 3);
-        let mut doing = ItemFlags::LOCAL_CHANGE;
-        doing.set(ItemFlags::REPORT_CHANGE, changes);
-        let mut flags = self.flags_of(entry, wanted_mode, before, doing);
-        let against = alternate.as_ref().map_or(Place::Dest(name), |a| Place::Alt(a.number, name));
-        flags |= self.side.extended_flags(entry, wanted_mode, before.map(|_| against)).await;
-        if !changes {
-            flags.remove(ItemFlags::REPORT_TIME);
-        }
-        if !options.dry_run {
-            let made = if kind == FileKind::Symlink {
-                target.make_symlink(name, entry.link_target(), replace).await
-            } else {
-                target.make_node(name, wanted_mode, extra.rdev, replace).await
-            };
-            if let Err(error) = made {
-                let op = if kind == FileKind::Symlink { Op::Symlink } else { Op::Mknod };
-                self.report(&Notice::Failed {
-                    op,
-                    name: name.bytes(),
-                    base: None,
-                    other: entry.link_target(),
-                    error,
-                });
-                return Ok(());
-            }
-            if let Ok(Some(now)) = target.stat(Place::Dest(name), false).await {
-                self.set_attrs(entry, name, wanted_mode, &now, true).await;
-            }
-        }
-        self.mention(ndx, entry, flags, None).await?;
-        if options.transfer.remove_source {
-            self.outlet.success(ndx, entry).await?;
-        }
-        Ok(())
     }
 
     pub(super) async fn back_up(&mut self, name: RelName<'_>, keep: bool) -> Result<bool, Error<L::Error>> {

@@ -7,6 +7,7 @@ mod basis;
 mod copying;
 pub mod decide;
 mod deletion;
+mod directories;
 mod extended;
 mod fuzzy;
 mod generator;
@@ -26,7 +27,9 @@ mod rules;
 mod run;
 mod scan;
 mod sender;
+mod special;
 mod transfer;
+mod wire_outlet;
 
 use alloc::{collections::VecDeque, rc::Rc, vec::Vec};
 use core::cell::{Cell, RefCell};

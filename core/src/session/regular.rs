@@ -95,15 +95,7 @@ where
             return self.request_new(ndx, segment, entry, name, alternate, redo).await;
         };
         if !redo && self.is_same(entry, Place::Dest(name), &standing).await {
-            let mut flags = self.flags_of(entry, wanted_mode, Some(&standing), ItemFlags::empty());
-            flags |= self.side.extended_flags(entry, wanted_mode, Some(Place::Dest(name))).await;
-            self.side.acl_brings_mode(&mut flags, wanted_mode, &standing);
-            let changed = self.set_attrs(entry, name, wanted_mode, &standing, true).await;
-            self.report_unchanged(entry, changed);
-            self.mention(ndx, entry, flags, None).await?;
-            if options.transfer.remove_source {
-                self.outlet.success(ndx, entry).await?;
-            }
+            self.stands(ndx, entry, name, wanted_mode, &standing).await?;
             if linked {
                 self.leader_done(entry).await?;
             }

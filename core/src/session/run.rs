@@ -15,11 +15,12 @@ use super::{
     guard::Guard,
     incoming_list::{ListReader, Mapping, prepare, prepare_first},
     lists::{DirRecord, Lists},
-    outlet::{LocalOutlet, WireOutlet},
+    outlet::LocalOutlet,
     receiver::Receiver,
     rules::Rules,
     scan::{Scanner, SourceArgs},
     sender::Sender,
+    wire_outlet::WireOutlet,
 };
 use crate::{
     batch::opening_bytes,

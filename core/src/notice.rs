@@ -1,0 +1,340 @@
+//! What a session has to tell beside its items: facts, which the host puts into words.
+
+use crate::{flist::acl, ports::PortError, stats::Stats};
+
+/// How a notice is to be treated by whoever shows it (spec: message codes).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Severity {
+    /// stdout
+    Info,
+    /// stderr
+    Warning,
+    /// stderr
+    Error,
+    /// stderr, and the run ends with exit code 23
+    TransferError,
+}
+
+/// An operation that failed on a path, for [`Notice::Failed`]. The text that the reference uses stands behind.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Op {
+    /// `link_stat FULL failed`
+    LinkStat,
+    /// `readlink_stat(FULL) failed`
+    ReadlinkStat,
+    /// `opendir FULL failed`
+    OpenDir,
+    /// `readdir(FULL)`
+    ReadDir,
+    /// `change_dir FULL failed`
+    ChangeDir,
+    /// `send_files failed to open FULL`
+    SendOpen,
+    /// `read errors mapping FULL`
+    ReadErrors,
+    /// `recv_generator: failed to stat FULL`
+    GeneratorStat,
+    /// `recv_generator: mkdir FULL failed`
+    GeneratorMkdir,
+    /// `failed to open FULL, continuing`
+    OpenBasis,
+    /// `symlink FULL -> "TARGET" failed`
+    Symlink,
+    /// `mknod FULL failed`
+    Mknod,
+    /// `link FULL => X failed`
+    HardLink,
+    /// `rename FULL -> "NAME"`
+    Rename,
+    /// `mkstemp FULL failed`
+    Mkstemp,
+    /// `open FULL failed` of an in-place target
+    OpenInPlace,
+    /// `write failed on FULL`
+    Write,
+    /// `fsync failed on FULL`
+    Fsync,
+    /// `chown FULL failed`
+    Chown,
+    /// `chgrp FULL failed`
+    Chgrp,
+    /// `failed to set times on FULL`
+    SetTimes,
+    /// `failed to set permissions on FULL`
+    SetPermissions,
+    /// `delete_file: unlink(NAME) failed`
+    Unlink,
+    /// `delete_file: rmdir(NAME) failed`
+    Rmdir,
+    /// backing up failed
+    Backup,
+    /// `copy_file FULL => X`
+    CopyFile,
+    /// `sender failed to remove NAME`
+    SenderRemove,
+    /// `get_acl: sys_acl_get_file(NAME, KIND)`
+    GetAcl(acl::Kind),
+    /// `get_acl: xacl_get(NAME, KIND)`
+    GetTargetAcl(acl::Kind),
+    /// `set_acl: xacl_set(NAME, KIND)`
+    SetAcl(acl::Kind),
+    /// `set_acl: sys_acl_delete_def_file(NAME)`
+    RemoveDefaultAcl,
+    /// `get_xattr_names: llistxattr(FULL,1024) failed`
+    ListXattrs,
+    /// `get_xattr_data: lgetxattr(FULL,"OTHER",0) failed`
+    GetXattr,
+    /// `rsync_xal_set: fsetxattr(FULL,"OTHER") failed`
+    SetXattr,
+    /// `rsync_xal_set: fremovexattr(FULL,"OTHER") failed`
+    RemoveXattr,
+    /// `failed to write xattr OTHER for FULL`
+    WriteStat,
+    /// `do_fallocate FULL`: space could not be reserved; the file is written nevertheless.
+    Fallocate,
+}
+
+/// Something to tell the user. The wording, the level at which it is shown and the place (which stream, or
+/// the peer) are the observer's.
+#[derive(Debug, Clone, Copy)]
+#[non_exhaustive]
+pub enum Notice<'a> {
+    /// A system call failed. `other`: second name of the operation, where it has one.
+    Failed {
+        /// What.
+        op: Op,
+        /// On which name below the root of this side (sender: see `base`).
+        name: &'a [u8],
+        /// Number of the source directory that the name is relative to, at the sender.
+        base: Option<u32>,
+        /// Target of a symlink, other end of a link.
+        other: &'a [u8],
+        /// Why.
+        error: PortError,
+    },
+    /// `file has vanished: FULL` (24), or `directory has vanished`.
+    Vanished {
+        /// Name at the sender.
+        name: &'a [u8],
+        /// See `Failed`.
+        base: u32,
+        /// It was a directory.
+        dir: bool,
+    },
+    /// `skipping directory NAME`
+    SkippingDirectory(&'a [u8]),
+    /// `symlink has no referent: FULL`
+    NoReferent {
+        /// Name at the sender.
+        name: &'a [u8],
+        /// See `Failed`.
+        base: u32,
+    },
+    /// `copying unsafe symlink "X" -> "Y"`
+    CopyingUnsafe {
+        /// The link.
+        name: &'a [u8],
+        /// Its target.
+        target: &'a [u8],
+    },
+    /// `[sender] skipping mount-point dir NAME`
+    SkippingMountPoint(&'a [u8]),
+    /// `skipped diminished file: FULL`
+    Diminished {
+        /// Name at the sender.
+        name: &'a [u8],
+        /// See `Failed`.
+        base: u32,
+    },
+    /// `skipping non-regular file "NAME"`
+    NonRegular(&'a [u8]),
+    /// `ignoring unsafe symlink "NAME" -> "TARGET"`
+    IgnoringUnsafe {
+        /// The link.
+        name: &'a [u8],
+        /// Its target.
+        target: &'a [u8],
+    },
+    /// `not creating new file|directory "NAME"`
+    NotCreating {
+        /// The item.
+        name: &'a [u8],
+        /// It is a directory.
+        dir: bool,
+    },
+    /// `NAME exists`, with SKIP2 and a reason
+    Exists {
+        /// The item.
+        name: &'a [u8],
+        /// ` (type change)`, ` (sum change)`, ` (file change)`, ` (attr change)`, ` (uptodate)`
+        why: &'static str,
+    },
+    /// `NAME is newer`
+    Newer(&'a [u8]),
+    /// `NAME is over max-size`
+    OverMaxSize(&'a [u8]),
+    /// `NAME is under min-size`
+    UnderMinSize(&'a [u8]),
+    /// `NAME is uptodate`
+    UpToDate(&'a [u8]),
+    /// `NAME`: only its attributes were changed.
+    AttrsChanged(&'a [u8]),
+    /// `*** Skipping any contents from this failed directory ***`
+    SkippingContents,
+    /// `could not make way for new KIND: NAME`
+    NoWay {
+        /// `regular file`, `directory`, `symlink`, `device file`, `special file`
+        kind: &'static str,
+        /// The item.
+        name: &'a [u8],
+    },
+    /// `cannot delete non-empty directory: NAME`
+    NotEmpty(&'a [u8]),
+    /// `cannot delete mount point: NAME`
+    MountPoint(&'a [u8]),
+    /// `backup_dir is DIR`, or `(new) …`: it does not exist yet
+    BackupDir {
+        /// As given.
+        dir: &'a [u8],
+        /// It does not exist yet.
+        new: bool,
+    },
+    /// `deleting in DIR`: one of the directories of a pass of its own
+    DeletingIn(&'a [u8]),
+    /// `IO error encountered -- skipping file deletion`
+    DeletionSkipped,
+    /// `Deletions stopped due to --max-delete limit (K skipped)`
+    MaxDelete {
+        /// How many were skipped.
+        skipped: u64,
+    },
+    /// `created directory DEST`
+    CreatedDirectory(&'a [u8]),
+    /// `created K directories for PATH`
+    CreatedPath {
+        /// How many.
+        count: u32,
+        /// For what.
+        path: &'a [u8],
+    },
+    /// `backed up NAME to BACKUP`
+    BackedUp(&'a [u8]),
+    /// `WARNING: NAME failed verification -- update WHERE (will try again).` or `ERROR: …`
+    FailedVerification {
+        /// The file.
+        name: &'a [u8],
+        /// `discarded`, `retained`, `put into partial-dir`
+        kept: &'static str,
+        /// It will be requested again.
+        again: bool,
+    },
+    /// `recv_files: FULL is a directory`
+    ReceiveIsDir(&'a [u8]),
+    /// `sender removed NAME`
+    SenderRemoved(&'a [u8]),
+    /// `ERROR: Skipping sender remove for changed file: NAME`
+    SenderChanged(&'a [u8]),
+    /// `removing duplicate name NAME from file list (N)`
+    Duplicate {
+        /// The name.
+        name: &'a [u8],
+        /// Its index.
+        ndx: u32,
+    },
+    /// `uid 4294967295 (-1) is impossible to set on FULL`
+    ImpossibleId {
+        /// The file.
+        name: &'a [u8],
+        /// A group id.
+        group: bool,
+    },
+    /// `WARNING: file is too large for checksum sending: NAME`
+    TooLargeForSums(&'a [u8]),
+    /// A name that cannot be sent: `skipping overly long name: NAME`
+    TooLong(&'a [u8]),
+    /// The file list begins: `sending incremental file list` and relatives
+    ListStart,
+    /// The file list is complete (not incremental), with so many entries: `done`, `N files to consider`
+    ListDone(usize),
+    /// `total: matches=M  hash_hits=H  false_alarms=F data=D`
+    DeltaTotals(&'a Stats),
+    /// `delta-transmission disabled for local transfer or --whole-file` / `enabled`
+    DeltaTransmission(bool),
+    /// `Unable to create partial-dir for NAME -- discarding …`
+    PartialDirFailed(&'a [u8]),
+    /// `Unknown --usermap name on receiver: X`
+    UnknownMapName {
+        /// The name.
+        name: &'a [u8],
+        /// `--groupmap`
+        group: bool,
+    },
+    /// `No colon found in --usermap: X` and relatives; fatal.
+    BadMap {
+        /// The text in front of the option.
+        what: &'static str,
+        /// The item of the list.
+        text: &'a [u8],
+        /// `--groupmap`
+        group: bool,
+    },
+    /// `found ".." dir in relative path: X`
+    DotDotInRelative(&'a [u8]),
+    /// `[sender] hiding file NAME because of pattern X` and relatives
+    Filtered {
+        /// The name.
+        name: &'a [u8],
+        /// It is a directory.
+        dir: bool,
+        /// The rule that decided.
+        decision: crate::filter::Decision<'a>,
+    },
+    /// A rule of a per-directory filter file that cannot be used.
+    FilterFault(&'a crate::filter::FilterError),
+    /// A rule that is left out because it is too long.
+    FilterWarning(&'a crate::filter::FilterWarning),
+    /// `(Skipping batched update for "NAME")`: the batch has data that is not needed.
+    SkippingBatched(&'a [u8]),
+    /// `(No batched update for "NAME")`: the batch lacks data that is needed.
+    NotInBatch {
+        /// The file.
+        name: &'a [u8],
+        /// Its first data was there, but did not fit.
+        resend: bool,
+    },
+    /// `hard link target of NAME is missing` and other facts without a text of the reference
+    Internal(&'static str),
+}
+
+impl Notice<'_> {
+    /// How it is to be treated.
+    pub fn severity(&self) -> Severity {
+        match self {
+            Self::Failed { op, .. } => match op {
+                Op::OpenBasis | Op::CopyFile => Severity::Error,
+                Op::Fallocate => Severity::Warning,
+                _ => Severity::TransferError,
+            },
+            Self::NoReferent { .. }
+            | Self::DotDotInRelative(_)
+            | Self::FilterFault(_)
+            | Self::NoWay { .. }
+            | Self::SkippingContents
+            | Self::SenderChanged(_)
+            | Self::ReceiveIsDir(_)
+            | Self::ImpossibleId { .. }
+            | Self::PartialDirFailed(_)
+            | Self::TooLong(_)
+            | Self::NotInBatch { .. }
+            | Self::FailedVerification { again: false, .. } => Severity::TransferError,
+            Self::FailedVerification { again: true, .. }
+            | Self::Vanished { .. }
+            | Self::Diminished { .. }
+            | Self::TooLargeForSums(_)
+            | Self::UnknownMapName { .. }
+            | Self::MaxDelete { .. } => Severity::Warning,
+            Self::Internal(_) | Self::BadMap { .. } | Self::FilterWarning(_) => Severity::Error,
+            _ => Severity::Info,
+        }
+    }
+}

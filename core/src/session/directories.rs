@@ -1,0 +1,226 @@
+//! Directories: made, itemized, opened for as long as they change, and closed again (spec: directories).
+
+use alloc::vec::Vec;
+
+use super::{
+    decide,
+    generator::{Generator, Outlet, report_attrs},
+};
+use crate::{
+    error::{Error, Role},
+    flist::entry::{EntryFlags, EntryRef, FileKind},
+    item::ItemFlags,
+    names::RelName,
+    ports::{Notice, Observer, Op, Place, PortError, Stat, Target},
+};
+
+/// What a directory gets when its contents do not change any more.
+pub(super) struct Retouch {
+    name: Vec<u8>,
+    mtime: Option<(i64, u32)>,
+    mode: Option<u32>,
+}
+
+impl<T, O, L> Generator<'_, T, O, L>
+where
+    T: Target,
+    O: Observer,
+    L: Outlet,
+{
+    /// A directory: made if missing, itemized, its attributes set.
+    pub(super) async fn directory(&mut self, ndx: i32, entry: EntryRef<'_>) -> Result<(), Error<L::Error>> {
+        let options = self.options();
+        let name = self.side.local_name(entry);
+        if self.is_skipped(name.bytes()) {
+            return Ok(());
+        }
+        let shown = name.bytes();
+        let mut stat = match self.standing(name).await {
+            Ok(stat) => stat,
+            Err(error) => {
+                if options.dry_run && error == PortError::NOT_DIR {
+                    None
+                } else {
+                    self.failed(Op::GeneratorStat, shown, error);
+                    self.report(&Notice::SkippingContents);
+                    self.skipped.push(shown.to_vec());
+                    return Ok(());
+                }
+            }
+        };
+        if options.select.keep_dirlinks
+            && stat.is_some_and(|s| s.kind() == FileKind::Symlink)
+            && let Ok(Some(behind)) = self.side.target.stat(Place::Dest(name), true).await
+            && behind.is_dir()
+        {
+            stat = Some(behind);
+        }
+        let no_attrs = entry.entry.flags.contains(EntryFlags::IMPLIED_DIR) && !options.select.implied_dirs;
+        if options.select.existing && stat.is_none() {
+            self.report(&Notice::NotCreating { name: shown, dir: true });
+            self.skipped.push(shown.to_vec());
+            return Ok(());
+        }
+        if options.select.ignore_existing && stat.is_some_and(|s| !s.is_dir()) {
+            self.report(&Notice::Exists { name: shown, why: " (type change)" });
+            if decide::keeps_time(FileKind::Dir, options) && !options.dry_run {
+                // As the reference does: what is protected takes the time of the directory it stands for.
+                let mtime = Some((entry.entry.mtime, entry.entry.nsec));
+                self.retouch.push(Retouch { name: shown.to_vec(), mtime, mode: None });
+            }
+            return Ok(());
+        }
+        let mut created = name == RelName::ROOT && self.side.created_root.replace(false);
+        if created {
+            self.fresh.insert(shown.to_vec());
+        }
+        let mut existed = stat.filter(Stat::is_dir);
+        if let Some(other) = stat.filter(|s| !s.is_dir()) {
+            if !self.make_way(name, &other, "directory").await? {
+                self.skipped.push(shown.to_vec());
+                return Ok(());
+            }
+            stat = None;
+        }
+        let before = existed.as_ref().filter(|_| !created);
+        let mut wanted_mode =
+            decide::dest_mode(entry.entry.mode, before, options, self.side.mask(name).await);
+        let missing = stat.is_none();
+        created |= missing;
+        let mut late = None;
+        if !no_attrs {
+            let doing = if created { ItemFlags::LOCAL_CHANGE } else { ItemFlags::empty() };
+            let alternate = if created && options.transfer.alt_dest_kind.is_some() {
+                self.alternate(entry, name).await
+            } else {
+                None
+            };
+            let before = if created { alternate.as_ref().map(|a| &a.stat) } else { existed.as_ref() };
+            let mut flags = self.flags_of(entry, wanted_mode, before, doing);
+            let against = alternate.as_ref().map_or(Place::Dest(name), |a| Place::Alt(a.number, name));
+            flags |= self.side.extended_flags(entry, wanted_mode, before.map(|_| against)).await;
+            if let Some(alternate) = &alternate {
+                let complete = alternate.level == 3;
+                if !decide::keeps_time(FileKind::Dir, options) {
+                    flags.set(ItemFlags::REPORT_TIME, !complete);
+                }
+                if complete {
+                    self.report(&Notice::UpToDate(&[shown, b"/"].concat()));
+                }
+            }
+            if self.names_later() {
+                late = Some(flags | ItemFlags::LOCAL_CHANGE);
+            } else {
+                self.mention(ndx, entry, flags, None).await?;
+            }
+        }
+        if missing {
+            if options.dry_run {
+                self.fresh.insert(shown.to_vec());
+                return Ok(());
+            }
+            let first_mode = if no_attrs {
+                self.plain_dir_mode(name.parent()).await
+            } else {
+                (wanted_mode & 0o777) | 0o700
+            };
+            let mut made = self.side.target.make_dir(name, first_mode).await;
+            if options.select.relative && made.is_err_and(PortError::is_not_found) {
+                self.make_parents(name).await;
+                made = self.side.target.make_dir(name, first_mode).await;
+            }
+            if let Err(error) = made {
+                self.failed(Op::GeneratorMkdir, shown, error);
+                self.report(&Notice::SkippingContents);
+                self.skipped.push(shown.to_vec());
+                return Ok(());
+            }
+            self.fresh.insert(shown.to_vec());
+            existed = self.side.target.stat(Place::Dest(name), false).await.ok().flatten();
+        }
+        if let (Some(stat), false) = (existed, no_attrs) {
+            if created && !options.preserve.perms {
+                // What a set-group-ID parent hands down stays.
+                wanted_mode |= stat.mode & 0o2000;
+            }
+            let changed = self.dir_attrs(entry, name, wanted_mode, &stat).await;
+            if let Some(flags) = late.filter(|_| changed) {
+                self.outlet.item(ndx, entry, flags, None).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Below protocol 29 a directory is named when attributes of it were set, unless items are shown here.
+    pub(super) fn names_later(&self) -> bool {
+        let shared = self.shared();
+        let items_here = shared.is_client() && shared.options.report.itemize;
+        !shared.agreed.protocol.has_item_flags() && !shared.options.dry_run && !items_here
+    }
+
+    /// Attributes of a directory now, and what must be set again when its contents are complete. Returns
+    /// whether any differed.
+    pub(super) async fn dir_attrs(
+        &mut self,
+        entry: EntryRef<'_>,
+        name: RelName<'_>,
+        wanted_mode: u32,
+        stat: &Stat,
+    ) -> bool {
+        let options = self.options();
+        if options.dry_run {
+            return false;
+        }
+        let keeps = decide::keeps_time(FileKind::Dir, options);
+        // Without the right to write into it a directory gets that right for as long as its contents change.
+        let opened = if !self.side.rights.super_user && wanted_mode & 0o700 != 0o700 {
+            wanted_mode | 0o700
+        } else {
+            wanted_mode
+        };
+        let changed = self.set_attrs(entry, name, opened, stat, false).await;
+        let time = keeps.then_some((entry.entry.mtime, entry.entry.nsec));
+        // As the reference does: only the right to write is taken away again.
+        let final_mode = (opened != wanted_mode && wanted_mode & 0o200 == 0).then_some(wanted_mode);
+        if time.is_some() || final_mode.is_some() {
+            self.retouch.push(Retouch { name: name.bytes().to_vec(), mtime: time, mode: final_mode });
+        }
+        let window = options.select.modify_window;
+        changed || time.is_some_and(|time| !decide::same_time(window, time, (stat.mtime, stat.nsec)))
+    }
+
+    pub(super) async fn make_parents(&mut self, name: RelName<'_>) {
+        let bytes = name.bytes();
+        for end in memchr::memchr_iter(b'/', bytes) {
+            let Some(dir) = bytes.get(..end).and_then(RelName::new) else { continue };
+            if self.side.target.stat(Place::Dest(dir), false).await == Ok(None) {
+                let mode = self.plain_dir_mode(dir.parent()).await;
+                let _ = self.side.target.make_dir(dir, mode).await;
+            }
+        }
+    }
+
+    /// Mode of a directory that nobody describes: what the system gives, by a default ACL or by the mask.
+    pub(super) async fn plain_dir_mode(&self, parent: RelName<'_>) -> u32 {
+        match self.side.target.inherited_acl(parent).await {
+            Ok(Some(_)) => 0o777,
+            _ => 0o777 & !self.side.rights.umask,
+        }
+    }
+
+    /// Times (and withheld modes) of directories, once nothing below them changes any more.
+    pub(super) async fn retouch_dirs(&mut self) {
+        for Retouch { name, mtime: time, mode: file_mode } in
+            core::mem::take(&mut self.retouch).into_iter().rev()
+        {
+            let Some(name) = RelName::new(&name) else { continue };
+            let Ok(Some(stat)) = self.side.target.stat(Place::Dest(name), false).await else { continue };
+            let window = self.options().select.modify_window;
+            let time = time.filter(|t| !decide::same_time(window, *t, (stat.mtime, stat.nsec)));
+            let attrs = crate::ports::Attrs { mtime: time, mode: file_mode, ..Default::default() };
+            if let Err((step, error)) = self.side.target.set_attrs(Place::Dest(name), &stat, &attrs).await {
+                report_attrs(self.shared(), Role::Generator, name.bytes(), step, error);
+            }
+        }
+    }
+}

@@ -1,0 +1,127 @@
+//! Symlinks, devices and special files: what needs no data but a call (spec: non-regular files).
+
+use super::{
+    decide,
+    generator::{Generator, Outlet},
+};
+use crate::{
+    error::Error,
+    flist::entry::{EntryRef, FileKind},
+    item::ItemFlags,
+    names::RelName,
+    options::AltDestKind,
+    ports::{Notice, Observer, Op, Place, Stat, Target},
+};
+
+impl<T, O, L> Generator<'_, T, O, L>
+where
+    T: Target,
+    O: Observer,
+    L: Outlet,
+{
+    /// Symlinks, devices, fifos, sockets.
+    pub(super) async fn special(
+        &mut self,
+        ndx: i32,
+        entry: EntryRef<'_>,
+        name: RelName<'_>,
+        stat: Option<Stat>,
+    ) -> Result<(), Error<L::Error>> {
+        let options = self.options();
+        let kind = entry.entry.kind();
+        let target = self.side.target;
+        let extra = entry.extra();
+        let what = match kind {
+            FileKind::Symlink => "symlink",
+            FileKind::Block | FileKind::Char => "device file",
+            _ => "special file",
+        };
+        let wanted_mode =
+            decide::dest_mode(entry.entry.mode, stat.as_ref(), options, self.side.mask(name).await);
+        let same_kind = stat.filter(|s| s.kind() == kind);
+        let same = match (same_kind, kind) {
+            (None, _) => false,
+            (Some(_), FileKind::Symlink) => {
+                target.read_link(Place::Dest(name)).await.is_ok_and(|t| t == entry.link_target())
+            }
+            (Some(s), FileKind::Block | FileKind::Char) => s.rdev == extra.rdev,
+            (Some(_), _) => true,
+        };
+        if let (true, Some(stat)) = (same, stat) {
+            return self.stands(ndx, entry, name, wanted_mode, &stat).await;
+        }
+        let alternate = if stat.is_none() && options.transfer.alt_dest_kind.is_some() {
+            self.alternate(entry, name).await
+        } else {
+            None
+        };
+        if let Some(alt) = alternate.as_ref().filter(|a| a.level == 3) {
+            self.report_unchanged(entry, false);
+            match options.transfer.alt_dest_kind {
+                Some(AltDestKind::Compare) => {
+                    return self.mention(ndx, entry, ItemFlags::empty(), None).await;
+                }
+                Some(AltDestKind::Link) => {
+                    let from = Place::Alt(alt.number, name);
+                    if options.dry_run || target.hard_link(from, name, false).await.is_ok() {
+                        return self.mention(ndx, entry, ItemFlags::LOCAL_CHANGE, Some(b"")).await;
+                    }
+                }
+                _ => {}
+            }
+        }
+        let mut replace = false;
+        if let Some(old) = &stat {
+            if old.is_dir() {
+                if !self.make_way(name, old, what).await? {
+                    return Ok(());
+                }
+            } else {
+                if options.transfer.backup && !options.dry_run && !self.back_up(name, true).await? {
+                    return Ok(());
+                }
+                replace = true;
+            }
+        }
+        // A device replaced by one of the same type counts as a change of something that exists.
+        let before = stat
+            .as_ref()
+            .filter(|s| s.kind() == kind || (kind.is_special() && s.kind().is_special()))
+            .or(alternate.as_ref().map(|a| &a.stat));
+        let changes = alternate.as_ref().is_none_or(|a| a.level < 3);
+        let mut doing = ItemFlags::LOCAL_CHANGE;
+        doing.set(ItemFlags::REPORT_CHANGE, changes);
+        let mut flags = self.flags_of(entry, wanted_mode, before, doing);
+        let against = alternate.as_ref().map_or(Place::Dest(name), |a| Place::Alt(a.number, name));
+        flags |= self.side.extended_flags(entry, wanted_mode, before.map(|_| against)).await;
+        if !changes {
+            flags.remove(ItemFlags::REPORT_TIME);
+        }
+        if !options.dry_run {
+            let made = if kind == FileKind::Symlink {
+                target.make_symlink(name, entry.link_target(), replace).await
+            } else {
+                target.make_node(name, wanted_mode, extra.rdev, replace).await
+            };
+            if let Err(error) = made {
+                let op = if kind == FileKind::Symlink { Op::Symlink } else { Op::Mknod };
+                self.report(&Notice::Failed {
+                    op,
+                    name: name.bytes(),
+                    base: None,
+                    other: entry.link_target(),
+                    error,
+                });
+                return Ok(());
+            }
+            if let Ok(Some(now)) = target.stat(Place::Dest(name), false).await {
+                self.set_attrs(entry, name, wanted_mode, &now, true).await;
+            }
+        }
+        self.mention(ndx, entry, flags, None).await?;
+        if options.transfer.remove_source {
+            self.outlet.success(ndx, entry).await?;
+        }
+        Ok(())
+    }
+}

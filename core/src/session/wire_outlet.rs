@@ -1,0 +1,228 @@
+//! What the generator asks for, put on the wire for a remote sender.
+
+use alloc::{rc::Rc, vec::Vec};
+
+use super::{
+    Shared, extended,
+    generator::{DestSide, Outlet, Request},
+    goodbye::{ItemHeader, write_del_stats},
+    lists::Segment,
+    outlet::{CHUNK, TURN, basis_place, is_worth_a_line, name_line, yield_now},
+    receiver::sibling_name,
+    scan::below,
+};
+use crate::{
+    delta::{SumHead, append_block_sums},
+    error::{Error, Role},
+    flist::entry::EntryRef,
+    io::{ChunkWrite, WireWriter},
+    item::{BasisType, ItemFlags},
+    mux::MsgTag,
+    options::Append,
+    ports::{ItemEvent, Notice, Observer, Op, Place, Target},
+    stats::Counts,
+    wire::ndx::{NDX_DEL_STATS, NDX_DONE, NdxState},
+};
+
+/// Requests to a remote sender.
+pub(super) struct WireOutlet<'a, 'w, W, T, O> {
+    side: &'a DestSide<'a, T, O>,
+    w: &'w mut WireWriter<W, Vec<u8>>,
+    ndx: NdxState,
+    items: u32,
+    basis: Vec<u8>,
+    sums: Vec<u8>,
+}
+
+impl<'a, 'w, W: ChunkWrite, T: Target, O: Observer> WireOutlet<'a, 'w, W, T, O> {
+    pub(super) fn new(side: &'a DestSide<'a, T, O>, w: &'w mut WireWriter<W, Vec<u8>>) -> Self {
+        let ndx = NdxState::new(side.shared.agreed.protocol);
+        Self { side, w, ndx, items: 0, basis: Vec::new(), sums: Vec::new() }
+    }
+
+    fn shared(&self) -> &'a Shared<'a, O> {
+        self.side.shared
+    }
+
+    async fn messages(&mut self) -> Result<(), Error<W::Error>> {
+        while let Some((tag, payload)) = self.shared().outbox.pop() {
+            if self.w.is_framed() {
+                self.w.message(tag, &payload).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Sends the sums of a basis file.
+    async fn block_sums(&mut self, place: Place<'_>, request: &Request) -> Result<(), Error<W::Error>> {
+        let shared = self.shared();
+        let agreed = &shared.agreed;
+        let options = shared.options;
+        let whole = options.transfer.whole_file == Some(true)
+            || agreed.transfer_sum == crate::checksum::ChecksumKind::None;
+        let digest_len = agreed.transfer_sum.digest_len();
+        let wants_sums = request.append == Append::Off;
+        let basis = match request.basis_len {
+            Some(len) if len > 0 && (!whole || !wants_sums) => Some(len),
+            _ => None,
+        };
+        let Some(expected) = basis else { return self.w.bytes(&SumHead::EMPTY.encode()).await };
+        let head_for = |len| {
+            SumHead::for_basis(len, options.transfer.block_size, agreed.protocol, request.redo, digest_len)
+        };
+        if !wants_sums {
+            let head = head_for(expected).unwrap_or(SumHead::EMPTY);
+            return self.w.bytes(&head.encode()).await;
+        }
+        let name = match place {
+            Place::Dest(n) | Place::Alt(_, n) | Place::Partial(n) | Place::Backup(n) => n,
+        };
+        let (file, len) = match self.side.target.open_basis(place).await {
+            Ok(opened) => opened,
+            Err(error) => {
+                let notice =
+                    Notice::Failed { op: Op::OpenBasis, name: name.bytes(), base: None, other: &[], error };
+                shared.report(Role::Generator, &notice);
+                return self.w.bytes(&SumHead::EMPTY.encode()).await;
+            }
+        };
+        let Some(head) = head_for(len) else {
+            shared.report(Role::Generator, &Notice::TooLargeForSums(name.bytes()));
+            return self.w.bytes(&SumHead::EMPTY.encode()).await;
+        };
+        self.w.bytes(&head.encode()).await?;
+        if head.count == 0 {
+            return Ok(());
+        }
+        let sums = agreed.sums();
+        let blocks = (CHUNK / head.block_len as usize).max(1);
+        let mut first = 0u32;
+        while first < head.count {
+            let n = blocks.min((head.count - first) as usize);
+            #[allow(clippy::cast_possible_truncation)]
+            let last = first + n as u32 - 1;
+            let (from, _) = head.block_range(first);
+            let (end, end_len) = head.block_range(last);
+            let want = usize::try_from(end + u64::from(end_len) - from).unwrap_or(CHUNK);
+            self.basis.resize(want, 0);
+            let got = self.side.target.read_basis(&file, from, &mut self.basis).await.unwrap_or(0);
+            self.basis.get_mut(got..).unwrap_or_default().fill(0);
+            self.sums.clear();
+            append_block_sums(&head, &sums, first, &self.basis, &mut self.sums);
+            self.w.bytes(&self.sums).await?;
+            first = last + 1;
+            if head.count > 64 {
+                yield_now().await;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl<W: ChunkWrite, T: Target, O: Observer> Outlet for WireOutlet<'_, '_, W, T, O> {
+    type Error = W::Error;
+
+    async fn item(
+        &mut self,
+        ndx: i32,
+        entry: EntryRef<'_>,
+        flags: ItemFlags,
+        xname: Option<&[u8]>,
+    ) -> Result<(), Error<W::Error>> {
+        let protocol = self.shared().agreed.protocol;
+        if !protocol.has_item_flags() {
+            // Such items do not travel; a pulling client shows its own.
+            let report = &self.shared().options.report;
+            if !self.shared().is_client() && report.names && is_worth_a_line(entry, flags) {
+                let line = name_line(entry, xname);
+                self.shared().outbox.push(MsgTag::Info, line);
+            }
+            let silent = self.shared().options.read_batch && report.itemize;
+            if self.shared().is_client() && !silent {
+                self.shared().observer.item(&ItemEvent {
+                    entry: Some(entry),
+                    name: below(entry.name()),
+                    flags,
+                    link: xname,
+                    basis: BasisType::Name,
+                    transfer: None,
+                    kind: entry.entry.kind(),
+                });
+            }
+            return Ok(());
+        }
+        self.w.ndx(&mut self.ndx, ndx).await?;
+        let header = ItemHeader { flags, basis: BasisType::Name, xname: xname.map(<[u8]>::to_vec) };
+        header.write(self.w, protocol).await?;
+        extended::write_request(self.w, self.shared(), entry, flags).await
+    }
+
+    async fn request(
+        &mut self,
+        ndx: i32,
+        segment: &Rc<Segment>,
+        request: Request,
+    ) -> Result<(), Error<W::Error>> {
+        let Some(entry) = segment.get(ndx) else { return Ok(()) };
+        if self.shared().options.read_batch {
+            self.shared().replay.request(ndx);
+            return Ok(());
+        }
+        self.w.ndx(&mut self.ndx, ndx).await?;
+        let header = ItemHeader { flags: request.flags, basis: request.basis, xname: request.xname.clone() };
+        header.write(self.w, self.shared().agreed.protocol).await?;
+        extended::write_request(self.w, self.shared(), entry, request.flags).await?;
+        if self.shared().options.dry_run && !self.shared().options.batch_only {
+            return Ok(());
+        }
+        let name = self.side.local_name(entry);
+        let sibling = sibling_name(name, request.xname.as_deref().unwrap_or_default());
+        self.block_sums(basis_place(&request, name, &sibling), &request).await
+    }
+
+    async fn done(&mut self) -> Result<(), Error<W::Error>> {
+        self.messages().await?;
+        self.w.ndx(&mut self.ndx, NDX_DONE).await
+    }
+
+    async fn del_stats(&mut self, counts: &Counts) -> Result<(), Error<W::Error>> {
+        self.messages().await?;
+        self.w.ndx(&mut self.ndx, NDX_DEL_STATS).await?;
+        write_del_stats(self.w, counts).await
+    }
+
+    async fn success(&mut self, ndx: i32, _entry: EntryRef<'_>) -> Result<(), Error<W::Error>> {
+        if self.w.is_framed() && !self.shared().options.dry_run {
+            self.w.message(MsgTag::Success, &ndx.to_le_bytes()).await?;
+        }
+        Ok(())
+    }
+
+    async fn pump(&mut self) -> Result<(), Error<W::Error>> {
+        self.messages().await?;
+        self.items += 1;
+        if self.items.is_multiple_of(TURN) {
+            self.w.kick().await?;
+            yield_now().await;
+        }
+        Ok(())
+    }
+
+    async fn flush_all(&mut self) -> Result<(), Error<W::Error>> {
+        self.messages().await?;
+        self.w.flush().await
+    }
+
+    async fn settle(&mut self) -> Result<(), Error<W::Error>> {
+        self.flush_all().await
+    }
+
+    async fn wait(&mut self) -> Result<(), Error<W::Error>> {
+        self.flush_all().await?;
+        let replay = &self.shared().replay;
+        replay.set_idle(true);
+        self.shared().wake_generator.wait().await;
+        replay.set_idle(false);
+        Ok(())
+    }
+}
