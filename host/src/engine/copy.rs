@@ -131,6 +131,16 @@ pub fn read_full(file: &OwnedFd, offset: u64, buf: &mut [u8]) -> io::Result<usiz
     Ok(done)
 }
 
+/// Appends `len` bytes of a file to a buffer, and returns them; what cannot be read is zeros.
+pub fn append_from<'b>(file: &OwnedFd, offset: u64, len: usize, buf: &'b mut Vec<u8>) -> &'b [u8] {
+    let start = buf.len();
+    buf.resize(start + len, 0);
+    let new = &mut buf[start..];
+    let got = read_full(file, offset, new).unwrap_or(0);
+    new[got..].fill(0);
+    new
+}
+
 /// Writes all of `data` at an offset. With holes the length of the file may be wrong afterwards.
 pub fn write_at(file: &OwnedFd, offset: u64, data: &[u8], holes: Holes) -> io::Result<()> {
     if holes == Holes::Written {

@@ -8,7 +8,8 @@ use core::cell::RefCell;
 use std::{collections::HashSet, os::fd::OwnedFd};
 
 use arsync_core::{
-    checksum::{ChecksumKind, Digest},
+    checksum::{ChecksumKind, Digest, TransferSums},
+    delta::SumHead,
     flist::acl::{Acl, Kind},
     names::RelName,
     options::SessionOptions,
@@ -31,6 +32,7 @@ use super::{
     ahead::{Ahead, Read},
     backup::move_file,
     beneath::{Links, Tree},
+    block_sums::Summing,
     copy::read_full,
     digest::{digest_file, digests_ahead},
     draft::Draft,
@@ -60,6 +62,7 @@ pub struct TreeTarget {
     visits: Visits,
     removals: Removals,
     digests: Ahead<Box<[u8]>, Digest>,
+    summing: Summing,
     /// Directories made by this run.
     made: RefCell<HashSet<Box<[u8]>>>,
 }
@@ -109,6 +112,7 @@ impl TreeTarget {
             visits: Visits::new(options),
             removals,
             digests: digests_ahead(),
+            summing: Summing::new(),
             made: RefCell::default(),
         })
     }
@@ -544,6 +548,17 @@ impl Target for TreeTarget {
         read_full(&basis.0, offset, buf).map_err(port)
     }
 
+    async fn sum_blocks(
+        &self,
+        basis: &Basis,
+        head: &SumHead,
+        sums: &TransferSums,
+        first: u32,
+        out: &mut Vec<u8>,
+    ) -> u32 {
+        self.summing.blocks(&basis.0, head, sums, first, out)
+    }
+
     async fn create(&self, create: &Create<'_>) -> Result<Draft, PortError> {
         let fresh = self.is_made(create.name.split().0.unwrap_or(b"."));
         Draft::start(&self.shared, create, fresh).map_err(port)
@@ -551,6 +566,17 @@ impl Target for TreeTarget {
 
     async fn write(&self, out: &mut Draft, data: &[u8]) -> Result<(), PortError> {
         out.write(&self.shared, data).map_err(port)
+    }
+
+    async fn copy_basis(
+        &self,
+        out: &mut Draft,
+        basis: &Basis,
+        offset: u64,
+        len: usize,
+        seen: &mut dyn FnMut(&[u8]),
+    ) -> Result<(), PortError> {
+        out.write_from(&self.shared, &basis.0, offset..offset + len as u64, seen).map_err(port)
     }
 
     async fn keep(&self, out: &mut Draft, len: u64) -> Result<(), PortError> {
