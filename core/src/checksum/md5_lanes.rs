@@ -71,22 +71,31 @@ impl Md5Lanes {
         }
     }
 
-    /// The digest of a lane, whose stream ends with fewer than 64 further bytes; the lane begins anew.
-    pub fn finish(&mut self, lane: usize, tail: &[u8]) -> Digest {
-        let (ends, n) = pad(tail, self.hashed[lane]);
+    /// Hashes a multiple of 64 bytes in one lane, which takes less time than in all.
+    pub fn update_lane(&mut self, lane: usize, data: &[u8]) {
         let mut state = self.state.map(|variable| variable[lane]);
-        for chunk in ends.as_chunks::<CHUNK>().0.iter().take(n) {
-            let words = |i| [word(chunk, i)];
-            let rounds = rounds(state.map(|variable| [variable]), words);
-            for (variable, [new]) in state.iter_mut().zip(rounds) {
+        for chunk in data.as_chunks::<CHUNK>().0 {
+            let new = rounds(state.map(|variable| [variable]), |i| [word(chunk, i)]);
+            for (variable, [new]) in state.iter_mut().zip(new) {
                 *variable = variable.wrapping_add(new);
             }
         }
+        for (variable, new) in self.state.iter_mut().zip(state) {
+            variable[lane] = new;
+        }
+        self.hashed[lane] += data.len() as u64;
+    }
+
+    /// The digest of a lane, whose stream ends with fewer than 64 further bytes; the lane begins anew.
+    pub fn finish(&mut self, lane: usize, tail: &[u8]) -> Digest {
+        let (end, chunks) = pad(tail, self.hashed[lane]);
+        self.update_lane(lane, &end[..chunks * CHUNK]);
+        let digest = digest(self.state.map(|variable| variable[lane]));
         self.hashed[lane] = 0;
         for (variable, start) in self.state.iter_mut().zip(START) {
             variable[lane] = start;
         }
-        digest(state)
+        digest
     }
 
     /// The digests of all lanes, each of which ends with as many further bytes, fewer than 64.
@@ -287,6 +296,8 @@ mod tests {
         zeros.update([&[0; 192]; LANES]);
         assert_eq!(hex(&zeros.finish(7, b"")), "b7dd5e0194ee0ac08a4b802cb73d867f");
         assert_eq!(hex(&zeros.finish(7, b"abc")), RFC[2].1);
+        zeros.update_lane(7, &digits[..64]);
+        assert_eq!(hex(&zeros.finish(7, &digits[64..])), RFC[6].1);
     }
 
     #[test]

@@ -29,12 +29,11 @@ use rustix::{
 
 use super::{
     acl,
-    ahead::{Ahead, Read},
     backup::move_file,
     beneath::{Links, Tree},
     block_sums::Summing,
     copy::read_full,
-    digest::{digest_file, digests_ahead},
+    digest::{self, Digests, digest_file, digests_ahead},
     draft::Draft,
     fake,
     ids::Names,
@@ -61,7 +60,7 @@ pub struct TreeTarget {
     path: Vec<u8>,
     visits: Visits,
     removals: Removals,
-    digests: Ahead<Box<[u8]>, Digest>,
+    digests: Digests<Box<[u8]>>,
     summing: Summing,
     /// Directories made by this run.
     made: RefCell<HashSet<Box<[u8]>>>,
@@ -386,18 +385,14 @@ impl Target for TreeTarget {
         let read = |(name, size): (RelName<'_>, u64)| {
             let (shared, key) = (self.shared.clone(), Box::<[u8]>::from(name.bytes()));
             let name = key.clone();
-            let read = Read::costing(size, move || {
+            let job = digest::job(kind, size, move || {
                 let at = shared.tree().at(RelName::new(&name)?).ok()?;
                 let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY;
                 let file = openat(&at.dir, at.name, flags | OFlags::CLOEXEC, Mode::empty()).ok()?;
                 let stat = to_stat(&fstat(&file).ok()?);
-                if stat.is_regular() && stat.size == size {
-                    digest_file(&file, size, kind).ok()
-                } else {
-                    None
-                }
+                (stat.is_regular() && stat.size == size).then_some((file, size))
             });
-            (key, read)
+            (key, job)
         };
         self.digests.announce(Turn::Next, &mut files.map(read));
     }
