@@ -322,21 +322,22 @@ mod tests {
     use super::*;
     use crate::{checksum::ChecksumKind, delta::append_block_sums, version::ProtocolVersion};
 
-    fn sums() -> TransferSums {
-        TransferSums::new(ChecksumKind::Xxh64, 5, false, false)
+    fn matcher(basis: &[u8], block: u32, in_place: bool) -> (SumHead, Matcher) {
+        matcher_with(ChecksumKind::Xxh64, basis, block, in_place)
     }
 
-    fn matcher(basis: &[u8], block: u32, in_place: bool) -> (SumHead, Matcher) {
+    fn matcher_with(kind: ChecksumKind, basis: &[u8], block: u32, in_place: bool) -> (SumHead, Matcher) {
+        let sums = TransferSums::new(kind, 5, false, false);
         let head = SumHead::for_basis(basis.len() as u64, block, ProtocolVersion::MAX, true, 8).unwrap();
         let mut wire = Vec::new();
-        append_block_sums(&head, &sums(), 0, basis, &mut wire);
+        append_block_sums(&head, &sums, 0, basis, &mut wire);
         let mut weak = Vec::new();
         let mut strong = Vec::new();
         for entry in wire.chunks_exact(12) {
             weak.push(u32::from_le_bytes(entry[..4].try_into().unwrap()));
             strong.extend_from_slice(&entry[4..]);
         }
-        (head, Matcher::new(head, weak, strong, sums(), in_place))
+        (head, Matcher::new(head, weak, strong, sums, in_place))
     }
 
     /// Literal bytes as one-element vectors would be noise: `Err(len)` is a literal, `Ok(n)` a block.
@@ -474,6 +475,11 @@ mod tests {
             let (head, mut m) = matcher(&basis, block, in_place);
             let mut sizes = chunks.iter().cycle();
             let found = tokens(&mut m, &head, &file, || *sizes.next().unwrap());
+            // Sums that are made ahead change nothing.
+            let (head, mut lanes) = matcher_with(ChecksumKind::Md5, &basis, block, in_place);
+            let mut sizes = chunks.iter().cycle();
+            prop_assert_eq!(&tokens(&mut lanes, &head, &file, || *sizes.next().unwrap()), &found);
+            prop_assert_eq!(lanes.stats(), m.stats());
             prop_assert_eq!(apply(&found, &head, &basis, &file, in_place), file);
         }
 
@@ -498,6 +504,11 @@ mod tests {
             let (head, mut m) = matcher(&basis, block, in_place);
             let mut sizes = chunks.iter().cycle();
             let found = tokens(&mut m, &head, &file, || *sizes.next().unwrap());
+            // Sums that are made ahead change nothing.
+            let (head, mut lanes) = matcher_with(ChecksumKind::Md5, &basis, block, in_place);
+            let mut sizes = chunks.iter().cycle();
+            prop_assert_eq!(&tokens(&mut lanes, &head, &file, || *sizes.next().unwrap()), &found);
+            prop_assert_eq!(lanes.stats(), m.stats());
             prop_assert_eq!(apply(&found, &head, &basis, &file, in_place), file);
         }
 
