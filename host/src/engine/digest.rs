@@ -228,7 +228,7 @@ mod tests {
     #[test]
     fn files_together_have_the_digests_of_single_files() {
         let lens = [0, 1, 63, 64, 65, 500_000, 65_536, 0, 7, 200_000, 131_073, 64, 3_000_001];
-        let data = |len: usize| -> Vec<u8> { (0..len).map(|i| (i * i >> 3) as u8).collect() };
+        let data = |len: usize| -> Vec<u8> { (0..len).map(|i| ((i * i) >> 3) as u8).collect() };
         let together = digest_all(lens.iter().map(|&len| opened(data(len), None)).collect());
         for (len, digest) in lens.into_iter().zip(together) {
             let expected = digest_file(&file(&data(len)), len as u64, ChecksumKind::Md5).unwrap();
