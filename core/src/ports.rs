@@ -5,10 +5,11 @@
 //! use interior mutability. None of the futures needs to be `Send`. Unless a method says otherwise its future
 //! may be dropped at any await; the session must then be given up.
 
-use alloc::{sync::Arc, vec::Vec};
+use alloc::{sync::Arc, vec, vec::Vec};
 
 use crate::{
-    checksum::{ChecksumKind, Digest},
+    checksum::{ChecksumKind, Digest, TransferSums},
+    delta::{SumHead, append_block_sums, blocks_at_a_time},
     error::Role,
     exit::ExitCode,
     flist::{
@@ -439,11 +440,46 @@ pub trait Target {
     async fn open_basis(&self, at: Place<'_>) -> Result<(Self::Basis, u64), PortError>;
     /// Reads at `offset` into the whole of `buf`; fewer bytes only at the end of the file.
     async fn read_basis(&self, basis: &Self::Basis, offset: u64, buf: &mut [u8]) -> Result<usize, PortError>;
+    /// Appends the sums of blocks of a basis from block `first` on, in wire form, and returns the block behind the
+    /// last of them. How many they are is up to the implementation, at least one; an implementation with several
+    /// processors has them share the work. What cannot be read counts as zeros: the checksum will tell.
+    async fn sum_blocks(
+        &self,
+        basis: &Self::Basis,
+        head: &SumHead,
+        sums: &TransferSums,
+        first: u32,
+        out: &mut Vec<u8>,
+    ) -> u32 {
+        let end = first.saturating_add(blocks_at_a_time(head)).min(head.count);
+        let (offset, len) = head.span(first, end);
+        let mut data = vec![0; len];
+        let got = self.read_basis(basis, offset, &mut data).await.unwrap_or(0);
+        data.get_mut(got..).unwrap_or_default().fill(0);
+        append_block_sums(head, sums, first, &data, out);
+        end
+    }
 
     /// Starts a file.
     async fn create(&self, create: &Create<'_>) -> Result<Self::Output, PortError>;
     /// Appends data at the output's position.
     async fn write(&self, out: &mut Self::Output, data: &[u8]) -> Result<(), PortError>;
+    /// Appends `len` bytes of a basis, at `offset` there, and shows them to `seen`, once each and in order. What
+    /// cannot be read counts as zeros: the checksum will tell.
+    async fn copy_basis(
+        &self,
+        out: &mut Self::Output,
+        basis: &Self::Basis,
+        offset: u64,
+        len: usize,
+        seen: &mut dyn FnMut(&[u8]),
+    ) -> Result<(), PortError> {
+        let mut data = vec![0; len];
+        let got = self.read_basis(basis, offset, &mut data).await.unwrap_or(0);
+        data.get_mut(got..).unwrap_or_default().fill(0);
+        seen(&data);
+        self.write(out, &data).await
+    }
     /// In place: the next `len` bytes are already there.
     async fn keep(&self, out: &mut Self::Output, len: u64) -> Result<(), PortError>;
     /// Completes a file: truncate, flush, back up, attributes, rename, in this order.

@@ -3,19 +3,10 @@
 //! Bytes are signed. With n bytes b: s1 = Σ b\[i\], s2 = Σ (n − i)·b\[i\], both modulo 2^16; the sum is
 //! s1 | s2 << 16, sent as u32 LE (spec: weak rolling checksum).
 
-/// Bytes per step of [`weak`].
-const STEP: usize = 64;
-
-/// Weights of the bytes of a step within its own part of s2.
-const WEIGHTS: [i16; STEP] = {
-    let mut w = [0; STEP];
-    let mut i = 0;
-    while i < STEP {
-        w[i] = (STEP - i) as i16;
-        i += 1;
-    }
-    w
-};
+/// Bytes per step of a sum: as many 16-bit lanes, two or four vectors.
+const ROW: usize = 32;
+/// What a signed byte is moved by to become an unsigned one, which is cheaper to widen.
+const BIAS: u8 = 0x80;
 
 /// The weak sum of a block.
 pub fn weak(block: &[u8]) -> u32 {
@@ -33,20 +24,9 @@ impl Rolling {
     /// The sum of a first window.
     #[inline]
     pub fn new(block: &[u8]) -> Self {
-        let (mut s1, mut s2) = (0u32, 0u32);
-        let mut steps = block.chunks_exact(STEP);
-        for step in &mut steps {
-            // Two independent reductions over fixed arrays: compilers turn them into multiply-add vectors.
-            let (mut sum, mut weighted) = (0i32, 0i32);
-            for i in 0..STEP {
-                let b = i16::from(step[i] as i8);
-                sum += i32::from(b);
-                weighted += i32::from(b) * i32::from(WEIGHTS[i]);
-            }
-            s2 = s2.wrapping_add(s1.wrapping_mul(STEP as u32)).wrapping_add(weighted as u32);
-            s1 = s1.wrapping_add(sum as u32);
-        }
-        for &b in steps.remainder() {
+        let (rows, rest) = block.as_chunks::<ROW>();
+        let (mut s1, mut s2) = row_sums(rows);
+        for &b in rest {
             s1 = s1.wrapping_add(signed(b));
             s2 = s2.wrapping_add(s1);
         }
@@ -74,6 +54,33 @@ impl From<u32> for Rolling {
     }
 }
 
+/// Both halves of the sum of whole rows.
+///
+/// Both are modulo 2^16, so that each column of the rows can be summed up in a lane of 16 bits, whatever the length:
+/// `column` is Σ b, `running` the sum of all its values, in which the byte of row r of R counts R − r times. Within
+/// a row, a byte of column c counts c times less than one of the first.
+#[inline(always)]
+fn row_sums(rows: &[[u8; ROW]]) -> (u32, u32) {
+    let (mut column, mut running) = ([0u16; ROW], [0u16; ROW]);
+    for row in rows {
+        for c in 0..ROW {
+            column[c] = column[c].wrapping_add(u16::from(row[c] ^ BIAS));
+            running[c] = running[c].wrapping_add(column[c]);
+        }
+    }
+    // What the bias has added: to s1 once for each of the n bytes, to s2 1 + 2 + ... + n times.
+    let n = rows.len() as u64 * ROW as u64;
+    let bias = u32::from(BIAS);
+    let mut s1 = (n as u32).wrapping_mul(bias).wrapping_neg();
+    let mut s2 = ((n * (n + 1) / 2) as u32).wrapping_mul(bias).wrapping_neg();
+    for (c, (column, running)) in (0u32..).zip(column.into_iter().zip(running)) {
+        let column = u32::from(column);
+        s1 = s1.wrapping_add(column);
+        s2 = s2.wrapping_add(u32::from(running) * ROW as u32).wrapping_sub(column * c);
+    }
+    (s1, s2)
+}
+
 #[inline(always)]
 fn signed(b: u8) -> u32 {
     i32::from(b as i8) as u32
@@ -93,6 +100,19 @@ mod tests {
         assert_eq!(weak(&b).to_le_bytes(), [0x3e, 0x00, 0x74, 0x66]);
         assert_eq!(weak(b""), 0);
         assert_eq!(weak(&[0xff]), 0xffff_ffff);
+    }
+
+    #[test]
+    fn sums_of_any_length_are_those_of_the_definition() {
+        let data: Vec<u8> = (0..140_000u32).map(|i| (i.wrapping_mul(2_654_435_761) >> 11) as u8).collect();
+        for len in [0, 1, 31, 32, 33, 63, 64, 95, 700, 65_536, 131_072, 139_999] {
+            let (mut s1, mut s2) = (0i64, 0i64);
+            for (i, &b) in data[1..].iter().take(len).enumerate() {
+                s1 += i64::from(b as i8);
+                s2 += (len - i) as i64 * i64::from(b as i8);
+            }
+            assert_eq!(weak(&data[1..1 + len]), s1 as u16 as u32 | u32::from(s2 as u16) << 16, "{len}");
+        }
     }
 
     #[test]

@@ -12,7 +12,12 @@ use super::{
     index::{Index, Keep},
     windows::{RUN, Windows},
 };
-use crate::checksum::{Digest, Rolling, TransferSums, weak};
+use crate::checksum::{Digest, LANES, Rolling, TransferSums, weak};
+
+/// Bytes of a file that are looked at together, about: they stay in the second-level cache.
+const WINDOW: usize = 256 << 10;
+/// Windows of which the strong sums are worth making together.
+const WORTH_LANES: usize = 3;
 
 /// What a part of the file consists of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -46,10 +51,27 @@ pub struct Matcher {
     /// Blocks of full length; a shorter last one is not in here.
     index: Index,
     windows: Box<Windows>,
+    ahead: Ahead,
     /// The block after the last match.
     want: u32,
     in_place: Option<InPlace>,
     stats: MatchStats,
+}
+
+/// Strong sums of windows that follow one another, made together.
+#[derive(Debug, Default)]
+struct Ahead {
+    /// Where the first one is in the new file.
+    offset: u64,
+    sums: Vec<Digest>,
+}
+
+impl Ahead {
+    /// The sum of the window of `len` bytes at an offset, if it was made.
+    fn get(&self, offset: u64, len: usize) -> Option<Digest> {
+        let behind = offset.checked_sub(self.offset).filter(|behind| behind.is_multiple_of(len as u64))?;
+        self.sums.get(usize::try_from(behind / len as u64).ok()?).copied()
+    }
 }
 
 /// Which basis blocks are still readable by a receiver that overwrites the basis.
@@ -86,6 +108,7 @@ impl Matcher {
             width,
             index,
             windows,
+            ahead: Ahead::default(),
             want: 0,
             in_place,
             stats: MatchStats::default(),
@@ -95,6 +118,14 @@ impl Matcher {
     /// The counters so far.
     pub fn stats(&self) -> MatchStats {
         self.stats
+    }
+
+    /// How much of the file is best shown at a time, bytes: several blocks.
+    pub fn window_len(&self) -> usize {
+        let len = self.head.block_len as usize;
+        // A group of the longest blocks of today's protocol, which fits the cache too.
+        let group = (LANES * len).min(4 * WINDOW);
+        WINDOW.max(4 * len).max(group)
     }
 
     /// Decides about the front of `buf`, which is at `offset` (bytes) of the new file. `last`: `buf` ends the
@@ -122,8 +153,8 @@ impl Matcher {
             let mut from = 0;
             while let Some(i) = self.index.first(&self.windows, from) {
                 let at = pos + i;
-                if let Some(block) = self.search(&buf[at..at + len], self.windows.sum(i), offset + at as u64)
-                {
+                let window = &buf[at..at + len];
+                if let Some(block) = self.search(window, self.windows.sum(i), offset + at as u64) {
                     return self.matched(at, block, offset);
                 }
                 from = i + 1;
@@ -177,23 +208,46 @@ impl Matcher {
     /// The block that is likely at the front of the buffer: in place the one at the same offset, else the one
     /// after the last match.
     fn expected(&mut self, buf: &[u8], offset: u64, sum: u32) -> Option<u32> {
-        let len = u64::from(self.head.block_len);
-        let full = |block: u32| self.head.block_range(block).1 == self.head.block_len;
+        let head = self.head;
+        let len = u64::from(head.block_len);
+        let full = |block: u32| head.block_range(block).1 == head.block_len;
         let aligned = (self.in_place.is_some() && offset.is_multiple_of(len))
             .then(|| u32::try_from(offset / len).ok())
             .flatten()
-            .filter(|&b| b < self.head.count);
+            .filter(|&b| b < head.count);
         let mut digest = None;
-        for block in [aligned, Some(self.want).filter(|&b| b < self.head.count)].into_iter().flatten() {
+        for block in [aligned, Some(self.want).filter(|&b| b < head.count)].into_iter().flatten() {
             if self.weak[block as usize] == sum && full(block) && self.usable(block, offset) {
-                let digest = digest.get_or_insert_with(|| self.sums.block(&buf[..len as usize]));
-                if self.same(block, digest) {
+                let sum = match digest {
+                    Some(sum) => sum,
+                    None => *digest.insert(self.sum_ahead(buf, offset)),
+                };
+                if self.same(block, &sum) {
                     self.stats.hash_hits += 1;
                     return Some(block);
                 }
             }
         }
         None
+    }
+
+    /// The strong sum of the window at the front of the buffer. What follows a match mostly matches too: where that
+    /// is cheap, the sums of the windows behind it are made on the way.
+    fn sum_ahead(&mut self, buf: &[u8], offset: u64) -> Digest {
+        let len = self.head.block_len as usize;
+        if let Some(sum) = self.ahead.get(offset, len) {
+            return sum;
+        }
+        let windows = buf.len() / len;
+        if windows < WORTH_LANES || !self.sums.has_lanes() {
+            return self.sums.block(&buf[..len]);
+        }
+        // Lanes without a window of their own repeat the last one.
+        let sums = self.sums.blocks(core::array::from_fn(|i| &buf[i.min(windows - 1) * len..][..len]));
+        self.ahead.offset = offset;
+        self.ahead.sums.clear();
+        self.ahead.sums.extend_from_slice(&sums[..windows.min(LANES)]);
+        sums[0]
     }
 
     /// A block equal to `window`, which is at `output` of the new file.
@@ -220,7 +274,8 @@ impl Matcher {
             if !self.usable(block, output) {
                 continue;
             }
-            let digest = digest.get_or_insert_with(|| self.sums.block(window));
+            let made = || self.ahead.get(output, window.len()).unwrap_or_else(|| self.sums.block(window));
+            let digest = digest.get_or_insert_with(made);
             if self.same(block, digest) {
                 return Some(block);
             }
@@ -267,21 +322,22 @@ mod tests {
     use super::*;
     use crate::{checksum::ChecksumKind, delta::append_block_sums, version::ProtocolVersion};
 
-    fn sums() -> TransferSums {
-        TransferSums::new(ChecksumKind::Xxh64, 5, false, false)
+    fn matcher(basis: &[u8], block: u32, in_place: bool) -> (SumHead, Matcher) {
+        matcher_with(ChecksumKind::Xxh64, basis, block, in_place)
     }
 
-    fn matcher(basis: &[u8], block: u32, in_place: bool) -> (SumHead, Matcher) {
+    fn matcher_with(kind: ChecksumKind, basis: &[u8], block: u32, in_place: bool) -> (SumHead, Matcher) {
+        let sums = TransferSums::new(kind, 5, false, false);
         let head = SumHead::for_basis(basis.len() as u64, block, ProtocolVersion::MAX, true, 8).unwrap();
         let mut wire = Vec::new();
-        append_block_sums(&head, &sums(), 0, basis, &mut wire);
+        append_block_sums(&head, &sums, 0, basis, &mut wire);
         let mut weak = Vec::new();
         let mut strong = Vec::new();
         for entry in wire.chunks_exact(12) {
             weak.push(u32::from_le_bytes(entry[..4].try_into().unwrap()));
             strong.extend_from_slice(&entry[4..]);
         }
-        (head, Matcher::new(head, weak, strong, sums(), in_place))
+        (head, Matcher::new(head, weak, strong, sums, in_place))
     }
 
     /// Literal bytes as one-element vectors would be noise: `Err(len)` is a literal, `Ok(n)` a block.
@@ -419,6 +475,11 @@ mod tests {
             let (head, mut m) = matcher(&basis, block, in_place);
             let mut sizes = chunks.iter().cycle();
             let found = tokens(&mut m, &head, &file, || *sizes.next().unwrap());
+            // Sums that are made ahead change nothing.
+            let (head, mut lanes) = matcher_with(ChecksumKind::Md5, &basis, block, in_place);
+            let mut sizes = chunks.iter().cycle();
+            prop_assert_eq!(&tokens(&mut lanes, &head, &file, || *sizes.next().unwrap()), &found);
+            prop_assert_eq!(lanes.stats(), m.stats());
             prop_assert_eq!(apply(&found, &head, &basis, &file, in_place), file);
         }
 
@@ -443,6 +504,11 @@ mod tests {
             let (head, mut m) = matcher(&basis, block, in_place);
             let mut sizes = chunks.iter().cycle();
             let found = tokens(&mut m, &head, &file, || *sizes.next().unwrap());
+            // Sums that are made ahead change nothing.
+            let (head, mut lanes) = matcher_with(ChecksumKind::Md5, &basis, block, in_place);
+            let mut sizes = chunks.iter().cycle();
+            prop_assert_eq!(&tokens(&mut lanes, &head, &file, || *sizes.next().unwrap()), &found);
+            prop_assert_eq!(lanes.stats(), m.stats());
             prop_assert_eq!(apply(&found, &head, &basis, &file, in_place), file);
         }
 

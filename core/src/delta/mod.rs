@@ -16,5 +16,5 @@ mod windows;
 #[cfg(feature = "alloc")]
 pub use matcher::{MatchStats, Matcher, Step};
 #[cfg(feature = "alloc")]
-pub use signature::append_block_sums;
+pub use signature::{append_block_sums, blocks_at_a_time};
 pub use sum_head::SumHead;

@@ -3,7 +3,12 @@
 use alloc::vec::Vec;
 
 use super::SumHead;
-use crate::checksum::{TransferSums, weak};
+use crate::checksum::{Digest, LANES, TransferSums, weak};
+
+/// Bytes of a basis that are read and summed up at a time, about; they stay in the second-level cache.
+const PIECE: u32 = 256 << 10;
+/// At most, if that takes a group of blocks.
+const LARGEST_PIECE: u32 = 4 * PIECE;
 
 /// Appends the sums of consecutive blocks in wire form: for each the weak sum (u32 LE) and the first
 /// `s2length` bytes of the strong one.
@@ -19,14 +24,32 @@ pub fn append_block_sums(
     if head.block_len == 0 {
         return;
     }
-    let strong = (head.s2length as usize).min(sums.digest_len());
-    let blocks = data.len().div_ceil(head.block_len as usize);
+    let width = (head.s2length as usize).min(sums.digest_len());
+    let len = head.block_len as usize;
+    let blocks = data.len().div_ceil(len);
     debug_assert!(u64::from(first_block) + blocks as u64 <= u64::from(head.count));
-    out.reserve(blocks * (4 + strong));
-    for block in data.chunks(head.block_len as usize) {
+    out.reserve(blocks * (4 + width));
+    let mut append = |block: &[u8], strong: &Digest| {
         out.extend_from_slice(&weak(block).to_le_bytes());
-        out.extend_from_slice(&sums.block(block).as_bytes()[..strong]);
+        out.extend_from_slice(&strong.as_bytes()[..width]);
+    };
+    let mut groups = data.chunks_exact(len * LANES);
+    for group in &mut groups {
+        let blocks = core::array::from_fn(|i| &group[i * len..][..len]);
+        for (block, strong) in blocks.into_iter().zip(sums.blocks(blocks)) {
+            append(block, &strong);
+        }
     }
+    for block in groups.remainder().chunks(len) {
+        append(block, &sums.block(block));
+    }
+}
+
+/// How many blocks are best read and summed up together, where there are as many.
+pub fn blocks_at_a_time(head: &SumHead) -> u32 {
+    let len = head.block_len.max(1);
+    let group = LANES as u32;
+    (PIECE / len / group * group).max(group.min(LARGEST_PIECE / len)).max(1)
 }
 
 #[cfg(test)]
@@ -43,5 +66,25 @@ mod tests {
         let mut out = Vec::new();
         append_block_sums(&head, &sums, 0, &basis, &mut out);
         assert_eq!(out, [0xda, 0xfe, 0x0c, 0x76, 0xf0, 0x8c, 0x3e, 0x00, 0x74, 0x66, 0x18, 0x76]);
+    }
+
+    #[test]
+    fn groups_of_blocks_have_the_sums_of_single_blocks() {
+        let basis: Vec<u8> = (0..20_000u32).map(|i| (i.wrapping_mul(2_654_435_761) >> 13) as u8).collect();
+        let head = SumHead { count: 29, block_len: 700, s2length: 5, remainder: 400 };
+        let sums = TransferSums::new(ChecksumKind::Md5, 77, false, false);
+        let (mut together, mut single) = (Vec::new(), Vec::new());
+        append_block_sums(&head, &sums, 0, &basis, &mut together);
+        for (n, block) in (0..).zip(basis.chunks(700)) {
+            append_block_sums(&head, &sums, n, block, &mut single);
+        }
+        assert_eq!((together.len(), &together), (29 * 9, &single));
+    }
+
+    #[test]
+    fn as_many_blocks_are_taken_as_fit_the_cache() {
+        let at_a_time = |block_len| blocks_at_a_time(&SumHead { block_len, ..SumHead::EMPTY });
+        assert_eq!([700, 32 << 10, 48 << 10].map(at_a_time), [368, 8, 8]);
+        assert_eq!([128 << 10, 512 << 10, 1 << 29].map(at_a_time), [8, 2, 1]);
     }
 }

@@ -96,6 +96,13 @@ impl SumHead {
         (u64::from(i) * u64::from(self.block_len), len)
     }
 
+    /// Offset and length of the blocks `first..end`, bytes. Meaningful for `first < end <= count`.
+    pub fn span(&self, first: u32, end: u32) -> (u64, usize) {
+        let (from, _) = self.block_range(first);
+        let (last, len) = self.block_range(end.saturating_sub(1));
+        (from, usize::try_from(last + u64::from(len) - from).unwrap_or(usize::MAX))
+    }
+
     /// Memory that a table of these sums takes in the reference, bytes: what `--max-alloc` is compared with.
     pub fn table_bytes(&self) -> u64 {
         u64::from(self.count) * (16 + u64::from(self.s2length))
@@ -207,6 +214,7 @@ mod tests {
         assert_eq!(h.block_range(0), (0, 700));
         assert_eq!(h.block_range(1), (700, 300));
         assert_eq!(h.basis_len(), 1000);
+        assert_eq!([h.span(0, 1), h.span(0, 2), h.span(1, 2)], [(0, 700), (0, 1000), (700, 300)]);
     }
 
     fn decode(words: [i32; 4], version: ProtocolVersion) -> Result<SumHead, Limit> {

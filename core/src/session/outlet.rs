@@ -15,9 +15,9 @@ use super::{
     transfer::FileContext,
 };
 use crate::{
-    copying::{CopyEnd, CopyJob, LocalCopy},
-    delta::{Matcher, SumHead, append_block_sums},
     checksum::ChecksumKind,
+    copying::{CopyEnd, CopyJob, LocalCopy},
+    delta::{Matcher, SumHead},
     error::{Error, Role},
     exit::ExitCode,
     flist::entry::{EntryFlags, EntryRef},
@@ -33,7 +33,7 @@ use crate::{
 };
 
 /// Basis files are read in pieces of about this size.
-pub(super) const CHUNK: usize = 256 << 10;
+const CHUNK: usize = 256 << 10;
 /// After this many items what was written is pushed out and the receiver gets its turn.
 pub(super) const TURN: u32 = 512;
 
@@ -388,8 +388,7 @@ impl<'a, S: Source, T: Target, O: Observer, C: LocalCopy<S, T>> LocalOutlet<'a, 
             BasisType::PartialDir => WriteMode::PartialInPlace,
             _ => WriteMode::Temporary,
         };
-        let whole = transfer.whole_file.unwrap_or(true)
-            || shared.agreed.transfer_sum == ChecksumKind::None;
+        let whole = transfer.whole_file.unwrap_or(true) || shared.agreed.transfer_sum == ChecksumKind::None;
         let append = request.append;
         let mut start = match (append, request.basis_len) {
             (Append::Off, _) | (_, None) => 0,
@@ -587,30 +586,20 @@ impl<'a, S: Source, T: Target, O: Observer, C: LocalCopy<S, T>> LocalOutlet<'a, 
         };
         let sums = agreed.sums();
         let (mut weak, mut strong, mut wire) = (Vec::new(), Vec::new(), Vec::new());
-        let blocks = (CHUNK / (head.block_len as usize).max(1)).max(1);
-        let mut copy = Vec::new();
-        let mut first = 0u32;
-        while first < head.count {
-            #[allow(clippy::cast_possible_truncation)]
-            let last = first + blocks.min((head.count - first) as usize) as u32 - 1;
-            let (from, _) = head.block_range(first);
-            let (end, end_len) = head.block_range(last);
-            copy.resize(usize::try_from(end + u64::from(end_len) - from).unwrap_or(CHUNK), 0);
-            let got = target.read_basis(basis, from, &mut copy).await.unwrap_or(0);
-            copy.get_mut(got..).unwrap_or_default().fill(0);
+        let mut next = 0;
+        while next < head.count {
             wire.clear();
-            append_block_sums(&head, &sums, first, &copy, &mut wire);
+            next = target.sum_blocks(basis, &head, &sums, next, &mut wire).await;
             for record in wire.chunks(4 + head.s2length as usize) {
                 if let Some((w, s)) = record.split_first_chunk::<4>() {
                     weak.push(u32::from_le_bytes(*w));
                     strong.extend_from_slice(s);
                 }
             }
-            first = last + 1;
         }
         let mut matcher = Matcher::new(head, weak, strong, sums, in_place);
         let mut window: Vec<u8> = Vec::new();
-        let window_len = CHUNK.max(4 * head.block_len as usize);
+        let window_len = matcher.window_len();
         let (mut pos, mut filled, mut base) = (0usize, 0usize, 0u64);
         let (mut literal, mut matched) = (0u64, 0u64);
         loop {

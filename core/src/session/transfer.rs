@@ -258,7 +258,7 @@ impl Outgoing {
         hasher: &mut Hasher,
     ) -> Result<(), Error<W::Error>> {
         let mut window = core::mem::take(&mut self.window);
-        let window_len = CHUNK.max(4 * head.block_len as usize);
+        let window_len = matcher.window_len();
         let (mut pos, mut filled) = (0, 0); // the undecided bytes
         let mut base = 0u64; // file offset of window[0]
         let (mut literal, mut matched) = (0u64, 0u64);
@@ -512,18 +512,25 @@ async fn copy_basis<T: Target>(
     let mut done = 0;
     while done < range.len {
         let n = usize::try_from(range.len - done).unwrap_or(range.piece).min(range.piece);
-        buf.resize(n, 0);
-        let got = target.read_basis(basis, range.from + done, buf).await.unwrap_or(0);
-        buf.get_mut(got..).unwrap_or_default().fill(0);
-        hasher.update(buf);
-        if let Some(tokens) = &mut history {
-            tokens.matched(buf);
-        }
-        if let Some(out) = output.as_deref_mut() {
-            if range.in_place && range.from + done == range.to + done {
-                target.keep(out, n as u64).await?;
-            } else {
-                target.write(out, buf).await?;
+        let from = range.from + done;
+        let stays = range.in_place && range.from == range.to;
+        match (output.as_deref_mut(), &mut history) {
+            (Some(out), None) if !stays => {
+                target.copy_basis(out, basis, from, n, &mut |data| hasher.update(data)).await?;
+            }
+            (output, history) => {
+                buf.resize(n, 0);
+                let got = target.read_basis(basis, from, buf).await.unwrap_or(0);
+                buf.get_mut(got..).unwrap_or_default().fill(0);
+                hasher.update(buf);
+                if let Some(tokens) = history {
+                    tokens.matched(buf);
+                }
+                match output {
+                    Some(out) if stays => target.keep(out, n as u64).await?,
+                    Some(out) => target.write(out, buf).await?,
+                    None => {}
+                }
             }
         }
         done += n as u64;

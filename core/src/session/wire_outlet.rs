@@ -7,12 +7,12 @@ use super::{
     generator::{DestSide, Outlet, Request},
     goodbye::{ItemHeader, write_del_stats},
     lists::Segment,
-    outlet::{CHUNK, TURN, basis_place, is_worth_a_line, name_line, yield_now},
+    outlet::{TURN, basis_place, is_worth_a_line, name_line, yield_now},
     receiver::sibling_name,
     scan::below,
 };
 use crate::{
-    delta::{SumHead, append_block_sums},
+    delta::SumHead,
     error::{Error, Role},
     flist::entry::EntryRef,
     io::{ChunkWrite, WireWriter},
@@ -30,14 +30,13 @@ pub(super) struct WireOutlet<'a, 'w, W, T, O> {
     w: &'w mut WireWriter<W, Vec<u8>>,
     ndx: NdxState,
     items: u32,
-    basis: Vec<u8>,
     sums: Vec<u8>,
 }
 
 impl<'a, 'w, W: ChunkWrite, T: Target, O: Observer> WireOutlet<'a, 'w, W, T, O> {
     pub(super) fn new(side: &'a DestSide<'a, T, O>, w: &'w mut WireWriter<W, Vec<u8>>) -> Self {
         let ndx = NdxState::new(side.shared.agreed.protocol);
-        Self { side, w, ndx, items: 0, basis: Vec::new(), sums: Vec::new() }
+        Self { side, w, ndx, items: 0, sums: Vec::new() }
     }
 
     fn shared(&self) -> &'a Shared<'a, O> {
@@ -95,22 +94,11 @@ impl<'a, 'w, W: ChunkWrite, T: Target, O: Observer> WireOutlet<'a, 'w, W, T, O> 
             return Ok(());
         }
         let sums = agreed.sums();
-        let blocks = (CHUNK / head.block_len as usize).max(1);
-        let mut first = 0u32;
-        while first < head.count {
-            let n = blocks.min((head.count - first) as usize);
-            #[allow(clippy::cast_possible_truncation)]
-            let last = first + n as u32 - 1;
-            let (from, _) = head.block_range(first);
-            let (end, end_len) = head.block_range(last);
-            let want = usize::try_from(end + u64::from(end_len) - from).unwrap_or(CHUNK);
-            self.basis.resize(want, 0);
-            let got = self.side.target.read_basis(&file, from, &mut self.basis).await.unwrap_or(0);
-            self.basis.get_mut(got..).unwrap_or_default().fill(0);
+        let mut next = 0;
+        while next < head.count {
             self.sums.clear();
-            append_block_sums(&head, &sums, first, &self.basis, &mut self.sums);
+            next = self.side.target.sum_blocks(&file, &head, &sums, next, &mut self.sums).await;
             self.w.bytes(&self.sums).await?;
-            first = last + 1;
             if head.count > 64 {
                 yield_now().await;
             }

@@ -21,67 +21,91 @@ const KEPT: usize = 64;
 const BATCH_COST: u64 = 512 << 10;
 const BATCH: usize = 16;
 
-/// A read and its cost (of nothing but the work on data, bytes); without a result there is nothing to take.
-pub struct Read<R> {
+/// What is to be done for a result; without one there is nothing to take.
+pub type Task<R> = Box<dyn FnOnce() -> Option<R> + Send>;
+
+/// A read: what is to be done, and what that costs (of nothing but the work on data, bytes).
+pub struct Read<J> {
     cost: u64,
-    run: Box<dyn FnOnce() -> Option<R> + Send>,
+    job: J,
 }
 
-impl<R> Read<R> {
+impl<R> Read<Task<R>> {
     /// A read that is begun by itself.
     pub fn new(run: impl FnOnce() -> Option<R> + Send + 'static) -> Self {
-        Self::costing(BATCH_COST, run)
+        Self::costing(BATCH_COST, Box::new(run))
+    }
+}
+
+impl<J> Read<J> {
+    /// The longest read of which several are begun together, that many.
+    pub const fn cost_of(together: u64) -> u64 {
+        BATCH_COST / together
+    }
+
+    /// What it costs.
+    #[cfg(test)]
+    pub const fn cost(&self) -> u64 {
+        self.cost
     }
 
     /// A read of so many bytes.
-    pub fn costing(cost: u64, run: impl FnOnce() -> Option<R> + Send + 'static) -> Self {
-        Self { cost, run: Box::new(run) }
+    pub const fn costing(cost: u64, job: J) -> Self {
+        Self { cost, job }
     }
 }
 
-enum Slot<R> {
-    Waiting(Read<R>),
+enum Slot<J> {
+    Waiting(Read<J>),
     Running,
 }
 
-struct State<K, R> {
+struct State<K, R, J> {
     queue: VecDeque<K>,
-    slots: HashMap<K, Slot<R>>,
+    slots: HashMap<K, Slot<J>>,
     /// In the order in which they were complete.
     done: VecDeque<(K, R)>,
     kept: usize,
-    /// Threads that wait for something to do, and whether a result is waited for: nobody else is woken.
+    /// Fewer reads than these are begun one by one.
+    least: usize,
+    /// Most reads that were begun together.
+    largest: usize,
+    /// Threads that wait for something to do, and the result that is waited for: nobody else is woken.
     idle: usize,
-    wanted: bool,
+    wanted: Option<K>,
     closed: bool,
 }
 
-struct Desk<K, R> {
-    state: Mutex<State<K, R>>,
+struct Desk<K, R, J> {
+    state: Mutex<State<K, R, J>>,
+    /// Does what is begun together.
+    run: fn(Vec<J>) -> Vec<Option<R>>,
+    threads: usize,
     /// There is work, or room for results, or the desk is closed.
     work: Condvar,
     /// A read ended.
     ended: Condvar,
 }
 
-impl<K, R> Desk<K, R> {
-    fn lock(&self) -> MutexGuard<'_, State<K, R>> {
+impl<K, R, J> Desk<K, R, J> {
+    fn lock(&self) -> MutexGuard<'_, State<K, R, J>> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 /// Reads announced, under way and complete.
-pub struct Ahead<K, R> {
-    desk: Arc<Desk<K, R>>,
+pub struct Ahead<K, R, J = Task<R>> {
+    desk: Arc<Desk<K, R, J>>,
     threads: Mutex<Vec<JoinHandle<()>>>,
-    count: usize,
     /// Every result counts, also one that was passed over.
     keeps_all: bool,
+    /// Whoever takes results reads too instead of waiting.
+    helps: bool,
 }
 
-impl<K, R> core::fmt::Debug for Ahead<K, R> {
+impl<K, R, J> core::fmt::Debug for Ahead<K, R, J> {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        f.debug_struct("Ahead").field("count", &self.count).finish_non_exhaustive()
+        f.debug_struct("Ahead").field("threads", &self.desk.threads).finish_non_exhaustive()
     }
 }
 
@@ -93,23 +117,45 @@ impl<K: Hash + Eq + Clone + Send + 'static, R: Send + 'static> Ahead<K, R> {
     }
 
     /// With so many threads, which start when the first read is announced.
-    pub fn with_threads(count: usize) -> Self {
+    pub fn with_threads(threads: usize) -> Self {
+        Self::running(threads, |tasks| tasks.into_iter().map(|task| task()).collect())
+    }
+}
+
+impl<K: Hash + Eq + Clone + Send + 'static, R: Send + 'static, J: Send + 'static> Ahead<K, R, J> {
+    /// With so many threads and what they do with reads that are begun together: a result for each, in order.
+    pub fn running(threads: usize, run: fn(Vec<J>) -> Vec<Option<R>>) -> Self {
         let state = State {
             queue: VecDeque::new(),
             slots: HashMap::new(),
             done: VecDeque::new(),
             kept: KEPT,
+            least: 1,
+            largest: 1,
             idle: 0,
-            wanted: false,
+            wanted: None,
             closed: false,
         };
-        let desk = Desk { state: Mutex::new(state), work: Condvar::new(), ended: Condvar::new() };
-        Self { desk: Arc::new(desk), threads: Mutex::default(), count, keeps_all: false }
+        let (work, ended) = (Condvar::new(), Condvar::new());
+        let desk = Desk { state: Mutex::new(state), run, threads, work, ended };
+        Self { desk: Arc::new(desk), threads: Mutex::default(), keeps_all: false, helps: false }
     }
 
     /// No result is dropped: all will be taken.
     pub fn keeping_all(mut self) -> Self {
         self.keeps_all = true;
+        self
+    }
+
+    /// Whoever waits for a result reads what is next meanwhile.
+    pub fn helping(mut self) -> Self {
+        self.helps = true;
+        self
+    }
+
+    /// Fewer reads than these gain nothing by being begun together.
+    pub fn at_least(self, together: usize) -> Self {
+        self.desk.lock().least = together;
         self
     }
 
@@ -129,11 +175,11 @@ impl<K: Hash + Eq + Clone + Send + 'static, R: Send + 'static> Ahead<K, R> {
 
     /// Something is read ahead at all.
     pub fn is_useful(&self) -> bool {
-        self.count > 0
+        self.desk.threads > 0
     }
 
     /// Announces reads in the order in which their results will be wanted.
-    pub fn announce(&self, turn: Turn, reads: impl Iterator<Item = (K, Read<R>)>) {
+    pub fn announce(&self, turn: Turn, reads: impl Iterator<Item = (K, Read<J>)>) {
         let mut fresh = VecDeque::new();
         let mut state = self.desk.lock();
         for (key, read) in reads {
@@ -162,7 +208,7 @@ impl<K: Hash + Eq + Clone + Send + 'static, R: Send + 'static> Ahead<K, R> {
 
     fn start(&self) {
         let mut threads = self.threads.lock().unwrap_or_else(PoisonError::into_inner);
-        while threads.len() < self.count {
+        while threads.len() < self.desk.threads {
             let desk = self.desk.clone();
             match std::thread::Builder::new().name("read-ahead".into()).spawn(move || work(&desk)) {
                 Ok(thread) => threads.push(thread),
@@ -180,16 +226,27 @@ impl<K: Hash + Eq + Clone + Send + 'static, R: Send + 'static> Ahead<K, R> {
                 let was_full = state.done.len() >= state.kept && state.idle > 0;
                 let (_, result) = state.done.remove(at)?;
                 if !self.keeps_all {
-                    state.done.drain(..at.saturating_sub(2 * self.count));
+                    // Two batches of each reader may overtake one another.
+                    let readers = self.desk.threads + usize::from(self.helps);
+                    let late = 2 * readers * state.largest;
+                    state.done.drain(..at.saturating_sub(late));
                 }
                 if was_full {
                     self.desk.work.notify_all();
                 }
                 return Some(result);
             }
+            let helps = self.helps && state.slots.contains_key(key);
+            if let Some(batch) = helps.then(|| state.next_batch()).flatten() {
+                drop(state);
+                let results = self.desk.read(batch);
+                state = self.desk.lock();
+                state.keep(results);
+                continue;
+            }
             match state.slots.get(key) {
                 Some(Slot::Running) => {
-                    state.wanted = true;
+                    state.wanted = Some(key.clone());
                     state = self.desk.ended.wait(state).unwrap_or_else(PoisonError::into_inner);
                 }
                 Some(Slot::Waiting(_)) => {
@@ -202,7 +259,7 @@ impl<K: Hash + Eq + Clone + Send + 'static, R: Send + 'static> Ahead<K, R> {
     }
 }
 
-impl<K, R> Drop for Ahead<K, R> {
+impl<K, R, J> Drop for Ahead<K, R, J> {
     fn drop(&mut self) {
         self.desk.lock().closed = true;
         self.desk.work.notify_all();
@@ -212,42 +269,68 @@ impl<K, R> Drop for Ahead<K, R> {
     }
 }
 
-/// The life of a reader.
-fn work<K: Hash + Eq + Clone, R>(desk: &Desk<K, R>) {
-    let mut batch = Vec::new();
-    let mut state = desk.lock();
-    loop {
-        if state.closed {
-            return;
-        }
+/// Reads that are begun together.
+type Batch<K, J> = (Vec<K>, Vec<J>);
+/// What became of them, in the same order.
+type Ended<K, R> = (Vec<K>, Vec<Option<R>>);
+
+impl<K: Hash + Eq + Clone, R, J> State<K, R, J> {
+    /// What one reader does next; none if there is nothing, or no room for results.
+    fn next_batch(&mut self) -> Option<Batch<K, J>> {
+        let (mut keys, mut jobs) = (Vec::new(), Vec::new());
         let mut cost = 0u64;
+        let most = if self.queue.len() < self.least { 1 } else { BATCH };
         while cost < BATCH_COST
-            && batch.len() < BATCH
-            && state.done.len() + batch.len() < state.kept
-            && let Some(key) = state.queue.pop_front()
+            && keys.len() < most
+            && self.done.len() + keys.len() < self.kept
+            && let Some(key) = self.queue.pop_front()
         {
             // Whoever needed it in the meantime has read by itself.
-            let Some(slot) = state.slots.get_mut(&key) else { continue };
+            let Some(slot) = self.slots.get_mut(&key) else { continue };
             let Slot::Waiting(read) = core::mem::replace(slot, Slot::Running) else { continue };
             cost = cost.saturating_add(read.cost);
-            batch.push((key, read));
+            keys.push(key);
+            jobs.push(read.job);
         }
-        if batch.is_empty() {
+        self.largest = self.largest.max(keys.len());
+        (!keys.is_empty()).then_some((keys, jobs))
+    }
+
+    /// Keeps results; true: one of them is waited for.
+    fn keep(&mut self, (keys, results): Ended<K, R>) -> bool {
+        let mut awaited = false;
+        for (key, result) in keys.into_iter().zip(results) {
+            self.slots.remove(&key);
+            awaited |= self.wanted.as_ref() == Some(&key);
+            if let Some(result) = result {
+                self.done.push_back((key, result));
+            }
+        }
+        awaited
+    }
+}
+
+impl<K, R, J> Desk<K, R, J> {
+    fn read(&self, (keys, jobs): Batch<K, J>) -> Ended<K, R> {
+        (keys, (self.run)(jobs))
+    }
+}
+
+/// The life of a reader.
+fn work<K: Hash + Eq + Clone, R, J>(desk: &Desk<K, R, J>) {
+    let mut state = desk.lock();
+    while !state.closed {
+        let Some(batch) = state.next_batch() else {
             state.idle += 1;
             state = desk.work.wait(state).unwrap_or_else(PoisonError::into_inner);
             state.idle -= 1;
             continue;
-        }
+        };
         drop(state);
-        let ended: Vec<_> = batch.drain(..).map(|(key, read)| (key, (read.run)())).collect();
+        let ended = desk.read(batch);
         state = desk.lock();
-        for (key, result) in ended {
-            state.slots.remove(&key);
-            if let Some(result) = result {
-                state.done.push_back((key, result));
-            }
-        }
-        if core::mem::take(&mut state.wanted) {
+        if state.keep(ended) {
+            state.wanted = None;
             desk.ended.notify_all();
         }
     }
@@ -257,7 +340,7 @@ fn work<K: Hash + Eq + Clone, R>(desk: &Desk<K, R>) {
 mod tests {
     use super::*;
 
-    fn read(n: u32) -> (u32, Read<u32>) {
+    fn read(n: u32) -> (u32, Read<Task<u32>>) {
         (n, Read::new(move || (n != 99).then_some(n * 10)))
     }
 
@@ -282,6 +365,39 @@ mod tests {
         let idle = Ahead::with_threads(0);
         idle.announce(Turn::Next, [read(1)].into_iter());
         assert_eq!(idle.take(&1), None);
+    }
+
+    #[test]
+    fn cheap_reads_are_begun_together_where_there_are_enough() {
+        // Each result is the size of its batch; -1 comes to nothing.
+        let run = |jobs: Vec<i32>| jobs.iter().map(|&n| (n >= 0).then_some(jobs.len())).collect();
+        let results = |jobs: &[i32]| {
+            let ahead = Ahead::running(1, run).keeping_all().at_least(3);
+            let reads = (0..).zip(jobs).map(|(key, &job)| (key, Read::costing(1, job)));
+            ahead.announce(Turn::Last, reads);
+            let awaited = jobs.iter().filter(|&&n| n >= 0).count();
+            while ahead.desk.lock().done.len() < awaited {
+                std::thread::yield_now();
+            }
+            (0..jobs.len()).map(|key| ahead.take(&key)).collect::<Vec<_>>()
+        };
+        assert_eq!(results(&[1, -1, 3, 4]), [Some(4), None, Some(4), Some(4)]);
+        assert_eq!(results(&[1, 2]), [Some(1), Some(1)]);
+    }
+
+    #[test]
+    fn whoever_waits_reads_what_is_next() {
+        // The only thread never gets to the end of the first read before the second one was made.
+        let (go, gate) = std::sync::mpsc::channel::<()>();
+        let ahead = Ahead::with_threads(1).helping();
+        let slow = Read::new(move || gate.recv().ok().map(|()| 1));
+        ahead.announce(Turn::Next, [(1, slow)].into_iter());
+        while !matches!(ahead.desk.lock().slots.get(&1), Some(Slot::Running)) {
+            std::thread::yield_now();
+        }
+        let second = Read::new(move || go.send(()).ok().map(|()| 2));
+        ahead.announce(Turn::Last, [(2, second)].into_iter());
+        assert_eq!([1, 2].map(|key| ahead.take(&key)), [Some(1), Some(2)]);
     }
 
     #[test]

@@ -8,6 +8,7 @@ use std::{
 };
 
 use rustix::{
+    buffer::spare_capacity,
     fs::{FallocateFlags, copy_file_range, fallocate, ftruncate, ioctl_ficlone},
     io::{self, Errno, pread, pwrite},
 };
@@ -131,6 +132,27 @@ pub fn read_full(file: &OwnedFd, offset: u64, buf: &mut [u8]) -> io::Result<usiz
     Ok(done)
 }
 
+/// Appends `len` bytes of a file to a buffer, and returns them; what cannot be read is zeros.
+pub fn append_from<'b>(file: &OwnedFd, offset: u64, len: usize, buf: &'b mut Vec<u8>) -> &'b [u8] {
+    let start = buf.len();
+    if buf.capacity() - start == len {
+        // What becomes full need not be zeroed before it is read into.
+        while buf.len() < start + len {
+            let at = offset + (buf.len() - start) as u64;
+            match pread(file, spare_capacity(buf), at) {
+                Ok(1..) | Err(Errno::INTR) => {}
+                Ok(0) | Err(_) => break,
+            }
+        }
+        buf.resize(start + len, 0);
+    } else {
+        buf.resize(start + len, 0);
+        let got = read_full(file, offset, &mut buf[start..]).unwrap_or(0);
+        buf[start + got..].fill(0);
+    }
+    &buf[start..]
+}
+
 /// Writes all of `data` at an offset. With holes the length of the file may be wrong afterwards.
 pub fn write_at(file: &OwnedFd, offset: u64, data: &[u8], holes: Holes) -> io::Result<()> {
     if holes == Holes::Written {
@@ -230,6 +252,19 @@ mod tests {
 
     fn runs(data: &[u8]) -> Vec<(usize, usize)> {
         ZeroRuns { data, from: 0 }.collect()
+    }
+
+    #[test]
+    fn what_is_appended_is_followed_by_zeros_where_the_file_has_ended() {
+        let dir = tempfile::tempdir().unwrap();
+        fs::write(dir.path().join("f"), b"abcdef").unwrap();
+        let file = OwnedFd::from(File::open(dir.path().join("f")).unwrap());
+        for capacity in [9, 64] {
+            let mut buf = Vec::with_capacity(capacity);
+            buf.extend_from_slice(b"xy");
+            assert_eq!(append_from(&file, 2, 7, &mut buf), b"cdef\0\0\0");
+            assert_eq!(buf, b"xycdef\0\0\0");
+        }
     }
 
     #[test]

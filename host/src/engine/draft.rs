@@ -1,13 +1,19 @@
 //! A file being received, whose start on disk may be put off: a small one in a directory that this run has made
 //! is kept in memory until it is complete, and then written under its final name at once.
 
+use core::ops::Range;
+use std::os::fd::OwnedFd;
+
 use arsync_core::{
     names::RelName,
     ports::{Attrs, CommitStep, Create, Destination, Extended, WriteMode},
 };
 use rustix::io::{self, Errno};
 
-use super::write::{Output, SMALL, Shared};
+use super::{
+    copy::append_from,
+    write::{Output, SMALL, Shared},
+};
 
 /// A file on its way.
 #[derive(Debug)]
@@ -67,6 +73,24 @@ impl Draft {
                 Ok(())
             }
             _ => self.file(shared)?.write(new),
+        }
+    }
+
+    /// Appends what a file holds in a range and shows it to `seen`.
+    pub fn write_from(
+        &mut self,
+        shared: &Shared,
+        from: &OwnedFd,
+        range: Range<u64>,
+        seen: &mut dyn FnMut(&[u8]),
+    ) -> io::Result<()> {
+        let len = usize::try_from(range.end - range.start).unwrap_or(usize::MAX);
+        match self {
+            Self::Small { data, .. } if data.len().saturating_add(len) <= SMALL => {
+                seen(append_from(from, range.start, len, data));
+                Ok(())
+            }
+            _ => self.file(shared)?.write_from(from, range, seen),
         }
     }
 

@@ -10,6 +10,7 @@ mod ahead;
 mod backup;
 mod behind;
 mod beneath;
+mod block_sums;
 mod copy;
 mod digest;
 mod draft;

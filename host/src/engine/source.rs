@@ -32,7 +32,7 @@ use super::{
     ahead::{Ahead, Read},
     beneath::{At, Links, Tree},
     copy::{Pace, read_full},
-    digest::{digest_file, digests_ahead},
+    digest::{self, Digests, digest_file, digests_ahead},
     fake,
     ids::Names,
     listing::children,
@@ -55,7 +55,7 @@ pub struct FileSource {
     fake: bool,
     pace: Option<Arc<Pace>>,
     ahead: Ahead<(u32, Box<[u8]>), io::Result<Listing>>,
-    digests: Ahead<(u32, Box<[u8]>), Digest>,
+    digests: Digests<(u32, Box<[u8]>)>,
 }
 
 /// A directory that was read.
@@ -362,13 +362,13 @@ impl Source for FileSource {
         let read = |(name, size): (&[u8], u64)| {
             let (reader, name) = (reader.clone(), Box::<[u8]>::from(name));
             let key = (base, name.clone());
-            let read = Read::costing(size, move || {
+            let job = digest::job(kind, size, move || {
                 let file = reader.open(&name).ok()?;
                 // Devices are sized in another way.
                 let stat = to_stat(&fstat(&file).ok()?);
-                if stat.is_regular() { digest_file(&file, stat.size, kind).ok() } else { None }
+                stat.is_regular().then_some((file, stat.size))
             });
-            (key, read)
+            (key, job)
         };
         self.digests.announce(Turn::Next, &mut files.map(read));
     }

@@ -8,7 +8,8 @@ use core::cell::RefCell;
 use std::{collections::HashSet, os::fd::OwnedFd};
 
 use arsync_core::{
-    checksum::{ChecksumKind, Digest},
+    checksum::{ChecksumKind, Digest, TransferSums},
+    delta::SumHead,
     flist::acl::{Acl, Kind},
     names::RelName,
     options::SessionOptions,
@@ -28,11 +29,11 @@ use rustix::{
 
 use super::{
     acl,
-    ahead::{Ahead, Read},
     backup::move_file,
     beneath::{Links, Tree},
+    block_sums::Summing,
     copy::read_full,
-    digest::{digest_file, digests_ahead},
+    digest::{self, Digests, digest_file, digests_ahead},
     draft::Draft,
     fake,
     ids::Names,
@@ -59,7 +60,8 @@ pub struct TreeTarget {
     path: Vec<u8>,
     visits: Visits,
     removals: Removals,
-    digests: Ahead<Box<[u8]>, Digest>,
+    digests: Digests<Box<[u8]>>,
+    summing: Summing,
     /// Directories made by this run.
     made: RefCell<HashSet<Box<[u8]>>>,
 }
@@ -109,6 +111,7 @@ impl TreeTarget {
             visits: Visits::new(options),
             removals,
             digests: digests_ahead(),
+            summing: Summing::new(),
             made: RefCell::default(),
         })
     }
@@ -382,18 +385,14 @@ impl Target for TreeTarget {
         let read = |(name, size): (RelName<'_>, u64)| {
             let (shared, key) = (self.shared.clone(), Box::<[u8]>::from(name.bytes()));
             let name = key.clone();
-            let read = Read::costing(size, move || {
+            let job = digest::job(kind, size, move || {
                 let at = shared.tree().at(RelName::new(&name)?).ok()?;
                 let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY;
                 let file = openat(&at.dir, at.name, flags | OFlags::CLOEXEC, Mode::empty()).ok()?;
                 let stat = to_stat(&fstat(&file).ok()?);
-                if stat.is_regular() && stat.size == size {
-                    digest_file(&file, size, kind).ok()
-                } else {
-                    None
-                }
+                (stat.is_regular() && stat.size == size).then_some((file, size))
             });
-            (key, read)
+            (key, job)
         };
         self.digests.announce(Turn::Next, &mut files.map(read));
     }
@@ -544,6 +543,17 @@ impl Target for TreeTarget {
         read_full(&basis.0, offset, buf).map_err(port)
     }
 
+    async fn sum_blocks(
+        &self,
+        basis: &Basis,
+        head: &SumHead,
+        sums: &TransferSums,
+        first: u32,
+        out: &mut Vec<u8>,
+    ) -> u32 {
+        self.summing.blocks(&basis.0, head, sums, first, out)
+    }
+
     async fn create(&self, create: &Create<'_>) -> Result<Draft, PortError> {
         let fresh = self.is_made(create.name.split().0.unwrap_or(b"."));
         Draft::start(&self.shared, create, fresh).map_err(port)
@@ -551,6 +561,17 @@ impl Target for TreeTarget {
 
     async fn write(&self, out: &mut Draft, data: &[u8]) -> Result<(), PortError> {
         out.write(&self.shared, data).map_err(port)
+    }
+
+    async fn copy_basis(
+        &self,
+        out: &mut Draft,
+        basis: &Basis,
+        offset: u64,
+        len: usize,
+        seen: &mut dyn FnMut(&[u8]),
+    ) -> Result<(), PortError> {
+        out.write_from(&self.shared, &basis.0, offset..offset + len as u64, seen).map_err(port)
     }
 
     async fn keep(&self, out: &mut Draft, len: u64) -> Result<(), PortError> {

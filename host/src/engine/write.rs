@@ -5,6 +5,7 @@
 //! rename and close, and what else its attributes demand.
 
 use alloc::{borrow::Cow, sync::Arc};
+use core::ops::Range;
 use std::{
     os::fd::OwnedFd,
     sync::{Mutex, OnceLock, PoisonError},
@@ -28,7 +29,7 @@ use super::{
     backup::{self, Backups},
     behind::Behind,
     beneath::Tree,
-    copy::{Holes, PIECE, Pace, copy_contents, copy_paced, write_at},
+    copy::{Holes, PIECE, Pace, append_from, copy_contents, copy_paced, write_at},
     extended::Setter,
     fake,
     meta::{Handle, chmod_at},
@@ -508,6 +509,26 @@ impl Output {
             }
         }
         self.buf.extend_from_slice(data);
+        Ok(())
+    }
+
+    /// Appends what a file holds in a range and shows it to `seen`; what it does not hold any more is zeros.
+    pub fn write_from(
+        &mut self,
+        from: &OwnedFd,
+        range: Range<u64>,
+        seen: &mut dyn FnMut(&[u8]),
+    ) -> io::Result<()> {
+        let mut offset = range.start;
+        while offset < range.end {
+            if self.buf.len() >= PIECE {
+                self.flush()?;
+            }
+            let room = PIECE - self.buf.len();
+            let len = usize::try_from(range.end - offset).unwrap_or(room).min(room);
+            seen(append_from(from, offset, len, &mut self.buf));
+            offset += len as u64;
+        }
         Ok(())
     }
 

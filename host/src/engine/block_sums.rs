@@ -1,0 +1,148 @@
+//! Sums of the blocks of a basis file, made on every processor.
+
+use core::num::NonZero;
+use std::{os::fd::OwnedFd, thread};
+
+use arsync_core::{
+    checksum::TransferSums,
+    delta::{SumHead, append_block_sums, blocks_at_a_time},
+};
+
+use super::copy::read_full;
+
+/// What a thread is started for, bytes: a few milliseconds of work, a hundred times what its start costs.
+const SHARE: u64 = 8 << 20;
+/// Threads at most; more would only wait for memory.
+const THREADS: usize = 8;
+/// Larger blocks, which only old protocols have, are not kept in memory several times.
+const LARGE_BLOCK: u32 = 1 << 20;
+
+/// Who makes block sums.
+#[derive(Debug)]
+pub struct Summing {
+    threads: usize,
+}
+
+/// Blocks of one basis that are to be summed up.
+#[derive(Clone, Copy)]
+struct Blocks<'a> {
+    file: &'a OwnedFd,
+    head: &'a SumHead,
+    sums: &'a TransferSums,
+}
+
+impl Summing {
+    /// On all processors.
+    pub fn new() -> Self {
+        Self::with_threads(thread::available_parallelism().map_or(1, NonZero::get).min(THREADS))
+    }
+
+    /// On so many threads, the caller's included.
+    const fn with_threads(threads: usize) -> Self {
+        Self { threads }
+    }
+
+    /// Appends the sums of blocks from `first` on, in wire form; returns the block behind them.
+    pub fn blocks(
+        &self,
+        file: &OwnedFd,
+        head: &SumHead,
+        sums: &TransferSums,
+        first: u32,
+        out: &mut Vec<u8>,
+    ) -> u32 {
+        let blocks = Blocks { file, head, sums };
+        let piece = blocks_at_a_time(head);
+        let pieces = SHARE.div_ceil(u64::from(piece) * u64::from(head.block_len.max(1)));
+        let share = piece.saturating_mul(u32::try_from(pieces).unwrap_or(1));
+        let threads = if head.block_len > LARGE_BLOCK { 1 } else { self.threads };
+        let until = |start: u32| start.saturating_add(share).min(head.count);
+        thread::scope(|scope| {
+            let (mut end, mut others) = (until(first), Vec::new());
+            while others.len() + 1 < threads && end < head.count {
+                let start = end;
+                let make = move || blocks.sums(start, until(start));
+                let Ok(other) = thread::Builder::new().spawn_scoped(scope, make) else { break };
+                others.push(other);
+                end = until(start);
+            }
+            blocks.append_sums(first, until(first), out);
+            let mut done = until(first);
+            for other in others {
+                // Whatever a thread could not do is left to be asked for.
+                let Ok(sums) = other.join() else { return done };
+                out.extend_from_slice(&sums);
+                done = until(done);
+            }
+            done
+        })
+    }
+}
+
+impl Blocks<'_> {
+    fn sums(self, first: u32, end: u32) -> Vec<u8> {
+        let mut out = Vec::new();
+        self.append_sums(first, end, &mut out);
+        out
+    }
+
+    fn append_sums(self, first: u32, end: u32, out: &mut Vec<u8>) {
+        let mut data = Vec::new();
+        let mut next = first;
+        while next < end {
+            let start = next;
+            next = start.saturating_add(blocks_at_a_time(self.head)).min(end);
+            let (offset, len) = self.head.span(start, next);
+            data.resize(len, 0);
+            let got = read_full(self.file, offset, &mut data).unwrap_or(0);
+            data[got..].fill(0);
+            append_block_sums(self.head, self.sums, start, &data, out);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write as _;
+
+    use arsync_core::{checksum::ChecksumKind, version::ProtocolVersion};
+
+    use super::*;
+
+    fn all(threads: usize, file: &OwnedFd, head: &SumHead, sums: &TransferSums) -> (Vec<u32>, Vec<u8>) {
+        let summing = Summing::with_threads(threads);
+        let (mut ends, mut out) = (vec![0], Vec::new());
+        while ends.last().is_some_and(|&next| next < head.count) {
+            ends.push(summing.blocks(file, head, sums, *ends.last().unwrap(), &mut out));
+        }
+        (ends, out)
+    }
+
+    #[test]
+    fn every_number_of_threads_makes_the_same_sums() {
+        let data: Vec<u8> =
+            (0..(37u32 << 20) + 1234).map(|i| (i.wrapping_mul(2_654_435_761) >> 13) as u8).collect();
+        let mut file = tempfile::tempfile().unwrap();
+        file.write_all(&data).unwrap();
+        let file = OwnedFd::from(file);
+        let sums = TransferSums::new(ChecksumKind::Xxh64, 7, false, false);
+        let head = SumHead::for_basis(data.len() as u64, 1 << 17, ProtocolVersion::MAX, false, 8).unwrap();
+        let mut expected = Vec::new();
+        append_block_sums(&head, &sums, 0, &data, &mut expected);
+        assert_eq!(expected.len(), 297 * 6);
+        let shares = [0, 64, 128, 192, 256, 297];
+        assert_eq!(all(1, &file, &head, &sums), (shares.to_vec(), expected.clone()));
+        assert_eq!(all(2, &file, &head, &sums), (vec![0, 128, 256, 297], expected.clone()));
+        assert_eq!(all(9, &file, &head, &sums), (vec![0, 297], expected));
+    }
+
+    #[test]
+    fn what_is_missing_counts_as_zeros() {
+        let file = OwnedFd::from(tempfile::tempfile().unwrap());
+        let sums = TransferSums::new(ChecksumKind::Xxh64, 7, false, false);
+        let head = SumHead { count: 2, block_len: 700, s2length: 8, remainder: 5 };
+        let mut expected = Vec::new();
+        append_block_sums(&head, &sums, 0, &[0; 705], &mut expected);
+        assert_eq!(all(2, &file, &head, &sums).1, expected);
+    }
+}
