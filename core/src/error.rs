@@ -205,6 +205,9 @@ pub enum ProtocolError {
         /// How many are known.
         count: u32,
     },
+    /// A list for a directory that was dropped.
+    #[error("refusing flist for cleared dir_ndx {0}")]
+    ClearedDir(u32),
     /// A second list for one directory.
     #[error("refusing malicious duplicate flist for dir {0}")]
     DuplicateList(u32),

@@ -45,6 +45,11 @@ impl Guard {
         Self { rules: (scope.is_constant() && !filters.is_empty()).then_some(scope), requested, munge }
     }
 
+    /// Only names that were asked for are taken.
+    pub(super) const fn is_strict(&self) -> bool {
+        self.requested.is_some()
+    }
+
     /// Refuses names that the user excluded or did not ask for. Directories that are only on the way to something
     /// are marked so, whatever the sender says.
     pub(super) fn check(&self, list: &mut FileList) -> Result<(), ProtocolError> {

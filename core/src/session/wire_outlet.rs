@@ -135,7 +135,7 @@ impl<W: ChunkWrite, T: Target, O: Observer> Outlet for WireOutlet<'_, '_, W, T, 
             let report = &self.shared().options.report;
             if !self.shared().is_client() && report.names && is_worth_a_line(entry, flags) {
                 let line = name_line(entry, xname);
-                self.shared().outbox.push(MsgTag::Info, line);
+                self.shared().outbox.push(MsgTag::Info, self.shared().text_to_wire(line));
             }
             let silent = self.shared().options.read_batch && report.itemize;
             if self.shared().is_client() && !silent {

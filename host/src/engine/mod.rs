@@ -10,6 +10,7 @@ mod ahead;
 mod backup;
 mod behind;
 mod beneath;
+mod charset;
 mod copy;
 mod digest;
 mod draft;
@@ -31,6 +32,7 @@ mod xattr;
 use arsync_core::ports::{PortError, Stat};
 use rustix::io::Errno;
 
+pub(crate) use self::charset::Iconv;
 #[allow(unused_imports, reason = "used by the sessions")]
 pub use self::{
     copy::copy_contents,
