@@ -125,45 +125,49 @@ impl Conversion {
     }
 }
 
+/// Charsets for tests, without the C library.
+#[cfg(any(test, feature = "test-util"))]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TestCharset {
+    /// ISO-8859-1
+    Latin1,
+    /// UTF-8: strings that are none are refused.
+    Utf8,
+}
+
+#[cfg(any(test, feature = "test-util"))]
+impl Charset for TestCharset {
+    fn convert(&self, toward: Toward, bytes: &[u8], out: &mut Vec<u8>) -> Result<(), Unconvertible> {
+        if (*self, toward) == (Self::Latin1, Toward::Wire) {
+            for &byte in bytes {
+                out.extend_from_slice(char::from(byte).encode_utf8(&mut [0; 4]).as_bytes());
+            }
+            return Ok(());
+        }
+        let fault = |at| Unconvertible { at, error: PortError(84) };
+        let mut at = 0;
+        for chunk in bytes.utf8_chunks() {
+            for c in chunk.valid().chars() {
+                match self {
+                    Self::Latin1 => out.push(u8::try_from(u32::from(c)).map_err(|_| fault(at))?),
+                    Self::Utf8 => out.extend_from_slice(c.encode_utf8(&mut [0; 4]).as_bytes()),
+                }
+                at += c.len_utf8();
+            }
+            if !chunk.invalid().is_empty() {
+                return Err(fault(at));
+            }
+        }
+        Ok(())
+    }
+}
+
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
 
-    /// ISO-8859-1, without the C library.
-    #[derive(Debug)]
-    pub(crate) struct Latin1;
-
-    impl Charset for Latin1 {
-        fn convert(&self, toward: Toward, bytes: &[u8], out: &mut Vec<u8>) -> Result<(), Unconvertible> {
-            let fault = |at| Unconvertible { at, error: PortError(84) };
-            match toward {
-                Toward::Wire => {
-                    for byte in bytes {
-                        out.extend_from_slice(char::from(*byte).encode_utf8(&mut [0; 4]).as_bytes());
-                    }
-                }
-                Toward::Here => {
-                    let (valid, cut) = match core::str::from_utf8(bytes) {
-                        Ok(text) => (text, None),
-                        Err(e) => {
-                            let valid = core::str::from_utf8(&bytes[..e.valid_up_to()]).unwrap();
-                            (valid, Some(e.valid_up_to()))
-                        }
-                    };
-                    for (at, c) in valid.char_indices() {
-                        out.push(u8::try_from(u32::from(c)).map_err(|_| fault(at))?);
-                    }
-                    if let Some(at) = cut {
-                        return Err(fault(at));
-                    }
-                }
-            }
-            Ok(())
-        }
-    }
-
     pub(crate) fn latin1(links: bool) -> Conversion {
-        Conversion::new(Rc::new(Latin1), links, false)
+        Conversion::new(Rc::new(TestCharset::Latin1), links, false)
     }
 
     #[test]
@@ -179,6 +183,14 @@ pub(crate) mod tests {
     }
 
     #[test]
+    fn a_name_that_grows_beyond_a_path_cannot_travel() {
+        let mut out = Vec::new();
+        assert_eq!(latin1(true).name_to_wire(&[0xe9; 2048], &mut out), Err(PortError(7)));
+        out.clear();
+        assert_eq!(latin1(true).name_to_wire(&[0xe9; 2047], &mut out), Ok(()));
+    }
+
+    #[test]
     fn targets_of_symlinks_are_left_alone_where_the_other_end_cannot_convert_them() {
         for (links, wire) in [(true, &b"lien\xc3\xa9"[..]), (false, b"lien\xe9")] {
             let mut out = Vec::new();
@@ -189,10 +201,10 @@ pub(crate) mod tests {
 
     #[test]
     fn foreign_bytes_of_texts_stay() {
-        let text = latin1(true).text(Toward::Here, "a☃é\u{e9}".as_bytes());
-        assert_eq!(text, b"a\xe2\x98\x83\xe9\xe9");
+        let text = latin1(true).text(Toward::Here, "a☃é".as_bytes());
+        assert_eq!(text, b"a\xe2\x98\x83\xe9");
         let mut shown = Vec::new();
-        convert_text(&Latin1, Toward::Here, b"x\xff\xc3\xa9", &mut shown, |b, out| {
+        convert_text(&TestCharset::Latin1, Toward::Here, b"x\xff\xc3\xa9", &mut shown, |b, out| {
             out.extend_from_slice(if b == 0xff { b"<ff>" } else { b"?" });
         });
         assert_eq!(shown, b"x<ff>\xe9");

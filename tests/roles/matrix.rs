@@ -278,6 +278,7 @@ fn setup(protocol: u8, push: bool, options: SessionOptions, capacity: usize) -> 
         names: None,
         capacity,
         rules: Vec::new(),
+        charsets: None,
     }
 }
 

@@ -464,3 +464,49 @@ pub(super) const fn split_native_rdev(word: u32) -> (u32, u32) {
 }
 
 const _: () = assert!(mode::SYMLINK == 0o120_000);
+
+#[cfg(test)]
+mod tests {
+    use super::{
+        super::entry::{FileList, NewEntry},
+        *,
+    };
+    use crate::{
+        charset::tests::latin1,
+        options::SessionOptions,
+        setup::{Agreed, CompatFlags},
+        version::ProtocolVersion,
+    };
+
+    struct NoNames;
+    impl IdNames for NoNames {
+        fn user(&self, _: u32) -> Option<Vec<u8>> {
+            None
+        }
+        fn group(&self, _: u32) -> Option<Vec<u8>> {
+            None
+        }
+    }
+
+    #[test]
+    fn names_and_targets_travel_in_utf8() {
+        let mut options = SessionOptions::default();
+        options.preserve.links = true;
+        let agreed = Agreed::implied(ProtocolVersion::MAX, CompatFlags::VARINT_FLIST_FLAGS, 1);
+        let mut encoder = Encoder::new(Format::new(&options, &agreed));
+        encoder.conversion = Some(latin1(true));
+        let mut list = FileList::new();
+        list.push(&NewEntry { name: b"caf\xe9", mode: 0o100_644, ..NewEntry::default() });
+        let link = list.push(&NewEntry { name: b"caf\xea", mode: 0o120_777, ..NewEntry::default() });
+        let target = list.store(b"\xe9");
+        list.extra_mut(link).link = target;
+        let mut out = Vec::new();
+        for i in 0..2 {
+            encoder.entry(list.get(i).unwrap(), i as i32, 0, &NoNames, &mut out);
+        }
+        let file = [0x80, 0x98, 0x05, 0x63, 0x61, 0x66, 0xc3, 0xa9, 0, 0, 0, 0xa4, 0x81, 0, 0];
+        // The prefix counts bytes of the converted names: one byte of the last letter is shared.
+        let link = [0x80, 0xb8, 0x04, 0x01, 0xaa, 0, 0, 0, 0xff, 0xa1, 0, 0, 0x02, 0xc3, 0xa9];
+        assert_eq!(out, [file, link].concat());
+    }
+}

@@ -72,7 +72,9 @@ impl Guard {
             {
                 return Err(ProtocolError::Name(NameFault::Excluded));
             }
-            let request = self.requested.as_ref().map_or(Request::Yes, |r| r.check(name, is_dir));
+            // Nobody asks for an empty name: one that could not be converted.
+            let check = |r: &Requested| if name.is_empty() { Request::No } else { r.check(name, is_dir) };
+            let request = self.requested.as_ref().map_or(Request::Yes, check);
             match request {
                 Request::Yes => {}
                 Request::Parent => {

@@ -341,3 +341,62 @@ impl Lists {
         self.segments.iter().rev().take_while(|s| s.start > ndx).map(|s| s.list.len()).sum()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{flist::order, version::ProtocolVersion};
+
+    /// A list in the order of transmission, then sorted.
+    fn list(names: &[&str]) -> FileList {
+        let mut list = FileList::new();
+        for name in names {
+            let (name, mode) = name.strip_suffix('/').map_or((*name, 0o100_644), |dir| (dir, 0o040_755));
+            list.push(&NewEntry { name: name.as_bytes(), mode, ..NewEntry::default() });
+        }
+        order::sort(&mut list, ProtocolVersion::MAX);
+        list
+    }
+
+    #[test]
+    fn indexes_count_places_of_the_order_that_both_sides_have() {
+        for (numbering, indexes) in
+            [(Numbering::Sorted, [1, 2, 3, 4, 5]), (Numbering::Transmitted, [2, 5, 1, 4, 3])]
+        {
+            let mut lists = Lists::new(true, numbering);
+            // Handled as: . a c b d
+            let segment = lists.push(list(&["c", "./", "d/", "b/", "a"]), None);
+            let found: Vec<i32> = (0..5).map(|position| segment.ndx_at(position)).collect();
+            assert_eq!(found, indexes);
+            for (position, ndx) in indexes.into_iter().enumerate() {
+                assert_eq!(segment.position(ndx), Some(position));
+                assert_eq!(segment.get(ndx).unwrap().name(), [&b"."[..], b"a", b"c", b"b", b"d"][position]);
+                assert_eq!(usize::try_from(segment.turn(ndx)).unwrap(), 1 + position);
+            }
+        }
+    }
+
+    #[test]
+    fn directories_have_the_numbers_of_transmission_and_are_handled_in_order() {
+        let mut lists = Lists::new(true, Numbering::Transmitted);
+        lists.push(list(&["c", "./", "d/", "b/", "a"]), None);
+        let name = |number: u32| lists.dir(number).map(|d| d.entry().name().to_vec()).unwrap();
+        assert_eq!([name(0), name(1), name(2)], [b".".to_vec(), b"d".to_vec(), b"b".to_vec()]);
+        let turns: Vec<_> = (0..4).map(|turn| lists.dir_in_turn(turn)).collect();
+        assert_eq!(turns, [Some(0), Some(2), Some(1), None]);
+        assert!(matches!(lists.find(0), Ok(Found::Parent(dir)) if dir.entry().name() == b"."));
+        let dir = lists.announce(NDX_FLIST_OFFSET - 2).unwrap();
+        let segment = lists.push(list(&["b/y", "b/x"]), Some(dir));
+        assert_eq!((segment.start, segment.ndx_at(0), segment.ndx_at(1)), (7, 8, 7));
+        assert!(matches!(lists.find(6), Ok(Found::Parent(dir)) if dir.entry().name() == b"b"));
+    }
+
+    #[test]
+    fn a_dropped_directory_gets_no_list() {
+        let mut lists = Lists::new(true, Numbering::Transmitted);
+        let mut dropped = list(&["x/"]);
+        dropped.entries[0].flags |= EntryFlags::CLEARED;
+        lists.push(dropped, None);
+        assert_eq!(lists.announce(NDX_FLIST_OFFSET), Err(ProtocolError::ClearedDir(0)));
+    }
+}

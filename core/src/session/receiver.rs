@@ -98,7 +98,7 @@ where
             for i in 0..list.len() {
                 if list.get(i).is_some_and(|e| e.name().is_empty()) {
                     // As the reference: a name without counterpart is in no directory.
-                    return Err(ProtocolError::Name(NameFault::Unsafe).into());
+                    return Err(ProtocolError::Name(NameFault::Foreign).into());
                 }
                 let inside = list
                     .get(i)

@@ -146,7 +146,8 @@ impl Console {
     ) -> Self {
         let output = resolved.output.clone();
         let server = matches!(resolved.route, Route::Server { .. });
-        let utf8 = clib::is_utf8();
+        // What a server writes to its own stderr is meant for a terminal that it does not know.
+        let utf8 = clib::is_utf8() && !server;
         let charset = match (output.eight_bit, utf8) {
             (true, _) => Charset::Bytes,
             (_, true) => Charset::Utf8,
@@ -655,7 +656,13 @@ impl Observer for Console {
         }
         let preserve = &self.options.preserve;
         let view = ListView { human: self.output.human, links: preserve.links, atimes: preserve.atimes > 0 };
-        self.show(MsgTag::Info, &list::line(entry, entry.name(), view));
+        let line = list::line(entry, entry.name(), view);
+        if self.iconv.is_some() && matches!(self.route, Route::Local { .. }) {
+            // Both ends of a listing are the reference's two processes: the line is a text of the peer.
+            let line = [&self.converted(Toward::Wire, &line)[..], b"\n"].concat();
+            return self.peer_text(MsgTag::Info, &line);
+        }
+        self.show(MsgTag::Info, &line);
     }
 
     fn progress(&self, progress: &FileProgress<'_>) {

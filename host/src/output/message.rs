@@ -36,6 +36,8 @@ impl Roots {
                 let bases = self.bases.borrow();
                 join(bases.get(number as usize).map_or(&[][..], Vec::as_slice), name)
             }
+            // Before there is a destination: where the process works.
+            None if self.dest.is_empty() => join(&self.start, name),
             None => join(&self.dest, name),
         }
     }
