@@ -268,7 +268,7 @@ fn start(
     let conversion = names.as_ref().map(Names::conversion);
     let charset_known = || {
         if let Some(names) = &names {
-            console.charset_known(&names.name, resolved.route.role());
+            console.charset_known(&names.name, names.role);
         }
     };
     let config = || filters::config(options, resolved.from0, true);
@@ -305,7 +305,11 @@ fn start(
             }))
         }
         Route::Local { .. } | Route::Push { .. } | Route::Pull { .. } => {
-            let args = server_args(resolved);
+            let mut args = server_args(resolved);
+            if resolved.route.machine().is_none() && shows {
+                // The reference forks here: its other half knows of names that only --progress asked for.
+                args.argv.insert(1, b"--info=NAME".to_vec());
+            }
             let to_wire = |strings| match &names {
                 Some(names) => names.args(Toward::Wire, strings),
                 None => strings,

@@ -15,6 +15,7 @@ use super::{
     transfer::FileContext,
 };
 use crate::{
+    checksum::ChecksumKind,
     copying::{CopyEnd, CopyJob, LocalCopy},
     delta::{Matcher, SumHead, append_block_sums},
     error::{Error, Role},
@@ -135,7 +136,7 @@ impl<'a, S: Source, T: Target, O: Observer, C: LocalCopy<S, T>> LocalOutlet<'a, 
         let transfer = &options.transfer;
         let new = request.flags.contains(ItemFlags::IS_NEW);
         let whole = transfer.whole_file.unwrap_or(true)
-            || shared.agreed.transfer_sum == crate::checksum::ChecksumKind::None
+            || shared.agreed.transfer_sum == ChecksumKind::None
             || request.basis_len.is_none();
         let simple = whole
             && request.append == Append::Off
@@ -191,7 +192,7 @@ impl<'a, S: Source, T: Target, O: Observer, C: LocalCopy<S, T>> LocalOutlet<'a, 
             return Ok(false);
         }
         let after = shared.options.report.after_transfer;
-        let figures = after.then(|| FileTransfer { sent: entry.entry.size, ..FileTransfer::default() });
+        let figures = if after { Some(self.figures(entry, entry.entry.size).await) } else { None };
         self.show(entry, request.flags, request.basis, None, figures);
         match end {
             CopyEnd::Done(size) => {
@@ -216,6 +217,19 @@ impl<'a, S: Source, T: Target, O: Observer, C: LocalCopy<S, T>> LocalOutlet<'a, 
                 Ok(false)
             }
         }
+    }
+
+    /// What a report says about a file of which `sent` bytes were copied. The checksum, which nothing else needs
+    /// here, is made only for a report that shows it.
+    async fn figures(&self, entry: EntryRef<'_>, sent: u64) -> FileTransfer {
+        let shared = self.side.shared;
+        let kind = shared.agreed.transfer_sum;
+        let mut figures = FileTransfer { sent, ..FileTransfer::default() };
+        if shared.options.report.checksums && kind != ChecksumKind::None {
+            let path = SourcePath { base: entry.entry.base, name: below(entry.name()) };
+            figures.sum = self.source.digest(path, kind).await.unwrap_or_default();
+        }
+        figures
     }
 
     fn show(
@@ -362,8 +376,7 @@ impl<'a, S: Source, T: Target, O: Observer, C: LocalCopy<S, T>> LocalOutlet<'a, 
             BasisType::PartialDir => WriteMode::PartialInPlace,
             _ => WriteMode::Temporary,
         };
-        let whole = transfer.whole_file.unwrap_or(true)
-            || shared.agreed.transfer_sum == crate::checksum::ChecksumKind::None;
+        let whole = transfer.whole_file.unwrap_or(true) || shared.agreed.transfer_sum == ChecksumKind::None;
         let append = request.append;
         let mut start = match (append, request.basis_len) {
             (Append::Off, _) | (_, None) => 0,
@@ -438,7 +451,7 @@ impl<'a, S: Source, T: Target, O: Observer, C: LocalCopy<S, T>> LocalOutlet<'a, 
             return Ok(false);
         }
         if after {
-            let figures = FileTransfer { sent: stat.size - start, ..FileTransfer::default() };
+            let figures = self.figures(entry, stat.size - start).await;
             self.show(entry, request.flags, request.basis, None, Some(figures));
         }
         let attrs =

@@ -22,6 +22,8 @@ use crate::{
 pub(super) struct Names {
     /// Its name, for the user.
     pub(super) name: Vec<u8>,
+    /// Who tells it.
+    pub(super) role: Role,
     /// The charset.
     pub(super) charset: Rc<dyn Charset>,
     /// Arguments and lists of names that go through the connection are converted on the way (`-s`).
@@ -46,7 +48,7 @@ impl Names {
         let Some(name) = resolve::own_charset(spec, server) else { return Ok(None) };
         let name = if matches!(name, b"" | b".") { clib::codeset() } else { name.to_vec() };
         let charset = Iconv::open(&name).map_err(|text| Failure::plain(text, ExitCode::UNSUPPORTED, role))?;
-        Ok(Some(Self { name, charset: Rc::new(charset), protected }))
+        Ok(Some(Self { name, role, charset: Rc::new(charset), protected }))
     }
 
     /// What a session does with it. Whether targets of symlinks are converted is known after the handshake.
