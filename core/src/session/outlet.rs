@@ -24,7 +24,7 @@ use crate::{
     item::{BasisType, ItemFlags},
     mux::MsgTag,
     names::RelName,
-    options::Append,
+    options::{Append, SessionOptions},
     ports::{
         CommitStep, Create, Destination, FileTransfer, ItemEvent, Notice, Observer, Op, Place, PortError,
         Source, SourcePath, Target, WriteMode,
@@ -75,9 +75,16 @@ pub(super) fn name_line(entry: EntryRef<'_>, link: Option<&[u8]>) -> Vec<u8> {
     }
 }
 
-/// Whether such a line is due.
-pub(super) fn is_worth_a_line(entry: EntryRef<'_>, flags: ItemFlags) -> bool {
-    flags.contains(ItemFlags::LOCAL_CHANGE) || (entry.entry.is_dir() && flags.is_significant())
+/// Whether such a line is due: it tells of what was made, and of directories whose attributes were set.
+pub(super) fn is_worth_a_line(entry: EntryRef<'_>, flags: ItemFlags, options: &SessionOptions) -> bool {
+    if !options.report.names {
+        return false;
+    }
+    match (entry.entry.is_dir(), flags.contains(ItemFlags::IS_NEW)) {
+        (true, true) => options.dry_run || decide::keeps_time(entry.entry.kind(), options),
+        (true, false) => flags.is_significant(),
+        (false, _) => flags.contains(ItemFlags::LOCAL_CHANGE),
+    }
 }
 
 /// Copies in this process: the sender's files are at hand.
@@ -670,7 +677,7 @@ impl<S: Source, T: Target, O: Observer, C: LocalCopy<S, T>> Outlet for LocalOutl
     ) -> Result<(), Error<Infallible>> {
         let shared = self.side.shared;
         if !shared.agreed.protocol.has_item_flags() {
-            if shared.options.report.names && is_worth_a_line(entry, flags) {
+            if is_worth_a_line(entry, flags, shared.options) {
                 shared.observer.peer_text(MsgTag::Info, &name_line(entry, xname));
             }
             return Ok(());
