@@ -81,9 +81,12 @@ fn source(dir: &Path, charset: Charset) {
     assert!(status.unwrap().success());
 }
 
-/// Everything below a directory: content, target or nothing, and the number of links.
-fn tree(root: &Path) -> BTreeMap<Vec<u8>, (Vec<u8>, u64)> {
-    fn walk(root: &Path, dir: &Path, out: &mut BTreeMap<Vec<u8>, (Vec<u8>, u64)>) {
+/// Content, target or nothing, and the number of links, by path.
+type Tree = BTreeMap<Vec<u8>, (Vec<u8>, u64)>;
+
+/// Everything below a directory.
+fn tree(root: &Path) -> Tree {
+    fn walk(root: &Path, dir: &Path, out: &mut Tree) {
         for entry in fs::read_dir(dir).unwrap().map(Result::unwrap) {
             let path = entry.path();
             let meta = fs::symlink_metadata(&path).unwrap();
@@ -123,7 +126,7 @@ impl<'a> Case<'a> {
     }
 
     /// Runs it in a new directory; the result, and what is at the destination.
-    fn run(&self, client: Program, server: Program) -> (Outcome, BTreeMap<Vec<u8>, (Vec<u8>, u64)>) {
+    fn run(&self, client: Program, server: Program) -> (Outcome, Tree) {
         let dir = tempfile::tempdir().unwrap();
         source(&dir.path().join("src"), self.sender);
         fs::create_dir(dir.path().join("dst")).unwrap();
@@ -149,7 +152,7 @@ impl<'a> Case<'a> {
     }
 
     /// Every pairing gives what two stock programs give. Deletions and messages may stand elsewhere.
-    fn check(&self) -> BTreeMap<Vec<u8>, (Vec<u8>, u64)> {
+    fn check(&self) -> Tree {
         let lines = |text: &str| {
             let mut lines: Vec<String> =
                 text.lines().filter(|line| !line.starts_with("rsync error:")).map(str::to_owned).collect();
