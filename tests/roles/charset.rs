@@ -21,7 +21,7 @@ fn source() -> Fs {
     fs.put("link", Node { mode: 0o120_777, target: "lien\u{e9}".into(), ..Node::default() });
     for name in ["\u{e9}t\u{e9}", "b", "\u{e9}t\u{e9}/d\u{e9}j\u{e0}"] {
         fs.put(name, dir(0o755));
-        fs.put(&format!("{name}/f\u{e9}"), file(name.as_bytes().to_vec()));
+        fs.put(format!("{name}/f\u{e9}"), file(name.as_bytes().to_vec()));
     }
     fs.link("b/li\u{e9}", "caf\u{e9}");
     fs
