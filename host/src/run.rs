@@ -151,7 +151,7 @@ fn prepared(mut resolved: Resolved, words: &[Vec<u8>]) -> Result<ExitCode, Failu
         match batch::open(name, &mut resolved.opts, iconv, raised) {
             Ok(replayed) => batch = Batch::Read(replayed),
             // Rules that cannot be used come before a batch file that cannot.
-            Err(failure) => return bad_rules(&resolved).map_or(Err(failure), Ok),
+            Err(failure) => return bad_rules(&resolved).ok_or(failure),
         }
     } else if let Some(name) = resolved.batch_to_write() {
         batch_refuses(&resolved)?;
@@ -168,7 +168,7 @@ fn prepared(mut resolved: Resolved, words: &[Vec<u8>]) -> Result<ExitCode, Failu
 /// Reports rules that cannot be used, if there are any.
 fn bad_rules(resolved: &Resolved) -> Option<ExitCode> {
     let (roots, outbox) = (Rc::new(RefCell::new(Roots::here())), Rc::new(Outbox::new()));
-    let console = Console::new(resolved, roots, outbox);
+    let console = Console::new(resolved, roots, outbox, None);
     let config = filters::config(&resolved.opts, resolved.from0, true);
     let code = filters::build(&resolved.filters, config, true, true, &console).err()?;
     console.finish(None, code, Role::Client);

@@ -507,7 +507,8 @@ impl Console {
 
     /// Items come to this side: before protocol 29 only a pulling client sees them, its own.
     fn shows_items_here(&self) -> bool {
-        matches!(self.route, Route::Pull { .. }) || self.protocol.get().is_none_or(ProtocolVersion::has_item_flags)
+        matches!(self.route, Route::Pull { .. })
+            || self.protocol.get().is_none_or(ProtocolVersion::has_item_flags)
     }
 
     /// `%f` shows paths as typed: relative where no source was absolute.
