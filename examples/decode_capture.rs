@@ -41,7 +41,7 @@ use arsync_core::{
     rt::block_on_ready,
     session::{
         goodbye::{ItemHeader, read_del_stats, read_stats},
-        lists::Lists,
+        lists::{Lists, Numbering},
     },
     setup::{Agreed, CompatFlags, Handshake, Side, exchange},
     stats::{Counts, Stats},
@@ -254,7 +254,9 @@ impl Session {
         let mut decoder = Decoder::new(Format::new(options, &self.agreed), options.select.recursive);
         let mut tokens = TokenDecoder::new(self.agreed.compress, options.transfer.compress_level, protocol)?;
         let incremental = self.agreed.inc_recurse();
-        let mut lists = Lists::new(incremental);
+        let converted = self.command.iconv;
+        let numbering = if converted { Numbering::Transmitted } else { Numbering::Sorted };
+        let mut lists = Lists::new(incremental, numbering);
         if incremental {
             // An index of its own for the root that the first list is of.
             self.names.insert(lists.next_start() - 1, ".".to_owned());

@@ -54,6 +54,9 @@ pub enum NameFault {
     /// It holds a NUL byte.
     #[error("file name with a NUL byte from sender")]
     Nul,
+    /// It has no counterpart in the charset of this side, and so no directory.
+    #[error("ABORTING due to invalid path from sender: /")]
+    Foreign,
     /// It is empty, or nothing that was asked for.
     #[error("rejecting unrequested file-list name")]
     Unrequested,
@@ -205,6 +208,9 @@ pub enum ProtocolError {
         /// How many are known.
         count: u32,
     },
+    /// A list for a directory that was dropped.
+    #[error("rsync: refusing flist for cleared dir_ndx {0}")]
+    ClearedDir(u32),
     /// A second list for one directory.
     #[error("refusing malicious duplicate flist for dir {0}")]
     DuplicateList(u32),
@@ -293,9 +299,9 @@ impl ProtocolError {
                 ExitCode::MALLOC
             }
             Self::Name(NameFault::Overflow) => ExitCode::MALLOC,
-            Self::Name(NameFault::Unsafe | NameFault::Unrequested | NameFault::Excluded) => {
-                ExitCode::UNSUPPORTED
-            }
+            Self::Name(
+                NameFault::Unsafe | NameFault::Unrequested | NameFault::Excluded | NameFault::Foreign,
+            ) => ExitCode::UNSUPPORTED,
             Self::UnofferedIncRecursion | Self::BadFilterRule => ExitCode::SYNTAX,
             _ => ExitCode::PROTOCOL,
         }

@@ -13,6 +13,8 @@ extern crate std;
 
 #[cfg(feature = "alloc")]
 pub mod batch;
+#[cfg(feature = "alloc")]
+pub mod charset;
 pub mod checksum;
 #[cfg(feature = "alloc")]
 pub mod chmod;

@@ -250,6 +250,22 @@ pub enum Notice<'a> {
     },
     /// `WARNING: file is too large for checksum sending: NAME`
     TooLargeForSums(&'a [u8]),
+    /// `[ROLE] cannot convert filename: NAME`: it has no counterpart in the other charset.
+    CannotConvertName {
+        /// The name; of a received entry as it travelled.
+        name: &'a [u8],
+        /// Why.
+        error: PortError,
+    },
+    /// `[ROLE] cannot convert symlink data for: FULL`
+    CannotConvertLink {
+        /// The symlink.
+        name: &'a [u8],
+        /// See `Failed`.
+        base: Option<u32>,
+        /// Why.
+        error: PortError,
+    },
     /// A name that cannot be sent: `skipping overly long name: NAME`
     TooLong(&'a [u8]),
     /// The file list begins: `sending incremental file list` and relatives
@@ -325,6 +341,7 @@ impl Notice<'_> {
             | Self::ImpossibleId { .. }
             | Self::PartialDirFailed(_)
             | Self::TooLong(_)
+            | Self::CannotConvertLink { .. }
             | Self::NotInBatch { .. }
             | Self::FailedVerification { again: false, .. } => Severity::TransferError,
             Self::FailedVerification { again: true, .. }
@@ -333,7 +350,10 @@ impl Notice<'_> {
             | Self::TooLargeForSums(_)
             | Self::UnknownMapName { .. }
             | Self::MaxDelete { .. } => Severity::Warning,
-            Self::Internal(_) | Self::BadMap { .. } | Self::FilterWarning(_) => Severity::Error,
+            Self::Internal(_)
+            | Self::BadMap { .. }
+            | Self::FilterWarning(_)
+            | Self::CannotConvertName { .. } => Severity::Error,
             _ => Severity::Info,
         }
     }

@@ -14,6 +14,8 @@ pub struct Command {
     pub compress: WantCompress,
     pub only_write_batch: bool,
     pub pull: bool,
+    /// Names are converted: indexes count places in the order of transmission.
+    pub iconv: bool,
 }
 
 impl Command {
@@ -24,6 +26,7 @@ impl Command {
             compress: WantCompress::Off,
             only_write_batch: false,
             pull: words.iter().any(|w| w == "--sender"),
+            iconv: false,
         };
         let mut words = words.iter().skip(1).take_while(|w| *w != ".");
         while let Some(word) = words.next() {
@@ -73,6 +76,7 @@ impl Command {
             "specials" => o.preserve.specials = true,
             "no-specials" => o.preserve.specials = false,
             "numeric-ids" => o.preserve.numeric_ids = true,
+            "iconv" => self.iconv = true,
             "list-only" => o.list_only = true,
             "append" => o.transfer.append = Append::Trust,
             "remove-source-files" => o.transfer.remove_source = true,

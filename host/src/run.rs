@@ -12,6 +12,7 @@ use std::{
 
 use arsync_core::{
     batch::StreamFlags,
+    charset::Toward,
     checksum::ChecksumKind,
     error::Role,
     exit::ExitCode,
@@ -45,7 +46,10 @@ use crate::{
     },
 };
 
+mod charsets;
 mod reach;
+
+use charsets::Names;
 
 /// Longest argument vector that comes through stdin (`-s`), bytes.
 const MAX_STREAM_ARGS: u64 = 4 << 20;
@@ -67,7 +71,9 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> u8 {
         aliases::expand(OPTIONS, &known, &argv)
     };
     let command = match cli::command(&meant, &world) {
-        Ok(Command::Secluded) => stream_args().and_then(|strings| cli::secluded(&argv, strings, &world)),
+        Ok(Command::Secluded(iconv)) => {
+            stream_args(iconv.as_deref()).and_then(|strings| cli::secluded(&argv, strings, &world))
+        }
         other => other,
     };
     let code = match command {
@@ -75,7 +81,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> u8 {
             let words = core::iter::once(name).chain(argv).map(OsString::into_vec).collect::<Vec<_>>();
             prepared(*resolved, &words).unwrap_or_else(|failure| stopped(&failure.into(), program))
         }
-        Ok(Command::Secluded | Command::Daemon(_)) => ExitCode::UNSUPPORTED,
+        Ok(Command::Secluded(_) | Command::Daemon(_)) => ExitCode::UNSUPPORTED,
         Err(stop) => stopped(&stop, program),
     };
     code.0
@@ -88,8 +94,9 @@ fn aliases() -> Vec<Alias> {
     files.filter_map(|path| std::fs::read(path).ok()).flat_map(|text| aliases::parse(&text)).collect()
 }
 
-/// The further arguments of a server: strings ended with NUL, up to an empty one.
-fn stream_args() -> Result<Vec<Vec<u8>>, Stop> {
+/// The further arguments of a server: strings ended with NUL, up to an empty one. `iconv`: how they are converted.
+fn stream_args(iconv: Option<&[u8]>) -> Result<Vec<Vec<u8>>, Stop> {
+    let names = iconv.map(Names::of_secluded).transpose()?.flatten();
     let mut strings = Vec::new();
     let mut current = Vec::new();
     // One byte at a time: what follows belongs to the protocol.
@@ -100,7 +107,10 @@ fn stream_args() -> Result<Vec<Vec<u8>>, Stop> {
         if byte[0] != 0 {
             current.push(byte[0]);
         } else if current.is_empty() {
-            return Ok(strings);
+            return Ok(match names {
+                Some(names) => names.args(Toward::Here, strings),
+                None => strings,
+            });
         } else {
             strings.push(core::mem::take(&mut current));
         }
@@ -134,26 +144,31 @@ fn stopped(stop: &Stop, program: &str) -> ExitCode {
 /// Opens batch files, then runs. `words`: the argument vector, the program's name first.
 fn prepared(mut resolved: Resolved, words: &[Vec<u8>]) -> Result<ExitCode, Failure> {
     let mut batch = Batch::None;
-    let iconv = resolved.iconv.is_some();
+    let names = Names::of(&resolved)?;
+    let iconv = names.is_some();
     if let Some(name) = &resolved.read_batch {
         let raised = raised(&resolved);
         match batch::open(name, &mut resolved.opts, iconv, raised) {
             Ok(replayed) => batch = Batch::Read(replayed),
             // Rules that cannot be used come before a batch file that cannot.
-            Err(failure) => return bad_rules(&resolved).map_or(Err(failure), Ok),
+            Err(failure) => return bad_rules(&resolved).ok_or(failure),
         }
     } else if let Some(name) = resolved.batch_to_write() {
         batch_refuses(&resolved)?;
         batch = Batch::Write(Recording::create(name, &resolved.opts, iconv)?);
     }
+    if resolved.is_local_pair() && resolved.batch_to_write().is_none() {
+        // Without a batch file the two processes are a local run nevertheless.
+        resolved.opts.transfer.whole_file.get_or_insert(true);
+    }
     let identity = identity(&resolved)?;
-    Ok(run_session(&resolved, batch, words, identity))
+    Ok(run_session(&resolved, Prepared { batch, names, identity }, words))
 }
 
 /// Reports rules that cannot be used, if there are any.
 fn bad_rules(resolved: &Resolved) -> Option<ExitCode> {
     let (roots, outbox) = (Rc::new(RefCell::new(Roots::here())), Rc::new(Outbox::new()));
-    let console = Console::new(resolved, roots, outbox);
+    let console = Console::new(resolved, roots, outbox, None);
     let config = filters::config(&resolved.opts, resolved.from0, true);
     let code = filters::build(&resolved.filters, config, true, true, &console).err()?;
     console.finish(None, code, Role::Client);
@@ -172,7 +187,7 @@ fn identity(resolved: &Resolved) -> Result<Option<Identity>, Failure> {
         };
         Failure::plain(text, ExitCode::SYNTAX, role)
     })?;
-    if resolved.route.machine().is_some() || resolved.batch_to_write().is_some() {
+    if resolved.route.machine().is_some() || resolved.is_local_pair() {
         return Ok(Some(identity));
     }
     session::assume(&identity, role).map_err(|text| Failure::plain(text, ExitCode::SYNTAX, role))?;
@@ -218,12 +233,22 @@ enum Batch {
     Write(Recording),
 }
 
+/// What was opened before the session.
+struct Prepared {
+    batch: Batch,
+    names: Option<Names>,
+    identity: Option<Identity>,
+}
+
 /// Runs a transfer or a listing and shows how it ended.
-fn run_session(resolved: &Resolved, batch: Batch, words: &[Vec<u8>], identity: Option<Identity>) -> ExitCode {
+fn run_session(resolved: &Resolved, prepared: Prepared, words: &[Vec<u8>]) -> ExitCode {
     let role = resolved.route.role();
     let roots = Rc::new(RefCell::new(Roots::here()));
     let outbox = Rc::new(Outbox::new());
-    let console = Console::new(resolved, roots.clone(), outbox.clone());
+    let console = {
+        let charset = prepared.names.as_ref().map(|names| names.charset.clone());
+        Console::new(resolved, roots.clone(), outbox.clone(), charset)
+    };
     interrupt::watch(role);
     if let Some(at) = resolved.cli.stop_at
         && let Err(error) = interrupt::stop_at(at, role)
@@ -232,7 +257,7 @@ fn run_session(resolved: &Resolved, batch: Batch, words: &[Vec<u8>], identity: O
         console.finish(None, ExitCode::IPC, role);
         return ExitCode::IPC;
     }
-    let ended = match start(resolved, &console, &roots, &outbox, batch, words, identity) {
+    let ended = match start(resolved, &console, &roots, &outbox, prepared, words) {
         Ok(ended) => ended,
         Err(code) => {
             console.finish(None, code, role);
@@ -249,11 +274,17 @@ fn start(
     console: &Console,
     roots: &RefCell<Roots>,
     outbox: &Rc<Outbox>,
-    batch: Batch,
+    prepared: Prepared,
     words: &[Vec<u8>],
-    identity: Option<Identity>,
 ) -> Result<Ended, ExitCode> {
+    let Prepared { batch, names, identity } = prepared;
     let options = &resolved.opts;
+    let conversion = names.as_ref().map(Names::conversion);
+    let charset_known = || {
+        if let Some(names) = &names {
+            console.charset_known(&names.name, names.role);
+        }
+    };
     let config = || filters::config(options, resolved.from0, true);
     let modern = options.protocol.is_none_or(|p| p >= 30);
     let own_rules = |pulls| filters::build(&resolved.filters, config(), pulls, modern, console);
@@ -264,7 +295,8 @@ fn start(
         Batch::None | Batch::Read(_) => None,
     };
     match &resolved.route {
-        Route::Local { sources, dest } if recording.is_none() || dest.is_none() => {
+        Route::Local { sources, dest } if !resolved.is_local_pair() => {
+            charset_known();
             let mut list = own_rules(false)?;
             let mut dest_list = own_rules(false)?;
             if options.select.cvs_exclude {
@@ -282,6 +314,7 @@ fn start(
                 roots,
                 shows,
                 bwlimit: resolved.cli.bwlimit.unwrap_or(0),
+                conversion,
                 protocol_known: &protocol_known,
             }))
         }
@@ -291,10 +324,14 @@ fn start(
                 // The reference forks here: its other half knows of names that only --progress asked for.
                 args.argv.insert(1, b"--info=NAME".to_vec());
             }
+            let to_wire = |strings| match &names {
+                Some(names) => names.args(Toward::Wire, strings),
+                None => strings,
+            };
             let daemon_args = |protocol| {
                 let args = daemon_args(resolved, protocol);
                 console.daemon_args(&args.argv);
-                (args.argv, args.stream)
+                (args.argv, args.stream.map(to_wire))
             };
             let (link, daemon) = match resolved.route.machine() {
                 Some(to) => reach::reach(resolved, to, args.argv, &daemon_args, console)?,
@@ -305,7 +342,11 @@ fn start(
             if let Link::Program(command) | Link::DaemonShell(command, _) = &link
                 && resolved.route.machine().is_some()
             {
-                console.connecting(command, stream_args.as_deref());
+                console.connecting(command);
+            }
+            charset_known();
+            if let Some(strings) = &stream_args {
+                console.protected_args(strings);
             }
             let (role, pulls) = match &resolved.route {
                 Route::Push { sources, .. } | Route::Local { sources, .. } => {
@@ -335,7 +376,7 @@ fn start(
                 options,
                 link,
                 daemon,
-                stream_args,
+                stream_args: stream_args.map(to_wire),
                 requested: requested(resolved, &role),
                 role,
                 rules: Rules::Own(rules),
@@ -347,6 +388,7 @@ fn start(
                 outbox: outbox.clone(),
                 shows,
                 timeout: Rc::new(Cell::new(options.timeout)),
+                conversion,
                 protocol_known: &protocol_known,
             })?;
             if let Some(Err(reason)) = recording.map(Recording::finish)
@@ -356,31 +398,36 @@ fn start(
             }
             Ok(ended)
         }
-        Route::Server { sender, args } => Ok(run_server(ServerRun {
-            options,
-            role: if *sender {
-                ServerRole::Sender(source_args(resolved, args, console)?)
-            } else {
-                let names = match options.select.files_from {
-                    FilesFrom::Send => Some(local_names(resolved, true, console)?),
-                    _ => None,
-                };
-                ServerRole::Receiver(args.first().cloned(), names)
-            },
-            client_info: resolved.client_info.clone(),
-            rules: Rules::FromPeer(config()),
-            observer: console,
-            roots,
-            bwlimit: resolved.cli.bwlimit.unwrap_or(0),
-            outbox: outbox.clone(),
-            shows,
-            protocol_known: &protocol_known,
-        })),
+        Route::Server { sender, args } => {
+            charset_known();
+            Ok(run_server(ServerRun {
+                options,
+                role: if *sender {
+                    ServerRole::Sender(source_args(resolved, args, console)?)
+                } else {
+                    let names = match options.select.files_from {
+                        FilesFrom::Send => Some(local_names(resolved, true, console)?),
+                        _ => None,
+                    };
+                    ServerRole::Receiver(args.first().cloned(), names)
+                },
+                client_info: resolved.client_info.clone(),
+                rules: Rules::FromPeer(config()),
+                observer: console,
+                roots,
+                bwlimit: resolved.cli.bwlimit.unwrap_or(0),
+                outbox: outbox.clone(),
+                shows,
+                conversion,
+                protocol_known: &protocol_known,
+            }))
+        }
         Route::Batch { dest } => {
             let Batch::Read(batch) = batch else { return Err(ExitCode::FILE_IO) };
             for text in &batch.changes {
                 console.changed_option(text);
             }
+            charset_known();
             console.protocol_known(batch.agreed.protocol, batch.agreed.inc_recurse());
             Ok(run_replay(ReplayRun {
                 options,
@@ -390,6 +437,7 @@ fn start(
                 observer: console,
                 roots,
                 shows,
+                conversion,
             }))
         }
     }

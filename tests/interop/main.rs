@@ -5,6 +5,7 @@
 mod bad_input;
 mod batch;
 mod cases;
+mod charset;
 mod daemon;
 mod extras;
 mod large;

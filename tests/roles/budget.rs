@@ -28,6 +28,7 @@ fn the_futures_of_the_roles_stay_within_their_budget() {
         names: None,
         capacity: 100,
         rules: Vec::new(),
+        charsets: None,
     };
     let (agreed, _) = agree(&setup);
     let (watch, fs) = (Watch::default(), Fs::new());

@@ -115,12 +115,12 @@ impl Fs {
         self.0.borrow_mut().decaying.push(path.as_bytes().to_vec());
     }
 
-    pub fn put(&self, path: &str, node: Node) -> u64 {
+    pub fn put(&self, path: impl AsRef<[u8]>, node: Node) -> u64 {
         let mut s = self.0.borrow_mut();
         s.next += 1;
         let ino = s.next;
         s.nodes.insert(ino, node);
-        s.names.insert(path.as_bytes().to_vec(), ino);
+        s.names.insert(path.as_ref().to_vec(), ino);
         ino
     }
 

@@ -18,6 +18,7 @@ fn setup(protocol: u8, push: bool) -> Setup {
         names: None,
         capacity: 4096,
         rules: Vec::new(),
+        charsets: None,
     }
 }
 

@@ -56,6 +56,7 @@ fn setup(push: bool) -> Setup {
         names: None,
         capacity: usize::MAX,
         rules: Vec::new(),
+        charsets: None,
     }
 }
 

@@ -2,6 +2,7 @@
 //! direction and options must end without a deadlock and leave the destination as it should be.
 
 mod budget;
+mod charset;
 mod fake;
 mod faults;
 mod hostile;

@@ -278,6 +278,7 @@ fn setup(protocol: u8, push: bool, options: SessionOptions, capacity: usize) -> 
         names: None,
         capacity,
         rules: Vec::new(),
+        charsets: None,
     }
 }
 
@@ -534,7 +535,7 @@ fn files_of_other_directories_serve_as_they_are_asked() {
                 dest.put("alt", dir(0o755));
                 for (path, (node, _)) in source.all() {
                     if !path.is_empty() {
-                        dest.put(&format!("alt/{}", String::from_utf8(path).expect("text")), node);
+                        dest.put(format!("alt/{}", String::from_utf8(path).expect("text")), node);
                     }
                 }
                 dest.change("alt/edited", |n| (n.data[7], n.mtime) = (0, 5));
@@ -625,9 +626,9 @@ fn backups_keep_the_old_content() {
 fn many_lists_run_ahead_of_the_requests() {
     let source = Fs::new();
     for d in 0..40 {
-        source.put(&format!("d{d}"), dir(0o755));
+        source.put(format!("d{d}"), dir(0o755));
         for f in 0..60 {
-            source.put(&format!("d{d}/f{f}"), file(noise(d * 100 + f, 20)));
+            source.put(format!("d{d}/f{f}"), file(noise(d * 100 + f, 20)));
         }
         source.link(&format!("d{d}/same"), "d0/f0");
     }

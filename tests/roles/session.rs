@@ -4,6 +4,7 @@ use core::convert::Infallible;
 use std::{cell::RefCell, rc::Rc};
 
 use arsync_core::{
+    charset::{Conversion, TestCharset},
     error::{Error, Role},
     exit::ExitCode,
     filter::{FilterConfig, FilterList},
@@ -86,6 +87,8 @@ pub struct Setup {
     pub capacity: usize,
     /// Filter rules of the client.
     pub rules: Vec<Vec<u8>>,
+    /// Charsets of the client and of the server, where names are converted.
+    pub charsets: Option<[TestCharset; 2]>,
 }
 
 /// How both ends came out.
@@ -161,7 +164,11 @@ pub async fn one_end(
 ) -> End {
     let sender = setup.push == (side == Side::Client);
     let options = options_of(setup, sender);
-    let shared = Shared::new(&options, agreed, watch, side, Rc::new(Outbox::new()));
+    let mut shared = Shared::new(&options, agreed, watch, side, Rc::new(Outbox::new()));
+    shared.conversion = setup.charsets.map(|[client, server]| {
+        let charset = if side == Side::Client { client } else { server };
+        Conversion::new(Rc::new(charset), setup.protocol >= 30, setup.names.is_some())
+    });
     let r = WireReader::new(reader, Inbox::unattached(sender));
     let w = WireWriter::new(writer, vec![0; 1024]);
     let rules = rules(setup, side);

@@ -36,6 +36,7 @@ fn between(
         names: None,
         capacity,
         rules: Vec::new(),
+        charsets: None,
     };
     change(&mut setup);
     let mut command = Command::parse([&b"--server"[..], b"-logDtpre.LsfxCIvu", b".", b"/"]);

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use arsync_core::{
+    charset::{Conversion, Toward},
     checksum::{Hasher, TransferSums, weak},
     flist::entry::{EntryFlags, EntryRef, FileKind},
     item::BasisType,
@@ -44,8 +45,7 @@ pub fn not_covered(case: &Case) -> Option<&'static str> {
     if case.json["transport"] != "rsh" {
         return Some("daemon greeting");
     }
-    let command = Command::of(case);
-    command.iconv.then_some("iconv: indexes in transmission order, converted names")
+    None
 }
 
 /// Decodes a case, lent in pieces of at most `piece` bytes, and compares everything.
@@ -100,6 +100,8 @@ pub struct World {
     dest: Vec<u8>,
     sums: TransferSums,
     append: Append,
+    /// Charsets of the sending and of the receiving side, where names are converted.
+    charsets: Option<[Conversion; 2]>,
     /// Contents made in this session by name, good and bad ones.
     made: BTreeMap<Vec<u8>, Vec<Vec<u8>>>,
     contents: usize,
@@ -179,6 +181,7 @@ impl World {
             dest: join(dest.as_bytes(), b""),
             sums,
             append: options.transfer.append,
+            charsets: Command::of(case).names,
             made: BTreeMap::new(),
             contents: 0,
         })
@@ -197,8 +200,17 @@ impl World {
         self.bases.iter().any(|base| inside(&join(base, name), b"src").is_none())
     }
 
+    /// A name of the sending side as it is at the destination.
+    fn name_at_dest(&self, name: &[u8]) -> Vec<u8> {
+        match &self.charsets {
+            Some([sender, receiver]) => receiver.text(Toward::Here, &sender.text(Toward::Wire, name)),
+            None => name.to_vec(),
+        }
+    }
+
     fn dest_node<'t>(&self, tree: &'t Option<Tree>, name: &[u8]) -> Option<(&'t Tree, &'t Node)> {
         let tree = tree.as_ref()?;
+        let name = &self.name_at_dest(name);
         let path = inside(&join(&self.dest, name), b"dst")?;
         tree.nodes.get(&path).map(|node| (tree, node))
     }
@@ -476,6 +488,10 @@ fn check_deletions(
     let dry = cx.command.options.dry_run;
     for (_, name) in messages.iter().filter(|(tag, _)| *tag == MsgTag::Deleted) {
         let (name, dir) = name.strip_suffix(b"\0").map_or((name.as_slice(), false), |n| (n, true));
+        let name = &match &world.charsets {
+            Some([sender, _]) => sender.text(Toward::Here, name),
+            None => name.to_vec(),
+        };
         let there = world.dest_node(&world.before, name).map(|(_, node)| node.mode >> 12 == 0o4);
         ensure!(there == Some(dir), "{} was not there to be deleted", name.escape_ascii());
         let kept =

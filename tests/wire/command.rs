@@ -1,6 +1,9 @@
 //! What a recorded server argument vector says about the wire.
 
+use std::rc::Rc;
+
 use arsync_core::{
+    charset::{Conversion, TestCharset},
     checksum::ChecksumKind,
     options::{Append, DeleteWhen, FilesFrom, SessionOptions},
     setup::{Capabilities, WantCompress},
@@ -15,21 +18,37 @@ pub struct Command {
     pub capabilities: Capabilities,
     pub compress: WantCompress,
     pub secluded: bool,
-    pub iconv: bool,
+    /// Charsets of the sending and of the receiving side, where names are converted.
+    pub names: Option<[Conversion; 2]>,
     /// The receiving side changes nothing although the sender sends all.
     pub only_write_batch: bool,
+}
+
+/// The charsets of `--iconv=LOCAL,REMOTE`: that of the sending side, then that of the receiving one.
+fn charsets(case: &Case) -> Option<[TestCharset; 2]> {
+    let words = case.words("client_argv");
+    let spec = words.iter().find_map(|word| word.strip_prefix("--iconv="))?;
+    let (local, remote) = spec.split_once(',').unwrap_or((spec, spec));
+    let [client, server] = [local, remote].map(|name| match name {
+        "UTF-8" => TestCharset::Utf8,
+        "ISO-8859-1" => TestCharset::Latin1,
+        other => panic!("charset {other}"),
+    });
+    Some(if case.is_pull() { [server, client] } else { [client, server] })
 }
 
 impl Command {
     pub fn of(case: &Case) -> Self {
         let mut words: Vec<String> = case.words("server_argv");
         words.extend(strings(case.handshake("stdin_args")).into_iter().skip(1));
+        // Below protocol 30 nobody says that it can convert the targets of symlinks.
+        let links = case.json["protocol"].as_u64() >= Some(30);
         let mut c = Self {
             options: SessionOptions::default(),
             capabilities: Capabilities::empty(),
             compress: WantCompress::Off,
             secluded: false,
-            iconv: false,
+            names: charsets(case).map(|names| names.map(|c| Conversion::new(Rc::new(c), links, false))),
             only_write_batch: false,
         };
         c.options.select.implied_dirs = true;
@@ -89,9 +108,10 @@ impl Command {
         let (name, value) = word.split_once('=').unwrap_or((word, ""));
         match name {
             "server" | "sender" | "checksum-seed" | "protocol" | "log-format" | "stats" | "suffix"
-            | "no-implied-dirs" | "max-delete" | "skip-compress" | "force" | "safe-links" | "size-only"
-            | "existing" | "min-size" | "max-size" | "usermap" | "groupmap" | "open-noatime" | "from0"
-            | "fake-super" | "no-r" | "ignore-existing" | "copy-unsafe-links" | "munge-links" => {}
+            | "no-implied-dirs" | "iconv" | "max-delete" | "skip-compress" | "force" | "safe-links"
+            | "size-only" | "existing" | "min-size" | "max-size" | "usermap" | "groupmap"
+            | "open-noatime" | "from0" | "fake-super" | "no-r" | "ignore-existing" | "copy-unsafe-links"
+            | "munge-links" => {}
             "specials" => o.preserve.specials = true,
             "no-specials" => o.preserve.specials = false,
             "numeric-ids" => o.preserve.numeric_ids = true,
@@ -114,7 +134,6 @@ impl Command {
             "delete-excluded" => (o.delete.when, o.delete.excluded) = (Some(DeleteWhen::Default), true),
             "delete-missing-args" => o.delete.missing_args = true,
             "only-write-batch" => self.only_write_batch = true,
-            "iconv" => self.iconv = true,
             "compress-level" => o.transfer.compress_level = value.parse().ok(),
             "new-compress" => self.compress = WantCompress::Explicit(CompressKind::Zlibx),
             "old-compress" => self.compress = WantCompress::Explicit(CompressKind::Zlib),

@@ -21,7 +21,7 @@ use arsync_core::{
     rt::block_on_ready,
     session::{
         goodbye::{ItemHeader, read_del_stats, read_stats},
-        lists::{Found, Lists},
+        lists::{Found, Lists, Numbering},
     },
     setup::{self, Agreed, CompatFlags, Handshake, Side, negotiate},
     stats::{Counts, Stats},
@@ -539,9 +539,13 @@ pub async fn replies(
         format,
     };
     codec.encoder.tables = codec.decoder.tables.clone();
+    let conversion = cx.command.names.as_ref().map(|[sender, _]| sender.clone());
+    let numbering = if conversion.is_some() { Numbering::Transmitted } else { Numbering::Sorted };
+    codec.encoder.conversion.clone_from(&conversion);
+    codec.decoder.conversion = conversion;
     let tables = codec.decoder.tables.clone();
     let incremental = cx.agreed.inc_recurse();
-    let mut lists = Lists::new(incremental);
+    let mut lists = Lists::new(incremental, numbering);
     let list = codec.list(s, out, lists.next_start()).await?;
     out.lists.push((list.clone(), lists.next_start()));
     let empty = list.is_empty();

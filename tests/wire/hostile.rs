@@ -13,7 +13,7 @@ use arsync_core::{
     rt::block_on_ready,
     session::{
         goodbye::{ItemHeader, read_del_stats},
-        lists::Lists,
+        lists::{Lists, Numbering},
     },
     setup::{Agreed, Capabilities, CompatFlags, Handshake, Side, exchange},
     token::{CompressKind, Token, TokenDecoder},
@@ -318,7 +318,7 @@ fn items_and_counts_have_limits() {
 
 #[test]
 fn lists_are_announced_once_and_for_known_directories() {
-    let mut lists = Lists::new(true);
+    let mut lists = Lists::new(true, Numbering::Sorted);
     assert_eq!(lists.announce(-101), Err(ProtocolError::UnexpectedList { got: -101 }));
     let mut bytes = entry(b"d", 0o040_755);
     bytes.extend_from_slice(&[0, 0]);

@@ -16,10 +16,12 @@ use super::{
     xmit,
 };
 use crate::{
+    charset::Conversion,
     error::{Error, Limit, NameFault, ProtocolError},
     io::{MessageSink, WireReader},
     limits::MAX_PATH,
     names,
+    ports::PortError,
 };
 
 /// Running state of the receiving side.
@@ -50,6 +52,21 @@ pub struct Decoder {
     recursive: bool,
     /// The ACLs and attribute sets that entries refer to.
     pub tables: Rc<Tables>,
+    /// Names and targets are converted.
+    pub conversion: Option<Conversion>,
+    /// Strings that could not be converted, since this was last emptied. Their entries were dropped.
+    pub foreign: Vec<Foreign>,
+}
+
+/// A string that has no counterpart in the charset of this side.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Foreign {
+    /// The name of the entry: as it travelled if it is what could not be converted, else converted.
+    pub name: Vec<u8>,
+    /// The target of the symlink is what could not be converted.
+    pub link: bool,
+    /// Why.
+    pub error: PortError,
 }
 
 /// How one item of a list ended.
@@ -87,6 +104,8 @@ impl Decoder {
             hierarchy: None,
             recursive,
             tables: Rc::default(),
+            conversion: None,
+            foreign: Vec::new(),
         }
     }
 
@@ -189,8 +208,38 @@ impl Decoder {
         }
         self.raw_name.truncate(shared);
         r.append(rest, &mut self.raw_name).await?;
-        names::clean(&self.raw_name, self.format.relative, &mut self.clean_name)?;
+        let Some(conversion) = &self.conversion else {
+            names::clean(&self.raw_name, self.format.relative, &mut self.clean_name)?;
+            return Ok(());
+        };
+        // An empty name of the peer's is a fault, one that cannot be converted an entry without a name.
+        let mut name = Vec::new();
+        match conversion.name_from_wire(&self.raw_name, &mut name) {
+            Ok(()) => names::clean(&name, self.format.relative, &mut self.clean_name)?,
+            Err(error) => {
+                self.clean_name.clear();
+                self.foreign.push(Foreign { name: self.raw_name.clone(), link: false, error });
+            }
+        }
         Ok(())
+    }
+
+    /// What every new entry begins with.
+    fn new_flags(&self) -> EntryFlags {
+        if self.clean_name.is_empty() { EntryFlags::CLEARED } else { EntryFlags::empty() }
+    }
+
+    /// Converts the target of a symlink in `scratch`. False: it cannot be.
+    fn convert_link(&mut self) -> bool {
+        let Some(conversion) = &self.conversion else { return true };
+        let mut target = Vec::new();
+        let converted = conversion.link_from_wire(&self.scratch, &mut target);
+        if let Err(error) = converted {
+            self.foreign.push(Foreign { name: self.clean_name.clone(), link: true, error });
+            return false;
+        }
+        self.scratch = target;
+        true
     }
 
     /// Facts about directories that the flags carry.
@@ -330,7 +379,11 @@ impl Decoder {
             has_target = true;
         }
 
-        let mut entry_flags = EntryFlags::empty();
+        let mut entry_flags = self.new_flags();
+        if has_target && !self.convert_link() {
+            entry_flags |= EntryFlags::CLEARED;
+            has_target = false;
+        }
         if is_dir {
             entry_flags |= self.dir_flags(flags);
         }
@@ -449,6 +502,8 @@ impl Decoder {
             return Err(out_of_range(Limit::HardLink, first as i64, list.len() as i64));
         };
         let extra = list.extra(&from);
+        let lost = self.format.links && from.is_symlink() && list.bytes_of(extra.link).is_empty();
+        let lost_target = if lost { EntryFlags::CLEARED } else { EntryFlags::empty() };
         let position = list.push(&NewEntry {
             name: &self.clean_name,
             size: from.size,
@@ -457,7 +512,7 @@ impl Decoder {
             mode: from.mode,
             uid: from.uid,
             gid: from.gid,
-            flags: EntryFlags::empty(),
+            flags: self.new_flags() | lost_target,
             base: 0,
         });
         *list.extra_mut(position) = extra;

@@ -10,7 +10,10 @@ use super::{
     entry::{EntryFlags, EntryRef, FileKind, mode},
     xmit,
 };
-use crate::wire::{Encoded, int::encode_longint, varint};
+use crate::{
+    charset::Conversion,
+    wire::{Encoded, int::encode_longint, varint},
+};
 
 /// Gives the names of ids of this machine.
 pub trait IdNames {
@@ -24,7 +27,9 @@ pub trait IdNames {
 #[derive(Debug)]
 pub struct Encoder {
     format: Format,
+    /// The last name as it travelled, and the current one.
     name: Vec<u8>,
+    wire_name: Vec<u8>,
     mode: u32,
     mtime: i64,
     atime: i64,
@@ -42,6 +47,8 @@ pub struct Encoder {
     groups_seen: HashSet<u32>,
     /// The ACLs and attribute sets that entries refer to.
     pub tables: Rc<Tables>,
+    /// Names and targets are converted; those that cannot be were kept out of the lists.
+    pub conversion: Option<Conversion>,
 }
 
 fn put(out: &mut Vec<u8>, e: Encoded) {
@@ -55,6 +62,7 @@ impl Encoder {
         Self {
             format,
             name: Vec::new(),
+            wire_name: Vec::new(),
             mode: 0,
             mtime: 0,
             atime: 0,
@@ -70,6 +78,7 @@ impl Encoder {
             users_seen: HashSet::new(),
             groups_seen: HashSet::new(),
             tables: Rc::default(),
+            conversion: None,
         }
     }
 
@@ -224,7 +233,15 @@ impl Encoder {
             }
         }
 
-        let name = e.name();
+        let mut converted = core::mem::take(&mut self.wire_name);
+        let name = if let Some(conversion) = &self.conversion {
+            converted.clear();
+            let fits = conversion.name_to_wire(e.name(), &mut converted);
+            debug_assert!(fits.is_ok(), "a name that cannot travel");
+            &converted
+        } else {
+            e.name()
+        };
         let shared = name.iter().zip(&self.name).take(255).take_while(|(a, b)| a == b).count();
         let rest = name.get(shared..).unwrap_or_default();
         if shared > 0 {
@@ -263,6 +280,7 @@ impl Encoder {
         out.extend_from_slice(rest);
         self.name.truncate(shared);
         self.name.extend_from_slice(rest);
+        self.wire_name = converted;
         self.any_sent = true;
 
         if let Some(first) = first_link {
@@ -323,7 +341,13 @@ impl Encoder {
             }
         }
         if f.links && kind == FileKind::Symlink {
-            let target = e.link_target();
+            let converted = self.conversion.as_ref().map(|conversion| {
+                let mut target = Vec::new();
+                let fits = conversion.link_to_wire(e.link_target(), &mut target);
+                debug_assert!(fits.is_ok(), "a target that cannot travel");
+                target
+            });
+            let target = converted.as_deref().unwrap_or_else(|| e.link_target());
             self.varint30(out, target.len() as u32);
             out.extend_from_slice(target);
         }
@@ -440,3 +464,49 @@ pub(super) const fn split_native_rdev(word: u32) -> (u32, u32) {
 }
 
 const _: () = assert!(mode::SYMLINK == 0o120_000);
+
+#[cfg(test)]
+mod tests {
+    use super::{
+        super::entry::{FileList, NewEntry},
+        *,
+    };
+    use crate::{
+        charset::tests::latin1,
+        options::SessionOptions,
+        setup::{Agreed, CompatFlags},
+        version::ProtocolVersion,
+    };
+
+    struct NoNames;
+    impl IdNames for NoNames {
+        fn user(&self, _: u32) -> Option<Vec<u8>> {
+            None
+        }
+        fn group(&self, _: u32) -> Option<Vec<u8>> {
+            None
+        }
+    }
+
+    #[test]
+    fn names_and_targets_travel_in_utf8() {
+        let mut options = SessionOptions::default();
+        options.preserve.links = true;
+        let agreed = Agreed::implied(ProtocolVersion::MAX, CompatFlags::VARINT_FLIST_FLAGS, 1);
+        let mut encoder = Encoder::new(Format::new(&options, &agreed));
+        encoder.conversion = Some(latin1(true));
+        let mut list = FileList::new();
+        list.push(&NewEntry { name: b"caf\xe9", mode: 0o100_644, ..NewEntry::default() });
+        let link = list.push(&NewEntry { name: b"caf\xea", mode: 0o120_777, ..NewEntry::default() });
+        let target = list.store(b"\xe9");
+        list.extra_mut(link).link = target;
+        let mut out = Vec::new();
+        for i in 0..2 {
+            encoder.entry(list.get(i).unwrap(), i as i32, 0, &NoNames, &mut out);
+        }
+        let file = [0x80, 0x98, 0x05, 0x63, 0x61, 0x66, 0xc3, 0xa9, 0, 0, 0, 0xa4, 0x81, 0, 0];
+        // The prefix counts bytes of the converted names: one byte of the last letter is shared.
+        let link = [0x80, 0xb8, 0x04, 0x01, 0xaa, 0, 0, 0, 0xff, 0xa1, 0, 0, 0x02, 0xc3, 0xa9];
+        assert_eq!(out, [file, link].concat());
+    }
+}

@@ -18,7 +18,7 @@ bitflags! {
         const CONTENT_DIR = 0x0002;
         /// Directory: parent of an argument under `-R`, its contents are not in the transfer.
         const IMPLIED_DIR = 0x0004;
-        /// Dropped as a duplicate: the slot stays, the entry is never acted upon.
+        /// Dropped as a duplicate, or for a string that cannot be converted: the slot stays, the entry is never acted upon.
         const CLEARED = 0x0008;
         /// Member of a hard-link group (`Extra::link_group`).
         const HLINKED = 0x0010;
@@ -76,6 +76,8 @@ pub struct Entry {
     /// Group.
     pub gid: u32,
     extra: ExtraIndex,
+    /// Place in the order of transmission, counted in its list.
+    pub place: u32,
     /// Sender: number of the directory (source argument) that the name is relative to.
     pub base: u32,
 }
@@ -97,7 +99,7 @@ impl Entry {
     pub const fn is_symlink(&self) -> bool {
         self.mode & mode::TYPE == mode::SYMLINK
     }
-    /// Not dropped as a duplicate.
+    /// Not dropped.
     pub const fn is_active(&self) -> bool {
         !self.flags.contains(EntryFlags::CLEARED)
     }
@@ -212,6 +214,7 @@ impl FileList {
     /// Appends an entry and returns its position.
     pub fn push(&mut self, new: &NewEntry<'_>) -> usize {
         let name = self.store(new.name);
+        let place = u32::try_from(self.entries.len()).unwrap_or(u32::MAX);
         self.entries.push(Entry {
             size: new.size,
             mtime: new.mtime,
@@ -222,6 +225,7 @@ impl FileList {
             uid: new.uid,
             gid: new.gid,
             extra: ExtraIndex::NONE,
+            place,
             base: new.base,
         });
         self.entries.len() - 1

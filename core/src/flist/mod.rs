@@ -37,6 +37,7 @@
 //! The same directory at protocol 29: `01 | 01 2e | 00 10 00 00 | 1e 71 5d 54 | ed 41 00 00 | 00 00 00 00 | 00 00 00 00`.
 //!
 //! After it was received a list is sorted ([`order`]), on both ends; an index is a place in the sorted list.
+//! Where names are converted (`charset`) the two sides sort differently, and it is a place in the order of transmission.
 
 #[cfg(feature = "alloc")]
 pub mod acl;

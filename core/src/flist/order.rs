@@ -36,6 +36,9 @@ pub fn clear_duplicates(
     let mut prev: Option<usize> = None;
     for i in 0..list.len() {
         let Some(entry) = list.entries.get(i).copied() else { break };
+        if !entry.is_active() {
+            continue;
+        }
         let same = prev.and_then(|p| list.entries.get(p).map(|e| (p, *e))).filter(|(_, e)| {
             list.name(e) == list.name(&entry)
                 && (e.is_dir() == entry.is_dir() || !protocol.has_dir_slash_order())
@@ -58,7 +61,9 @@ pub fn clear_duplicates(
     if protocol.has_dir_slash_order() {
         // A directory displaces a file of the same name, which sorts elsewhere.
         for i in 0..list.len() {
-            let Some(dir) = list.entries.get(i).filter(|e| e.is_dir()).copied() else { continue };
+            let Some(dir) = list.entries.get(i).filter(|e| e.is_dir() && e.is_active()).copied() else {
+                continue;
+            };
             let name = list.name(&dir);
             if name == b"." {
                 continue;

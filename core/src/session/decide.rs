@@ -196,7 +196,8 @@ pub fn wanted(
         uid: (p.owner && rights.super_user).then_some(entry.uid),
         gid: (p.group && group_allowed(entry.gid, rights)).then_some(entry.gid),
         // A file that stands for a symlink has a time of its own.
-        mtime: (times && (keeps_time(kind, options) || (kind == FileKind::Symlink && p.fake_super && p.times)))
+        mtime: (times
+            && (keeps_time(kind, options) || (kind == FileKind::Symlink && p.fake_super && p.times)))
             .then_some((entry.mtime, entry.nsec)),
         atime: (p.atimes > 0 && kind != FileKind::Dir && times).then_some(extra.atime),
         rdev: kind.is_device().then_some(extra.rdev),

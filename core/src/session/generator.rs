@@ -362,9 +362,8 @@ where
         if self.options().select.checksum && !self.side.missing_root && incremental {
             self.announce_digests(segment);
         }
-        let mut ndx = segment.start - 1;
         for position in 0..segment.list.len() {
-            ndx += 1;
+            let ndx = segment.ndx_at(position);
             let Some(entry) = segment.list.get(position).filter(|e| e.entry.is_active()) else { continue };
             if entry.entry.is_dir() {
                 if incremental {
@@ -377,7 +376,7 @@ where
             } else {
                 self.item(ndx, segment, false).await?;
             }
-            self.shared().replay.passed(ndx);
+            self.shared().replay.passed(segment.turn(ndx));
             self.take_events().await?;
             self.outlet.pump().await?;
             if position == 0 && !incremental {
@@ -622,7 +621,7 @@ where
         if entry.entry.flags.contains(EntryFlags::HLINKED)
             && let Some(group) = self.groups.get_mut(&entry.extra().link_group)
         {
-            group.closed |= ndx >= group.last;
+            group.closed |= segment.turn(ndx) >= group.last;
         }
         if self.is_skipped(name.bytes()) {
             return self.no_leader(ndx, entry).await;
@@ -820,7 +819,7 @@ where
             return;
         }
         if shared.agreed.protocol.has_deleted_message() {
-            let mut payload = name.to_vec();
+            let mut payload = shared.text_to_wire(name.to_vec());
             if kind == FileKind::Dir {
                 payload.push(0);
             }
@@ -829,7 +828,7 @@ where
             let mut text = b"deleting ".to_vec();
             text.extend_from_slice(name);
             text.extend_from_slice(if kind == FileKind::Dir { b"/\n" } else { b"\n" });
-            shared.outbox.push(MsgTag::Info, text);
+            shared.outbox.push(MsgTag::Info, shared.text_to_wire(text));
         }
     }
 }

@@ -45,6 +45,11 @@ impl Guard {
         Self { rules: (scope.is_constant() && !filters.is_empty()).then_some(scope), requested, munge }
     }
 
+    /// Only names that were asked for are taken.
+    pub(super) const fn is_strict(&self) -> bool {
+        self.requested.is_some()
+    }
+
     /// Refuses names that the user excluded or did not ask for. Directories that are only on the way to something
     /// are marked so, whatever the sender says.
     pub(super) fn check(&self, list: &mut FileList) -> Result<(), ProtocolError> {
@@ -67,7 +72,9 @@ impl Guard {
             {
                 return Err(ProtocolError::Name(NameFault::Excluded));
             }
-            let request = self.requested.as_ref().map_or(Request::Yes, |r| r.check(name, is_dir));
+            // Nobody asks for an empty name: one that could not be converted.
+            let check = |r: &Requested| if name.is_empty() { Request::No } else { r.check(name, is_dir) };
+            let request = self.requested.as_ref().map_or(Request::Yes, check);
             match request {
                 Request::Yes => {}
                 Request::Parent => {

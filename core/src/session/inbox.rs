@@ -99,9 +99,11 @@ impl<O: Observer> MessageSink for Inbox<'_, O> {
                     Some(dir) => (dir, FileKind::Dir),
                     None => (self.payload.as_slice(), FileKind::Regular),
                 };
+                // As the reference, which takes the name for one of this side.
+                let name = shared.text_to_wire(name.to_vec());
                 shared.observer.item(&ItemEvent {
                     entry: None,
-                    name,
+                    name: &name,
                     flags: ItemFlags::DELETED,
                     link: None,
                     basis: BasisType::Name,

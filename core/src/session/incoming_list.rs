@@ -4,13 +4,13 @@ use alloc::vec::Vec;
 
 use embedded_io_async::BufRead;
 
-use super::{Shared, guard::Guard};
+use super::{Shared, guard::Guard, io_error};
 use crate::{
     error::{Error, NameFault, ProtocolError, Role},
     exit::ExitCode,
     flist::{
         Format,
-        decode::Decoder,
+        decode::{Decoder, Foreign},
         entry::{FileKind, FileList, mode},
         ids::{IdMap, IdRules, IdTable, MapFault},
         order,
@@ -115,7 +115,7 @@ fn check_parents(
     protocol: crate::version::ProtocolVersion,
 ) -> Result<(), ProtocolError> {
     let mut last: &[u8] = b"";
-    for e in &list.entries {
+    for e in list.entries.iter().filter(|e| !list.name(e).is_empty()) {
         let name = list.name(e);
         let name = name.strip_prefix(b"/").unwrap_or(name);
         let Some(dir) = memchr::memrchr(b'/', name).and_then(|i| name.get(..i)) else { continue };
@@ -155,6 +155,7 @@ impl ListReader {
         let format = Format::new(shared.options, &shared.agreed);
         let mut decoder = Decoder::new(format, shared.options.select.recursive);
         decoder.tables = shared.extended.tables.clone();
+        decoder.conversion.clone_from(&shared.conversion);
         let read_ndx = NdxState::new(shared.agreed.protocol);
         Self { decoder, read_ndx, mapping: Mapping::default(), guard }
     }
@@ -175,6 +176,22 @@ impl ListReader {
         Ok(Some((list, errors)))
     }
 
+    /// Reports what could not be converted in the last list. Where names are compared with those that were asked for,
+    /// the first name that is none ends the session.
+    pub(super) fn report_foreign<O: Observer>(&mut self, shared: &Shared<'_, O>, role: Role) {
+        for Foreign { name, link, error } in self.decoder.foreign.drain(..) {
+            shared.add_io_error(io_error::GENERAL);
+            if link {
+                shared.report(role, &Notice::CannotConvertLink { name: &name, base: None, error });
+            } else {
+                shared.report(role, &Notice::CannotConvertName { name: &name, error });
+                if self.guard.is_strict() {
+                    return;
+                }
+            }
+        }
+    }
+
     /// The first list with everything that follows it. Ids are mapped later, when there is a target.
     pub(super) async fn first<R: BufRead, S: MessageSink, O: Observer>(
         &mut self,
@@ -183,6 +200,7 @@ impl ListReader {
         start: i32,
     ) -> Result<FileList, Error<R::Error>> {
         let (mut list, errors) = self.decoder.list(r, start).await?;
+        self.report_foreign(shared, Role::ReceiverSide);
         self.guard.check(&mut list)?;
         self.decoder.id_lists(r).await?;
         let mut bits = errors;

@@ -21,7 +21,7 @@ use crate::{
 /// A hard-link group on its way (spec: hard links, choice of the leader).
 #[derive(Debug, Default)]
 pub(super) struct Group {
-    /// Last member known so far.
+    /// Turn of the last member known so far.
     pub(super) last: i32,
     /// The last member was looked at: nothing is put off any more.
     pub(super) closed: bool,
@@ -88,10 +88,10 @@ where
             return;
         }
         self.grouped_to = segment.end();
-        for (ndx, entry) in (segment.start..).zip(&segment.list.entries) {
+        for (turn, entry) in (segment.start..).zip(&segment.list.entries) {
             if entry.flags.contains(EntryFlags::HLINKED) && entry.is_active() {
                 let group = self.groups.entry(segment.list.extra(entry).link_group).or_default();
-                group.last = ndx;
+                group.last = turn;
                 group.members += 1;
             }
         }

@@ -13,11 +13,23 @@ use crate::{
 /// How many directories ahead are announced to those who read them.
 const UPCOMING: usize = 48;
 
+/// What the index of an entry counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Numbering {
+    /// Places in the sorted list.
+    #[default]
+    Sorted,
+    /// Places in the order of transmission: names sort differently on both sides where they are converted.
+    Transmitted,
+}
+
 /// One list with its first index. The entries do not change any more; marks on them do.
 #[derive(Debug)]
 pub struct Segment {
-    /// The entries in transfer order.
+    /// The entries in the order in which they are handled.
     pub list: FileList,
+    /// Position of each entry by its place in the order of transmission, where that is what indexes count.
+    positions: Option<Vec<u32>>,
     /// Index of the first entry.
     pub start: i32,
     /// Number of the directory whose contents these are; `None` for the first list.
@@ -38,7 +50,29 @@ pub struct Segment {
 impl Segment {
     /// The entry with index `ndx`, if it is in this list.
     pub fn get(&self, ndx: i32) -> Option<EntryRef<'_>> {
-        usize::try_from(ndx - self.start).ok().and_then(|i| self.list.get(i))
+        self.position(ndx).and_then(|i| self.list.get(i))
+    }
+    /// The position of an index in the order in which entries are handled.
+    pub fn position(&self, ndx: i32) -> Option<usize> {
+        let place = usize::try_from(ndx - self.start).ok()?;
+        match &self.positions {
+            Some(positions) => positions.get(place).map(|p| *p as usize),
+            None => Some(place),
+        }
+    }
+    /// The index of the entry at a position.
+    #[allow(clippy::cast_possible_truncation, clippy::cast_possible_wrap)]
+    pub fn ndx_at(&self, position: usize) -> i32 {
+        let place = match (&self.positions, self.list.entries.get(position)) {
+            (Some(_), Some(entry)) => entry.place as usize,
+            _ => position,
+        };
+        self.start + place as i32
+    }
+    /// The turn of an index: it grows in the order in which entries are handled, through all lists.
+    #[allow(clippy::cast_possible_truncation, clippy::cast_possible_wrap)]
+    pub fn turn(&self, ndx: i32) -> i32 {
+        self.position(ndx).map_or(ndx, |position| self.start + position as i32)
     }
     /// Index behind the last entry.
     #[allow(clippy::cast_possible_truncation, clippy::cast_possible_wrap)]
@@ -102,6 +136,9 @@ pub struct Lists {
     /// No further list will come.
     pub complete: bool,
     incremental: bool,
+    numbering: Numbering,
+    /// Numbers of the directories in the order in which they are handled, where that is not the order of their numbers.
+    dirs_in_turn: Vec<u32>,
     /// Entries of all lists, freed ones included.
     pub total: u64,
 }
@@ -109,8 +146,8 @@ pub struct Lists {
 #[allow(clippy::cast_possible_truncation, clippy::cast_possible_wrap, clippy::cast_sign_loss)]
 impl Lists {
     /// No lists yet.
-    pub fn new(incremental: bool) -> Self {
-        Self { incremental, next_start: i32::from(incremental), ..Self::default() }
+    pub fn new(incremental: bool, numbering: Numbering) -> Self {
+        Self { incremental, numbering, next_start: i32::from(incremental), ..Self::default() }
     }
 
     /// Index that the first entry of the next list will have.
@@ -122,11 +159,12 @@ impl Lists {
     pub fn push(&mut self, list: FileList, dir: Option<u32>) -> Rc<Segment> {
         let first_dir = self.dirs.len() as u32;
         let start = self.next_start;
+        let transmitted = self.numbering == Numbering::Transmitted;
         if self.incremental {
             let mut copies = FileList::new();
-            let mut positions = Vec::new();
+            let mut places = Vec::new();
             for (i, e) in list.entries.iter().enumerate().filter(|(_, e)| e.is_dir()) {
-                positions.push(start + i as i32);
+                places.push(if transmitted { e.place } else { i as u32 });
                 let extra = list.extra(e);
                 let copy = copies.push(&NewEntry {
                     name: list.name(e),
@@ -146,17 +184,33 @@ impl Lists {
                 }
             }
             let copies = Rc::new(copies);
-            for (i, ndx) in positions.into_iter().enumerate() {
-                let announced = Cell::new(false);
+            // In the order of their numbers; without conversion that is the order of the list.
+            let mut numbered: Vec<u32> = (0..places.len() as u32).collect();
+            numbered.sort_by_key(|&i| places.get(i as usize));
+            for &position in &numbered {
+                let place = places.get(position as usize).copied().unwrap_or_default();
                 self.dirs.push(DirRecord {
                     list: copies.clone(),
-                    position: i as u32,
+                    position,
                     listed: false,
-                    ndx,
-                    announced,
+                    ndx: start + place as i32,
+                    announced: Cell::new(false),
                 });
             }
+            if transmitted {
+                self.dirs_in_turn.resize(self.dirs.len(), 0);
+                for (number, &position) in (first_dir..).zip(&numbered) {
+                    if let Some(slot) = self.dirs_in_turn.get_mut((first_dir + position) as usize) {
+                        *slot = number;
+                    }
+                }
+            }
         }
+        let positions = transmitted.then(|| {
+            let mut positions: Vec<u32> = (0..list.len() as u32).collect();
+            positions.sort_by_key(|&i| list.entries.get(i as usize).map(|e| e.place));
+            positions
+        });
         let segment = Rc::new(Segment {
             start,
             dir,
@@ -166,6 +220,7 @@ impl Lists {
             in_progress: Cell::new(0),
             to_redo: Cell::new(0),
             generated: Cell::new(false),
+            positions,
             list,
         });
         self.total += segment.list.len() as u64;
@@ -184,8 +239,10 @@ impl Lists {
         let record = usize::try_from(dir)
             .ok()
             .and_then(|d| self.dirs.get_mut(d))
-            .filter(|d| d.entry().entry.is_active())
             .ok_or(ProtocolError::BadDirNdx { got: dir as i32, count })?;
+        if !record.entry().entry.is_active() {
+            return Err(ProtocolError::ClearedDir(dir as u32));
+        }
         if core::mem::replace(&mut record.listed, true) {
             return Err(ProtocolError::DuplicateList(dir as u32));
         }
@@ -202,11 +259,19 @@ impl Lists {
         self.dirs.get(number as usize)
     }
 
-    /// The directories among the next few of `pending` (ranges of numbers, the last one first) that this has not
+    /// The number of the directory that is number `turn` in the order in which they are handled.
+    pub fn dir_in_turn(&self, turn: u32) -> Option<u32> {
+        match self.numbering {
+            Numbering::Sorted => (turn < self.dir_count()).then_some(turn),
+            Numbering::Transmitted => self.dirs_in_turn.get(turn as usize).copied(),
+        }
+    }
+
+    /// The directories among the next few of `pending` (ranges of turns, the last one first) that this has not
     /// returned before.
     pub fn upcoming(&self, pending: &[(u32, u32)]) -> Vec<DirRecord> {
-        let numbers = pending.iter().rev().flat_map(|&(next, end)| next..end).take(UPCOMING);
-        let dirs = numbers.filter_map(|number| self.dir(number));
+        let turns = pending.iter().rev().flat_map(|&(next, end)| next..end).take(UPCOMING);
+        let dirs = turns.filter_map(|turn| self.dir_in_turn(turn).and_then(|number| self.dir(number)));
         dirs.filter(|d| !d.announced.replace(true) && d.entry().name() != b".").cloned().collect()
     }
 
@@ -229,7 +294,10 @@ impl Lists {
                 let dir = match segment.dir {
                     Some(d) => self.dirs.get(d as usize),
                     // The first list: index 0 is its `.` entry, if it begins with one.
-                    None => self.dirs.first().filter(|d| d.entry().name() == b"."),
+                    None => self
+                        .dir_in_turn(0)
+                        .and_then(|number| self.dir(number))
+                        .filter(|d| d.entry().name() == b"."),
                 };
                 dir.cloned().map(Found::Parent).ok_or_else(bad)
             }
@@ -271,5 +339,64 @@ impl Lists {
     /// Entries in lists that start behind `ndx`'s list.
     pub fn ahead_of(&self, ndx: i32) -> usize {
         self.segments.iter().rev().take_while(|s| s.start > ndx).map(|s| s.list.len()).sum()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{flist::order, version::ProtocolVersion};
+
+    /// A list in the order of transmission, then sorted.
+    fn list(names: &[&str]) -> FileList {
+        let mut list = FileList::new();
+        for name in names {
+            let (name, mode) = name.strip_suffix('/').map_or((*name, 0o100_644), |dir| (dir, 0o040_755));
+            list.push(&NewEntry { name: name.as_bytes(), mode, ..NewEntry::default() });
+        }
+        order::sort(&mut list, ProtocolVersion::MAX);
+        list
+    }
+
+    #[test]
+    fn indexes_count_places_of_the_order_that_both_sides_have() {
+        for (numbering, indexes) in
+            [(Numbering::Sorted, [1, 2, 3, 4, 5]), (Numbering::Transmitted, [2, 5, 1, 4, 3])]
+        {
+            let mut lists = Lists::new(true, numbering);
+            // Handled as: . a c b d
+            let segment = lists.push(list(&["c", "./", "d/", "b/", "a"]), None);
+            let found: Vec<i32> = (0..5).map(|position| segment.ndx_at(position)).collect();
+            assert_eq!(found, indexes);
+            for (position, ndx) in indexes.into_iter().enumerate() {
+                assert_eq!(segment.position(ndx), Some(position));
+                assert_eq!(segment.get(ndx).unwrap().name(), [&b"."[..], b"a", b"c", b"b", b"d"][position]);
+                assert_eq!(usize::try_from(segment.turn(ndx)).unwrap(), 1 + position);
+            }
+        }
+    }
+
+    #[test]
+    fn directories_have_the_numbers_of_transmission_and_are_handled_in_order() {
+        let mut lists = Lists::new(true, Numbering::Transmitted);
+        lists.push(list(&["c", "./", "d/", "b/", "a"]), None);
+        let name = |number: u32| lists.dir(number).map(|d| d.entry().name().to_vec()).unwrap();
+        assert_eq!([name(0), name(1), name(2)], [b".".to_vec(), b"d".to_vec(), b"b".to_vec()]);
+        let turns: Vec<_> = (0..4).map(|turn| lists.dir_in_turn(turn)).collect();
+        assert_eq!(turns, [Some(0), Some(2), Some(1), None]);
+        assert!(matches!(lists.find(0), Ok(Found::Parent(dir)) if dir.entry().name() == b"."));
+        let dir = lists.announce(NDX_FLIST_OFFSET - 2).unwrap();
+        let segment = lists.push(list(&["b/y", "b/x"]), Some(dir));
+        assert_eq!((segment.start, segment.ndx_at(0), segment.ndx_at(1)), (7, 8, 7));
+        assert!(matches!(lists.find(6), Ok(Found::Parent(dir)) if dir.entry().name() == b"b"));
+    }
+
+    #[test]
+    fn a_dropped_directory_gets_no_list() {
+        let mut lists = Lists::new(true, Numbering::Transmitted);
+        let mut dropped = list(&["x/"]);
+        dropped.entries[0].flags |= EntryFlags::CLEARED;
+        lists.push(dropped, None);
+        assert_eq!(lists.announce(NDX_FLIST_OFFSET), Err(ProtocolError::ClearedDir(0)));
     }
 }

@@ -36,11 +36,13 @@ use core::cell::{Cell, RefCell};
 
 pub use copying::InTurn;
 pub use inbox::Inbox;
+use lists::Numbering;
 pub use rules::Rules;
 pub use run::{Entered, Entrance, FirstList, run_local, run_receiver, run_sender};
 pub use scan::SourceArgs;
 
 use crate::{
+    charset::{Conversion, Toward},
     error::Role,
     io::Tape,
     mux::MsgTag,
@@ -142,6 +144,8 @@ pub struct Shared<'a, O> {
     pub tape: Option<Rc<dyn Tape>>,
     /// A batch is read: what the generator asked for.
     pub(crate) replay: replay::Replay,
+    /// Names are converted (`--iconv`).
+    pub conversion: Option<Conversion>,
 }
 
 impl<'a, O: Observer> Shared<'a, O> {
@@ -173,6 +177,7 @@ impl<'a, O: Observer> Shared<'a, O> {
             extended: extended::State::default(),
             tape: None,
             replay: replay::Replay::default(),
+            conversion: None,
         }
     }
 
@@ -187,6 +192,19 @@ impl<'a, O: Observer> Shared<'a, O> {
     /// Adds error bits.
     pub fn add_io_error(&self, bits: u32) {
         self.io_error.set(self.io_error.get() | bits);
+    }
+
+    /// What indexes count.
+    pub(crate) const fn numbering(&self) -> Numbering {
+        if self.conversion.is_some() { Numbering::Transmitted } else { Numbering::Sorted }
+    }
+
+    /// A text of this side as it travels.
+    pub(crate) fn text_to_wire(&self, text: Vec<u8>) -> Vec<u8> {
+        match &self.conversion {
+            Some(conversion) => conversion.text(Toward::Wire, &text),
+            None => text,
+        }
     }
 
     pub(crate) fn event(&self, event: Event) {

@@ -70,6 +70,7 @@ where
         let dir = self.side.lists.borrow_mut().announce(ndx)?;
         let start = self.side.lists.borrow().next_start();
         let (mut list, errors) = self.lists.decoder.list(self.r, start).await?;
+        self.lists.report_foreign(shared, Role::Receiver);
         self.lists.guard.check(&mut list)?;
         self.take_list(dir, list, errors)
     }
@@ -95,6 +96,10 @@ where
             let lists = self.side.lists.borrow();
             let parent = lists.dir(dir).map(|d| d.entry().rel_name());
             for i in 0..list.len() {
+                if list.get(i).is_some_and(|e| e.name().is_empty()) {
+                    // As the reference: a name without counterpart is in no directory.
+                    return Err(ProtocolError::Name(NameFault::Foreign).into());
+                }
                 let inside = list
                     .get(i)
                     .is_some_and(|e| Some(e.rel_name().parent()) == parent && e.rel_name() != RelName::ROOT);
@@ -271,7 +276,7 @@ where
             stats.transferred_size += entry.entry.size;
         }
         let options = self.shared().options;
-        if options.read_batch && !self.shared().wants(ndx, redo).await {
+        if options.read_batch && !self.shared().wants(ndx, segment.turn(ndx), redo).await {
             self.shared()
                 .report(Role::Receiver, &Notice::SkippingBatched(self.side.local_name(entry).bytes()));
             return self.discard(ndx, entry).await;
@@ -597,7 +602,8 @@ pub(super) async fn promote_delayed<T: Target, O: Observer>(side: &DestSide<'_, 
         (0..lists.len()).filter_map(|i| lists.get(i)).collect()
     };
     for segment in segments {
-        for (ndx, position) in (segment.start..).zip(0..segment.list.len()) {
+        for position in 0..segment.list.len() {
+            let ndx = segment.ndx_at(position);
             let delayed = segment.marks(ndx).contains(EntryFlags::DONE);
             if let Some(entry) = segment.list.get(position).filter(|_| delayed) {
                 let name = side.local_name(entry);

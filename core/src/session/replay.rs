@@ -24,7 +24,7 @@ use crate::{
 #[derive(Debug)]
 pub(crate) struct Replay {
     wanted: RefCell<BTreeSet<i32>>,
-    /// Every index up to this one was looked at.
+    /// Every entry up to this turn was looked at.
     position: Cell<i32>,
     /// The generator waits for the receiver.
     idle: Cell<bool>,
@@ -55,9 +55,9 @@ impl Replay {
         self.wake_receiver.notify();
     }
 
-    /// The generator has looked at an entry.
-    pub(super) fn passed(&self, ndx: i32) {
-        self.position.set(self.position.get().max(ndx));
+    /// The generator has looked at the entry whose turn this is.
+    pub(super) fn passed(&self, turn: i32) {
+        self.position.set(self.position.get().max(turn));
         if self.receiver_waits.get() {
             self.wake_receiver.notify();
         }
@@ -100,11 +100,12 @@ impl<O: Observer> Shared<'_, O> {
         self.replay.receiver_waits.set(false);
     }
 
-    /// Whether the generator wants a file whose data comes next. `again`: the first attempt failed.
-    pub(super) async fn wants(&self, ndx: i32, again: bool) -> bool {
+    /// Whether the generator wants a file whose data comes next. `turn`: that of the entry; `again`: the first attempt
+    /// failed.
+    pub(super) async fn wants(&self, ndx: i32, turn: i32, again: bool) -> bool {
         let replay = &self.replay;
         let wanted = || replay.wanted.borrow().contains(&ndx);
-        let passed = || !again && replay.position.get() >= ndx;
+        let passed = || !again && replay.position.get() >= turn;
         self.until(|| wanted() || passed()).await;
         replay.wanted.borrow_mut().remove(&ndx)
     }

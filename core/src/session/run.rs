@@ -14,7 +14,7 @@ use super::{
     generator::{DestSide, Generator},
     guard::Guard,
     incoming_list::{ListReader, Mapping, prepare, prepare_first},
-    lists::{DirRecord, Lists},
+    lists::{DirRecord, Lists, Numbering},
     outlet::LocalOutlet,
     receiver::Receiver,
     rules::Rules,
@@ -24,6 +24,7 @@ use super::{
 };
 use crate::{
     batch::opening_bytes,
+    charset::Toward,
     copying::LocalCopy,
     error::{Error, Limit, ProtocolError, Role},
     exit::ExitCode,
@@ -40,7 +41,6 @@ use crate::{
     rt::join2,
     setup::Side,
     stats::Stats,
-    version::ProtocolVersion,
 };
 
 /// What the destination argument means can only be said when the first list is there.
@@ -291,7 +291,7 @@ where
     shared.report(Role::ReceiverSide, &Notice::ListStart);
     let mut list = if options.select.files_from == FilesFrom::Send {
         let names = names.unwrap_or_default();
-        let (list, ()) = join2(reader.first(r, shared, start), send_names(w, names, protocol)).await?;
+        let (list, ()) = join2(reader.first(r, shared, start), send_names(w, names, shared)).await?;
         list
     } else {
         reader.first(r, shared, start).await?
@@ -331,7 +331,7 @@ where
     if options.list_only {
         show_list(shared, &list);
     }
-    let mut lists = Lists::new(incremental);
+    let mut lists = Lists::new(incremental, shared.numbering());
     lists.push(list, None);
     lists.complete = !incremental;
     let side = DestSide {
@@ -383,17 +383,21 @@ where
 }
 
 /// Sends the names of `--files-from`, outside of frames below protocol 31.
-async fn send_names<W: ChunkWrite>(
+async fn send_names<W: ChunkWrite, O>(
     w: &mut WireWriter<W, Vec<u8>>,
     names: &[Vec<u8>],
-    protocol: ProtocolVersion,
+    shared: &Shared<'_, O>,
 ) -> Result<(), Error<W::Error>> {
-    let pause = w.is_framed() && !protocol.has_framed_files_from();
+    let pause = w.is_framed() && !shared.agreed.protocol.has_framed_files_from();
+    let conversion = shared.conversion.as_ref().filter(|c| c.name_lists);
     if pause {
         w.stop_framing();
     }
     for name in names.iter().filter(|n| !n.is_empty()) {
-        w.bytes(name).await?;
+        match conversion {
+            Some(conversion) => w.bytes(&conversion.text(Toward::Wire, name)).await?,
+            None => w.bytes(name).await?,
+        }
         w.u8(0).await?;
     }
     w.u8(0).await?;
@@ -516,7 +520,7 @@ pub(super) fn next_directory(pending: &mut Vec<(u32, u32)>, lists: &Lists) -> Op
             pending.pop();
             continue;
         }
-        let number = top.0;
+        let number = lists.dir_in_turn(top.0)?;
         top.0 += 1;
         if lists.dir(number).is_some_and(|d| d.entry().name() != b".") {
             break number;
@@ -525,11 +529,8 @@ pub(super) fn next_directory(pending: &mut Vec<(u32, u32)>, lists: &Lists) -> Op
     let first = lists.dir(number)?.clone();
     let mut same = Vec::from([first.clone()]);
     while let Some(top) = pending.last_mut() {
-        let Some(twin) =
-            lists.dir(top.0).filter(|d| top.0 < top.1 && d.entry().name() == first.entry().name())
-        else {
-            break;
-        };
+        let next = lists.dir_in_turn(top.0).filter(|_| top.0 < top.1).and_then(|number| lists.dir(number));
+        let Some(twin) = next.filter(|d| d.entry().name() == first.entry().name()) else { break };
         same.push(twin.clone());
         top.0 += 1;
     }
@@ -594,7 +595,7 @@ where
     let mut early = None;
     if incremental && facts.count == 1 && !shared.options.list_only {
         // A directory argument: its own list decides whether there is more than one entry.
-        let mut lists = Lists::new(incremental);
+        let mut lists = Lists::new(incremental, Numbering::Sorted);
         let first = lists.push(list.clone(), None);
         let mut pending = Vec::from([(first.first_dir, first.first_dir + first.dir_count)]);
         if let Some((_, same)) = next_directory(&mut pending, &lists) {
@@ -620,7 +621,7 @@ where
     if shared.options.select.prune_empty_dirs {
         super::prune::prune_empty_dirs(&mut list, &scope);
     }
-    let mut lists = Lists::new(incremental);
+    let mut lists = Lists::new(incremental, Numbering::Sorted);
     let first = lists.push(list, None);
     lists.complete = !incremental;
     let side = DestSide {
@@ -651,7 +652,7 @@ async fn list_local<S: Source, O: Observer>(
 ) -> Result<(), Error<Infallible>> {
     let incremental = shared.agreed.inc_recurse();
     let protocol = shared.agreed.protocol;
-    let mut lists = Lists::new(incremental);
+    let mut lists = Lists::new(incremental, Numbering::Sorted);
     crate::flist::order::sort(&mut list, protocol);
     crate::flist::order::clear_duplicates(&mut list, protocol, |_, _| ());
     if shared.options.select.prune_empty_dirs {

@@ -225,6 +225,9 @@ impl<'a, S: Source, O: Observer> Scanner<'a, S, O> {
         let stat = match self.source.stat(path, follow).await {
             Ok(stat) => stat,
             Err(error) if error.is_not_found() && options.delete.missing_args => {
+                if !self.can_travel(base, &name, None) {
+                    return Ok(());
+                }
                 list.push(&NewEntry { name: &name, base, ..NewEntry::default() });
                 return Ok(());
             }
@@ -494,8 +497,27 @@ impl<'a, S: Source, O: Observer> Scanner<'a, S, O> {
         );
     }
 
+    /// Whether the strings of an entry have a counterpart in the charset of the wire; if not, that is reported.
+    fn can_travel(&self, base: u32, name: &[u8], target: Option<&[u8]>) -> bool {
+        let Some(conversion) = &self.shared.conversion else { return true };
+        let mut out = Vec::new();
+        let notice = if let Err(error) = conversion.name_to_wire(name, &mut out) {
+            Notice::CannotConvertName { name, error }
+        } else if let Some(Err(error)) = target.map(|target| conversion.link_to_wire(target, &mut out)) {
+            Notice::CannotConvertLink { name: below(name), base: Some(base), error }
+        } else {
+            return true;
+        };
+        self.shared.add_io_error(io_error::GENERAL);
+        self.shared.report(Role::Sender, &notice);
+        false
+    }
+
     /// Appends a directory that is in the transfer for the sake of what is in it.
     async fn implied(&self, list: &mut FileList, base: u32, dir: &[u8], stat: &Stat) {
+        if !self.can_travel(base, dir, None) {
+            return;
+        }
         self.push(list, base, dir, stat, EntryFlags::IMPLIED_DIR, None);
         let path = SourcePath { base, name: below(dir) };
         extended::attach(self.shared, self.source, list, path, &self.root_scope).await;
@@ -602,6 +624,9 @@ impl<'a, S: Source, O: Observer> Scanner<'a, S, O> {
                 }
                 dir_flags = EntryFlags::MOUNT_DIR;
             }
+        }
+        if !self.can_travel(path.base, name, target.as_deref()) {
+            return None;
         }
         let digest = if select.checksum && stat.is_regular() {
             let kind = self.shared.agreed.list_sum;

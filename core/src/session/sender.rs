@@ -15,10 +15,11 @@ use super::{
     io_error,
     lists::{Found, Lists, Segment},
     run::{announce_reads, next_directory},
-    scan::{Scanner, SourceArgs, below},
+    scan::{Scanner, SourceArgs, below, clamp_name},
     transfer::{Outgoing, SendPlan},
 };
 use crate::{
+    charset::Toward,
     delta::{Matcher, SumHead},
     error::{Error, ProtocolError, Role},
     filter::FilterList,
@@ -90,6 +91,7 @@ where
         let agreed = &shared.agreed;
         let mut encoder = Encoder::new(Format::new(shared.options, agreed));
         encoder.tables = shared.extended.tables.clone();
+        encoder.conversion.clone_from(&shared.conversion);
         Ok(Self {
             shared,
             source,
@@ -97,7 +99,7 @@ where
             w,
             scanner: Scanner::new(shared, source, filters),
             encoder,
-            lists: Lists::new(agreed.inc_recurse()),
+            lists: Lists::new(agreed.inc_recurse(), shared.numbering()),
             read_ndx: NdxState::new(agreed.protocol),
             write_ndx: NdxState::new(agreed.protocol),
             pending: Vec::new(),
@@ -215,7 +217,11 @@ where
             if self.scratch.is_empty() {
                 return Ok(());
             }
-            let name = super::scan::clamp_name(&self.scratch);
+            let conversion = self.shared.conversion.as_ref().filter(|c| c.name_lists);
+            let name = match conversion {
+                Some(conversion) => clamp_name(&conversion.text(Toward::Here, &self.scratch)),
+                None => clamp_name(&self.scratch),
+            };
             self.scanner.argument(&name, Some(&base), list).await?;
         }
     }
@@ -288,7 +294,8 @@ where
             return Ok(());
         }
         let more = self.pending.iter().any(|&(next, end)| {
-            (next..end).any(|n| self.lists.dir(n).is_some_and(|d| d.entry().name() != b"."))
+            let mut dirs = (next..end).filter_map(|turn| self.lists.dir_in_turn(turn));
+            dirs.any(|n| self.lists.dir(n).is_some_and(|d| d.entry().name() != b"."))
         });
         if !more {
             self.lists.complete = true;

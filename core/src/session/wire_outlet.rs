@@ -124,6 +124,8 @@ impl<W: ChunkWrite, T: Target, O: Observer> Outlet for WireOutlet<'_, '_, W, T, 
             let itemizes = shared.is_client() && options.report.itemize;
             if !itemizes && is_worth_a_line(entry, flags, options, &self.side.rights) {
                 let line = name_line(entry, xname);
+                // As it travels, here as well: who shows it takes it for a text of the peer.
+                let line = shared.text_to_wire(line);
                 if shared.is_client() {
                     shared.observer.peer_text(MsgTag::Info, &line);
                 } else {

@@ -1,7 +1,5 @@
 //! The texts of `--help` and `--version`.
 
-use super::unbuilt::{UNBUILT, Unbuilt};
-
 /// Version of the reference that the command line and the output follow.
 pub(crate) const COMPATIBLE_VERSION: &str = "3.5.0";
 
@@ -211,7 +209,6 @@ struct Ability {
 }
 
 fn abilities() -> Vec<Ability> {
-    let has = |item: Unbuilt| !UNBUILT.contains(&item);
     [
         ("socketpairs", "socketpairs", true),
         ("symlinks", "symlinks", true),
@@ -228,7 +225,7 @@ fn abilities() -> Vec<Ability> {
         ("ACL-at", "ACL_at", true),
         ("xattrs", "xattrs", true),
         ("secluded-args", "secluded_args", true),
-        ("iconv", "iconv", has(Unbuilt::Iconv)),
+        ("iconv", "iconv", true),
         ("prealloc", "prealloc", true),
         ("stop-at", "stop_at", true),
         ("crtimes", "crtimes", false),

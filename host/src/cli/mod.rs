@@ -34,8 +34,8 @@ pub(crate) enum Command {
     /// A transfer or a listing, as client or as server.
     Session(Box<Resolved>),
     /// A server whose further arguments come through its stdin (`-s`): read strings up to an empty one and call
-    /// [`secluded`].
-    Secluded,
+    /// [`secluded`]. With the text of `--iconv`, which holds for these strings already.
+    Secluded(Option<Vec<u8>>),
     /// `--daemon`, or with its `server` field set a daemon for one connection on stdin and stdout.
     #[allow(dead_code, reason = "used by the daemon")]
     Daemon(Box<DaemonCli>),
@@ -48,7 +48,7 @@ pub(crate) fn command(argv: &[OsString], world: &World<'_>) -> Result<Command, S
             Err(unbuilt::refusal("--daemon", Role::Client).into())
         }
         Line::Daemon(cli) => Ok(Command::Daemon(cli)),
-        Line::Run(cli) if needs_secluded(&cli) => Ok(Command::Secluded),
+        Line::Run(cli) if needs_secluded(&cli) => Ok(Command::Secluded(cli.iconv)),
         Line::Run(cli) => session(*cli, world),
     }
 }

@@ -78,6 +78,13 @@ impl Resolved {
     pub(crate) fn batch_to_write(&self) -> Option<&[u8]> {
         self.write_batch.as_deref().or(self.only_write_batch.as_deref()).filter(|_| !self.cli.server)
     }
+
+    /// Both ends are on this machine, but in two processes: what a batch file records is what two processes say to
+    /// each other, and where names are converted each side has names of its own.
+    pub(crate) fn is_local_pair(&self) -> bool {
+        matches!(&self.route, Route::Local { dest: Some(_), .. })
+            && (self.batch_to_write().is_some() || self.iconv.is_some())
+    }
 }
 
 /// Where the list of `--files-from` is.
@@ -544,7 +551,7 @@ pub(crate) fn resolve(mut cli: Cli, world: &World<'_>) -> Result<Resolved, Stop>
 
     let iconv = match (&cli.iconv, cli.server) {
         (Some(text), _) => Some(text.clone()),
-        (None, false) => world.var("RSYNC_ICONV"),
+        (None, false) => world.var("RSYNC_ICONV").filter(|text| !text.is_empty()),
         (None, true) => None,
     }
     .filter(|text| text != b"-");
@@ -673,6 +680,15 @@ fn without_dot_slashes(dir: &[u8]) -> Vec<u8> {
         dir = rest;
     }
     dir.to_vec()
+}
+
+/// The charset of this side in the text of `--iconv`; `None`: no conversion is wanted.
+pub(crate) fn own_charset(spec: &[u8], server: bool) -> Option<&[u8]> {
+    let (local, remote) = match memchr::memchr(b',', spec) {
+        Some(comma) => (&spec[..comma], &spec[comma + 1..]),
+        None => (spec, spec),
+    };
+    (spec != b"-").then_some(if server { remote } else { local })
 }
 
 fn is_here(dir: &[u8]) -> bool {

@@ -8,8 +8,6 @@ use super::{failure::Failure, resolve::Resolved};
 /// Something that a command line can ask for and this build cannot do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Unbuilt {
-    /// `--iconv`
-    Iconv,
     /// `--daemon`
     Daemon,
     /// `--confine-root`
@@ -17,7 +15,7 @@ pub(crate) enum Unbuilt {
 }
 
 /// What this build cannot do.
-pub(crate) const UNBUILT: &[Unbuilt] = &[Unbuilt::Iconv, Unbuilt::Daemon, Unbuilt::ConfineRoot];
+pub(crate) const UNBUILT: &[Unbuilt] = &[Unbuilt::Daemon, Unbuilt::ConfineRoot];
 
 /// Refuses what this build cannot do.
 pub(crate) fn check(r: &Resolved) -> Result<(), Failure> {
@@ -41,7 +39,6 @@ pub(crate) fn refusal(name: &str, role: arsync_core::error::Role) -> Failure {
 fn asked_for(item: Unbuilt, r: &Resolved) -> Option<&'static str> {
     let cli = &r.cli;
     let (asked, name) = match item {
-        Unbuilt::Iconv => (r.iconv.is_some(), "--iconv"),
         // Daemon mode never gets as far as a session.
         Unbuilt::Daemon => (false, "--daemon"),
         Unbuilt::ConfineRoot => (cli.confine_root.is_some(), "--confine-root"),

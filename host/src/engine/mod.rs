@@ -11,6 +11,7 @@ mod backup;
 mod behind;
 mod beneath;
 mod block_sums;
+mod charset;
 mod copy;
 mod digest;
 mod draft;
@@ -32,6 +33,7 @@ mod xattr;
 use arsync_core::ports::{PortError, Stat};
 use rustix::io::Errno;
 
+pub(crate) use self::charset::Iconv;
 #[allow(unused_imports, reason = "used by the sessions")]
 pub use self::{
     copy::copy_contents,

@@ -11,6 +11,7 @@ use std::{
 };
 
 use arsync_core::{
+    charset::{self, Toward},
     checksum::ChecksumKind,
     error::Role,
     exit::ExitCode,
@@ -135,14 +136,22 @@ pub(crate) struct Console {
     log: Option<LogFile>,
     /// A batch file is written or read.
     batch: bool,
+    /// Texts travel in UTF-8 and come from this (`--iconv`).
+    iconv: Option<Rc<dyn charset::Charset>>,
 }
 
 impl Console {
     /// The observer of a run.
-    pub(crate) fn new(resolved: &Resolved, roots: Rc<RefCell<Roots>>, outbox: Rc<Outbox>) -> Self {
+    pub(crate) fn new(
+        resolved: &Resolved,
+        roots: Rc<RefCell<Roots>>,
+        outbox: Rc<Outbox>,
+        iconv: Option<Rc<dyn charset::Charset>>,
+    ) -> Self {
         let output = resolved.output.clone();
         let server = matches!(resolved.route, Route::Server { .. });
-        let utf8 = clib::is_utf8();
+        // What a server writes to its own stderr is meant for a terminal that it does not know.
+        let utf8 = clib::is_utf8() && !server;
         let charset = match (output.eight_bit, utf8) {
             (true, _) => Charset::Bytes,
             (_, true) => Charset::Utf8,
@@ -193,6 +202,7 @@ impl Console {
             mark,
             log,
             batch: resolved.read_batch.is_some() || resolved.batch_to_write().is_some(),
+            iconv,
             output,
         };
         if let Some((path, error)) = no_log {
@@ -201,6 +211,9 @@ impl Console {
             let reason = strerror::suffix(error.raw_os_error().unwrap_or(5));
             console.emit(MsgTag::Error, &[head.as_bytes(), path, reason.as_bytes()].concat());
             console.emit(MsgTag::Info, b"Ignoring \"log file\" setting.");
+        }
+        if console.levels.debug(Debug::Iconv) > 1 && !server && !console.output.eight_bit {
+            console.emit(MsgTag::Info, &[b"msg checking charset: ", &clib::codeset()[..]].concat());
         }
         for text in &resolved.warnings {
             console.emit(MsgTag::Error, text.as_bytes());
@@ -223,9 +236,29 @@ impl Console {
         }
     }
 
+    /// Tells the charsets in use (`--debug=iconv`).
+    pub(crate) fn charset_known(&self, name: &[u8], role: Role) {
+        let level = self.levels.debug(Debug::Iconv);
+        if level > 0 && self.iconv.is_some() {
+            self.emit(MsgTag::Info, &[format!("[{role}] charset: ").as_bytes(), name].concat());
+        }
+    }
+
     /// Tells which command connects to the other side (`--debug=cmd`).
-    /// `protected`: the strings of `-s`, which go through the connection.
-    pub(crate) fn connecting(&self, command: &[Vec<u8>], protected: Option<&[Vec<u8>]>) {
+    pub(crate) fn connecting(&self, command: &[Vec<u8>]) {
+        self.words("opening connection using: ", command);
+    }
+
+    /// Tells the strings of `-s`, which go through the connection.
+    pub(crate) fn protected_args(&self, strings: &[Vec<u8>]) {
+        // The program's name in front and the end mark are no arguments.
+        if let [_, words @ .., _] = strings {
+            self.words("protected args: ", words);
+        }
+    }
+
+    /// A line with the words of a command.
+    fn words(&self, head: &str, words: &[Vec<u8>]) {
         if self.levels.debug(Debug::Cmd) == 0 {
             return;
         }
@@ -237,16 +270,9 @@ impl Console {
                 [b"\"", word.as_slice(), b"\""].concat()
             }
         };
-        let line = |head: &str, words: &[Vec<u8>]| {
-            let tail = format!("  ({} args)", words.len());
-            let words: Vec<_> = words.iter().map(shown).collect();
-            self.emit(MsgTag::Info, &[head.as_bytes(), &words.join(&b' '), tail.as_bytes()].concat());
-        };
-        line("opening connection using: ", command);
-        // The program's name in front and the end mark are no arguments.
-        if let Some([_, words @ .., _]) = protected {
-            line("protected args: ", words);
-        }
+        let tail = format!("  ({} args)", words.len());
+        let words: Vec<_> = words.iter().map(shown).collect();
+        self.emit(MsgTag::Info, &[head.as_bytes(), &words.join(&b' '), tail.as_bytes()].concat());
     }
 
     /// Shows what a daemon is told, where that was asked for.
@@ -365,7 +391,7 @@ impl Console {
             return;
         }
         if self.server && self.is_framed(tag) {
-            let mut payload = text.to_vec();
+            let mut payload = self.converted(Toward::Wire, text);
             payload.truncate(MAX_TEXT - 2);
             payload.push(b'\n');
             self.outbox.push(self.wire_tag(tag), payload);
@@ -375,6 +401,24 @@ impl Console {
         escape(text, self.charset, &mut line);
         line.push(b'\n');
         self.raw(tag, &line);
+    }
+
+    /// A text on its way; what has no counterpart stays as it is.
+    fn converted(&self, toward: Toward, text: &[u8]) -> Vec<u8> {
+        let Some(iconv) = &self.iconv else { return text.to_vec() };
+        let mut out = Vec::with_capacity(text.len());
+        charset::convert_text(&**iconv, toward, text, &mut out, |byte, out| out.push(byte));
+        out
+    }
+
+    /// Appends a text of the peer as it is shown. One that was converted is shown as it is in the charset of this side,
+    /// whatever the terminal's (observed).
+    fn escape_peer(&self, text: &[u8], out: &mut Vec<u8>) {
+        let Some(iconv) = &self.iconv else { return escape(text, self.charset, out) };
+        let mut escaped = Vec::with_capacity(text.len());
+        escape(text, Charset::Bytes, &mut escaped);
+        let foreign = |byte: u8, out: &mut Vec<u8>| out.extend(format!("\\#{byte:03o}").bytes());
+        charset::convert_text(&**iconv, Toward::Here, &escaped, out, foreign);
     }
 
     /// Writes bytes to the stream of a kind of message.
@@ -463,7 +507,8 @@ impl Console {
 
     /// Items come to this side: before protocol 29 only a pulling client sees them, its own.
     fn shows_items_here(&self) -> bool {
-        matches!(self.route, Route::Pull { .. }) || self.protocol.get().is_none_or(ProtocolVersion::has_item_flags)
+        matches!(self.route, Route::Pull { .. })
+            || self.protocol.get().is_none_or(ProtocolVersion::has_item_flags)
     }
 
     /// `%f` shows paths as typed: relative where no source was absolute.
@@ -591,7 +636,7 @@ impl Observer for Console {
             tag => tag,
         };
         if !self.server {
-            self.log(text);
+            self.log(&self.converted(Toward::Here, text));
         }
         if (tag == MsgTag::Info && self.output.quiet) || tag == MsgTag::Log {
             return;
@@ -600,7 +645,7 @@ impl Observer for Console {
         // Empty lines in front are layout; a newline inside could be part of a name.
         let start = body.iter().position(|b| *b != b'\n').unwrap_or(body.len());
         let mut line = vec![b'\n'; start];
-        escape(&body[start..], self.charset, &mut line);
+        self.escape_peer(&body[start..], &mut line);
         line.extend_from_slice(&text[body.len()..]);
         self.raw(tag, &line);
     }
@@ -632,7 +677,13 @@ impl Observer for Console {
         }
         let preserve = &self.options.preserve;
         let view = ListView { human: self.output.human, links: preserve.links, atimes: preserve.atimes > 0 };
-        self.show(MsgTag::Info, &list::line(entry, entry.name(), view));
+        let line = list::line(entry, entry.name(), view);
+        if self.iconv.is_some() && matches!(self.route, Route::Local { .. }) {
+            // Both ends of a listing are the reference's two processes: the line is a text of the peer.
+            let line = [&self.converted(Toward::Wire, &line)[..], b"\n"].concat();
+            return self.peer_text(MsgTag::Info, &line);
+        }
+        self.show(MsgTag::Info, &line);
     }
 
     fn progress(&self, progress: &FileProgress<'_>) {

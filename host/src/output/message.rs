@@ -36,6 +36,8 @@ impl Roots {
                 let bases = self.bases.borrow();
                 join(bases.get(number as usize).map_or(&[][..], Vec::as_slice), name)
             }
+            // Before there is a destination: where the process works.
+            None if self.dest.is_empty() => join(&self.start, name),
             None => join(&self.dest, name),
         }
     }
@@ -224,6 +226,16 @@ pub(crate) fn text(from: Role, notice: &Notice<'_>, w: &Wording<'_>) -> Option<V
         }
         Notice::TooLargeForSums(name) => plain(&[b"WARNING: file is too large for checksum sending: ", name]),
         Notice::TooLong(name) => plain(&[b"skipping overly long name: ", name]),
+        Notice::CannotConvertName { name, error } => {
+            let head = format!("[{from}] cannot convert filename: ");
+            let reason = format!(" ({})", strerror::text(error.0));
+            plain(&[head.as_bytes(), name, reason.as_bytes()])
+        }
+        Notice::CannotConvertLink { name, base, error } => {
+            let head = format!("[{from}] cannot convert symlink data for: ");
+            let reason = format!(" ({})", strerror::text(error.0));
+            plain(&[head.as_bytes(), &full(base, name), reason.as_bytes()])
+        }
         Notice::ListStart | Notice::ListDone(_) => None,
         Notice::DeltaTotals(stats) if w.levels.debug(Debug::Deltasum) >= 1 => {
             Some(delta_totals(stats, w.human))

@@ -8,13 +8,14 @@ use std::{
 };
 
 use arsync_core::{
+    charset::Conversion,
     error::{Error, Role},
     exit::ExitCode,
     mux::MsgTag,
     options::SessionOptions,
     rt::{Either, select2},
     session::{self, Inbox, Outbox, Rules, SourceArgs},
-    setup::{Capabilities, Side},
+    setup::{Capabilities, CompatFlags, Side},
     stats::Stats,
     version::ProtocolVersion,
 };
@@ -68,6 +69,8 @@ pub(crate) struct ClientRun<'a, O> {
     pub(crate) identity: Option<Identity>,
     /// A batch file that is written.
     pub(crate) recording: Option<&'a Recording>,
+    /// Names are converted.
+    pub(crate) conversion: Option<Conversion>,
     /// Told the version once it is known.
     pub(crate) protocol_known: &'a dyn Fn(ProtocolVersion, bool),
 }
@@ -188,6 +191,8 @@ async fn converse<O: Speak>(
     (run.protocol_known)(agreed.protocol, agreed.inc_recurse());
     let mut state = wire::shared(options, agreed, run.observer, Side::Client, run.outbox);
     state.requested = run.requested;
+    let links = agreed.flags.contains(CompatFlags::SYMLINK_ICONV);
+    state.conversion = run.conversion.map(|conversion| conversion.with_links(links));
     state.tape = run.recording.map(Recording::tape);
     shared = state;
     let result = match run.role {

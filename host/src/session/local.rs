@@ -4,6 +4,7 @@ use core::convert::Infallible;
 use std::{cell::RefCell, rc::Rc};
 
 use arsync_core::{
+    charset::Conversion,
     checksum::ChecksumKind,
     error::Error,
     exit::ExitCode,
@@ -52,6 +53,8 @@ pub(crate) struct LocalRun<'a, O> {
     pub(crate) shows: bool,
     /// Most that is copied, KiB per second; 0: no limit.
     pub(crate) bwlimit: u64,
+    /// A listing leaves out names that cannot be converted.
+    pub(crate) conversion: Option<Conversion>,
     /// Told the version before anything is shown.
     pub(crate) protocol_known: &'a dyn Fn(ProtocolVersion, bool),
 }
@@ -88,6 +91,7 @@ pub(crate) fn run_local<O: Speak>(run: LocalRun<'_, O>) -> Ended {
     (run.protocol_known)(agreed.protocol, agreed.inc_recurse());
     let mut shared = wire::shared(run.options, agreed, run.observer, Side::Client, Rc::new(Outbox::new()));
     shared.local = true;
+    shared.conversion = run.conversion.map(|conversion| conversion.with_links(true));
     let mut source = super::file_source(run.options, run.roots);
     source.limit(run.bwlimit);
     let entrance = DestEntrance {

@@ -3,11 +3,12 @@
 use std::{cell::RefCell, rc::Rc};
 
 use arsync_core::{
+    charset::Conversion,
     error::Error,
     exit::ExitCode,
     options::SessionOptions,
     session::{self, Inbox, Outbox, Rules},
-    setup::Side,
+    setup::{CompatFlags, Side},
     stats::Stats,
 };
 use rustix::fs::{CWD, Mode, OFlags, openat};
@@ -37,6 +38,8 @@ pub(crate) struct ReplayRun<'a, O> {
     pub(crate) roots: &'a RefCell<Roots>,
     /// Names or items are shown.
     pub(crate) shows: bool,
+    /// Names are converted.
+    pub(crate) conversion: Option<Conversion>,
 }
 
 /// Runs it.
@@ -50,7 +53,9 @@ pub(crate) fn run_replay<O: Speak>(run: ReplayRun<'_, O>) -> Ended {
     };
     let (options, agreed) = (run.options, run.batch.agreed);
     let outbox = Rc::new(Outbox::new());
-    let shared = wire::shared(options, agreed, run.observer, Side::Client, outbox);
+    let mut shared = wire::shared(options, agreed, run.observer, Side::Client, outbox);
+    let links = agreed.flags.contains(CompatFlags::SYMLINK_ICONV);
+    shared.conversion = run.conversion.map(|conversion| conversion.with_links(links));
     let ended = runtime.block_on(async {
         // Nobody hears what a receiving side asks for.
         let nobody = openat(CWD, c"/dev/null", OFlags::WRONLY | OFlags::CLOEXEC, Mode::empty());

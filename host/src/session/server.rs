@@ -6,6 +6,7 @@ use std::{
 };
 
 use arsync_core::{
+    charset::Conversion,
     error::{Error, Role},
     exit::ExitCode,
     options::SessionOptions,
@@ -49,6 +50,8 @@ pub(crate) struct ServerRun<'a, O> {
     pub(crate) outbox: Rc<Outbox>,
     /// Names or items are shown.
     pub(crate) shows: bool,
+    /// Names are converted.
+    pub(crate) conversion: Option<Conversion>,
     /// Told the version once it is known.
     pub(crate) protocol_known: &'a dyn Fn(ProtocolVersion, bool),
 }
@@ -135,12 +138,16 @@ async fn converse<O: Speak>(
     if let Some((version, sub)) = Capabilities::sub_protocol(info) {
         handshake.max_protocol = pre_release(handshake.max_protocol, version, sub);
     }
+    let capabilities = handshake.capabilities;
     let agreed = wire::shake_hands(&mut r, &mut w, handshake, options, false).await;
     read.set(r.count());
     let agreed = agreed?;
     protocol.set(agreed.protocol);
     (run.protocol_known)(agreed.protocol, agreed.inc_recurse());
-    shared = wire::shared(options, agreed, run.observer, Side::Server, run.outbox);
+    let mut state = wire::shared(options, agreed, run.observer, Side::Server, run.outbox);
+    let links = agreed.protocol.has_varints() && capabilities.contains(Capabilities::SYMLINK_ICONV);
+    state.conversion = run.conversion.map(|conversion| conversion.with_links(links));
+    shared = state;
     let result = match run.role {
         ServerRole::Sender(args) => {
             let source = super::file_source(options, run.roots);
