@@ -5,7 +5,7 @@
 //! use interior mutability. None of the futures needs to be `Send`. Unless a method says otherwise its future
 //! may be dropped at any await; the session must then be given up.
 
-use alloc::{sync::Arc, vec::Vec};
+use alloc::{boxed::Box, vec::Vec};
 
 use crate::{
     checksum::{ChecksumKind, Digest},
@@ -103,7 +103,7 @@ pub struct Doomed {
 }
 
 /// Whether something that is no directory may be removed, by its name below the destination.
-pub type MayGo = Arc<dyn Fn(&[u8]) -> bool + Send + Sync>;
+pub type MayGo = Box<dyn Fn(&[u8]) -> bool + Send + Sync>;
 
 /// A path at the sender: a name below one of the directories registered with [`Source::enter`].
 #[derive(Debug, Clone, Copy)]
@@ -377,7 +377,7 @@ pub trait Target {
     async fn remove_file(&self, at: Place<'_>) -> Result<(), PortError>;
     /// Says that these directories will be removed, in this order. What is in them and no directory may be removed
     /// from now on if `may_go` says so; [`Target::removed_in`] is asked about each of them.
-    fn will_remove(&self, _dirs: &mut dyn Iterator<Item = RelName<'_>>, _may_go: &MayGo) {}
+    fn will_remove(&self, _dirs: &mut dyn Iterator<Item = RelName<'_>>, _may_go: MayGo) {}
     /// What is or was in a directory that [`Target::will_remove`] named; `None`: nothing was done in it.
     fn removed_in(&self, _dir: RelName<'_>) -> Option<Vec<Doomed>> {
         None
