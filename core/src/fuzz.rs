@@ -9,6 +9,7 @@ use core::convert::Infallible;
 use embedded_io_async::{BufRead, ErrorType, Read};
 
 use crate::{
+    batch::{self, StreamFlags},
     checksum::ChecksumKind,
     chmod::Chmod,
     delta::SumHead,
@@ -22,7 +23,11 @@ use crate::{
     options::SessionOptions,
     ports::PortError,
     rt::block_on_ready,
-    setup::{Agreed, Capabilities, CompatFlags, Handshake, Side, WantCompress, exchange},
+    setup::{
+        Agreed, Capabilities, CompatFlags, Handshake, Side, WantCompress,
+        daemon::{self, AuthDigest},
+        exchange,
+    },
     tiny,
     token::{CompressKind, Token, TokenDecoder},
     version::ProtocolVersion,
@@ -33,10 +38,12 @@ use crate::{
 pub type Target = (&'static str, fn(&[u8]));
 
 /// All targets.
-pub const TARGETS: [Target; 13] = [
+pub const TARGETS: [Target; 15] = [
     ("integers", integers),
     ("mux", mux),
     ("setup", setup),
+    ("greeting", greeting),
+    ("batch", batch),
     ("flist", flist),
     ("filter_rules", filter_rules),
     ("wildmatch", wildmatch_pair),
@@ -167,6 +174,41 @@ pub fn setup(data: &[u8]) {
         agreed.map(|a| (a.protocol, a.flags, a.transfer_sum, a.compress, a.seed))
     };
     assert_eq!(run(usize::MAX), run(1));
+}
+
+/// The lines before a session with a daemon, of either side.
+pub fn greeting(data: &[u8]) {
+    for line in data.split(|&b| b == b'\n') {
+        if let daemon::Answer::AuthRequired(challenge) = daemon::Answer::parse(line) {
+            for digest in AuthDigest::CANONICAL {
+                assert!(!digest.answer(line, challenge).is_empty());
+            }
+        }
+        let Ok(greeting) = daemon::Greeting::parse(line) else { continue };
+        for own in (0..6).map(version) {
+            let agreed = greeting.agree(own);
+            assert!(agreed <= i32::from(own.number()));
+            let _ = greeting.digest(agreed);
+        }
+    }
+}
+
+/// What stands in front of the stream of a batch file: options are made those of the file, once and for all.
+pub fn batch(data: &[u8]) {
+    let Some((bytes, rest)) = data.split_first_chunk() else { return };
+    let opening = batch::Opening::decode(*bytes);
+    let Ok(protocol) = opening.protocol(ProtocolVersion::MAX) else { return };
+    let mut options = SessionOptions::default();
+    let none = StreamFlags::empty();
+    if opening.flags.reconcile(&mut options, false, none, protocol).is_err() {
+        return;
+    }
+    let contradictory = opening.flags.contains(StreamFlags::APPEND | StreamFlags::APPEND_VERIFY);
+    if !contradictory {
+        assert_eq!(opening.flags.reconcile(&mut options, false, none, protocol), Ok(Vec::new()));
+    }
+    let compat = rest.first_chunk().map_or(0, |c| u32::from_le_bytes(*c));
+    assert_eq!(batch::agreement(protocol, compat, 1, &options).protocol, protocol);
 }
 
 fn agreed(choice: u8) -> Agreed {

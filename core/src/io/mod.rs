@@ -32,6 +32,10 @@ pub trait ChunkWrite: Write {
 }
 
 #[cfg(feature = "alloc")]
+/// Collects what is written.
+#[cfg(feature = "alloc")]
+impl ChunkWrite for alloc::vec::Vec<u8> {}
+
 impl<T: ChunkWrite> ChunkWrite for &mut T {
     async fn write_chunk(&mut self, chunk: bytes::Bytes) -> Result<(), Self::Error> {
         (**self).write_chunk(chunk).await
