@@ -18,6 +18,8 @@ pub mod checksum;
 pub mod chmod;
 #[cfg(feature = "alloc")]
 pub mod copying;
+#[cfg(feature = "defmt")]
+mod defmt_flags;
 pub mod delta;
 pub mod error;
 pub mod exit;

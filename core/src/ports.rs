@@ -44,6 +44,7 @@ impl PortError {
 
 /// What `lstat` tells about a file (with the fake-super attribute already applied, where it is in use).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Stat {
     /// Type and permissions.
     pub mode: u32,
@@ -176,6 +177,7 @@ pub trait Source {
 
 /// Where a file of the destination side is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum Place<'a> {
     /// The name below the destination directory.
     Dest(RelName<'a>),
@@ -189,6 +191,7 @@ pub enum Place<'a> {
 
 /// Attributes to set. `None`: leave alone.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Attrs {
     /// Type and the 12 permission bits wanted.
     pub mode: Option<u32>,
@@ -206,6 +209,7 @@ pub struct Attrs {
 
 /// A change of one extended attribute.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct XattrChange {
     /// Its name.
     pub name: Vec<u8>,
@@ -216,6 +220,7 @@ pub struct XattrChange {
 /// What is set beside [`Attrs`]: extended attributes behind the owner, ACLs behind the times and in front of
 /// the permissions.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Extended {
     /// Changes of extended attributes.
     pub xattrs: Vec<XattrChange>,
@@ -227,6 +232,7 @@ pub struct Extended {
 
 /// A part of [`Extended`] that could not be set; everything else was.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct ExtendedFailure {
     /// What was tried.
     pub op: Op,
@@ -240,6 +246,7 @@ pub struct ExtendedFailure {
 
 /// The step at which setting attributes failed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum AttrStep {
     /// Owner or group; the steps after it were skipped. True if the owner was to change.
     Owner {
@@ -254,6 +261,7 @@ pub enum AttrStep {
 
 /// How received data is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum WriteMode {
     /// Into a temporary beside the target (or in `--temp-dir`), renamed when complete.
     Temporary,
@@ -280,6 +288,7 @@ pub struct Create<'a> {
 
 /// Where a completed file goes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum Destination {
     /// Onto the target name.
     Final {
@@ -297,6 +306,7 @@ pub enum Destination {
 
 /// The place of an announcement among those made before.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum Turn {
     /// In front of them.
     Next,
@@ -306,6 +316,7 @@ pub enum Turn {
 
 /// What failed when a file was put in place.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum CommitStep {
     /// The backup of the old file. Fatal for the session.
     Backup,
@@ -472,6 +483,7 @@ pub trait Target {
 
 /// What the process on the destination side may do.
 #[derive(Debug, Clone, Default)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Rights {
     /// Owner changes are attempted (root, `--super`; not with `--no-super`).
     pub super_user: bool,
@@ -504,6 +516,7 @@ pub struct ItemEvent<'a> {
 
 /// Figures of one transferred file.
 #[derive(Debug, Clone, Copy, Default)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct FileTransfer {
     /// Bytes written to the peer for it.
     pub sent: u64,

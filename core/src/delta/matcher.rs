@@ -16,6 +16,7 @@ use crate::checksum::{Digest, Rolling, TransferSums, weak};
 
 /// What a part of the file consists of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Step {
     /// Bytes at the front of the buffer that are in no block.
     pub literal: usize,
@@ -25,6 +26,7 @@ pub struct Step {
 
 /// Counters of a search.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct MatchStats {
     /// Blocks that were found.
     pub matches: u64,

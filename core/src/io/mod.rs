@@ -31,11 +31,11 @@ pub trait ChunkWrite: Write {
     fn kick(&mut self) {}
 }
 
-#[cfg(feature = "alloc")]
 /// Collects what is written.
 #[cfg(feature = "alloc")]
 impl ChunkWrite for alloc::vec::Vec<u8> {}
 
+#[cfg(feature = "alloc")]
 impl<T: ChunkWrite> ChunkWrite for &mut T {
     async fn write_chunk(&mut self, chunk: bytes::Bytes) -> Result<(), Self::Error> {
         (**self).write_chunk(chunk).await

@@ -17,6 +17,7 @@ use crate::{
 
 /// Why a message ends the session.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum MessageFault {
     /// It breaks the protocol.
     Protocol(ProtocolError),

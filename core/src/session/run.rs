@@ -53,6 +53,7 @@ pub trait Entrance {
 
 /// Facts about the first list.
 #[derive(Debug, Clone, Copy)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct FirstList {
     /// Number of entries; with incremental recursion and one entry, those of the second list are counted too.
     pub count: usize,

@@ -85,6 +85,7 @@ fn base64(bytes: &[u8]) -> DigestText {
 
 /// The first line of either side.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Greeting<'a> {
     /// Highest version that the peer speaks.
     pub protocol: i32,
@@ -164,6 +165,7 @@ pub fn greeting(own: ProtocolVersion) -> heapless::String<64> {
 
 /// A line with which a daemon answers a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum Answer<'a> {
     /// The user must prove who it is: the challenge.
     AuthRequired(&'a [u8]),

@@ -38,6 +38,7 @@ use crate::{
 
 /// Which end of the connection this is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum Side {
     /// The process that the user started.
     Client,
@@ -73,6 +74,7 @@ pub struct Handshake {
 
 /// Compression wanted in a handshake.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum WantCompress {
     /// None.
     #[default]
@@ -105,6 +107,7 @@ impl Handshake {
 
 /// What both ends know after the handshake.
 #[derive(Debug, Clone, Copy)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Agreed {
     /// Version spoken.
     pub protocol: ProtocolVersion,

@@ -42,6 +42,7 @@ const IGNORED: [&[u8]; 28] = [
 
 /// Why an argument vector cannot be served.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum CommandFault {
     /// An option that a tiny peer does not know; its beginning.
     Option(Vec<u8, 32>),

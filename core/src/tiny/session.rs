@@ -20,6 +20,7 @@ use crate::{
 
 /// What a device decides for itself.
 #[derive(Debug, Clone, Copy)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Config<'a> {
     /// Highest protocol version spoken.
     pub max_protocol: ProtocolVersion,
