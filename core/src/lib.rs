@@ -47,5 +47,6 @@ pub mod setup;
 pub mod stats;
 pub mod tiny;
 pub mod token;
+mod trace;
 pub mod version;
 pub mod wire;

@@ -21,6 +21,7 @@ use crate::{
     io::{MessageSink, WireReader},
     limits::MAX_PATH,
     names,
+    trace::event,
 };
 
 /// Running state of the receiving side.
@@ -102,6 +103,7 @@ impl Decoder {
                             self.known_groups.insert(list.extra(e).link_group);
                         }
                     }
+                    event!("list of {} entries received, error bits {}", list.len(), io_error);
                     return Ok((list, io_error & 7));
                 }
             }

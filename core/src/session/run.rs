@@ -39,6 +39,7 @@ use crate::{
     ports::{Notice, Observer, Source, Target, Turn},
     rt::join2,
     setup::Side,
+    trace,
     version::ProtocolVersion,
 };
 
@@ -208,6 +209,7 @@ where
     }
     let mut sender = Sender::new(shared, source, &filters, r, w)?;
     let result = sender.run(args).await;
+    trace::ended(Role::Sender, &result);
     let (written, read) = sender.counts();
     {
         let mut stats = shared.stats.borrow_mut();
@@ -239,6 +241,7 @@ where
     start_framing(shared, false, &mut r, &mut w);
     r.sink().attach(shared);
     let result = receive_with(shared, entrance, rules, names, &mut r, &mut w).await;
+    trace::ended(Role::ReceiverSide, &result);
     if shared.side == Side::Server || result.is_err() {
         let mut stats = shared.stats.borrow_mut();
         stats.written = w.count();

@@ -33,6 +33,7 @@ use crate::{
     error::{Error, Limit, ProtocolError},
     io::{MessageSink, WireReader, WireWriter},
     token::CompressKind,
+    trace::event,
     version::ProtocolVersion,
 };
 
@@ -269,6 +270,13 @@ where
     } else {
         agreed.seed = reader.i32().await?;
     }
+    event!(
+        "protocol {}, flags {:x}, checksum {}, compression {:?}",
+        agreed.protocol.number(),
+        agreed.flags.bits(),
+        agreed.transfer_sum.name(),
+        agreed.compress,
+    );
     Ok(agreed)
 }
 
