@@ -38,7 +38,7 @@ use crate::{
 pub type Target = (&'static str, fn(&[u8]));
 
 /// All targets.
-pub const TARGETS: [Target; 15] = [
+pub const TARGETS: [Target; 16] = [
     ("integers", integers),
     ("mux", mux),
     ("setup", setup),
@@ -54,6 +54,7 @@ pub const TARGETS: [Target; 15] = [
     ("sum_head", sum_head),
     ("option_strings", option_strings),
     ("tiny", tiny_session),
+    ("tiny_daemon", tiny_daemon),
 ];
 
 /// Bytes as a transport, lent in pieces.
@@ -362,16 +363,38 @@ pub fn option_strings(data: &[u8]) {
 /// A whole session of the peer in fixed memory; it may only change what lies in its store, and there only complete
 /// files.
 pub fn tiny_session(data: &[u8]) {
-    let mut store = tiny::ram::RamStore::new();
-    store.dir("log");
-    store.file("log/a", b"hello", 1_600_000_000);
-    store.file("log/b", &[b'x'; 3000], 1_600_000_001);
+    let mut store = store();
     let mut out = Vec::new();
     let mut memory = tiny::Memory::<16, 256, 16, 1024>::new();
     let config = tiny::Config::default();
     let from = Pieces { data, piece: usize::MAX };
     let result = block_on_ready(tiny::serve(from, &mut out, &mut store, &mut memory, &config));
     let _: String = format!("{result:?}");
+    assert_complete(&store);
+}
+
+/// A connection to the daemon in fixed memory, from the greeting on.
+pub fn tiny_daemon(data: &[u8]) {
+    let mut store = store();
+    let mut out = Vec::new();
+    let mut memory = tiny::Memory::<16, 256, 16, 1024>::new();
+    let (config, module) =
+        (tiny::Config::default(), tiny::Module { name: "mem", comment: "", writable: true });
+    let from = Pieces { data, piece: usize::MAX };
+    let session = tiny::serve_daemon((from, &mut out), &module, &mut store, &mut memory, &config);
+    let _: String = format!("{:?}", block_on_ready(session));
+    assert_complete(&store);
+}
+
+fn store() -> tiny::ram::RamStore {
+    let mut store = tiny::ram::RamStore::new();
+    store.dir("log");
+    store.file("log/a", b"hello", 1_600_000_000);
+    store.file("log/b", &[b'x'; 3000], 1_600_000_001);
+    store
+}
+
+fn assert_complete(store: &tiny::ram::RamStore) {
     for file in &store.files {
         assert!(names::RelName::new(&file.path).is_some(), "{}", file.path.escape_ascii());
         assert_eq!(file.meta.size, file.data.len() as u64);
