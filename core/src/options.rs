@@ -308,6 +308,8 @@ pub struct Report {
     pub operation: bool,
     /// A format holds `%b`, `%c` or `%C`: items are reported after their transfer.
     pub after_transfer: bool,
+    /// A format holds `%C`: the checksum is wanted even where nothing is sent.
+    pub checksums: bool,
     /// Names are shown: `--info=name1`.
     pub names: bool,
     /// This side keeps a log of its items, also as a server (`--log-file`).

@@ -56,6 +56,8 @@ pub struct Stat {
     pub nsec: u32,
     /// Access time, seconds.
     pub atime: i64,
+    /// Its nanoseconds.
+    pub atime_nsec: u32,
     /// Owner.
     pub uid: u32,
     /// Group.

@@ -272,7 +272,11 @@ fn start(
             }))
         }
         Route::Local { .. } | Route::Push { .. } | Route::Pull { .. } => {
-            let args = server_args(resolved);
+            let mut args = server_args(resolved);
+            if resolved.route.machine().is_none() && shows {
+                // The reference forks here: its other half knows of names that only --progress asked for.
+                args.argv.insert(1, b"--info=NAME".to_vec());
+            }
             let daemon_args = |protocol| {
                 let args = daemon_args(resolved, protocol);
                 console.daemon_args(&args.argv);

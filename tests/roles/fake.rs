@@ -181,6 +181,7 @@ impl Fs {
             mtime: n.mtime,
             nsec: n.nsec,
             atime: n.atime,
+            atime_nsec: 0,
             uid: n.uid,
             gid: n.gid,
             rdev: n.rdev,

@@ -201,7 +201,7 @@ impl Scope {
                             include: rule.include,
                             pattern: (!rule.from_file && file.is_none()).then_some(&*rule.pattern.text),
                             directory: rule.pattern.directory,
-                            file: file.map(|merge| &*merge.name),
+                            file: file.map(|merge| merge.name.strip_prefix(b"/").unwrap_or(&merge.name)),
                         });
                     }
                 }

@@ -564,7 +564,7 @@ impl<T: Target, O: Observer> DestSide<'_, T, O> {
             || attrs.uid.is_some_and(|uid| uid != stat.uid)
             || attrs.gid.is_some_and(|gid| gid != stat.gid)
             || attrs.mtime.is_some_and(|time| time != (stat.mtime, stat.nsec))
-            || attrs.atime.is_some_and(|time| time != stat.atime)
+            || attrs.atime.is_some()
             || !self.same_acls(entry, wanted_mode, Place::Dest(name)).await
     }
 

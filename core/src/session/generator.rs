@@ -559,8 +559,10 @@ where
             times && (exact || !decide::same_time(select.modify_window, theirs, (stat.mtime, stat.nsec)));
         let mut attrs =
             decide::wanted(entry.entry, &entry.extra(), wanted_mode, self.options(), &self.side.rights, true);
-        if !times {
-            attrs.mtime = None;
+        attrs.mtime = attrs.mtime.filter(|&time| times && time != (stat.mtime, stat.nsec));
+        if attrs.mtime.is_none() {
+            // It travels in whole seconds.
+            attrs.atime = attrs.atime.filter(|&time| time != stat.atime || (exact && stat.atime_nsec != 0));
         }
         if self.options().dry_run {
             return self.side.would_change(entry, name, wanted_mode, stat, &attrs).await;

@@ -122,7 +122,8 @@ pub async fn write_del_stats<W: Write, B: AsRef<[u8]> + AsMut<[u8]>>(
 /// The closing statistics: what the sender read, wrote, and the size of all files; then two durations.
 #[allow(clippy::cast_possible_wrap)]
 pub(super) fn stats_bytes(protocol: ProtocolVersion, sizes: [u64; 3], stats: &Stats) -> Vec<u8> {
-    let durations = [stats.flist_build_ms, stats.flist_transfer_ms];
+    // The list took some time: a peer takes 0 for a sender that does not tell.
+    let durations = [stats.flist_build_ms.max(1), stats.flist_transfer_ms];
     let durations = if protocol.has_item_flags() { &durations[..] } else { &[] };
     let mut out = Vec::new();
     for value in sizes.iter().chain(durations).map(|v| *v as i64) {

@@ -3,7 +3,9 @@
 use alloc::{rc::Rc, vec::Vec};
 
 use super::{
-    Event, decide,
+    Event,
+    basis::Alternate,
+    decide,
     generator::{Generator, Outlet},
     lists::{Found, Segment},
 };
@@ -13,7 +15,7 @@ use crate::{
     item::ItemFlags,
     names::RelName,
     options::AltDestKind,
-    ports::{Notice, Observer, Op, Place, Target},
+    ports::{Notice, Observer, Op, Place, Stat, Target},
 };
 
 /// A hard-link group on its way (spec: hard links, choice of the leader).
@@ -26,11 +28,42 @@ pub(super) struct Group {
     pub(super) members: u32,
     pub(super) leader: Option<i32>,
     /// Members that were missing before there was a leader.
-    pub(super) put_off: Vec<(i32, Rc<Segment>)>,
+    pub(super) put_off: Vec<PutOff>,
     /// Members met while the leader is in transfer.
     pub(super) waiting: Vec<(i32, Rc<Segment>)>,
     /// Name at the destination of the finished leader, and the name to show.
     pub(super) done: Option<(Vec<u8>, Vec<u8>)>,
+}
+
+/// A member that is missing, met before the group had a leader.
+#[derive(Debug)]
+pub(super) struct PutOff {
+    pub(super) ndx: i32,
+    pub(super) segment: Rc<Segment>,
+    /// A directory to compare with has it: it is needed only if another member has to come.
+    pub(super) superfluous: bool,
+}
+
+impl Group {
+    /// Puts a member off until the group has a leader.
+    pub(super) fn put_off(&mut self, ndx: i32, segment: &Rc<Segment>, superfluous: bool) {
+        self.leader = None;
+        self.put_off.push(PutOff { ndx, segment: segment.clone(), superfluous });
+        segment.in_progress.set(segment.in_progress.get() + 1);
+    }
+
+    /// The member that leads when nothing better was found: the last of those that have to come. If none has to,
+    /// nothing waits any more.
+    fn last_resort(&mut self) -> Option<(i32, Rc<Segment>)> {
+        if let Some(at) = self.put_off.iter().rposition(|p| !p.superfluous) {
+            let chosen = self.put_off.remove(at);
+            return Some((chosen.ndx, chosen.segment));
+        }
+        for PutOff { segment, .. } in self.put_off.drain(..) {
+            segment.in_progress.set(segment.in_progress.get().saturating_sub(1));
+        }
+        None
+    }
 }
 
 impl<T, O, L> Generator<'_, T, O, L>
@@ -98,7 +131,8 @@ where
         group.done = Some((leader.clone(), shown.clone()));
         let waiting = core::mem::take(&mut group.waiting);
         let put_off = core::mem::take(&mut group.put_off);
-        for (ndx, segment) in waiting.into_iter().chain(put_off.into_iter().rev()) {
+        let put_off = put_off.into_iter().rev().map(|p| (p.ndx, p.segment));
+        for (ndx, segment) in waiting.into_iter().chain(put_off) {
             segment.in_progress.set(segment.in_progress.get().saturating_sub(1));
             if let Some(member) = segment.get(ndx) {
                 self.link(ndx, member, &leader, &shown).await?;
@@ -121,7 +155,7 @@ where
         let next = if !group.waiting.is_empty() {
             Some(group.waiting.remove(0))
         } else if group.closed {
-            group.put_off.pop()
+            group.last_resort()
         } else {
             None
         };
@@ -181,19 +215,15 @@ where
                 replace = true;
             }
         }
-        // An alternate file that the leader is linked to makes this one a link that exists already.
-        let alternate = if stat.is_none() && options.transfer.alt_dest_kind == Some(AltDestKind::Link) {
-            self.alternate(entry, name)
-                .await
-                .filter(|a| leader_stat.as_ref().is_some_and(|l| (l.dev, l.ino) == (a.stat.dev, a.stat.ino)))
-        } else {
-            None
-        };
+        let alternate = if stat.is_none() { self.same_as_alternate(entry, name, leader_stat).await } else { None };
         let place = alternate.as_ref().map_or(Place::Dest(name), |a| Place::Alt(a.number, name));
-        let before =
-            stat.as_ref().filter(|s| s.kind() == entry.entry.kind()).or(alternate.as_ref().map(|a| &a.stat));
+        // What stands in the way is shown as changed, whatever its kind.
+        let before = stat.as_ref().or(alternate.as_ref().map(|a| &a.stat));
         let mode = decide::dest_mode(entry.entry.mode, before, options, self.side.mask(name).await);
-        let extended = self.side.extended_flags(entry, mode, before.map(|_| place)).await;
+        let mut extended = self.side.extended_flags(entry, mode, before.map(|_| place)).await;
+        if before.is_some_and(|b| b.kind() != entry.entry.kind()) {
+            extended.remove(ItemFlags::REPORT_XATTR);
+        }
         if !options.dry_run
             && let Err(error) = target.hard_link(Place::Dest(leader), name, replace).await
         {
@@ -209,6 +239,39 @@ where
         let flags = self.flags_of(entry, mode, before, ItemFlags::LOCAL_CHANGE);
         self.mention(ndx, entry, flags | extended, Some(leader_shown)).await?;
         self.linked(ndx, entry).await
+    }
+
+    /// The alternate file that a missing member is compared with for what is shown. One to link to counts only if
+    /// the leader is linked to it: this one is then a link that exists already.
+    async fn same_as_alternate(
+        &mut self,
+        entry: EntryRef<'_>,
+        name: RelName<'_>,
+        leader: Option<Stat>,
+    ) -> Option<Alternate> {
+        let kind = self.options().transfer.alt_dest_kind?;
+        let found = self.alternate(entry, name).await?;
+        let same = match kind {
+            AltDestKind::Link => leader.is_some_and(|l| (l.dev, l.ino) == (found.stat.dev, found.stat.ino)),
+            AltDestKind::Copy => found.level >= 2,
+            // Had it been the same, it would have been superfluous: it comes as a new link.
+            AltDestKind::Compare => found.level == 2,
+        };
+        same.then_some(found)
+    }
+
+    /// A missing member that a directory to compare with has: it stays away, unless another member has to come.
+    pub(super) async fn superfluous(
+        &mut self,
+        ndx: i32,
+        segment: &Rc<Segment>,
+        entry: EntryRef<'_>,
+    ) -> Result<(), Error<L::Error>> {
+        self.report_unchanged(entry, false);
+        self.mention(ndx, entry, ItemFlags::empty(), None).await?;
+        let Some(group) = self.groups.get_mut(&entry.extra().link_group) else { return Ok(()) };
+        group.put_off(ndx, segment, true);
+        self.no_leader(ndx, entry).await
     }
 
     pub(super) async fn linked(&mut self, ndx: i32, entry: EntryRef<'_>) -> Result<(), Error<L::Error>> {

@@ -17,13 +17,14 @@ use super::{
 use crate::{
     copying::{CopyEnd, CopyJob, LocalCopy},
     delta::{Matcher, SumHead, append_block_sums},
+    checksum::ChecksumKind,
     error::{Error, Role},
     exit::ExitCode,
     flist::entry::{EntryFlags, EntryRef},
     item::{BasisType, ItemFlags},
     mux::MsgTag,
     names::RelName,
-    options::Append,
+    options::{Append, SessionOptions},
     ports::{
         CommitStep, Create, Destination, FileTransfer, ItemEvent, Notice, Observer, Op, Place, PortError,
         Source, SourcePath, Target, WriteMode,
@@ -74,9 +75,16 @@ pub(super) fn name_line(entry: EntryRef<'_>, link: Option<&[u8]>) -> Vec<u8> {
     }
 }
 
-/// Whether such a line is due.
-pub(super) fn is_worth_a_line(entry: EntryRef<'_>, flags: ItemFlags) -> bool {
-    flags.contains(ItemFlags::LOCAL_CHANGE) || (entry.entry.is_dir() && flags.is_significant())
+/// Whether such a line is due: it tells of what was made, and of directories whose attributes were set.
+pub(super) fn is_worth_a_line(entry: EntryRef<'_>, flags: ItemFlags, options: &SessionOptions) -> bool {
+    if !options.report.names {
+        return false;
+    }
+    match (entry.entry.is_dir(), flags.contains(ItemFlags::IS_NEW)) {
+        (true, true) => options.dry_run || decide::keeps_time(entry.entry.kind(), options),
+        (true, false) => flags.is_significant(),
+        (false, _) => flags.contains(ItemFlags::LOCAL_CHANGE),
+    }
 }
 
 /// Copies in this process: the sender's files are at hand.
@@ -135,7 +143,7 @@ impl<'a, S: Source, T: Target, O: Observer, C: LocalCopy<S, T>> LocalOutlet<'a, 
         let transfer = &options.transfer;
         let new = request.flags.contains(ItemFlags::IS_NEW);
         let whole = transfer.whole_file.unwrap_or(true)
-            || shared.agreed.transfer_sum == crate::checksum::ChecksumKind::None
+            || shared.agreed.transfer_sum == ChecksumKind::None
             || request.basis_len.is_none();
         let simple = whole
             && request.append == Append::Off
@@ -191,7 +199,7 @@ impl<'a, S: Source, T: Target, O: Observer, C: LocalCopy<S, T>> LocalOutlet<'a, 
             return Ok(false);
         }
         let after = shared.options.report.after_transfer;
-        let figures = after.then(|| FileTransfer { sent: entry.entry.size, ..FileTransfer::default() });
+        let figures = if after { Some(self.figures(entry, entry.entry.size).await) } else { None };
         self.show(entry, request.flags, request.basis, None, figures);
         match end {
             CopyEnd::Done(size) => {
@@ -216,6 +224,19 @@ impl<'a, S: Source, T: Target, O: Observer, C: LocalCopy<S, T>> LocalOutlet<'a, 
                 Ok(false)
             }
         }
+    }
+
+    /// What a report says about a file of which `sent` bytes were copied. The checksum, which nothing else needs
+    /// here, is made only for a report that shows it.
+    async fn figures(&self, entry: EntryRef<'_>, sent: u64) -> FileTransfer {
+        let shared = self.side.shared;
+        let kind = shared.agreed.transfer_sum;
+        let mut figures = FileTransfer { sent, ..FileTransfer::default() };
+        if shared.options.report.checksums && kind != ChecksumKind::None {
+            let path = SourcePath { base: entry.entry.base, name: below(entry.name()) };
+            figures.sum = self.source.digest(path, kind).await.unwrap_or_default();
+        }
+        figures
     }
 
     fn show(
@@ -363,7 +384,7 @@ impl<'a, S: Source, T: Target, O: Observer, C: LocalCopy<S, T>> LocalOutlet<'a, 
             _ => WriteMode::Temporary,
         };
         let whole = transfer.whole_file.unwrap_or(true)
-            || shared.agreed.transfer_sum == crate::checksum::ChecksumKind::None;
+            || shared.agreed.transfer_sum == ChecksumKind::None;
         let append = request.append;
         let mut start = match (append, request.basis_len) {
             (Append::Off, _) | (_, None) => 0,
@@ -438,7 +459,7 @@ impl<'a, S: Source, T: Target, O: Observer, C: LocalCopy<S, T>> LocalOutlet<'a, 
             return Ok(false);
         }
         if after {
-            let figures = FileTransfer { sent: stat.size - start, ..FileTransfer::default() };
+            let figures = self.figures(entry, stat.size - start).await;
             self.show(entry, request.flags, request.basis, None, Some(figures));
         }
         let attrs =
@@ -657,7 +678,7 @@ impl<S: Source, T: Target, O: Observer, C: LocalCopy<S, T>> Outlet for LocalOutl
     ) -> Result<(), Error<Infallible>> {
         let shared = self.side.shared;
         if !shared.agreed.protocol.has_item_flags() {
-            if shared.options.report.names && is_worth_a_line(entry, flags) {
+            if is_worth_a_line(entry, flags, shared.options) {
                 shared.observer.peer_text(MsgTag::Info, &name_line(entry, xname));
             }
             return Ok(());

@@ -367,9 +367,6 @@ where
         let target = self.side.target;
         let name = self.side.local_name(entry);
         let after = options.report.after_transfer;
-        if !after {
-            self.show(entry, header, None);
-        }
         let count_before = self.r.count();
         let head = self.incoming.head(self.r).await?;
         let sibling = sibling_name(name, header.xname.as_deref().unwrap_or_default());
@@ -426,6 +423,9 @@ where
                 }
             }
         };
+        if !after && output.is_some() {
+            self.show(entry, header, None);
+        }
         // Only what is written to can hold blocks that stay where they are.
         let in_place = write_mode != WriteMode::Temporary
             && (place == Place::Dest(name) || place == Place::Partial(name));
@@ -443,7 +443,7 @@ where
             self.failed(Op::Write, name.bytes(), &[], error);
             return Err(Error::Exit(ExitCode::FILE_IO));
         }
-        if after {
+        if after && sink.output.is_some() {
             let sum = received.sum;
             let figures = FileTransfer { sent: 0, received: self.r.count() - count_before, sum };
             self.show(entry, header, Some(figures));

@@ -80,6 +80,13 @@ where
                 Some(_) => true,
             };
         let alternate = if consults { self.alternate(entry, name).await } else { None };
+        if linked
+            && stat.is_none()
+            && options.transfer.alt_dest_kind == Some(AltDestKind::Compare)
+            && alternate.as_ref().is_some_and(|a| a.level == 3)
+        {
+            return self.superfluous(ndx, segment, entry).await;
+        }
         if let Some(alternate) = &alternate
             && self.use_alternate(ndx, entry, name, alternate, stat.as_ref()).await?
         {
@@ -170,9 +177,7 @@ where
             && let Some(group) = self.groups.get_mut(&entry.extra().link_group)
             && !group.closed
         {
-            group.leader = None;
-            group.put_off.push((ndx, segment.clone()));
-            segment.in_progress.set(segment.in_progress.get() + 1);
+            group.put_off(ndx, segment, false);
             return Ok(());
         }
         self.request(ndx, segment, new, None, None, redo).await

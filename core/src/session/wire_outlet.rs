@@ -131,15 +131,19 @@ impl<W: ChunkWrite, T: Target, O: Observer> Outlet for WireOutlet<'_, '_, W, T, 
     ) -> Result<(), Error<W::Error>> {
         let protocol = self.shared().agreed.protocol;
         if !protocol.has_item_flags() {
-            // Such items do not travel; a pulling client shows its own.
-            let report = &self.shared().options.report;
-            if !self.shared().is_client() && report.names && is_worth_a_line(entry, flags) {
+            // Such items do not travel. A pulling client itemizes its own, or shows names like a server.
+            let (shared, options) = (self.shared(), self.shared().options);
+            let itemizes = shared.is_client() && options.report.itemize;
+            if !itemizes && is_worth_a_line(entry, flags, options) {
                 let line = name_line(entry, xname);
-                self.shared().outbox.push(MsgTag::Info, line);
+                if shared.is_client() {
+                    shared.observer.peer_text(MsgTag::Info, &line);
+                } else {
+                    shared.outbox.push(MsgTag::Info, line);
+                }
             }
-            let silent = self.shared().options.read_batch && report.itemize;
-            if self.shared().is_client() && !silent {
-                self.shared().observer.item(&ItemEvent {
+            if itemizes && !options.read_batch {
+                shared.observer.item(&ItemEvent {
                     entry: Some(entry),
                     name: below(entry.name()),
                     flags,

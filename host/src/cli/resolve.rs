@@ -401,14 +401,16 @@ pub(crate) fn resolve(mut cli: Cli, world: &World<'_>) -> Result<Resolved, Stop>
     let report = {
         let format = output.format.as_deref().unwrap_or_default();
         let has = |letters: &[u8]| format::uses(format, letters);
+        let logged =
+            |letters| has(letters) || log_format.as_deref().is_some_and(|format| format::uses(format, letters));
         let itemize = has(b"i");
         Report {
             items: output.format.is_some(),
             itemize,
             unchanged: names >= 2 || (itemize && (cli.itemize > 1 || (cli.server && has(b"I")))),
             operation: has(b"o"),
-            after_transfer: has(b"bcC")
-                || log_format.as_deref().is_some_and(|format| format::uses(format, b"bcC")),
+            after_transfer: logged(b"bcC"),
+            checksums: logged(b"C"),
             logs: log_format.is_some(),
             names: names > 0,
             deletions: levels.info(Info::Del) > 0 || output.format.is_some(),

@@ -25,13 +25,12 @@ pub fn digest_file(file: &OwnedFd, size: u64, kind: ChecksumKind) -> io::Result<
         let mut hash = Hasher::new(kind);
         let mut offset = 0;
         loop {
-            // Files that say they are empty may have data.
-            let rest = size.checked_sub(offset).filter(|&rest| rest > 0);
-            let wanted = rest.and_then(|rest| usize::try_from(rest).ok()).unwrap_or(PIECE).min(PIECE);
-            let n = read_full(file, offset, &mut buf[..wanted])?;
+            let wanted = usize::try_from(size.saturating_sub(offset)).unwrap_or(PIECE).min(PIECE);
+            // An empty file is not read: that would set its access time.
+            let n = if wanted == 0 { 0 } else { read_full(file, offset, &mut buf[..wanted])? };
             hash.update(&buf[..n]);
             offset += n as u64;
-            if n < wanted || (offset == size && n > 0) {
+            if n < wanted || offset == size {
                 return Ok(hash.finish());
             }
         }

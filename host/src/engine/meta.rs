@@ -57,10 +57,9 @@ pub fn apply_around(
 
     let mut changed = after_owner();
     let mtime = attrs.mtime.filter(|&time| time != (standing.mtime, standing.nsec));
-    let atime = attrs.atime.filter(|&time| time != standing.atime);
-    let times = mtime.is_some() || atime.is_some();
+    let times = mtime.is_some() || attrs.atime.is_some();
     if times {
-        set_times(on, mtime, atime).map_err(|e| (AttrStep::Times, e))?;
+        set_times(on, mtime, attrs.atime).map_err(|e| (AttrStep::Times, e))?;
     }
 
     if let Some(now) = before_mode(perms, wanted) {

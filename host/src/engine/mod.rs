@@ -79,6 +79,7 @@ fn to_stat(st: &rustix::fs::Stat) -> Stat {
         mtime: st.st_mtime,
         nsec: u32::try_from(st.st_mtime_nsec).unwrap_or(0),
         atime: st.st_atime,
+        atime_nsec: u32::try_from(st.st_atime_nsec).unwrap_or(0),
         uid: st.st_uid,
         gid: st.st_gid,
         rdev: (rustix::fs::major(st.st_rdev), rustix::fs::minor(st.st_rdev)),

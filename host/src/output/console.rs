@@ -117,6 +117,10 @@ pub(crate) struct Console {
     open_line: Cell<bool>,
     /// The line about the file list waits for its end.
     open_list: Cell<bool>,
+    /// When the making of the list began, in milliseconds since the start.
+    list_since: Cell<u64>,
+    /// How long it took, where it was made here.
+    list_ms: Cell<u64>,
     protocol: Cell<Option<ProtocolVersion>>,
     incremental: Cell<bool>,
     /// What `%f` leaves out of absolute paths.
@@ -177,6 +181,8 @@ impl Console {
             progress: RefCell::new(progress),
             open_line: Cell::new(false),
             open_list: Cell::new(false),
+            list_since: Cell::new(0),
+            list_ms: Cell::new(0),
             protocol: Cell::new(None),
             incremental: Cell::new(false),
             here,
@@ -313,6 +319,8 @@ impl Console {
             protocol: ended.protocol,
             seconds: now().saturating_sub(self.started_at),
             mark: self.mark,
+            from_batch: self.options.read_batch,
+            list_ms: self.list_ms.get(),
         }
     }
 
@@ -413,6 +421,11 @@ impl Console {
     }
 
     fn list_line(&self, from: Role, notice: &Notice<'_>) {
+        match notice {
+            Notice::ListStart => self.list_since.set(self.elapsed()),
+            _ if from == Role::Sender => self.list_ms.set((self.elapsed() - self.list_since.get()).max(1)),
+            _ => {}
+        }
         let level = self.levels.info(Info::Flist);
         if self.server || level == 0 || self.output.quiet {
             return;
@@ -518,6 +531,8 @@ impl Console {
             group: preserve.group,
             links: preserve.links,
             digest_len: kind.digest_len(),
+            // Not the one that protocols before 30 have unasked (stock binary).
+            shows_sum: kind != ChecksumKind::None && (modern || sums.is_some()),
             xxh: matches!(kind, ChecksumKind::Xxh128 | ChecksumKind::Xxh3 | ChecksumKind::Xxh64),
             pid: std::process::id(),
             now: i64::try_from(now()).unwrap_or(i64::MAX),

@@ -91,6 +91,8 @@ pub(crate) struct View<'a> {
     pub(crate) links: bool,
     /// Length of the checksums in use, bytes.
     pub(crate) digest_len: usize,
+    /// The checksum of a file can be shown.
+    pub(crate) shows_sum: bool,
     /// The checksums are integers, which are shown with the most significant byte first.
     pub(crate) xxh: bool,
     /// Number of this process.
@@ -155,6 +157,9 @@ pub(crate) fn permissions(bits: u32) -> [u8; 9] {
 
 /// Hex digits of the item's checksum, or blanks.
 fn checksum(event: &ItemEvent<'_>, view: &View<'_>) -> Vec<u8> {
+    if !view.shows_sum {
+        return vec![b' '; view.digest_len * 2];
+    }
     let transferred = event.transfer.map(|t| t.sum);
     let sum: &[u8] = match &transferred {
         Some(digest) if !digest.as_bytes().is_empty() => digest.as_bytes(),
@@ -278,6 +283,7 @@ mod tests {
         group: true,
         links: true,
         digest_len: 16,
+        shows_sum: true,
         xxh: true,
         pid: 22196,
         now: 0,

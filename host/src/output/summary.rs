@@ -20,6 +20,10 @@ pub(crate) struct SummaryView {
     pub(crate) seconds: u64,
     /// What stands behind the last line: ` (DRY RUN)`, ` (BATCH ONLY)` or nothing.
     pub(crate) mark: &'static str,
+    /// A batch file took the place of the sender.
+    pub(crate) from_batch: bool,
+    /// Milliseconds that the list took where it was made here, or 0.
+    pub(crate) list_ms: u64,
 }
 
 /// `7 (reg: 3, dir: 2)`; counts are grouped but never scaled.
@@ -65,8 +69,9 @@ pub(crate) fn summary(stats: &Stats, view: &SummaryView) -> String {
         out += &format!("Literal data: {} bytes\n", n(stats.literal));
         out += &format!("Matched data: {} bytes\n", n(stats.matched));
         out += &format!("File list size: {}\n", n(stats.flist_bytes));
-        if stats.flist_build_ms > 0 {
-            out += &format!("File list generation time: {}\n", seconds(stats.flist_build_ms));
+        let build_ms = stats.flist_build_ms.max(view.list_ms);
+        if build_ms > 0 {
+            out += &format!("File list generation time: {}\n", seconds(build_ms));
             out += &format!("File list transfer time: {}\n", seconds(stats.flist_transfer_ms));
         }
         out += &format!("Total bytes sent: {}\n", n(stats.written));
@@ -75,7 +80,6 @@ pub(crate) fn summary(stats: &Stats, view: &SummaryView) -> String {
     if view.level >= 1 {
         let moved = (stats.written + stats.read) as f64;
         let rate = moved / (0.5 + view.seconds as f64);
-        let speedup = if moved > 0.0 { stats.total_size as f64 / moved } else { 0.0 };
         out += &format!(
             "\nsent {} bytes  received {} bytes  {} bytes/sec\n",
             n(stats.written),
@@ -85,11 +89,22 @@ pub(crate) fn summary(stats: &Stats, view: &SummaryView) -> String {
         out += &format!(
             "total size is {}  speedup is {}{}\n",
             n(stats.total_size),
-            human_decimal(speedup, view.human.min(1)),
+            speedup(stats.total_size as f64, moved, view),
             view.mark
         );
     }
     out
+}
+
+/// The total size as a multiple of what was moved. A batch file that holds nothing moves nothing: there stands what
+/// the reference prints (stock binary).
+fn speedup(total: f64, moved: f64, view: &SummaryView) -> String {
+    match view.human.min(1) {
+        level if moved > 0.0 => human_decimal(total / moved, level),
+        _ if !view.from_batch => "0.00".to_owned(),
+        0 => "-nan".to_owned(),
+        _ => "-9,223,372,036,854,775,808nan".to_owned(),
+    }
 }
 
 #[cfg(test)]
@@ -111,7 +126,7 @@ mod tests {
             ..Stats::default()
         };
         let mut view =
-            SummaryView { human: 1, level: 2, protocol: ProtocolVersion::MAX, seconds: 0, mark: "" };
+            SummaryView { human: 1, level: 2, protocol: ProtocolVersion::MAX, seconds: 0, mark: "", from_batch: false, list_ms: 0 };
         assert_eq!(
             summary(&stats, &view),
             "\nNumber of files: 7 (reg: 3, dir: 2, link: 1, special: 1)\n\
@@ -134,6 +149,9 @@ mod tests {
         view.mark = " (DRY RUN)";
         assert!(summary(&stats, &view).starts_with("\nsent "));
         assert!(summary(&stats, &view).ends_with("speedup is 1.00 (DRY RUN)\n"));
+        view.from_batch = true;
+        let text = summary(&Stats::default(), &view);
+        assert!(text.ends_with("total size is 0  speedup is -9,223,372,036,854,775,808nan (DRY RUN)\n"));
     }
 
     #[test]

@@ -205,10 +205,7 @@ impl<O: Speak> Entrance for DestEntrance<'_, O> {
                 let slash = dest.ends_with(b"/");
                 if self.options.select.mkpath && (dest.contains(&b'/') || many) {
                     self.make_path(dest, many || slash)?;
-                    if self.options.dry_run {
-                        if many || slash {
-                            return self.nothing(dest);
-                        }
+                    if self.options.dry_run && !(many || slash) {
                         return self.single(dest);
                     }
                     if let Ok(fd) = open_dir(dest) {
