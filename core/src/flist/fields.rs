@@ -218,7 +218,7 @@ mod tests {
             let f = format(protocol, varint_flags);
             assert_eq!(start(bytes, &f), Ok(Some((expected, bytes.len()))), "{bytes:02x?}");
             for short in 0..bytes.len() {
-                assert_eq!(start(&bytes[..short], &f), Ok(None), "{bytes:02x?} to {short}");
+                assert_eq!(start(bytes.get(..short).unwrap(), &f), Ok(None), "{bytes:02x?} to {short}");
             }
         }
         let negative = start(&[0x40, 0xf0, 0xff, 0xff, 0xff, 0xff], &format(32, true));
@@ -236,7 +236,11 @@ mod tests {
             assert_eq!((used, n.size, n.nsec, n.kind), (bytes.len(), 4096, 0, FileKind::Dir));
             assert_eq!((n.running.mtime, n.running.mode, n.crtime), (mtime, 0o040_755, mtime));
             for short in 0..bytes.len() {
-                assert!(Numbers::decode(&bytes[..short], &f, 0, Running::default()).unwrap().is_none());
+                assert!(
+                    Numbers::decode(bytes.get(..short).unwrap(), &f, 0, Running::default())
+                        .unwrap()
+                        .is_none()
+                );
             }
         }
     }

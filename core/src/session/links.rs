@@ -215,7 +215,8 @@ where
                 replace = true;
             }
         }
-        let alternate = if stat.is_none() { self.same_as_alternate(entry, name, leader_stat).await } else { None };
+        let alternate =
+            if stat.is_none() { self.same_as_alternate(entry, name, leader_stat).await } else { None };
         let place = alternate.as_ref().map_or(Place::Dest(name), |a| Place::Alt(a.number, name));
         // What stands in the way is shown as changed, whatever its kind.
         let before = stat.as_ref().or(alternate.as_ref().map(|a| &a.stat));

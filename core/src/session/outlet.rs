@@ -15,9 +15,9 @@ use super::{
     transfer::FileContext,
 };
 use crate::{
+    checksum::ChecksumKind,
     copying::{CopyEnd, CopyJob, LocalCopy},
     delta::{Matcher, SumHead, append_block_sums},
-    checksum::ChecksumKind,
     error::{Error, Role},
     exit::ExitCode,
     flist::entry::{EntryFlags, EntryRef},
@@ -383,8 +383,7 @@ impl<'a, S: Source, T: Target, O: Observer, C: LocalCopy<S, T>> LocalOutlet<'a, 
             BasisType::PartialDir => WriteMode::PartialInPlace,
             _ => WriteMode::Temporary,
         };
-        let whole = transfer.whole_file.unwrap_or(true)
-            || shared.agreed.transfer_sum == ChecksumKind::None;
+        let whole = transfer.whole_file.unwrap_or(true) || shared.agreed.transfer_sum == ChecksumKind::None;
         let append = request.append;
         let mut start = match (append, request.basis_len) {
             (Append::Off, _) | (_, None) => 0,

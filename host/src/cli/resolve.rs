@@ -401,8 +401,9 @@ pub(crate) fn resolve(mut cli: Cli, world: &World<'_>) -> Result<Resolved, Stop>
     let report = {
         let format = output.format.as_deref().unwrap_or_default();
         let has = |letters: &[u8]| format::uses(format, letters);
-        let logged =
-            |letters| has(letters) || log_format.as_deref().is_some_and(|format| format::uses(format, letters));
+        let logged = |letters| {
+            has(letters) || log_format.as_deref().is_some_and(|format| format::uses(format, letters))
+        };
         let itemize = has(b"i");
         Report {
             items: output.format.is_some(),

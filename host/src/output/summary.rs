@@ -125,8 +125,15 @@ mod tests {
             flist_build_ms: 1,
             ..Stats::default()
         };
-        let mut view =
-            SummaryView { human: 1, level: 2, protocol: ProtocolVersion::MAX, seconds: 0, mark: "", from_batch: false, list_ms: 0 };
+        let mut view = SummaryView {
+            human: 1,
+            level: 2,
+            protocol: ProtocolVersion::MAX,
+            seconds: 0,
+            mark: "",
+            from_batch: false,
+            list_ms: 0,
+        };
         assert_eq!(
             summary(&stats, &view),
             "\nNumber of files: 7 (reg: 3, dir: 2, link: 1, special: 1)\n\
