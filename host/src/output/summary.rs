@@ -169,6 +169,8 @@ mod tests {
             protocol: ProtocolVersion::new(28).unwrap(),
             seconds: 0,
             mark: "",
+            from_batch: false,
+            list_ms: 0,
         };
         let text = summary(&Stats::default(), &view);
         assert!(!text.contains("created") && !text.contains("deleted"));
