@@ -137,13 +137,27 @@ fn prepared(mut resolved: Resolved, words: &[Vec<u8>]) -> Result<ExitCode, Failu
     let iconv = resolved.iconv.is_some();
     if let Some(name) = &resolved.read_batch {
         let raised = raised(&resolved);
-        batch = Batch::Read(batch::open(name, &mut resolved.opts, iconv, raised)?);
+        match batch::open(name, &mut resolved.opts, iconv, raised) {
+            Ok(replayed) => batch = Batch::Read(replayed),
+            // Rules that cannot be used come before a batch file that cannot.
+            Err(failure) => return bad_rules(&resolved).map_or(Err(failure), Ok),
+        }
     } else if let Some(name) = resolved.batch_to_write() {
         batch_refuses(&resolved)?;
         batch = Batch::Write(Recording::create(name, &resolved.opts, iconv)?);
     }
     let identity = identity(&resolved)?;
     Ok(run_session(&resolved, batch, words, identity))
+}
+
+/// Reports rules that cannot be used, if there are any.
+fn bad_rules(resolved: &Resolved) -> Option<ExitCode> {
+    let (roots, outbox) = (Rc::new(RefCell::new(Roots::here())), Rc::new(Outbox::new()));
+    let console = Console::new(resolved, roots, outbox);
+    let config = filters::config(&resolved.opts, resolved.from0, true);
+    let code = filters::build(&resolved.filters, config, true, true, &console).err()?;
+    console.finish(None, code, Role::Client);
+    Some(code)
 }
 
 /// The identity of `--copy-as`. Where another program is started first, it is taken later.

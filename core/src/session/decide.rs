@@ -97,6 +97,15 @@ pub fn keeps_time(kind: FileKind, options: &SessionOptions) -> bool {
         }
 }
 
+/// A directory that was just made lacks some of the attributes that it is to have.
+pub fn new_dir_lacks(entry: &Entry, options: &SessionOptions, rights: &Rights) -> bool {
+    let p = &options.preserve;
+    keeps_time(FileKind::Dir, options)
+        || (p.perms && entry.mode & (rights.umask | 0o7000) != 0)
+        || (p.owner && rights.super_user && entry.uid != rights.euid)
+        || (p.group && group_allowed(entry.gid, rights) && rights.groups.first() != Some(&entry.gid))
+}
+
 /// The group may be set by this process.
 fn group_allowed(gid: u32, rights: &Rights) -> bool {
     rights.super_user || rights.groups.contains(&gid)
@@ -187,7 +196,9 @@ pub fn wanted(
         mode: (kind != FileKind::Symlink || p.fake_super).then_some(wanted_mode),
         uid: (p.owner && rights.super_user).then_some(entry.uid),
         gid: (p.group && group_allowed(entry.gid, rights)).then_some(entry.gid),
-        mtime: (times && keeps_time(kind, options)).then_some((entry.mtime, entry.nsec)),
+        // A file that stands for a symlink has a time of its own.
+        mtime: (times && (keeps_time(kind, options) || (kind == FileKind::Symlink && p.fake_super && p.times)))
+            .then_some((entry.mtime, entry.nsec)),
         atime: (p.atimes > 0 && kind != FileKind::Dir && times).then_some(extra.atime),
         rdev: kind.is_device().then_some(extra.rdev),
     }

@@ -442,7 +442,8 @@ where
         if !room {
             self.count_deleted(&frame.name, FileKind::Dir);
         }
-        true
+        // In a dry run the directory goes, but what had to stay in it counts for those around it (stock binary).
+        frame.all_gone
     }
 
     /// Removes one file, unless that happened already.
@@ -464,7 +465,11 @@ where
             let result = if let Some(removed) = removed {
                 removed.map_err(|e| (Op::Unlink, e))
             } else if options.transfer.backup && !self.has_backup_suffix(name) {
-                self.side.target.back_up(rel, false).await.map_err(|e| (Op::Backup, e))
+                let moved = self.side.target.back_up(rel, false).await;
+                if moved.is_ok() {
+                    self.report(&Notice::BackedUp(name));
+                }
+                moved.map_err(|e| (Op::Backup, e))
             } else {
                 self.side.target.remove_file(Place::Dest(rel)).await.map_err(|e| (Op::Unlink, e))
             };

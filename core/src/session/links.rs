@@ -196,7 +196,7 @@ where
             let mut flags =
                 self.flags_of(entry, wanted_mode, stat.as_ref(), doing).difference(ItemFlags::REPORT_TIME);
             flags |= self.side.extended_flags(entry, wanted_mode, Some(Place::Dest(name))).await;
-            if options.report.unchanged {
+            if options.report.unchanged && self.shared().agreed.protocol.has_item_flags() {
                 self.mention(ndx, entry, flags, Some(b"")).await?;
             }
             self.report(&Notice::UpToDate(entry.rel_name().bytes()));

@@ -27,7 +27,7 @@ use crate::{
     options::{Append, SessionOptions},
     ports::{
         CommitStep, Create, Destination, FileTransfer, ItemEvent, Notice, Observer, Op, Place, PortError,
-        Source, SourcePath, Target, WriteMode,
+        Rights, Source, SourcePath, Target, WriteMode,
     },
     stats::Counts,
 };
@@ -76,12 +76,17 @@ pub(super) fn name_line(entry: EntryRef<'_>, link: Option<&[u8]>) -> Vec<u8> {
 }
 
 /// Whether such a line is due: it tells of what was made, and of directories whose attributes were set.
-pub(super) fn is_worth_a_line(entry: EntryRef<'_>, flags: ItemFlags, options: &SessionOptions) -> bool {
+pub(super) fn is_worth_a_line(
+    entry: EntryRef<'_>,
+    flags: ItemFlags,
+    options: &SessionOptions,
+    rights: &Rights,
+) -> bool {
     if !options.report.names {
         return false;
     }
     match (entry.entry.is_dir(), flags.contains(ItemFlags::IS_NEW)) {
-        (true, true) => options.dry_run || decide::keeps_time(entry.entry.kind(), options),
+        (true, true) => options.dry_run || decide::new_dir_lacks(entry.entry, options, rights),
         (true, false) => flags.is_significant(),
         (false, _) => flags.contains(ItemFlags::LOCAL_CHANGE),
     }
@@ -677,7 +682,7 @@ impl<S: Source, T: Target, O: Observer, C: LocalCopy<S, T>> Outlet for LocalOutl
     ) -> Result<(), Error<Infallible>> {
         let shared = self.side.shared;
         if !shared.agreed.protocol.has_item_flags() {
-            if is_worth_a_line(entry, flags, shared.options) {
+            if is_worth_a_line(entry, flags, shared.options, &self.side.rights) {
                 shared.observer.peer_text(MsgTag::Info, &name_line(entry, xname));
             }
             return Ok(());

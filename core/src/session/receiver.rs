@@ -619,11 +619,11 @@ async fn promote<T: Target, O: Observer>(side: &DestSide<'_, T, O>, role: Role, 
         false
     };
     let backup = side.shared.options.transfer.backup;
-    if backup
-        && matches!(side.target.stat(Place::Dest(name), false).await, Ok(Some(_)))
-        && let Err(error) = side.target.back_up(name, true).await
-    {
-        return failed(Op::Backup, &[], error);
+    if backup && matches!(side.target.stat(Place::Dest(name), false).await, Ok(Some(_))) {
+        if let Err(error) = side.target.back_up(name, true).await {
+            return failed(Op::Backup, &[], error);
+        }
+        side.shared.report(role, &Notice::BackedUp(name.bytes()));
     }
     match side.target.promote_partial(name).await {
         Ok(()) => true,

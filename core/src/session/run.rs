@@ -27,7 +27,7 @@ use crate::{
     copying::LocalCopy,
     error::{Error, Limit, ProtocolError, Role},
     exit::ExitCode,
-    filter::{FilterError, FilterList, FilterSide},
+    filter::{FilterError, FilterList, FilterSide, Scope},
     flist::{
         entry::{EntryFlags, FileKind, FileList},
         ids::IdTable,
@@ -608,7 +608,8 @@ where
         }
     }
     if shared.options.list_only {
-        let listed = list_local(shared, scanner, list).await;
+        let scope = dest_filters.scope(FilterSide::Receiver, b"");
+        let listed = list_local(shared, scanner, list, &scope).await;
         count_as_sent(&mut shared.stats.borrow_mut());
         return listed;
     }
@@ -650,12 +651,16 @@ async fn list_local<S: Source, O: Observer>(
     shared: &Shared<'_, O>,
     mut scanner: Scanner<'_, S, O>,
     mut list: FileList,
+    scope: &Scope,
 ) -> Result<(), Error<Infallible>> {
     let incremental = shared.agreed.inc_recurse();
     let protocol = shared.agreed.protocol;
     let mut lists = Lists::new(incremental);
     crate::flist::order::sort(&mut list, protocol);
     crate::flist::order::clear_duplicates(&mut list, protocol, |_, _| ());
+    if shared.options.select.prune_empty_dirs {
+        super::prune::prune_empty_dirs(&mut list, scope);
+    }
     show_list(shared, &list);
     let first = lists.push(list, None);
     let mut pending = Vec::from([(first.first_dir, first.first_dir + first.dir_count)]);

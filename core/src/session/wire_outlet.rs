@@ -134,7 +134,7 @@ impl<W: ChunkWrite, T: Target, O: Observer> Outlet for WireOutlet<'_, '_, W, T, 
             // Such items do not travel. A pulling client itemizes its own, or shows names like a server.
             let (shared, options) = (self.shared(), self.shared().options);
             let itemizes = shared.is_client() && options.report.itemize;
-            if !itemizes && is_worth_a_line(entry, flags, options) {
+            if !itemizes && is_worth_a_line(entry, flags, options, &self.side.rights) {
                 let line = name_line(entry, xname);
                 if shared.is_client() {
                     shared.observer.peer_text(MsgTag::Info, &line);

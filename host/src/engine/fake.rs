@@ -121,7 +121,8 @@ pub fn apply(
 ) -> Result<bool, (AttrStep, Errno)> {
     let real = meta::stat_of(on).map_err(|e| (AttrStep::Mode, e))?;
     let mut changed = false;
-    if can_keep(&real) {
+    // Real special files are treated alike, though nothing can be kept there: that is told.
+    if real.kind() != FileKind::Symlink {
         let mut now = real;
         // What cannot be understood is replaced.
         let _ = overlay(on, false, &mut now);

@@ -461,6 +461,11 @@ impl Console {
         }
     }
 
+    /// Items come to this side: before protocol 29 only a pulling client sees them, its own.
+    fn shows_items_here(&self) -> bool {
+        matches!(self.route, Route::Pull { .. }) || self.protocol.get().is_none_or(ProtocolVersion::has_item_flags)
+    }
+
     /// `%f` shows paths as typed: relative where no source was absolute.
     fn typed_base(&self, event: &ItemEvent<'_>) -> Vec<u8> {
         let Some(entry) = event.entry else { return Vec::new() };
@@ -559,7 +564,7 @@ impl Observer for Console {
                 roots: &roots,
                 levels: &self.levels,
                 human: self.output.human,
-                itemizes: self.options.report.itemize,
+                itemizes: self.options.report.itemize && self.shows_items_here(),
                 shows_items: self.options.report.itemize || self.options.report.names,
                 backup_dir: transfer.backup_dir.as_deref(),
                 suffix: &transfer.suffix,
