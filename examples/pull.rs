@@ -24,7 +24,6 @@ use std::{
 };
 
 use arsync_core::{
-    checksum::{ChecksumKind, Digest},
     error::{Error, Role},
     exit,
     filter::{FilterConfig, FilterList},
@@ -34,8 +33,8 @@ use arsync_core::{
     names::RelName,
     options::SessionOptions,
     ports::{
-        AttrStep, Attrs, Child as Listed, CommitStep, Create, Destination, FileProgress, ItemEvent, Notice,
-        Observer, Place, PortError, Rights, Stat, Target,
+        AttrStep, Attrs, CommitStep, Create, Destination, FileProgress, ItemEvent, Notice, Observer, Place,
+        PortError, Stat, Target,
     },
     session::{Entered, Entrance, FirstList, Inbox, Outbox, Rules, Shared, run_receiver},
     setup::{Capabilities, Handshake, Side, exchange},
@@ -171,8 +170,6 @@ type Nodes = Rc<RefCell<BTreeMap<Vec<u8>, Node>>>;
 /// A destination in memory. It is empty at first, so nothing is ever replaced, linked or removed.
 struct Memory(Nodes);
 
-const UNSUPPORTED: PortError = PortError(95);
-
 impl Memory {
     fn add(&self, name: RelName<'_>, mode: u32, content: Vec<u8>) {
         let stat = Stat { mode, size: content.len() as u64, nlink: 1, ..Stat::default() };
@@ -203,33 +200,12 @@ impl Target for Memory {
     async fn stat(&self, at: Place<'_>, _follow: bool) -> Result<Option<Stat>, PortError> {
         Ok(name_of(at).and_then(|name| self.0.borrow().get(name).map(|node| node.stat)))
     }
-    async fn stat_many(
-        &self,
-        names: &mut dyn Iterator<Item = RelName<'_>>,
-        out: &mut Vec<Result<Option<Stat>, PortError>>,
-    ) {
-        for name in names {
-            out.push(self.stat(Place::Dest(name), false).await);
-        }
-    }
     async fn read_link(&self, at: Place<'_>) -> Result<Vec<u8>, PortError> {
         let nodes = self.0.borrow();
         name_of(at)
             .and_then(|name| nodes.get(name))
             .map(|node| node.content.clone())
             .ok_or(PortError::NOT_FOUND)
-    }
-    async fn list(&self, _dir: RelName<'_>) -> Result<Vec<Listed>, PortError> {
-        Ok(Vec::new())
-    }
-    async fn list_at(&self, _at: Place<'_>) -> Result<Vec<Listed>, PortError> {
-        Ok(Vec::new())
-    }
-    async fn read_small(&self, _path: &[u8], _limit: usize) -> Result<Vec<u8>, PortError> {
-        Err(PortError::NOT_FOUND)
-    }
-    async fn digest(&self, _at: Place<'_>, _kind: ChecksumKind) -> Result<Digest, PortError> {
-        Err(PortError::NOT_FOUND)
     }
     async fn make_dir(&self, name: RelName<'_>, mode: u32) -> Result<(), PortError> {
         self.add(name, mode::DIR | mode & mode::PERMS, Vec::new());
@@ -239,39 +215,6 @@ impl Target for Memory {
         self.add(name, mode::SYMLINK | 0o777, target.to_vec());
         Ok(())
     }
-    async fn make_node(
-        &self,
-        _name: RelName<'_>,
-        _mode: u32,
-        _rdev: (u32, u32),
-        _replace: bool,
-    ) -> Result<(), PortError> {
-        Err(UNSUPPORTED)
-    }
-    async fn hard_link(
-        &self,
-        _existing: Place<'_>,
-        _name: RelName<'_>,
-        _replace: bool,
-    ) -> Result<(), PortError> {
-        Err(UNSUPPORTED)
-    }
-    async fn copy_local(&self, _from: Place<'_>, _create: &Create<'_>) -> Result<Self::Output, PortError> {
-        Err(UNSUPPORTED)
-    }
-    async fn remove_file(&self, _at: Place<'_>) -> Result<(), PortError> {
-        Err(UNSUPPORTED)
-    }
-    async fn remove_dir(&self, _at: Place<'_>) -> Result<(), PortError> {
-        Err(UNSUPPORTED)
-    }
-    async fn back_up(&self, _name: RelName<'_>, _keep: bool) -> Result<(), PortError> {
-        Err(UNSUPPORTED)
-    }
-    async fn promote_partial(&self, _name: RelName<'_>) -> Result<(), PortError> {
-        Err(UNSUPPORTED)
-    }
-    async fn tidy_partial_dir(&self, _name: RelName<'_>) {}
     async fn set_attrs(
         &self,
         at: Place<'_>,
@@ -281,21 +224,12 @@ impl Target for Memory {
         name_of(at).inspect(|name| self.set(name, attrs));
         Ok(true)
     }
-    async fn open_basis(&self, _at: Place<'_>) -> Result<((), u64), PortError> {
-        Err(PortError::NOT_FOUND)
-    }
-    async fn read_basis(&self, _basis: &(), _offset: u64, _buf: &mut [u8]) -> Result<usize, PortError> {
-        Err(PortError::NOT_FOUND)
-    }
     async fn create(&self, create: &Create<'_>) -> Result<Self::Output, PortError> {
         Ok((create.name.bytes().to_vec(), create.file_mode, Vec::new()))
     }
     async fn write(&self, out: &mut Self::Output, data: &[u8]) -> Result<(), PortError> {
         out.2.extend_from_slice(data);
         Ok(())
-    }
-    async fn keep(&self, _out: &mut Self::Output, _len: u64) -> Result<(), PortError> {
-        Err(UNSUPPORTED)
     }
     async fn commit(
         &self,
@@ -309,15 +243,6 @@ impl Target for Memory {
         Ok(())
     }
     async fn discard(&self, _out: Self::Output) {}
-    fn user_id(&self, _name: &[u8]) -> Option<u32> {
-        None
-    }
-    fn group_id(&self, _name: &[u8]) -> Option<u32> {
-        None
-    }
-    fn rights(&self) -> Rights {
-        Rights::default()
-    }
 }
 
 struct Door(Nodes);

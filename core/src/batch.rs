@@ -160,6 +160,7 @@ impl StreamFlags {
 
 /// Why a batch file cannot be replayed with these options.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum BatchFault {
     /// It was recorded with `--iconv`.
     NeedsIconv,
@@ -183,6 +184,7 @@ pub enum BatchFault {
 
 /// What stands in front of the stream, up to the version.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Opening {
     /// The options.
     pub flags: StreamFlags,

@@ -19,6 +19,7 @@ pub struct Chmod {
 
 /// The text is no list.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[error("invalid --chmod list")]
 pub struct BadChmod;
 

@@ -26,6 +26,7 @@ pub struct CopyJob<'a> {
 
 /// How a copy ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum CopyEnd {
     /// In place, with this many bytes.
     Done(u64),

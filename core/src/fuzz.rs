@@ -9,6 +9,7 @@ use core::convert::Infallible;
 use embedded_io_async::{BufRead, ErrorType, Read};
 
 use crate::{
+    batch::{self, StreamFlags},
     checksum::ChecksumKind,
     chmod::Chmod,
     delta::SumHead,
@@ -22,7 +23,11 @@ use crate::{
     options::SessionOptions,
     ports::PortError,
     rt::block_on_ready,
-    setup::{Agreed, Capabilities, CompatFlags, Handshake, Side, WantCompress, exchange},
+    setup::{
+        Agreed, Capabilities, CompatFlags, Handshake, Side, WantCompress,
+        daemon::{self, AuthDigest},
+        exchange,
+    },
     tiny,
     token::{CompressKind, Token, TokenDecoder},
     version::ProtocolVersion,
@@ -33,10 +38,12 @@ use crate::{
 pub type Target = (&'static str, fn(&[u8]));
 
 /// All targets.
-pub const TARGETS: [Target; 13] = [
+pub const TARGETS: [Target; 16] = [
     ("integers", integers),
     ("mux", mux),
     ("setup", setup),
+    ("greeting", greeting),
+    ("batch", batch),
     ("flist", flist),
     ("filter_rules", filter_rules),
     ("wildmatch", wildmatch_pair),
@@ -47,6 +54,7 @@ pub const TARGETS: [Target; 13] = [
     ("sum_head", sum_head),
     ("option_strings", option_strings),
     ("tiny", tiny_session),
+    ("tiny_daemon", tiny_daemon),
 ];
 
 /// Bytes as a transport, lent in pieces.
@@ -167,6 +175,41 @@ pub fn setup(data: &[u8]) {
         agreed.map(|a| (a.protocol, a.flags, a.transfer_sum, a.compress, a.seed))
     };
     assert_eq!(run(usize::MAX), run(1));
+}
+
+/// The lines before a session with a daemon, of either side.
+pub fn greeting(data: &[u8]) {
+    for line in data.split(|&b| b == b'\n') {
+        if let daemon::Answer::AuthRequired(challenge) = daemon::Answer::parse(line) {
+            for digest in AuthDigest::CANONICAL {
+                assert!(!digest.answer(line, challenge).is_empty());
+            }
+        }
+        let Ok(greeting) = daemon::Greeting::parse(line) else { continue };
+        for own in (0..6).map(version) {
+            let agreed = greeting.agree(own);
+            assert!(agreed <= i32::from(own.number()));
+            let _ = greeting.digest(agreed);
+        }
+    }
+}
+
+/// What stands in front of the stream of a batch file: options are made those of the file, once and for all.
+pub fn batch(data: &[u8]) {
+    let Some((bytes, rest)) = data.split_first_chunk() else { return };
+    let opening = batch::Opening::decode(*bytes);
+    let Ok(protocol) = opening.protocol(ProtocolVersion::MAX) else { return };
+    let mut options = SessionOptions::default();
+    let none = StreamFlags::empty();
+    if opening.flags.reconcile(&mut options, false, none, protocol).is_err() {
+        return;
+    }
+    let contradictory = opening.flags.contains(StreamFlags::APPEND | StreamFlags::APPEND_VERIFY);
+    if !contradictory {
+        assert_eq!(opening.flags.reconcile(&mut options, false, none, protocol), Ok(Vec::new()));
+    }
+    let compat = rest.first_chunk().map_or(0, |c| u32::from_le_bytes(*c));
+    assert_eq!(batch::agreement(protocol, compat, 1, &options).protocol, protocol);
 }
 
 fn agreed(choice: u8) -> Agreed {
@@ -320,16 +363,38 @@ pub fn option_strings(data: &[u8]) {
 /// A whole session of the peer in fixed memory; it may only change what lies in its store, and there only complete
 /// files.
 pub fn tiny_session(data: &[u8]) {
-    let mut store = tiny::ram::RamStore::new();
-    store.dir("log");
-    store.file("log/a", b"hello", 1_600_000_000);
-    store.file("log/b", &[b'x'; 3000], 1_600_000_001);
+    let mut store = store();
     let mut out = Vec::new();
     let mut memory = tiny::Memory::<16, 256, 16, 1024>::new();
     let config = tiny::Config::default();
     let from = Pieces { data, piece: usize::MAX };
     let result = block_on_ready(tiny::serve(from, &mut out, &mut store, &mut memory, &config));
     let _: String = format!("{result:?}");
+    assert_complete(&store);
+}
+
+/// A connection to the daemon in fixed memory, from the greeting on.
+pub fn tiny_daemon(data: &[u8]) {
+    let mut store = store();
+    let mut out = Vec::new();
+    let mut memory = tiny::Memory::<16, 256, 16, 1024>::new();
+    let (config, module) =
+        (tiny::Config::default(), tiny::Module { name: "mem", comment: "", writable: true });
+    let from = Pieces { data, piece: usize::MAX };
+    let session = tiny::serve_daemon((from, &mut out), &module, &mut store, &mut memory, &config);
+    let _: String = format!("{:?}", block_on_ready(session));
+    assert_complete(&store);
+}
+
+fn store() -> tiny::ram::RamStore {
+    let mut store = tiny::ram::RamStore::new();
+    store.dir("log");
+    store.file("log/a", b"hello", 1_600_000_000);
+    store.file("log/b", &[b'x'; 3000], 1_600_000_001);
+    store
+}
+
+fn assert_complete(store: &tiny::ram::RamStore) {
     for file in &store.files {
         assert!(names::RelName::new(&file.path).is_some(), "{}", file.path.escape_ascii());
         assert_eq!(file.meta.size, file.data.len() as u64);

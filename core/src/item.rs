@@ -120,6 +120,7 @@ impl BasisType {
 
 /// What an item is, for the second letter of the itemize string.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum ItemKind {
     /// `f`
     File,

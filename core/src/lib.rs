@@ -1,4 +1,57 @@
-//! The rsync protocol without an operating system.
+//! The rsync protocol without an operating system: versions 27 to 32, any transport, any runtime.
+//!
+//! # Where to begin
+//!
+//! | you want | take |
+//! |---|---|
+//! | a device that stock rsync pulls from and pushes to, without an allocator | [`tiny::serve`]; on a network [`tiny::serve_daemon`]. Implement [`tiny::Store`] |
+//! | a client without an allocator | [`tiny::run`] |
+//! | all of rsync's rules: incremental recursion, filters, deletion, deltas, attributes | `session::run_sender`, `session::run_receiver` behind [`setup::exchange`]. Implement `ports::Source` or `ports::Target`, and `ports::Observer` |
+//! | single values: a recorder, a proxy, a decoder | [`wire`], [`mux`], [`setup`], `flist`, [`token`], [`delta`]: bytes in, values out |
+//!
+//! `examples/` has a program for each of these; `pull.rs` is a whole client without a runtime.
+//!
+//! # What a transport is
+//!
+//! Two values: [`io::BufRead`] for what comes from the peer and [`io::Write`] (with an allocator `io::ChunkWrite`) for what goes
+//! there. Reads and writes may block: [`rt::block_on_ready`] then polls each future once. Or they wait, under any executor;
+//! nothing has to be `Send`. A session flushes before it waits for the peer, so a writer may collect. Dropping the future of a
+//! session gives the session up.
+//!
+//! # In which order things travel
+//!
+//! [`setup`] (versions, flags, algorithms, seed), then frames ([`mux`]) from the sender and, from protocol 30 on, to it as well;
+//! in them filter rules, file lists (`flist`), and for each file that is wanted an index ([`wire::ndx`]), what is to be done with
+//! it (`item`), block sums ([`delta`]) one way and tokens ([`token`]) the other. Each module has the form of its values in a
+//! table: widths, byte order, versions, limits, and bytes of a recorded session. [`version`] names what changed when.
+//!
+//! ```
+//! use arsync_core::{
+//!     io::{MessageFault, MessageSink, WireReader, WireWriter},
+//!     mux::Header,
+//!     rt::block_on_ready,
+//!     setup::{Capabilities, Handshake, Side, exchange},
+//!     version::ProtocolVersion,
+//! };
+//!
+//! /// Messages between data frames: here there are none.
+//! struct Nobody;
+//! impl MessageSink for Nobody {
+//!     fn begin(&mut self, _: Header) -> Result<(), MessageFault> { Ok(()) }
+//!     fn part(&mut self, _: &[u8]) {}
+//!     fn end(&mut self) -> Result<(), MessageFault> { Ok(()) }
+//! }
+//!
+//! // A server of protocol 29 sends its version and a seed.
+//! let server: &[u8] = &[29, 0, 0, 0, 7, 0, 0, 0];
+//! let mut sent = Vec::new();
+//! let mut reader = WireReader::new(server, Nobody);
+//! let mut writer = WireWriter::new(&mut sent, [0; 64]);
+//! let client = Handshake::new(Side::Client, ProtocolVersion::MAX, Capabilities::all());
+//! let agreed = block_on_ready(exchange(&mut reader, &mut writer, &client)).expect("a handshake");
+//! assert_eq!((agreed.protocol.number(), agreed.seed), (29, 7));
+//! assert_eq!(sent, [32, 0, 0, 0]);
+//! ```
 #![no_std]
 #![forbid(unsafe_code)]
 #![cfg_attr(
@@ -20,6 +73,8 @@ pub mod checksum;
 pub mod chmod;
 #[cfg(feature = "alloc")]
 pub mod copying;
+#[cfg(feature = "defmt")]
+mod defmt_flags;
 pub mod delta;
 pub mod error;
 pub mod exit;
@@ -47,5 +102,6 @@ pub mod setup;
 pub mod stats;
 pub mod tiny;
 pub mod token;
+mod trace;
 pub mod version;
 pub mod wire;

@@ -10,6 +10,7 @@ use crate::limits::MAX_PATH;
 /// A path below the transfer root: no leading slash, no empty, `.` or `..` component, no NUL.
 /// The root itself is `.`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct RelName<'a>(&'a [u8]);
 
 impl<'a> RelName<'a> {

@@ -4,6 +4,7 @@ use crate::{flist::acl, ports::PortError, stats::Stats};
 
 /// How a notice is to be treated by whoever shows it (spec: message codes).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum Severity {
     /// stdout
     Info,
@@ -17,6 +18,7 @@ pub enum Severity {
 
 /// An operation that failed on a path, for [`Notice::Failed`]. The text that the reference uses stands behind.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum Op {
     /// `link_stat FULL failed`
     LinkStat,
@@ -97,6 +99,7 @@ pub enum Op {
 /// Something to tell the user. The wording, the level at which it is shown and the place (which stream, or
 /// the peer) are the observer's.
 #[derive(Debug, Clone, Copy)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
 pub enum Notice<'a> {
     /// A system call failed. `other`: second name of the operation, where it has one.

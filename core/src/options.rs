@@ -157,6 +157,7 @@ pub struct Select {
 
 /// Where the list of names of `--files-from` is read.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum FilesFrom {
     /// Not used.
     #[default]
@@ -171,6 +172,7 @@ pub enum FilesFrom {
 
 /// Time at which extraneous files are removed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum DeleteWhen {
     /// `--delete` alone: before for protocol < 30, during otherwise.
     Default,
@@ -204,6 +206,7 @@ pub struct Delete {
 
 /// Alternate basis directories (`--compare-dest` and relatives), all of one kind.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum AltDestKind {
     /// `--compare-dest`
     Compare,
@@ -215,6 +218,7 @@ pub enum AltDestKind {
 
 /// `--append` and relatives.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum Append {
     /// Off.
     #[default]
@@ -227,6 +231,7 @@ pub enum Append {
 
 /// What is asked of compression.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum Compress {
     /// No compression.
     #[default]

@@ -5,7 +5,7 @@
 //! use interior mutability. None of the futures needs to be `Send`. Unless a method says otherwise its future
 //! may be dropped at any await; the session must then be given up.
 
-use alloc::{sync::Arc, vec, vec::Vec};
+use alloc::{boxed::Box, vec, vec::Vec};
 
 use crate::{
     checksum::{ChecksumKind, Digest, TransferSums},
@@ -37,6 +37,8 @@ impl PortError {
     pub const NOT_EMPTY: Self = Self(39);
     /// No data available: a file ended before its size.
     pub const NO_DATA: Self = Self(61);
+    /// EOPNOTSUPP: this target cannot do that.
+    pub const UNSUPPORTED: Self = Self(95);
     /// True for ENOENT.
     pub fn is_not_found(self) -> bool {
         self == Self::NOT_FOUND
@@ -45,6 +47,7 @@ impl PortError {
 
 /// What `lstat` tells about a file (with the fake-super attribute already applied, where it is in use).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Stat {
     /// Type and permissions.
     pub mode: u32,
@@ -106,7 +109,7 @@ pub struct Doomed {
 }
 
 /// Whether something that is no directory may be removed, by its name below the destination.
-pub type MayGo = Arc<dyn Fn(&[u8]) -> bool + Send + Sync>;
+pub type MayGo = Box<dyn Fn(&[u8]) -> bool + Send + Sync>;
 
 /// A path at the sender: a name below one of the directories registered with [`Source::enter`].
 #[derive(Debug, Clone, Copy)]
@@ -179,6 +182,7 @@ pub trait Source {
 
 /// Where a file of the destination side is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum Place<'a> {
     /// The name below the destination directory.
     Dest(RelName<'a>),
@@ -192,6 +196,7 @@ pub enum Place<'a> {
 
 /// Attributes to set. `None`: leave alone.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Attrs {
     /// Type and the 12 permission bits wanted.
     pub mode: Option<u32>,
@@ -209,6 +214,7 @@ pub struct Attrs {
 
 /// A change of one extended attribute.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct XattrChange {
     /// Its name.
     pub name: Vec<u8>,
@@ -219,6 +225,7 @@ pub struct XattrChange {
 /// What is set beside [`Attrs`]: extended attributes behind the owner, ACLs behind the times and in front of
 /// the permissions.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Extended {
     /// Changes of extended attributes.
     pub xattrs: Vec<XattrChange>,
@@ -230,6 +237,7 @@ pub struct Extended {
 
 /// A part of [`Extended`] that could not be set; everything else was.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct ExtendedFailure {
     /// What was tried.
     pub op: Op,
@@ -243,6 +251,7 @@ pub struct ExtendedFailure {
 
 /// The step at which setting attributes failed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum AttrStep {
     /// Owner or group; the steps after it were skipped. True if the owner was to change.
     Owner {
@@ -257,6 +266,7 @@ pub enum AttrStep {
 
 /// How received data is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum WriteMode {
     /// Into a temporary beside the target (or in `--temp-dir`), renamed when complete.
     Temporary,
@@ -283,6 +293,7 @@ pub struct Create<'a> {
 
 /// Where a completed file goes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum Destination {
     /// Onto the target name.
     Final {
@@ -300,6 +311,7 @@ pub enum Destination {
 
 /// The place of an announcement among those made before.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum Turn {
     /// In front of them.
     Next,
@@ -309,6 +321,7 @@ pub enum Turn {
 
 /// What failed when a file was put in place.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum CommitStep {
     /// The backup of the old file. Fatal for the session.
     Backup,
@@ -327,6 +340,11 @@ pub enum CommitStep {
 }
 
 /// The tree that is changed.
+///
+/// Without a default is what every destination needs: to look up names, and to take directories, symlinks and new files.
+/// The rest has defaults that refuse. A session asks for them where its options do (`--delete`, `--backup`, hard links,
+/// alternate directories, partial files) or where a file is there already: a target that keeps nothing it could be
+/// compared with sets `whole_file` in the options, and the peer sends every file from its beginning to its end.
 #[allow(async_fn_in_trait)]
 pub trait Target {
     /// A basis file, open for reading at any position.
@@ -341,23 +359,35 @@ pub trait Target {
         &self,
         names: &mut dyn Iterator<Item = RelName<'_>>,
         out: &mut Vec<Result<Option<Stat>, PortError>>,
-    );
+    ) {
+        for name in names {
+            out.push(self.stat(Place::Dest(name), false).await);
+        }
+    }
     /// Target of a symlink.
     async fn read_link(&self, at: Place<'_>) -> Result<Vec<u8>, PortError>;
     /// Says that the names in these directories will be asked for soon, one directory after the other.
     fn will_visit(&self, _when: Turn, _dirs: &mut dyn Iterator<Item = RelName<'_>>) {}
     /// The children of a directory, without `.` and `..`.
-    async fn list(&self, dir: RelName<'_>) -> Result<Vec<Child>, PortError>;
+    async fn list(&self, _dir: RelName<'_>) -> Result<Vec<Child>, PortError> {
+        Err(PortError::UNSUPPORTED)
+    }
     /// The children of a directory in another place (`-yy`).
-    async fn list_at(&self, at: Place<'_>) -> Result<Vec<Child>, PortError>;
+    async fn list_at(&self, _at: Place<'_>) -> Result<Vec<Child>, PortError> {
+        Err(PortError::UNSUPPORTED)
+    }
     /// The whole contents of a small file (filter files); at most `limit` bytes.
     /// `path`: below the destination directory, or absolute.
-    async fn read_small(&self, path: &[u8], limit: usize) -> Result<Vec<u8>, PortError>;
+    async fn read_small(&self, _path: &[u8], _limit: usize) -> Result<Vec<u8>, PortError> {
+        Err(PortError::UNSUPPORTED)
+    }
     /// Says that digests of these files below the destination may be asked for next, in this order, of those that
     /// have this size; and of no others announced before.
     fn will_digest(&self, _files: &mut dyn Iterator<Item = (RelName<'_>, u64)>, _kind: ChecksumKind) {}
     /// Digest of a whole file, unseeded (`-c`).
-    async fn digest(&self, at: Place<'_>, kind: ChecksumKind) -> Result<Digest, PortError>;
+    async fn digest(&self, _at: Place<'_>, _kind: ChecksumKind) -> Result<Digest, PortError> {
+        Err(PortError::UNSUPPORTED)
+    }
 
     /// Makes a directory with this mode exactly (no umask).
     async fn make_dir(&self, name: RelName<'_>, mode: u32) -> Result<(), PortError>;
@@ -366,34 +396,52 @@ pub trait Target {
     /// Makes a device, fifo or socket; with `replace` atomically over a non-directory.
     async fn make_node(
         &self,
-        name: RelName<'_>,
-        mode: u32,
-        rdev: (u32, u32),
-        replace: bool,
-    ) -> Result<(), PortError>;
+        _name: RelName<'_>,
+        _mode: u32,
+        _rdev: (u32, u32),
+        _replace: bool,
+    ) -> Result<(), PortError> {
+        Err(PortError::UNSUPPORTED)
+    }
     /// Makes `name` a hard link to `existing`; with `replace` atomically over a non-directory.
-    async fn hard_link(&self, existing: Place<'_>, name: RelName<'_>, replace: bool)
-    -> Result<(), PortError>;
+    async fn hard_link(
+        &self,
+        _existing: Place<'_>,
+        _name: RelName<'_>,
+        _replace: bool,
+    ) -> Result<(), PortError> {
+        Err(PortError::UNSUPPORTED)
+    }
     /// Copies a file on this side (`--copy-dest`), data only, through a temporary; returns its size.
-    async fn copy_local(&self, from: Place<'_>, create: &Create<'_>) -> Result<Self::Output, PortError>;
+    async fn copy_local(&self, _from: Place<'_>, _create: &Create<'_>) -> Result<Self::Output, PortError> {
+        Err(PortError::UNSUPPORTED)
+    }
     /// Removes a non-directory.
-    async fn remove_file(&self, at: Place<'_>) -> Result<(), PortError>;
+    async fn remove_file(&self, _at: Place<'_>) -> Result<(), PortError> {
+        Err(PortError::UNSUPPORTED)
+    }
     /// Says that these directories will be removed, in this order. What is in them and no directory may be removed
     /// from now on if `may_go` says so; [`Target::removed_in`] is asked about each of them.
-    fn will_remove(&self, _dirs: &mut dyn Iterator<Item = RelName<'_>>, _may_go: &MayGo) {}
+    fn will_remove(&self, _dirs: &mut dyn Iterator<Item = RelName<'_>>, _may_go: MayGo) {}
     /// What is or was in a directory that [`Target::will_remove`] named; `None`: nothing was done in it.
     fn removed_in(&self, _dir: RelName<'_>) -> Option<Vec<Doomed>> {
         None
     }
     /// Removes an empty directory.
-    async fn remove_dir(&self, at: Place<'_>) -> Result<(), PortError>;
+    async fn remove_dir(&self, _at: Place<'_>) -> Result<(), PortError> {
+        Err(PortError::UNSUPPORTED)
+    }
     /// Moves what stands at `name` to its backup name. `keep`: leave the target where it is, if possible
     /// (the next step renames over it).
-    async fn back_up(&self, name: RelName<'_>, keep: bool) -> Result<(), PortError>;
+    async fn back_up(&self, _name: RelName<'_>, _keep: bool) -> Result<(), PortError> {
+        Err(PortError::UNSUPPORTED)
+    }
     /// Moves the partial file to its final name (`--delay-updates`).
-    async fn promote_partial(&self, name: RelName<'_>) -> Result<(), PortError>;
+    async fn promote_partial(&self, _name: RelName<'_>) -> Result<(), PortError> {
+        Err(PortError::UNSUPPORTED)
+    }
     /// Removes the partial directory of this name's directory if it is relative and empty.
-    async fn tidy_partial_dir(&self, name: RelName<'_>);
+    async fn tidy_partial_dir(&self, _name: RelName<'_>) {}
     /// Sets attributes of a file in place. `standing`: what it has now. Returns whether anything changed.
     async fn set_attrs(
         &self,
@@ -437,9 +485,18 @@ pub trait Target {
     }
 
     /// Opens a basis for reading; returns its size.
-    async fn open_basis(&self, at: Place<'_>) -> Result<(Self::Basis, u64), PortError>;
+    async fn open_basis(&self, _at: Place<'_>) -> Result<(Self::Basis, u64), PortError> {
+        Err(PortError::UNSUPPORTED)
+    }
     /// Reads at `offset` into the whole of `buf`; fewer bytes only at the end of the file.
-    async fn read_basis(&self, basis: &Self::Basis, offset: u64, buf: &mut [u8]) -> Result<usize, PortError>;
+    async fn read_basis(
+        &self,
+        _basis: &Self::Basis,
+        _offset: u64,
+        _buf: &mut [u8],
+    ) -> Result<usize, PortError> {
+        Err(PortError::UNSUPPORTED)
+    }
     /// Appends the sums of blocks of a basis from block `first` on, in wire form, and returns the block behind the
     /// last of them. How many they are is up to the implementation, at least one; an implementation with several
     /// processors has them share the work. What cannot be read counts as zeros: the checksum will tell.
@@ -481,7 +538,9 @@ pub trait Target {
         self.write(out, &data).await
     }
     /// In place: the next `len` bytes are already there.
-    async fn keep(&self, out: &mut Self::Output, len: u64) -> Result<(), PortError>;
+    async fn keep(&self, _out: &mut Self::Output, _len: u64) -> Result<(), PortError> {
+        Err(PortError::UNSUPPORTED)
+    }
     /// Completes a file: truncate, flush, back up, attributes, rename, in this order.
     async fn commit(
         &self,
@@ -493,9 +552,13 @@ pub trait Target {
     async fn discard(&self, out: Self::Output);
 
     /// Id of a user name on this machine.
-    fn user_id(&self, name: &[u8]) -> Option<u32>;
+    fn user_id(&self, _name: &[u8]) -> Option<u32> {
+        None
+    }
     /// Id of a group name on this machine.
-    fn group_id(&self, name: &[u8]) -> Option<u32>;
+    fn group_id(&self, _name: &[u8]) -> Option<u32> {
+        None
+    }
     /// Absolute path of the destination directory, for rules that are matched against absolute paths.
     fn root_path(&self) -> Vec<u8> {
         Vec::new()
@@ -505,11 +568,14 @@ pub trait Target {
         Vec::new()
     }
     /// What this process may do.
-    fn rights(&self) -> Rights;
+    fn rights(&self) -> Rights {
+        Rights::default()
+    }
 }
 
 /// What the process on the destination side may do.
 #[derive(Debug, Clone, Default)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Rights {
     /// Owner changes are attempted (root, `--super`; not with `--no-super`).
     pub super_user: bool,
@@ -542,6 +608,7 @@ pub struct ItemEvent<'a> {
 
 /// Figures of one transferred file.
 #[derive(Debug, Clone, Copy, Default)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct FileTransfer {
     /// Bytes written to the peer for it.
     pub sent: u64,

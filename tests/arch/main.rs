@@ -102,6 +102,29 @@ fn core_knows_no_system() {
     assert!(lib.contains("#![no_std]") && lib.contains("#![forbid(unsafe_code)]"));
 }
 
+/// Whoever logs through defmt can log every error and every message.
+#[test]
+fn public_enums_of_core_can_be_logged() {
+    let mut found = Vec::new();
+    for file in sources("core/src") {
+        let mut attributes = String::new();
+        for (number, code) in file.without_tests() {
+            if code.starts_with('#') {
+                attributes += code;
+            } else if let Some(name) = code.strip_prefix("pub enum ") {
+                // Those that are no values (owners of a state) cannot be compared either.
+                if attributes.contains("PartialEq") && !attributes.contains("derive(defmt::Format)") {
+                    found.push(format!("{}:{number}: {name}", file.path));
+                }
+                attributes.clear();
+            } else {
+                attributes.clear();
+            }
+        }
+    }
+    assert_none("derive defmt::Format behind the feature", &found);
+}
+
 /// The dependency arrow points from host to core only.
 #[test]
 fn core_depends_on_no_system_crate() {

@@ -1,6 +1,15 @@
 //! The fuzz targets over their corpus and over spoiled copies of it. `ARSYNC_FUZZ_SECONDS` lets each target run for
 //! that long instead of for a fixed number of inputs.
 
+// Made for the tests of the roles, which use all of them.
+#[allow(dead_code)]
+#[path = "../roles/fake.rs"]
+mod fake;
+mod roles;
+#[allow(dead_code)]
+#[path = "../roles/session.rs"]
+mod session;
+
 use std::{
     fs,
     path::Path,
@@ -11,6 +20,8 @@ use arsync_core::fuzz::TARGETS;
 
 /// Inputs of each target without `ARSYNC_FUZZ_SECONDS`.
 const INPUTS: u32 = 20_000;
+/// The same for targets that are whole sessions.
+const SESSIONS: u32 = 2_000;
 
 struct Random(u64);
 
@@ -59,7 +70,7 @@ fn spoil(random: &mut Random, seed: &[u8], other: &[u8]) -> Vec<u8> {
     data
 }
 
-fn run(name: &str, target: fn(&[u8])) -> u64 {
+fn run(name: &str, target: fn(&[u8]), limit: u32) -> u64 {
     let seconds = std::env::var("ARSYNC_FUZZ_SECONDS").ok().and_then(|s| s.parse().ok());
     let end = seconds.map(|s| Instant::now() + Duration::from_secs(s));
     let corpus = corpus(name);
@@ -69,7 +80,7 @@ fn run(name: &str, target: fn(&[u8])) -> u64 {
     }
     let mut random = Random(0x9e37_79b9_7f4a_7c15);
     let mut inputs = 0;
-    while end.map_or(inputs < u64::from(INPUTS), |end| Instant::now() < end) {
+    while end.map_or(inputs < u64::from(limit), |end| Instant::now() < end) {
         let data = spoil(
             &mut random,
             &corpus[inputs as usize % corpus.len()].1,
@@ -89,8 +100,9 @@ fn random_index(n: u64, len: usize) -> usize {
 #[test]
 fn every_target_bears_its_corpus_and_spoiled_copies_of_it() {
     std::thread::scope(|scope| {
-        for (name, target) in TARGETS {
-            scope.spawn(move || println!("{name}: {} inputs", run(name, target)));
+        let codecs = TARGETS.into_iter().map(|target| (target, INPUTS));
+        for ((name, target), limit) in codecs.chain(roles::TARGETS.map(|target| (target, SESSIONS))) {
+            scope.spawn(move || println!("{name}: {} inputs", run(name, target, limit)));
         }
     });
 }

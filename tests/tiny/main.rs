@@ -1,5 +1,6 @@
 //! The peer in fixed memory: against itself, against stock rsync, against line noise.
 
+mod daemon;
 mod memory;
 mod stock;
 

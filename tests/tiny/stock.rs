@@ -9,16 +9,16 @@ use std::{
 
 use crate::noise;
 
-/// The example of this crate, built beside the tests.
-fn device() -> PathBuf {
+/// An example of this crate, built beside the tests.
+pub fn example(name: &str) -> PathBuf {
     let path = std::env::current_exe().unwrap();
-    path.parent().unwrap().parent().unwrap().join("examples/tiny_device")
+    path.parent().unwrap().parent().unwrap().join("examples").join(name)
 }
 
 fn rsync(root: &Path, args: &[&str]) -> Output {
     let out = Command::new("rsync")
         .arg("-e")
-        .arg(device())
+        .arg(example("tiny_device"))
         .args(args)
         .env("DEVICE_ROOT", root)
         .env("DEVICE_SUMMARY", "1")
@@ -30,7 +30,7 @@ fn rsync(root: &Path, args: &[&str]) -> Output {
     out
 }
 
-fn text(out: &Output) -> String {
+pub fn text(out: &Output) -> String {
     String::from_utf8_lossy(&out.stderr).into_owned() + &String::from_utf8_lossy(&out.stdout)
 }
 

@@ -74,6 +74,7 @@ impl ChecksumKind {
 
 /// Digest of up to 20 bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Digest {
     bytes: [u8; 20],
     len: u8,
@@ -177,6 +178,7 @@ impl Hasher {
 
 /// Where the four bytes of the seed go.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 enum Variant {
     /// Before the block; whole-file sums are unseeded.
     Before,
@@ -188,6 +190,7 @@ enum Variant {
 
 /// The checksums of one transfer: algorithm and seeding of block sums and whole-file sums.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct TransferSums {
     kind: ChecksumKind,
     seed: i32,

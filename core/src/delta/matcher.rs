@@ -21,6 +21,7 @@ const WORTH_LANES: usize = 3;
 
 /// What a part of the file consists of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Step {
     /// Bytes at the front of the buffer that are in no block.
     pub literal: usize,
@@ -30,6 +31,7 @@ pub struct Step {
 
 /// Counters of a search.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct MatchStats {
     /// Blocks that were found.
     pub matches: u64,

@@ -14,6 +14,7 @@ use crate::ports::PortError;
 
 /// What a list says about a name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum Verdict {
     /// An include rule matched first.
     Include,

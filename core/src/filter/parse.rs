@@ -8,6 +8,7 @@ use crate::ports::PortError;
 
 /// How rules are written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum Syntax {
     /// `--filter`, merge files, the wire at protocol ≥ 29.
     Full,
@@ -20,6 +21,7 @@ pub enum Syntax {
 
 /// Where a rule comes from.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum RuleSource {
     /// This is the rule.
     Text(Vec<u8>),
@@ -50,6 +52,7 @@ impl RuleSource {
 
 /// Why rules are refused. The text is that of the reference.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
 pub enum FilterError {
     /// Neither a short nor a long prefix.
@@ -131,6 +134,7 @@ impl core::error::Error for FilterError {}
 
 /// A rule that was left out because it is too long.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct FilterWarning(pub RuleSource);
 
 impl FilterWarning {

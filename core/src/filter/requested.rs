@@ -9,6 +9,7 @@ use super::rule::{Name, Pattern};
 
 /// How a name relates to what was asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum Request {
     /// It was not asked for.
     No,

@@ -7,6 +7,7 @@ use super::wild::wildmatch;
 
 /// Who evaluates a list.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum FilterSide {
     /// Decides what goes into the file list.
     Sender,

@@ -39,6 +39,7 @@ const NAME_LIST: u8 = 0x10;
 
 /// Permissions of one user or group by its id.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Named {
     /// The id.
     pub id: u32,
@@ -50,6 +51,7 @@ pub struct Named {
 
 /// An access control list. Permissions are 0..=7; `None`: not present, or given by the mode.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Acl {
     /// The owner.
     pub user_obj: Option<u8>,
@@ -65,6 +67,7 @@ pub struct Acl {
 
 /// Which of the two lists of a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum Kind {
     /// The one that is checked on access.
     Access,

@@ -12,6 +12,7 @@ use super::{
     acl::Kind,
     encode::split_native_rdev,
     entry::{EntryFlags, FileKind, FileList, NewEntry, mode},
+    fields::{self, MAX_NUMBERS, MAX_START, Numbers, Running, Start, out_of_range},
     ids::IdTable,
     xmit,
 };
@@ -22,6 +23,7 @@ use crate::{
     limits::MAX_PATH,
     names,
     ports::PortError,
+    trace::event,
 };
 
 /// Running state of the receiving side.
@@ -30,9 +32,7 @@ pub struct Decoder {
     format: Format,
     raw_name: Vec<u8>,
     clean_name: Vec<u8>,
-    mode: u32,
-    mtime: i64,
-    atime: i64,
+    running: Running,
     uid: u32,
     gid: u32,
     rdev: u32,
@@ -76,10 +76,6 @@ enum Item {
     End { io_error: u32 },
 }
 
-fn out_of_range(what: Limit, got: i64, max: i64) -> ProtocolError {
-    ProtocolError::OutOfRange { what, got, max }
-}
-
 #[allow(clippy::cast_possible_truncation, clippy::cast_possible_wrap, clippy::cast_sign_loss)]
 impl Decoder {
     /// The state before the first entry. `recursive`: `-r` is in force (matters below protocol 30).
@@ -88,9 +84,7 @@ impl Decoder {
             format,
             raw_name: Vec::new(),
             clean_name: Vec::new(),
-            mode: 0,
-            mtime: 0,
-            atime: 0,
+            running: Running::default(),
             uid: 0,
             gid: 0,
             rdev: 0,
@@ -116,9 +110,11 @@ impl Decoder {
         r: &mut WireReader<R, S>,
         list_start: i32,
     ) -> Result<(FileList, u32), Error<R::Error>> {
+        let has_extended = self.format.acls || self.format.xattrs;
         let mut list = FileList::new();
         loop {
             match self.entry(r, &mut list, list_start).await? {
+                Item::Entry if has_extended => self.extended(r, &mut list).await?,
                 Item::Entry => {}
                 Item::End { io_error } => {
                     for e in &list.entries {
@@ -126,6 +122,7 @@ impl Decoder {
                             self.known_groups.insert(list.extra(e).link_group);
                         }
                     }
+                    event!("list of {} entries received, error bits {}", list.len(), io_error);
                     return Ok((list, io_error & 7));
                 }
             }
@@ -166,45 +163,15 @@ impl Decoder {
         Ok(())
     }
 
-    async fn flags<R: BufRead, S: MessageSink>(
-        &mut self,
-        r: &mut WireReader<R, S>,
-    ) -> Result<Result<u32, u32>, Error<R::Error>> {
-        let f = self.format;
-        if f.varint_flags {
-            let flags = r.varint().await? as u32;
-            if flags == 0 {
-                return Ok(Err(r.varint().await? as u32));
-            }
-            return Ok(Ok(flags));
-        }
-        let mut flags = u32::from(r.u8().await?);
-        if flags == 0 {
-            return Ok(Err(0));
-        }
-        if f.protocol.has_extended_flags() && flags & xmit::EXTENDED != 0 {
-            flags |= u32::from(r.u8().await?) << 8;
-            if flags == xmit::IO_ERROR_END && f.safe_end {
-                return Ok(Err(r.varint().await? as u32));
-            }
-        }
-        Ok(Ok(flags))
-    }
-
+    /// Reads the rest of the name of an entry.
     async fn name<R: BufRead, S: MessageSink>(
         &mut self,
         r: &mut WireReader<R, S>,
-        flags: u32,
+        shared: usize,
+        rest: usize,
     ) -> Result<(), Error<R::Error>> {
-        let overflow = || Error::Protocol(ProtocolError::Name(NameFault::Overflow));
-        let shared = if flags & xmit::SAME_NAME != 0 { usize::from(r.u8().await?) } else { 0 };
-        let rest = if flags & xmit::LONG_NAME != 0 {
-            usize::try_from(r.varint30(self.format.protocol).await?).map_err(|_| overflow())?
-        } else {
-            usize::from(r.u8().await?)
-        };
         if shared > self.raw_name.len() || shared + rest >= MAX_PATH {
-            return Err(overflow());
+            return Err(ProtocolError::Name(NameFault::Overflow).into());
         }
         self.raw_name.truncate(shared);
         r.append(rest, &mut self.raw_name).await?;
@@ -284,11 +251,12 @@ impl Decoder {
     ) -> Result<Item, Error<R::Error>> {
         let f = self.format;
         let p = f.protocol;
-        let flags = match self.flags(r).await? {
-            Ok(flags) => flags,
-            Err(io_error) => return Ok(Item::End { io_error }),
+        let start = r.decode_up_to::<MAX_START, _>(|b| fields::start(b, &f)).await?;
+        let (flags, shared, rest) = match start {
+            Start::Entry { flags, shared, rest } => (flags, shared, rest),
+            Start::End { io_error } => return Ok(Item::End { io_error }),
         };
-        self.name(r, flags).await?;
+        self.name(r, shared, rest).await?;
 
         let grouped = f.hard_links && p.has_link_groups() && flags & xmit::HLINKED != 0;
         let index = list_start + list.len() as i32;
@@ -300,44 +268,18 @@ impl Decoder {
             }
             if group >= list_start {
                 self.abbreviated(list, (group - list_start) as usize, group as u32)?;
-                return self.extended(r, list).await;
+                return Ok(Item::Entry);
             }
             if !self.known_groups.contains(&(group as u32)) {
                 return Err(out_of_range(Limit::HardLink, i64::from(group), i64::from(list_start)).into());
             }
         }
 
-        let size = r.varlong30(p, 3).await?;
-        if size < 0 {
-            return Err(out_of_range(Limit::FileLength, size, i64::MAX).into());
-        }
-        if flags & xmit::SAME_TIME == 0 {
-            self.mtime = if p.has_varints() { r.varlong(4).await? } else { i64::from(r.i32().await? as u32) };
-        }
-        let mtime = self.mtime;
-        let mut nsec = 0;
-        if flags & xmit::MOD_NSEC != 0 && p.has_nanoseconds() {
-            let n = r.varint().await?;
-            if !(0..=999_999_999).contains(&n) {
-                return Err(out_of_range(Limit::Nanoseconds, i64::from(n), 999_999_999).into());
-            }
-            nsec = n as u32;
-        }
-        let mut crtime = mtime;
-        if f.crtimes && flags & xmit::CRTIME_EQ_MTIME == 0 {
-            crtime = r.varlong(4).await?;
-        }
-        if flags & xmit::SAME_MODE == 0 {
-            self.mode = r.i32().await? as u32;
-        }
-        let m = self.mode;
-        let kind = FileKind::from_mode(m)
-            .filter(|k| *k != FileKind::Missing || f.missing_args)
-            .ok_or(ProtocolError::BadMode(m))?;
+        let last = self.running;
+        let numbers = r.decode_up_to::<MAX_NUMBERS, _>(|b| Numbers::decode(b, &f, flags, last)).await?;
+        self.running = numbers.running;
+        let kind = numbers.kind;
         let is_dir = kind == FileKind::Dir;
-        if f.atimes && !is_dir && flags & xmit::SAME_ATIME == 0 {
-            self.atime = r.varlong(4).await?;
-        }
         if f.owner && flags & xmit::SAME_UID == 0 {
             self.uid = r.varint30(p).await? as u32;
             if flags & xmit::USER_NAME != 0 && p.has_varints() {
@@ -392,10 +334,10 @@ impl Decoder {
         }
         let position = list.push(&NewEntry {
             name: &self.clean_name,
-            size: if kind.is_device() { 0 } else { size as u64 },
-            mtime,
-            nsec,
-            mode: m,
+            size: if kind.is_device() { 0 } else { numbers.size },
+            mtime: self.running.mtime,
+            nsec: numbers.nsec,
+            mode: self.running.mode,
             uid: self.uid,
             gid: self.gid,
             flags: entry_flags,
@@ -409,10 +351,10 @@ impl Decoder {
             list.extra_mut(position).rdev = rdev;
         }
         if f.atimes && !is_dir {
-            list.extra_mut(position).atime = self.atime;
+            list.extra_mut(position).atime = self.running.atime;
         }
         if f.crtimes {
-            list.extra_mut(position).crtime = crtime;
+            list.extra_mut(position).crtime = numbers.crtime;
         }
         if grouped && !is_dir {
             self.mark_linked(list, position, group as u32, flags & xmit::HLINK_FIRST != 0);
@@ -446,7 +388,7 @@ impl Decoder {
                 list.extra_mut(position).sum = span;
             }
         }
-        self.extended(r, list).await
+        Ok(Item::Entry)
     }
 
     /// The last fields of the newest entry: ACLs and extended attributes.
@@ -454,9 +396,9 @@ impl Decoder {
         &mut self,
         r: &mut WireReader<R, S>,
         list: &mut FileList,
-    ) -> Result<Item, Error<R::Error>> {
+    ) -> Result<(), Error<R::Error>> {
         let position = list.len().saturating_sub(1);
-        let Some(entry) = list.entries.get(position).copied() else { return Ok(Item::Entry) };
+        let Some(entry) = list.entries.get(position).copied() else { return Ok(()) };
         if self.format.acls && !entry.is_symlink() {
             let number = self.acl(r, Kind::Access).await?;
             list.extra_mut(position).acl = number;
@@ -469,7 +411,7 @@ impl Decoder {
             let number = self.xattrs(r).await?;
             list.extra_mut(position).xattrs = number;
         }
-        Ok(Item::Entry)
+        Ok(())
     }
 
     /// Reads the name behind an id of an ACL.
@@ -519,12 +461,12 @@ impl Decoder {
         if !from.is_dir() {
             self.mark_linked(list, position, group, false);
         }
-        self.mode = from.mode;
-        self.mtime = from.mtime;
+        self.running.mode = from.mode;
+        self.running.mtime = from.mtime;
         self.uid = from.uid;
         self.gid = from.gid;
         if self.format.atimes {
-            self.atime = extra.atime;
+            self.running.atime = extra.atime;
         }
         if from.kind().is_device() {
             self.rdev_major = extra.rdev.0;

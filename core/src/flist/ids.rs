@@ -40,6 +40,7 @@ pub struct IdRules(Vec<(From, u32)>);
 
 /// Why a map list cannot be used; fatal on the receiving side.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum MapFault {
     /// `No colon found in --usermap: X`
     #[error("No colon found")]

@@ -49,6 +49,8 @@ pub mod encode;
 #[cfg(feature = "alloc")]
 pub mod entry;
 #[cfg(feature = "alloc")]
+mod fields;
+#[cfg(feature = "alloc")]
 mod format;
 #[cfg(feature = "alloc")]
 pub mod ids;

@@ -53,6 +53,7 @@ pub fn digest(value: &[u8]) -> ValueDigest {
 
 /// A value as the list has it.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum Value {
     /// The value itself.
     Plain(Vec<u8>),
@@ -77,6 +78,7 @@ impl Value {
 
 /// One attribute. Its number on the wire is its place in the set plus one.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Xattr {
     /// The name, without the terminating NUL of the wire form.
     pub name: Vec<u8>,

@@ -134,6 +134,7 @@ impl alloc::task::Wake for Flag {
 
 /// Both ends wait for each other and nothing can wake them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Deadlock;
 
 /// Polls a future (usually two sessions joined) until it ends, or until it waits and nothing woke it.

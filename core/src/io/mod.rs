@@ -31,6 +31,10 @@ pub trait ChunkWrite: Write {
     fn kick(&mut self) {}
 }
 
+/// Collects what is written.
+#[cfg(feature = "alloc")]
+impl ChunkWrite for alloc::vec::Vec<u8> {}
+
 #[cfg(feature = "alloc")]
 impl<T: ChunkWrite> ChunkWrite for &mut T {
     async fn write_chunk(&mut self, chunk: bytes::Bytes) -> Result<(), Self::Error> {

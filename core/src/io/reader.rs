@@ -17,6 +17,7 @@ use crate::{
 
 /// Why a message ends the session.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum MessageFault {
     /// It breaks the protocol.
     Protocol(ProtocolError),
@@ -238,15 +239,23 @@ impl<R: BufRead, S: MessageSink> WireReader<R, S> {
         }
     }
 
-    /// A value that a pure decoder understands.
-    pub async fn decode<T>(&mut self, mut f: impl FnMut(&[u8]) -> Decoded<T>) -> Result<T, Error<R::Error>> {
+    /// A value of up to 16 bytes that a pure decoder understands.
+    pub async fn decode<T>(&mut self, f: impl FnMut(&[u8]) -> Decoded<T>) -> Result<T, Error<R::Error>> {
+        self.decode_up_to::<16, T>(f).await
+    }
+
+    /// A value, or several together, of up to `N` bytes.
+    pub async fn decode_up_to<const N: usize, T>(
+        &mut self,
+        mut f: impl FnMut(&[u8]) -> Decoded<T>,
+    ) -> Result<T, Error<R::Error>> {
         let buf = self.fill().await?;
         if let Some((value, used)) = f(buf)? {
             self.consume(used);
             return Ok(value);
         }
         // The value straddles two slices or frames: collect it byte by byte.
-        let mut carry = [0u8; 16];
+        let mut carry = [0u8; N];
         let mut have = 0;
         while let Some(slot) = carry.get_mut(have) {
             *slot = *self.fill().await?.first().ok_or(Error::Eof)?;

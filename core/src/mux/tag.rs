@@ -97,6 +97,7 @@ impl MsgTag {
 
 /// Header of a frame: u32 LE, `(7 + code) << 24 | length`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Header {
     /// Code.
     pub tag: MsgTag,

@@ -8,6 +8,7 @@ use core::{
 
 /// What [`select2`] saw first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum Either<A, B> {
     /// The first future ended.
     A(A),

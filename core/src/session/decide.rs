@@ -20,6 +20,7 @@ pub fn same_time(window: i32, a: (i64, u32), b: (i64, u32)) -> bool {
 
 /// Outcome of the quick check of a regular file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum Quick {
     /// Nothing to transfer.
     Same,

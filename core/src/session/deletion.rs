@@ -1,6 +1,6 @@
 //! Removal of what the sender does not have: which names, in which order, and its limits (spec: deletion).
 
-use alloc::{sync::Arc, vec::Vec};
+use alloc::{boxed::Box, vec::Vec};
 
 use super::{
     generator::{Generator, Outlet},
@@ -17,7 +17,7 @@ use crate::{
     },
     names::RelName,
     options::DeleteWhen,
-    ports::{Attrs, Doomed, MayGo, Notice, Observer, Op, Place, PortError, Stat, Target},
+    ports::{Attrs, Doomed, Notice, Observer, Op, Place, PortError, Stat, Target},
     version::ProtocolVersion,
 };
 
@@ -408,8 +408,8 @@ where
         let open = |stat: &Stat| rights.super_user || stat.uid != rights.euid || stat.mode & 0o200 != 0;
         let mut names = dirs.filter(|(_, stat)| open(stat)).filter_map(|(name, _)| RelName::new(name));
         let scope = scope.clone();
-        let may_go: MayGo = Arc::new(move |name| !scope.check(name, false, true).is_excluded());
-        self.side.target.will_remove(&mut names, &may_go);
+        let may_go = move |name: &[u8]| !scope.check(name, false, true).is_excluded();
+        self.side.target.will_remove(&mut names, Box::new(may_go));
     }
 
     /// Removes the directory whose contents were handled. True if it is gone.

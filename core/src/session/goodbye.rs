@@ -24,6 +24,7 @@ use crate::{
 ///
 /// [`SumHead`]: crate::delta::SumHead
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct ItemHeader {
     /// What happens to the item.
     pub flags: ItemFlags,

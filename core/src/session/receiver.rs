@@ -24,6 +24,7 @@ use crate::{
         CommitStep, Create, Destination, FileTransfer, ItemEvent, Notice, Observer, Op, Place, PortError,
         Target, Turn, WriteMode,
     },
+    trace::event,
     wire::ndx::{NDX_DEL_STATS, NDX_DONE, NDX_FLIST_EOF},
 };
 
@@ -585,6 +586,7 @@ where
             target.discard(output).await;
         }
         self.side.report_failures(Role::Receiver);
+        event!("file {} failed its checksum, asked for again: {}", ndx, !redo);
         if redo {
             shared.event(Event::Failed(ndx));
         } else {

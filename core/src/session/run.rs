@@ -41,6 +41,7 @@ use crate::{
     rt::join2,
     setup::Side,
     stats::Stats,
+    trace,
 };
 
 /// What the destination argument means can only be said when the first list is there.
@@ -54,6 +55,7 @@ pub trait Entrance {
 
 /// Facts about the first list.
 #[derive(Debug, Clone, Copy)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct FirstList {
     /// Number of entries; with incremental recursion and one entry, those of the second list are counted too.
     pub count: usize,
@@ -208,6 +210,7 @@ where
     }
     let mut sender = Sender::new(shared, source, &filters, r, w)?;
     let result = sender.run(args).await;
+    trace::ended(Role::Sender, &result);
     let (written, read) = sender.counts();
     {
         let mut stats = shared.stats.borrow_mut();
@@ -239,6 +242,7 @@ where
     start_framing(shared, false, &mut r, &mut w);
     r.sink().attach(shared);
     let result = receive_with(shared, entrance, rules, names, &mut r, &mut w).await;
+    trace::ended(Role::ReceiverSide, &result);
     if shared.side == Side::Server || result.is_err() {
         let mut stats = shared.stats.borrow_mut();
         stats.written = w.count();

@@ -29,6 +29,7 @@ pub struct SourceArgs {
 
 /// How an argument names a directory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum ArgKind {
     /// `name`
     Plain,
@@ -40,6 +41,7 @@ pub enum ArgKind {
 
 /// An argument taken apart.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Argument {
     /// Directory that names are relative to.
     pub dir: Vec<u8>,

@@ -36,6 +36,7 @@ use crate::{
     ports::{FileTransfer, ItemEvent, Notice, Observer, Op, Source, SourcePath},
     rt::{Either, select2},
     setup::Side,
+    trace::event,
     wire::ndx::{NDX_DEL_STATS, NDX_DONE, NDX_FLIST_EOF, NDX_FLIST_OFFSET, NdxState},
 };
 
@@ -272,6 +273,7 @@ where
         if left != 0 && protocol.has_io_messages() {
             self.w.message(MsgTag::IoError, &left.to_le_bytes()).await?;
         }
+        event!("list of {} entries sent, error bits {}", list.len(), report);
         order::sort(&mut list, protocol);
         Ok(self.lists.push(list, dir))
     }

@@ -10,6 +10,14 @@ use crate::version::ProtocolVersion;
 pub const CONTROL: &[u8] = b"@RSYNCD: ";
 /// Longest line that a client takes, bytes without the newline.
 pub const MAX_LINE: usize = 5119;
+/// Longest line that a server takes, bytes without the newline.
+pub const MAX_REQUEST: usize = 1023;
+/// Largest early input, bytes.
+const MAX_EARLY_INPUT: usize = 5120;
+/// The arguments may come.
+pub const OK: &[u8] = b"@RSYNCD: OK\n";
+/// All was said.
+pub const EXIT: &[u8] = b"@RSYNCD: EXIT\n";
 /// Longest base64 text of a digest.
 const MAX_TEXT: usize = 86;
 
@@ -85,6 +93,7 @@ fn base64(bytes: &[u8]) -> DigestText {
 
 /// The first line of either side.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Greeting<'a> {
     /// Highest version that the peer speaks.
     pub protocol: i32,
@@ -162,8 +171,47 @@ pub fn greeting(own: ProtocolVersion) -> heapless::String<64> {
     line
 }
 
+/// The line with which a client says what it wants.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub enum Request<'a> {
+    /// The names of the modules.
+    List,
+    /// So many bytes for a script of the server follow, and then the request.
+    EarlyInput(usize),
+    /// The module of this name; it is compared byte by byte.
+    Module(&'a [u8]),
+    /// A command that nobody knows: the whole line.
+    Unknown(&'a [u8]),
+    /// A length of early input that is not allowed.
+    BadEarlyInput,
+}
+
+impl<'a> Request<'a> {
+    /// Tells what a line, without its newline, is.
+    pub fn parse(line: &'a [u8]) -> Self {
+        if let Some(len) = line.strip_prefix(b"#early_input=") {
+            let len = number(len).and_then(|(len, _)| usize::try_from(len).ok());
+            return len
+                .filter(|len| (1..=MAX_EARLY_INPUT).contains(len))
+                .map_or(Self::BadEarlyInput, Self::EarlyInput);
+        }
+        match line {
+            b"" | b"#list" => Self::List,
+            [b'#', ..] => Self::Unknown(line),
+            name => Self::Module(name),
+        }
+    }
+}
+
+/// Writes the line of a list for one module.
+pub fn list_line(out: &mut impl core::fmt::Write, name: &str, comment: &str) -> core::fmt::Result {
+    writeln!(out, "{name:<15}\t{comment}")
+}
+
 /// A line with which a daemon answers a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum Answer<'a> {
     /// The user must prove who it is: the challenge.
     AuthRequired(&'a [u8]),
@@ -267,6 +315,26 @@ mod tests {
     fn the_own_greeting_is_that_of_the_reference() {
         assert_eq!(greeting(ProtocolVersion::MAX), "@RSYNCD: 32.0 sha512 sha256 sha1 md5 md4\n");
         assert_eq!(greeting(ProtocolVersion::new(29).unwrap()), "@RSYNCD: 29.0 sha512 sha256 sha1 md5 md4\n");
+    }
+
+    #[test]
+    fn requests_are_told_apart() {
+        assert_eq!(Request::parse(b""), Request::List);
+        assert_eq!(Request::parse(b"#list"), Request::List);
+        assert_eq!(Request::parse(b"#early_input=5120"), Request::EarlyInput(5120));
+        assert_eq!(Request::parse(b"#early_input=5121"), Request::BadEarlyInput);
+        assert_eq!(Request::parse(b"#early_input=0"), Request::BadEarlyInput);
+        assert_eq!(Request::parse(b"#early_input=-1"), Request::BadEarlyInput);
+        assert_eq!(Request::parse(b"#lists"), Request::Unknown(b"#lists"));
+        assert_eq!(Request::parse(b" mem"), Request::Module(b" mem"));
+    }
+
+    #[test]
+    fn a_module_is_listed_as_observed() {
+        let mut line = std::string::String::new();
+        list_line(&mut line, "m1", "first").unwrap();
+        list_line(&mut line, "a_name_of_17_bytes", "").unwrap();
+        assert_eq!(line, "m1             \tfirst\na_name_of_17_bytes\t\n");
     }
 
     #[test]

@@ -33,11 +33,13 @@ use crate::{
     error::{Error, Limit, ProtocolError},
     io::{MessageSink, WireReader, WireWriter},
     token::CompressKind,
+    trace::event,
     version::ProtocolVersion,
 };
 
 /// Which end of the connection this is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum Side {
     /// The process that the user started.
     Client,
@@ -73,6 +75,7 @@ pub struct Handshake {
 
 /// Compression wanted in a handshake.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum WantCompress {
     /// None.
     #[default]
@@ -105,6 +108,7 @@ impl Handshake {
 
 /// What both ends know after the handshake.
 #[derive(Debug, Clone, Copy)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Agreed {
     /// Version spoken.
     pub protocol: ProtocolVersion,
@@ -266,6 +270,13 @@ where
     } else {
         agreed.seed = reader.i32().await?;
     }
+    event!(
+        "protocol {}, flags {:x}, checksum {}, compression {:?}",
+        agreed.protocol.number(),
+        agreed.flags.bits(),
+        agreed.transfer_sum.name(),
+        agreed.compress,
+    );
     Ok(agreed)
 }
 

@@ -42,11 +42,14 @@ const IGNORED: [&[u8]; 28] = [
 
 /// Why an argument vector cannot be served.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum CommandFault {
     /// An option that a tiny peer does not know; its beginning.
     Option(Vec<u8, 32>),
     /// An argument or path is longer than what is provided for.
     Full(Bound),
+    /// It writes to a module that is only read.
+    ReadOnly,
     /// It is no `rsync --server` at all.
     NotServer,
 }
@@ -178,6 +181,25 @@ impl Command {
             let slashes = path.iter().take_while(|&&b| b == b'/').count();
             path.get(slashes..).unwrap_or_default()
         })
+    }
+
+    /// The paths of a list that another one takes the place of (`-s` to a daemon) are none.
+    pub(super) fn forget_paths(&mut self) {
+        self.paths.clear();
+        (self.operands, self.dot_seen) = (false, false);
+    }
+
+    /// Paths of a daemon begin with the name of the module; behind this they lie below its root.
+    pub(super) fn strip_module(&mut self, module: &[u8]) {
+        let all = core::mem::take(&mut self.paths);
+        for path in all.split_inclusive(|&b| b == 0) {
+            // What is left is never longer than what was there.
+            let _ = self.paths.extend_from_slice(path.strip_prefix(module).unwrap_or(path));
+        }
+    }
+
+    pub(super) fn forbid_writing(&mut self) {
+        self.fault.get_or_insert(CommandFault::ReadOnly);
     }
 
     fn refuse(&mut self, option: &[u8]) {

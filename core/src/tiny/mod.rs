@@ -4,8 +4,9 @@
 //! stock rsync: it is pulled from and pushed to as if it were a host. [`serve`] is one session; it plays the part of
 //! `rsync --server` and first reads the argument vector from the stream, in rsync's own form for it (each argument
 //! ended by a NUL, an empty one at the end). `examples/firmware` is a microcontroller that does this, with the few
-//! lines of shell that stand for the remote shell. [`run`] is a session whose arguments are known otherwise, for either
-//! end of the connection.
+//! lines of shell that stand for the remote shell. [`serve_daemon`] is a connection to an `rsync://` server of one module;
+//! `examples/memory_daemon.rs` is such a server for files that are in memory only. [`run`] is a session whose arguments are
+//! known otherwise, for either end of the connection.
 //!
 //! # What it does
 //! - Protocols 27 to 32, every checksum; no compression (the peer is told so in the negotiation).
@@ -31,6 +32,7 @@
 //! of whoever polls it, most of it for the checksums.
 
 mod command;
+mod daemon;
 mod inbox;
 mod list;
 mod receiver;
@@ -45,6 +47,7 @@ pub mod ram;
 use heapless::VecView;
 
 pub use command::{Command, CommandFault};
+pub use daemon::{Module, serve_daemon};
 pub use list::Listed;
 pub use search::BlockSum;
 pub use session::{Config, Summary, run, serve};
@@ -148,14 +151,15 @@ impl<const FILES: usize, const NAMES: usize, const BLOCKS: usize, const WINDOW: 
         }
     }
 
-    fn parts(&mut self) -> Parts<'_> {
-        Parts {
+    /// What a session works with, and the buffer of its writer.
+    fn parts(&mut self) -> (Parts<'_>, &mut [u8]) {
+        let parts = Parts {
             entries: &mut self.entries,
             names: &mut self.names,
             sums: &mut self.sums,
             window: &mut self.window,
-            output: &mut self.output,
-        }
+        };
+        (parts, &mut self.output)
     }
 }
 
@@ -173,7 +177,6 @@ struct Parts<'m> {
     names: &'m mut VecView<u8>,
     sums: &'m mut VecView<BlockSum>,
     window: &'m mut [u8],
-    output: &'m mut [u8],
 }
 
 /// Sorts without the code size of the standard library's sorts. `less` must be a strict order without ties.

@@ -13,13 +13,14 @@ use crate::{
     io::{WireReader, WireWriter},
     limits::MAX_DELETED,
     mux::MsgTag,
-    setup::{Agreed, Handshake, Side, WantCompress, exchange, negotiate},
+    setup::{Agreed, Handshake, Side, WantCompress, after_version, exchange, negotiate},
     version::ProtocolVersion,
     wire::ndx::NdxState,
 };
 
 /// What a device decides for itself.
 #[derive(Debug, Clone, Copy)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Config<'a> {
     /// Highest protocol version spoken.
     pub max_protocol: ProtocolVersion,
@@ -93,15 +94,17 @@ where
 {
     let mut r = WireReader::new(from, Inbox::new(false));
     let mut command = Command::new();
-    read_arguments(&mut r, &mut command).await?;
+    read_arguments(&mut r, &mut command, 0, true).await?;
     if command.secluded {
         command.secluded = false;
-        read_arguments(&mut r, &mut command).await?;
+        read_arguments(&mut r, &mut command, 0, true).await?;
     }
     if command.fault() == Some(CommandFault::NotServer) {
         return Err(Fault::NoCommand);
     }
-    start(r, to, Side::Server, &command, store, memory.parts(), config).await
+    let (parts, output) = memory.parts();
+    let w = WireWriter::new(to, output);
+    start((r, w), Side::Server, None, &command, store, parts, config).await
 }
 
 /// One session whose command is known. For a client `command` is what the server was called with, but with
@@ -121,16 +124,20 @@ where
     W: Write<Error = R::Error>,
     S: Store,
 {
-    start(WireReader::new(from, Inbox::new(false)), to, side, command, store, memory.parts(), config).await
+    let (parts, output) = memory.parts();
+    let (r, w) = (WireReader::new(from, Inbox::new(false)), WireWriter::new(to, output));
+    start((r, w), side, None, command, store, parts, config).await
 }
 
-/// Arguments, each ended by a NUL, up to an empty one. The first is the name of the program.
-async fn read_arguments<R: BufRead>(
+/// Arguments, each ended by the byte `end`, up to an empty one. `program`: the first is the name of the program.
+pub(super) async fn read_arguments<R: BufRead>(
     r: &mut WireReader<R, Inbox>,
     command: &mut Command,
+    end: u8,
+    program: bool,
 ) -> Result<(), Fault<R::Error>> {
     let mut arg = Vec::<u8, ARG_MAX>::new();
-    let (mut first, mut too_long, mut total) = (true, false, 0u32);
+    let (mut first, mut too_long, mut total) = (program, false, 0u32);
     loop {
         let byte = r.u8().await?;
         total += 1;
@@ -138,7 +145,7 @@ async fn read_arguments<R: BufRead>(
         if total > 64 << 10 {
             return Err(Fault::NoCommand);
         }
-        if byte != 0 {
+        if byte != end {
             too_long |= arg.push(byte).is_err();
             continue;
         }
@@ -159,10 +166,12 @@ async fn read_arguments<R: BufRead>(
     }
 }
 
-async fn start<'m, R, W, S>(
-    mut r: WireReader<R, Inbox>,
-    to: W,
+/// The session behind the arguments. `version`: the one that a daemon and its client have agreed on in their
+/// greetings; without it, the version words come first.
+pub(super) async fn start<'m, R, W, S>(
+    (mut r, mut w): (WireReader<R, Inbox>, WireWriter<W, &'m mut [u8]>),
     side: Side,
+    version: Option<ProtocolVersion>,
     command: &'m Command,
     store: &mut S,
     parts: Parts<'m>,
@@ -174,7 +183,6 @@ where
     S: Store,
 {
     r.sink().sender = command.sender;
-    let mut w = WireWriter::new(to, parts.output);
     let mut handshake = Handshake::new(side, config.max_protocol, command.capabilities);
     handshake.seed = if command.seed != 0 { command.seed } else { config.seed };
     handshake.checksum = command.checksum;
@@ -186,7 +194,10 @@ where
         handshake.compress = WantCompress::Negotiate;
         handshake.compress_names = negotiate::join(["none"]);
     }
-    let agreed = exchange(&mut r, &mut w, &handshake).await?;
+    let agreed = match version {
+        Some(version) => after_version(&mut r, &mut w, &handshake, version).await?,
+        None => exchange(&mut r, &mut w, &handshake).await?,
+    };
     let (both, server) = (agreed.protocol.has_varints(), side == Side::Server);
     if server || both {
         w.start_framing();
@@ -253,6 +264,7 @@ impl<R: BufRead, W: Write<Error = R::Error>> Session<'_, R, W> {
             Fault::Full(bound) => (ExitCode::MALLOC, bound.text(), Vec::new()),
             Fault::Unsupported => match self.command.fault() {
                 Some(CommandFault::Option(option)) => (ExitCode::UNSUPPORTED, "option not supported", option),
+                Some(CommandFault::ReadOnly) => (ExitCode::SYNTAX, "module is read only", Vec::new()),
                 _ => (ExitCode::UNSUPPORTED, "filter rules are not supported", Vec::new()),
             },
             Fault::Session(_) | Fault::NoCommand => return,

@@ -26,6 +26,7 @@ impl Meta {
 
 /// A file or directory of a [`Store`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct StoreEntry<'a> {
     /// Full path: no leading slash, components joined with `/`, none of them empty, `.` or `..`.
     pub path: &'a [u8],

@@ -9,6 +9,7 @@ use crate::{error::ProtocolError, version::ProtocolVersion};
 
 /// What comes next in a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum Token<'a> {
     /// All input was taken and more is needed.
     NeedInput,

@@ -45,19 +45,20 @@ impl Removals {
         &self,
         shared: &Arc<Shared>,
         dirs: &mut dyn Iterator<Item = RelName<'n>>,
-        may_go: &MayGo,
+        may_go: MayGo,
     ) {
         if !self.ahead.is_useful() {
             return;
         }
         // Others lose their right to write first, which is not done here.
         let owner = (!self.super_user).then_some(self.euid);
+        let may_go = Arc::new(may_go);
         self.ahead.announce(
             Turn::Next,
             dirs.map(|dir| {
                 let (shared, dir, may_go) = (shared.clone(), Box::<[u8]>::from(dir.bytes()), may_go.clone());
                 let key = dir.clone();
-                let read = Read::new(move || empty(&shared, &dir, &may_go, owner).ok());
+                let read = Read::new(move || empty(&shared, &dir, &**may_go, owner).ok());
                 (key, read)
             }),
         );
@@ -73,7 +74,12 @@ impl Removals {
 }
 
 /// Removes what may go. An error comes before anything was removed.
-fn empty(shared: &Shared, path: &[u8], may_go: &MayGo, owner: Option<u32>) -> io::Result<Vec<Doomed>> {
+fn empty(
+    shared: &Shared,
+    path: &[u8],
+    may_go: &dyn Fn(&[u8]) -> bool,
+    owner: Option<u32>,
+) -> io::Result<Vec<Doomed>> {
     let tree = shared.tree();
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NONBLOCK | OFlags::NOCTTY;
     let dir = tree.open_with(path, flags, tree.links())?;
@@ -126,7 +132,7 @@ mod tests {
         symlink("f", tmp.path().join("d/l")).unwrap();
         let tree = Tree::new(fs::File::open(tmp.path()).unwrap().into(), Links::Never);
         let shared = Shared::new(tree, &SessionOptions::default(), 0o022, true).unwrap();
-        let may_go: MayGo = Arc::new(|name| name != b"d/kept");
+        let may_go = |name: &[u8]| name != b"d/kept";
         let mut found = empty(&shared, b"d", &may_go, None).unwrap();
         found.sort_by(|a, b| a.child.name.cmp(&b.child.name));
         let seen: Vec<_> = found.iter().map(|d| (&*d.child.name, d.removed)).collect();

@@ -457,7 +457,7 @@ impl Target for TreeTarget {
         self.remove(at, AtFlags::empty()).map_err(port)
     }
 
-    fn will_remove(&self, dirs: &mut dyn Iterator<Item = RelName<'_>>, may_go: &MayGo) {
+    fn will_remove(&self, dirs: &mut dyn Iterator<Item = RelName<'_>>, may_go: MayGo) {
         self.removals.announce(&self.shared, dirs, may_go);
     }
 
