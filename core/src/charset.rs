@@ -10,6 +10,7 @@ use crate::{limits::MAX_PATH, ports::PortError};
 
 /// Which way a string is converted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum Toward {
     /// From the charset of this side to UTF-8.
     Wire,
@@ -128,6 +129,7 @@ impl Conversion {
 /// Charsets for tests, without the C library.
 #[cfg(any(test, feature = "test-util"))]
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum TestCharset {
     /// ISO-8859-1
     Latin1,

@@ -74,6 +74,7 @@ fn setup(choice: u8, version: u8, push: bool) -> Setup {
         names: None,
         capacity: usize::MAX,
         rules: Vec::new(),
+        charsets: None,
     }
 }
 

@@ -15,6 +15,7 @@ const UPCOMING: usize = 48;
 
 /// What the index of an entry counts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum Numbering {
     /// Places in the sorted list.
     #[default]
