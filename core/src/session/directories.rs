@@ -203,7 +203,7 @@ where
     /// Mode of a directory that nobody describes: what the system gives, by a default ACL or by the mask.
     pub(super) async fn plain_dir_mode(&self, parent: RelName<'_>) -> u32 {
         match self.side.target.inherited_acl(parent).await {
-            Ok(Some(_)) => 0o777,
+            Ok(Some(acl)) => acl.permissions() & 0o777,
             _ => 0o777 & !self.side.rights.umask,
         }
     }

@@ -184,7 +184,9 @@ where
         let incremental = self.shared().agreed.inc_recurse();
         let when = self.delete_when();
         if !self.options().list_only {
-            let whole = self.options().transfer.whole_file.unwrap_or(self.shared().local)
+            let transfer = &self.options().transfer;
+            let local = self.shared().local && transfer.append == Append::Off;
+            let whole = transfer.whole_file.unwrap_or(local)
                 || self.shared().agreed.transfer_sum == crate::checksum::ChecksumKind::None;
             self.report(&Notice::DeltaTransmission(!whole));
         }

@@ -572,11 +572,13 @@ impl Console {
             true => ChecksumKind::Xxh128,
             false => ChecksumKind::Md4,
         });
+        let sender = self.route.role() == Role::Sender;
         let view = View {
-            sender: self.route.role() == Role::Sender,
+            sender,
             remote: !matches!(self.route, Route::Local { .. }),
             times: preserve.times,
-            symlink_times: self.protocol.get().is_none_or(ProtocolVersion::has_varints),
+            // A sender cannot know before protocol 30 whether the other side sets them.
+            symlink_times: !sender || self.protocol.get().is_none_or(ProtocolVersion::has_varints),
             owner: preserve.owner,
             group: preserve.group,
             links: preserve.links,
