@@ -97,6 +97,8 @@ pub struct Preserve {
 #[derive(Debug, Clone, Default)]
 #[allow(clippy::struct_excessive_bools)]
 pub struct Select {
+    /// `--confine-root`: absolute path; what options name must not lead out of it.
+    pub confine_root: Option<Vec<u8>>,
     /// `-r`
     pub recursive: bool,
     /// `-d` or implied by `-r`, listing, `--files-from`

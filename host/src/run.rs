@@ -34,11 +34,11 @@ use crate::{
         operands::Route,
         options::OPTIONS,
         parse::{Dirs, Recurse, World},
-        resolve::Resolved,
+        resolve::{NameList, Resolved},
         server_args::{daemon_args, module_of, server_args},
     },
-    engine::{Identity, NoIdentity},
-    output::{console::Console, exit_line::exit_line, message::Roots},
+    engine::{Confinement, Identity, NoIdentity},
+    output::{console::Console, exit_line::exit_line, message::Roots, strerror},
     session::{
         self, ClientRole, ClientRun, Ended, Link, LocalRun, ReplayRun, ServerRole, ServerRun, Speak,
         batch::{self, Recording, Replayed},
@@ -500,6 +500,16 @@ fn source_args(resolved: &Resolved, args: &[Vec<u8>], console: &Console) -> Resu
 }
 
 fn local_names(resolved: &Resolved, for_peer: bool, console: &Console) -> Result<Vec<Vec<u8>>, ExitCode> {
+    // A user's own list may be anywhere; one that a server is asked to read may not.
+    if let (true, NameList::File(file)) = (resolved.cli.server, &resolved.files_from)
+        && let Err(error) = Confinement::new(resolved.opts.select.confine_root.as_deref()).admits(file)
+    {
+        let name = resolved.cli.files_from.as_deref().unwrap_or_default();
+        let reason = strerror::of(&error.into());
+        let text = [b"rsync: failed to open files-from file ", name, b": ", reason.as_bytes()].concat();
+        console.say(MsgTag::Error, Role::Server, &text);
+        return Err(ExitCode::SYNTAX);
+    }
     names::read(&resolved.files_from, resolved.from0, for_peer, resolved.route.role(), console)
 }
 

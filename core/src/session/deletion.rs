@@ -55,8 +55,12 @@ enum Top {
     Room,
 }
 
-/// True if the list holds the name, as whatever type.
-fn listed(list: &FileList, name: &[u8], protocol: ProtocolVersion) -> bool {
+/// True if the list holds the name, as whatever type; with `relative` also as an absolute argument gives it.
+fn listed(list: &FileList, name: &[u8], relative: bool, protocol: ProtocolVersion) -> bool {
+    holds(list, name, protocol) || (relative && holds(list, &[b"/", name].concat(), protocol))
+}
+
+fn holds(list: &FileList, name: &[u8], protocol: ProtocolVersion) -> bool {
     let is_name = |i: usize| list.entries.get(i).filter(|e| list.name(e) == name);
     [false, true].into_iter().any(|dir| {
         let found = list.entries.binary_search_by(|e| {
@@ -109,7 +113,7 @@ where
             self.report(&Notice::DeletingIn(name.bytes()));
         }
         let Some(children) = self.children(name, &scope, false).await else { return Ok(()) };
-        let protocol = shared.agreed.protocol;
+        let (protocol, relative) = (shared.agreed.protocol, shared.options.select.relative);
         let delayed = self.delete_when() == Some(DeleteWhen::Delay);
         let one_device = shared.options.select.one_file_system > 0;
         let top_dev = match one_device {
@@ -117,11 +121,11 @@ where
             false => None,
         };
         if !delayed && !one_device {
-            let extra = |c: &&(Vec<u8>, Stat)| c.1.is_dir() && !listed(&segment.list, &c.0, protocol);
+            let extra = |c: &&(Vec<u8>, Stat)| c.1.is_dir() && !listed(&segment.list, &c.0, relative, protocol);
             self.announce_removal(children.iter().rev().filter(extra).map(|c| (&*c.0, &c.1)), &scope);
         }
         for (child, stat) in children.into_iter().rev() {
-            if listed(&segment.list, &child, protocol) {
+            if listed(&segment.list, &child, relative, protocol) {
                 continue;
             }
             if one_device && stat.is_dir() && top_dev.is_some_and(|d| d != stat.dev) {

@@ -44,10 +44,7 @@ pub(crate) enum Command {
 /// Parses and resolves a command line (without the program's name) and refuses what this build cannot do.
 pub(crate) fn command(argv: &[OsString], world: &World<'_>) -> Result<Command, Stop> {
     match parse::parse(argv, world)? {
-        Line::Daemon(_) if unbuilt::UNBUILT.contains(&unbuilt::Unbuilt::Daemon) => {
-            Err(unbuilt::refusal("--daemon", Role::Client).into())
-        }
-        Line::Daemon(cli) => Ok(Command::Daemon(cli)),
+        Line::Daemon(_) => Err(unbuilt::daemon(Role::Client).into()),
         Line::Run(cli) if needs_secluded(&cli) => Ok(Command::Secluded(cli.iconv)),
         Line::Run(cli) => session(*cli, world),
     }
@@ -63,7 +60,7 @@ pub(crate) fn secluded(
     argv.extend(strings.into_iter().skip(1).map(OsString::from_vec));
     match parse::parse(&argv, world)? {
         Line::Run(cli) => session(*cli, world),
-        Line::Daemon(_) => Err(unbuilt::refusal("--daemon", Role::Server).into()),
+        Line::Daemon(_) => Err(unbuilt::daemon(Role::Server).into()),
     }
 }
 
@@ -74,7 +71,6 @@ fn needs_secluded(cli: &parse::Cli) -> bool {
 
 fn session(cli: parse::Cli, world: &World<'_>) -> Result<Command, Stop> {
     let resolved = resolve::resolve(cli, world)?;
-    unbuilt::check(&resolved)?;
     Ok(Command::Session(Box::new(resolved)))
 }
 

@@ -334,6 +334,7 @@ pub(crate) enum Line {
     /// A client or a server.
     Run(Box<Cli>),
     /// `--daemon`.
+    #[allow(dead_code, reason = "used by the daemon")]
     Daemon(Box<DaemonCli>),
 }
 

@@ -470,6 +470,7 @@ pub(crate) fn resolve(mut cli: Cli, world: &World<'_>) -> Result<Resolved, Stop>
             open_noatime: cli.open_noatime || cli.atimes > 1,
         },
         select: Select {
+            confine_root: cli.confine_root.clone(),
             recursive,
             dirs,
             relative,

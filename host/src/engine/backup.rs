@@ -15,6 +15,7 @@ use rustix::{
 };
 
 use super::{
+    confine::Confinement,
     beneath::{Links, Tree},
     copy::{Holes, copy_contents},
     meta::{self, Handle},
@@ -37,6 +38,7 @@ pub struct Backups {
 struct BackupDir {
     /// As the user gave it; relative to the destination.
     path: Vec<u8>,
+    confinement: Confinement,
     tree: OnceLock<Tree>,
 }
 
@@ -86,7 +88,11 @@ impl Backups {
         let preserve = &options.preserve;
         Self {
             suffix: transfer.suffix.clone(),
-            dir: transfer.backup_dir.clone().map(|path| BackupDir { path, tree: OnceLock::new() }),
+            dir: transfer.backup_dir.clone().map(|path| BackupDir {
+                path,
+                confinement: Confinement::new(options.select.confine_root.as_deref()),
+                tree: OnceLock::new(),
+            }),
             copies: Copies {
                 in_place: transfer.inplace,
                 times: preserve.times,
@@ -163,8 +169,7 @@ impl BackupDir {
         if let Some(tree) = self.tree.get() {
             return Ok(tree);
         }
-        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        let dir = openat(root, &*self.path, flags, Mode::empty())?;
+        let dir = self.confinement.open_dir(root, &self.path)?;
         Ok(self.tree.get_or_init(|| Tree::new(dir, Links::Never)))
     }
 
@@ -174,6 +179,7 @@ impl BackupDir {
         let root = shared.tree().root()?;
         let tree = match self.open(root) {
             Err(Errno::NOENT) => {
+                self.confinement.admits_new(root, &self.path)?;
                 for (end, _) in self.path.iter().enumerate().skip(1).filter(|(_, b)| **b == b'/') {
                     mkdir(root, &self.path[..end])?;
                 }

@@ -12,6 +12,7 @@ mod behind;
 mod beneath;
 mod block_sums;
 mod charset;
+mod confine;
 mod copy;
 mod digest;
 mod draft;
@@ -36,6 +37,7 @@ use rustix::io::Errno;
 pub(crate) use self::charset::Iconv;
 #[allow(unused_imports, reason = "used by the sessions")]
 pub use self::{
+    confine::Confinement,
     copy::copy_contents,
     ids::{Identity, NoIdentity},
     source::{FileSource, SourceFile},

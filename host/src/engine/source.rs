@@ -28,6 +28,7 @@ use rustix::{
 };
 
 use super::{
+    confine::Confinement,
     absolute, acl,
     ahead::{Ahead, Read},
     beneath::{At, Links, Tree},
@@ -51,6 +52,10 @@ pub struct FileSource {
     paths: Rc<RefCell<Vec<Vec<u8>>>>,
     names: Names,
     ways: Ways,
+    /// What names of a list must not lead out of.
+    listed: Confinement,
+    /// The same for filter files.
+    confinement: Confinement,
     copy_devices: bool,
     fake: bool,
     pace: Option<Arc<Pace>>,
@@ -176,6 +181,12 @@ impl FileSource {
                 super_user: rustix::process::geteuid().is_root(),
                 no_atime: options.preserve.open_noatime || options.preserve.atimes > 1,
             },
+            listed: if select.files_from == arsync_core::options::FilesFrom::None {
+                Confinement::default()
+            } else {
+                Confinement::new(select.confine_root.as_deref())
+            },
+            confinement: Confinement::new(select.confine_root.as_deref()),
             copy_devices: select.copy_devices,
             fake: options.preserve.fake_super,
             pace: None,
@@ -209,7 +220,9 @@ impl FileSource {
     }
 
     fn at<'n>(&self, path: SourcePath<'n>) -> io::Result<At<'n>> {
-        self.reader(path.base)?.at(path.name)
+        let at = self.reader(path.base)?.at(path.name)?;
+        self.listed.admits(&at.dir)?;
+        Ok(at)
     }
 
     fn open_file(&self, path: SourcePath<'_>, follow: bool) -> io::Result<OwnedFd> {
@@ -218,6 +231,7 @@ impl FileSource {
 
     fn open_for_sending(&self, path: SourcePath<'_>) -> io::Result<(OwnedFd, Stat)> {
         let file = self.open_file(path, self.ways.follow_files)?;
+        self.listed.admits(&file)?;
         let mut stat = to_stat(&fstat(&file)?);
         match FileType::from_raw_mode(stat.mode) {
             FileType::BlockDevice | FileType::CharacterDevice if self.copy_devices => {
@@ -337,6 +351,7 @@ impl Source for FileSource {
         // A filter file may be a pipe that the user's shell fills.
         let flags = OFlags::RDONLY | OFlags::NOCTTY | OFlags::CLOEXEC;
         let file = openat(&at.dir, at.name, flags, Mode::empty()).map_err(port)?;
+        self.confinement.admits(&file).map_err(port)?;
         read_limited(&file, limit).map_err(port)
     }
 

@@ -28,6 +28,7 @@ use rustix::{
 };
 
 use super::{
+    confine::Confinement,
     acl,
     backup::move_file,
     beneath::{Links, Tree},
@@ -54,6 +55,7 @@ use super::{
 pub struct TreeTarget {
     shared: Arc<Shared>,
     alternates: Vec<Result<Tree, Errno>>,
+    confinement: Confinement,
     names: Names,
     rights: Rights,
     keep_dirlinks: bool,
@@ -85,9 +87,8 @@ impl TreeTarget {
         let keep_dirlinks = options.select.keep_dirlinks;
         let links = if keep_dirlinks { Links::Inside } else { Links::Never };
         let tree = root.map_or_else(Tree::absent, |root| Tree::new(root, links));
-        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        let open =
-            |path: &Vec<u8>| Ok(Tree::new(openat(tree.root()?, &**path, flags, Mode::empty())?, Links::Any));
+        let confinement = Confinement::new(options.select.confine_root.as_deref());
+        let open = |path: &Vec<u8>| Ok(Tree::new(confinement.open_dir(tree.root()?, path)?, Links::Any));
         let alternates = options.transfer.alt_dests.iter().map(open).collect();
         let euid = geteuid().as_raw();
         let mut groups: Vec<u32> = getgroups().unwrap_or_default().into_iter().map(|g| g.as_raw()).collect();
@@ -104,6 +105,7 @@ impl TreeTarget {
         Ok(Self {
             shared: Arc::new(shared),
             alternates,
+            confinement,
             names: Names::default(),
             rights,
             keep_dirlinks,
@@ -143,7 +145,9 @@ impl TreeTarget {
                 }
             }
             let path = [b"/", parts.join(&b'/').as_slice()].concat();
-            Ok(Tree::new(openat(CWD, path, flags, Mode::empty())?, Links::Any))
+            let dir = openat(CWD, path, flags, Mode::empty())?;
+            self.confinement.admits(&dir)?;
+            Ok(Tree::new(dir, Links::Any))
         };
         self.alternates = options.transfer.alt_dests.iter().map(open).collect();
         self
@@ -374,6 +378,7 @@ impl Target for TreeTarget {
                 openat(self.tree().root().map_err(port)?, path, flags, Mode::empty()).map_err(port)?
             }
         };
+        self.confinement.admits(&file).map_err(port)?;
         read_limited(&file, limit).map_err(port)
     }
 

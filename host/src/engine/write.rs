@@ -26,6 +26,7 @@ use rustix::{
 };
 
 use super::{
+    confine::Confinement,
     backup::{self, Backups},
     behind::Behind,
     beneath::Tree,
@@ -64,6 +65,7 @@ enum PartialDir {
 pub struct Shared {
     tree: Tree,
     temp_dir: Option<Arc<OwnedFd>>,
+    confinement: Confinement,
     partial: PartialDir,
     backups: Backups,
     sparse: bool,
@@ -112,11 +114,9 @@ impl Shared {
     /// For a destination tree. A temporary directory that cannot be opened is an error.
     pub fn new(tree: Tree, options: &SessionOptions, umask: u32, super_user: bool) -> io::Result<Self> {
         let transfer = &options.transfer;
+        let confinement = Confinement::new(options.select.confine_root.as_deref());
         let temp_dir = match (&transfer.temp_dir, tree.root()) {
-            (Some(path), Ok(root)) => {
-                let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
-                Some(Arc::new(openat(root, &**path, flags, Mode::empty())?))
-            }
+            (Some(path), Ok(root)) => Some(Arc::new(confinement.open_dir(root, path)?)),
             _ => None,
         };
         let partial = match &transfer.partial_dir {
@@ -127,6 +127,7 @@ impl Shared {
         Ok(Self {
             tree,
             temp_dir,
+            confinement,
             partial,
             backups: Backups::new(options),
             sparse: transfer.sparse,
@@ -187,8 +188,7 @@ impl Shared {
                 if let Some(dir) = open.get() {
                     dir.clone()
                 } else {
-                    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
-                    let dir = openat(self.tree.root()?, &**path, flags, Mode::empty())?;
+                    let dir = self.confinement.open_dir(self.tree.root()?, path)?;
                     open.get_or_init(|| Arc::new(dir)).clone()
                 }
             }
@@ -204,7 +204,11 @@ impl Shared {
         }
         let at = match &self.partial {
             PartialDir::None => return Err(Errno::NOENT),
-            PartialDir::Absolute(path, _) => Spot { dir: self.tree.root()?.clone(), name: path.into() },
+            PartialDir::Absolute(path, _) => {
+                let root = self.tree.root()?;
+                self.confinement.admits_new(root, path)?;
+                Spot { dir: root.clone(), name: path.into() }
+            }
             PartialDir::Relative(_) => self.partial_dir_spot(name)?,
         };
         let private = Mode::from_raw_mode(0o700);

@@ -19,7 +19,7 @@ use arsync_core::{
     item::ItemFlags,
     limits::MAX_TEXT,
     mux::MsgTag,
-    options::SessionOptions,
+    options::{FilesFrom, SessionOptions},
     ports::{FileProgress, ItemEvent, Notice, Observer, Severity},
     session::Outbox,
     version::ProtocolVersion,
@@ -589,6 +589,10 @@ impl Console {
             pid: std::process::id(),
             now: i64::try_from(now()).unwrap_or(i64::MAX),
             base: &base,
+            rooted: sender
+                && base == b"/"
+                && self.options.select.relative
+                && self.options.select.files_from == FilesFrom::None,
             daemon: None,
         };
         format::expand(format, event, &view)

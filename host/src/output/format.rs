@@ -101,6 +101,8 @@ pub(crate) struct View<'a> {
     pub(crate) now: i64,
     /// Sender: directory of the item as typed by the user, for `%f`.
     pub(crate) base: &'a [u8],
+    /// The sender's names are kept from the root on, as an absolute argument of `-R` has them.
+    pub(crate) rooted: bool,
     /// What only a daemon knows: address, host, module, path of the module, user.
     pub(crate) daemon: Option<&'a DaemonView<'a>>,
 }
@@ -116,9 +118,11 @@ pub(crate) struct DaemonView<'a> {
     pub(crate) user: &'a [u8],
 }
 
-/// The name of an item as shown: a directory ends in a slash.
-fn shown_name(event: &ItemEvent<'_>) -> Vec<u8> {
-    let mut name = event.name.to_vec();
+/// The name of an item as shown: a directory ends in a slash, and what an absolute argument of `-R` gave begins with
+/// one at the sender.
+fn shown_name(event: &ItemEvent<'_>, view: &View<'_>) -> Vec<u8> {
+    let rooted = view.rooted && event.entry.is_some() && event.name != b".";
+    let mut name = if rooted { [b"/", event.name].concat() } else { event.name.to_vec() };
     if event.kind == FileKind::Dir && name.last() != Some(&b'/') {
         name.push(b'/');
     }
@@ -225,7 +229,7 @@ fn value(escape: &Escape, event: &ItemEvent<'_>, view: &View<'_>) -> Option<Vec<
     let entry = event.entry.map(|e| *e.entry);
     let deleted = event.flags.contains(ItemFlags::DELETED);
     Some(match escape.letter {
-        b'n' => shown_name(event),
+        b'n' => shown_name(event, view),
         b'f' => long_name(event, view),
         b'L' => match (event.link, event.entry) {
             (Some(link), _) if !link.is_empty() => [b" => ", link].concat(),
@@ -288,6 +292,7 @@ mod tests {
         pid: 22196,
         now: 0,
         base: b"ff",
+        rooted: false,
         daemon: None,
     };
 
