@@ -15,6 +15,7 @@ mod ring;
 mod snapshot;
 mod sshd;
 mod tree;
+mod wrappers;
 
 use cases::{Case, Scope};
 use matrix::{Bench, Link, check};

@@ -50,7 +50,7 @@ fn start(dir: &Path) -> Sshd {
             "ListenAddress 127.0.0.1\nPort {port}\nHostKey {d}/host_key\nAuthorizedKeysFile {d}/authorized_keys\n\
              PidFile none\nStrictModes no\nUsePAM no\nPasswordAuthentication no\nKbdInteractiveAuthentication no\n\
              PubkeyAuthentication yes\nPermitRootLogin yes\nPrintMotd no\nPermitUserRC no\nLogLevel ERROR\n\
-             MaxStartups 100\nUseDNS no\n"
+             MaxStartups 100\nUseDNS no\nSetEnv SHLVL=1\n"
         );
         fs::write(dir.join("sshd_config"), config).unwrap();
         let log = fs::File::create(dir.join("log")).unwrap();

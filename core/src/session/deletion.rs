@@ -121,7 +121,8 @@ where
             false => None,
         };
         if !delayed && !one_device {
-            let extra = |c: &&(Vec<u8>, Stat)| c.1.is_dir() && !listed(&segment.list, &c.0, relative, protocol);
+            let extra =
+                |c: &&(Vec<u8>, Stat)| c.1.is_dir() && !listed(&segment.list, &c.0, relative, protocol);
             self.announce_removal(children.iter().rev().filter(extra).map(|c| (&*c.0, &c.1)), &scope);
         }
         for (child, stat) in children.into_iter().rev() {

@@ -15,8 +15,8 @@ use rustix::{
 };
 
 use super::{
-    confine::Confinement,
     beneath::{Links, Tree},
+    confine::Confinement,
     copy::{Holes, copy_contents},
     meta::{self, Handle},
     special::{self, Put},

@@ -89,7 +89,8 @@ mod tests {
         }
         symlink("../jailbreak", path("jail/out")).unwrap();
         let open = |name: &str| {
-            openat(CWD, path(name), OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty()).unwrap()
+            openat(CWD, path(name), OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())
+                .unwrap()
         };
         let base = open("jail");
         let confined = Confinement::new(Some(path("jail").as_os_str().as_bytes()));

@@ -28,10 +28,10 @@ use rustix::{
 };
 
 use super::{
-    confine::Confinement,
     absolute, acl,
     ahead::{Ahead, Read},
     beneath::{At, Links, Tree},
+    confine::Confinement,
     copy::{Pace, read_full},
     digest::{self, Digests, digest_file, digests_ahead},
     fake,

@@ -28,11 +28,11 @@ use rustix::{
 };
 
 use super::{
-    confine::Confinement,
     acl,
     backup::move_file,
     beneath::{Links, Tree},
     block_sums::Summing,
+    confine::Confinement,
     copy::read_full,
     digest::{self, Digests, digest_file, digests_ahead},
     draft::Draft,

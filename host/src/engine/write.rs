@@ -26,10 +26,10 @@ use rustix::{
 };
 
 use super::{
-    confine::Confinement,
     backup::{self, Backups},
     behind::Behind,
     beneath::Tree,
+    confine::Confinement,
     copy::{Holes, PIECE, Pace, append_from, copy_contents, copy_paced, write_at},
     extended::Setter,
     fake,

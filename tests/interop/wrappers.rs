@@ -1,0 +1,124 @@
+//! What programs that call rsync rely on: snapshots of absolute paths, and a server kept in a directory.
+
+use std::{
+    fs,
+    os::unix::fs::{MetadataExt, symlink},
+    path::Path,
+};
+
+use crate::peers::{self, Outcome, Program};
+
+const BOTH: [Program; 2] = [Program::Stock, Program::Arsync];
+
+fn run(program: Program, dir: &Path, words: &[&str]) -> Outcome {
+    let out = peers::run(peers::command(program.path(), dir).args(words));
+    assert!(!out.panicked(), "{words:?}: {out:?}");
+    out
+}
+
+/// Lines of stdout below the temporary directory, which is shown as `T`.
+fn lines(out: &Outcome, dir: &str) -> Vec<String> {
+    let text = out.stdout.replace(dir, "T");
+    text.lines().filter(|line| line.contains(" T") || line.contains(" /T")).map(str::to_owned).collect()
+}
+
+#[test]
+fn snapshots_of_absolute_paths_are_updated_in_place() {
+    for program in BOTH {
+        let dir = tempfile::tempdir().unwrap();
+        let here = dir.path().canonicalize().unwrap();
+        let shown = here.to_str().unwrap();
+        let source = format!("{shown}/src/");
+        let inside = dir.path().join(format!("snap{shown}/src"));
+        fs::create_dir_all(dir.path().join("src/d")).unwrap();
+        fs::write(dir.path().join("src/d/kept"), "1").unwrap();
+        let first = run(program, &here, &["-aRi", "--delete", &source, "snap/"]);
+        assert_eq!(first.code, Some(0), "{first:?}");
+        let without_slash = shown.trim_start_matches('/');
+        assert_eq!(
+            lines(&first, without_slash),
+            ["cd+++++++++ /T/", "cd+++++++++ /T/src/", "cd+++++++++ /T/src/d/", ">f+++++++++ /T/src/d/kept"],
+            "{program:?}"
+        );
+        fs::write(inside.join("d/extra"), "2").unwrap();
+        fs::write(dir.path().join("src/new"), "3").unwrap();
+        for words in [&["-aRi", "--delete"][..], &["-aRi", "--delete-after", "--no-inc-recursive"]] {
+            let words = [words, &["-n", &source, "snap/"]].concat();
+            let shown = lines(&run(program, &here, &words), without_slash);
+            assert!(shown.contains(&"*deleting   T/src/d/extra".to_owned()), "{program:?} {shown:?}");
+            assert!(!shown.iter().any(|line| line.contains("kept")), "{program:?} {shown:?}");
+        }
+        let inode = fs::metadata(inside.join("d/kept")).map(|m| m.ino()).unwrap();
+        assert_eq!(run(program, &here, &["-aR", "--delete", &source, "snap/"]).code, Some(0));
+        let after = fs::metadata(inside.join("d/kept")).map(|m| m.ino()).unwrap();
+        assert_eq!(inode, after, "{program:?}: the file was not copied again");
+        assert!(!inside.join("d/extra").exists());
+    }
+}
+
+/// A directory to be kept in, and one beside it with a rule file, a file, and links that lead there.
+fn jail() -> tempfile::TempDir {
+    let dir = tempfile::tempdir().unwrap();
+    let at = |name: &str| dir.path().join(name);
+    fs::create_dir_all(at("jail/src")).unwrap();
+    fs::create_dir_all(at("out/d")).unwrap();
+    fs::write(at("out/rules"), "- secret\n").unwrap();
+    fs::write(at("out/d/z"), "z").unwrap();
+    for name in ["a", "secret"] {
+        fs::write(at("jail/src").join(name), name).unwrap();
+    }
+    symlink("../../out/rules", at("jail/src/.rules")).unwrap();
+    symlink("../out", at("jail/esc")).unwrap();
+    dir
+}
+
+#[test]
+fn a_server_stays_in_the_directory_it_is_confined_to() {
+    for program in BOTH {
+        let dir = jail();
+        let here = dir.path().canonicalize().unwrap();
+        let at = |name: &str| here.join(name).to_str().unwrap().to_owned();
+        let shell = peers::fake_shell(dir.path()).to_str().unwrap().to_owned();
+        let path = format!("--rsync-path={}", program.path());
+        let confined = format!("-M--confine-root={}", at("jail"));
+        let session = |words: &[&str]| {
+            let words = [&["-a", "-e", &shell, &path, &confined], words].concat();
+            run(Program::Arsync, &here, &words)
+        };
+        // Rules that a client names are not read from outside.
+        let source = format!("h:{}/", at("jail/src"));
+        assert_eq!(session(&["--filter=dir-merge .rules", &source, "new/"]).code, Some(0));
+        assert!(here.join("new/secret").exists(), "{program:?}");
+        // Names of a list do not lead out.
+        fs::write(at("list"), "esc/d/z\n").unwrap();
+        let source = format!("h:{}/", at("jail"));
+        let out = session(&["--files-from=list", &source, "listed/"]);
+        assert_eq!(out.code, Some(23), "{program:?} {out:?}");
+        assert!(
+            out.stderr.contains("esc/d/z\" failed: Too many levels of symbolic links (40)"),
+            "{program:?} {out:?}"
+        );
+        let list = format!("--files-from=:{}", at("out/rules"));
+        let out = session(&[&list, &source, "listed/"]);
+        assert_eq!(out.code, Some(12), "{program:?} {out:?}");
+        assert!(out.stderr.contains("rules: Too many levels of symbolic links"), "{program:?} {out:?}");
+        // Backups and alternate files neither.
+        let dest = format!("h:{}/", at("jail/dst"));
+        fs::create_dir(at("jail/dst")).unwrap();
+        fs::write(at("jail/dst/a"), "old").unwrap();
+        let out = session(&["-b", "--backup-dir=../esc/bk", "jail/src/", &dest]);
+        assert_eq!(out.code, Some(11), "{program:?} {out:?}");
+        assert!(!here.join("out/bk/a").exists(), "{program:?}");
+        fs::write(at("out/d/secret"), "secret").unwrap();
+        let linked = format!("--link-dest={}", at("out/d"));
+        fs::remove_dir_all(at("jail/dst")).unwrap();
+        // The reference fails here, too, before it falls back to a transfer.
+        session(&["--size-only", &linked, "jail/src/", &dest]);
+        assert_eq!(fs::metadata(at("out/d/secret")).unwrap().nlink(), 1, "{program:?}");
+        // The roots of a transfer are the operator's choice.
+        let source = format!("h:{}/", at("out"));
+        let out = session(&[&source, "all/"]);
+        assert_eq!(out.code, Some(0), "{program:?} {out:?}");
+        assert!(here.join("all/d/z").exists());
+    }
+}
