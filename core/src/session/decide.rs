@@ -97,6 +97,19 @@ pub fn keeps_time(kind: FileKind, options: &SessionOptions) -> bool {
         }
 }
 
+/// What is shown of a file with set-id bits whose owner or group was set: the reference looks at it again after that,
+/// when the kernel has taken the bits away (stock binary).
+pub fn seen_after_chown(flags: &mut ItemFlags, wanted_mode: u32, stat: &Stat, options: &SessionOptions) {
+    let owned = ItemFlags::REPORT_OWNER | ItemFlags::REPORT_GROUP;
+    if stat.mode & 0o6000 == 0 || !flags.intersects(owned) {
+        return;
+    }
+    flags.remove(owned);
+    let lost = if stat.mode & 0o010 == 0 { 0o4000 } else { 0o6000 };
+    let differs = (wanted_mode ^ (stat.mode & !lost)) & mode::PERMS != 0;
+    flags.set(ItemFlags::REPORT_PERMS, options.preserve.perms && differs);
+}
+
 /// A directory that was just made lacks some of the attributes that it is to have.
 pub fn new_dir_lacks(entry: &Entry, options: &SessionOptions, rights: &Rights) -> bool {
     let p = &options.preserve;
@@ -238,5 +251,24 @@ mod tests {
         o.preserve.executability = true;
         assert_eq!(dest_mode(0o100_755, Some(&stat(0o100_640)), &o, 0), 0o100_750);
         assert_eq!(dest_mode(0o100_644, Some(&stat(0o100_755)), &o, 0), 0o100_644);
+    }
+
+    #[test]
+    fn an_owner_that_was_set_hides_behind_set_id_bits_that_were_lost() {
+        let mut options = SessionOptions::default();
+        options.preserve.perms = true;
+        let owner = ItemFlags::REPORT_OWNER;
+        // (what stands, what is wanted, what is shown), as observed
+        for (standing, wanted, shown) in [
+            (0o106_711, 0o100_644, ItemFlags::REPORT_PERMS),
+            (0o106_711, 0o106_711, ItemFlags::REPORT_PERMS),
+            (0o104_755, 0o100_755, ItemFlags::empty()),
+            (0o102_745, 0o102_745, ItemFlags::empty()),
+            (0o100_644, 0o100_644, owner),
+        ] {
+            let mut flags = owner;
+            seen_after_chown(&mut flags, wanted, &stat(standing), &options);
+            assert_eq!(flags, shown, "{standing:o} {wanted:o}");
+        }
     }
 }

@@ -596,6 +596,9 @@ where
         flags |= self.side.extended_flags(entry, wanted_mode, Some(Place::Dest(name))).await;
         self.side.acl_brings_mode(&mut flags, wanted_mode, stat);
         let changed = self.set_attrs(entry, name, wanted_mode, stat, true).await;
+        if !self.options().dry_run && !entry.entry.is_dir() {
+            decide::seen_after_chown(&mut flags, wanted_mode, stat, self.options());
+        }
         self.report_unchanged(entry, changed);
         self.mention(ndx, entry, flags, None).await?;
         if self.options().transfer.remove_source {
