@@ -604,6 +604,8 @@ pub struct ItemEvent<'a> {
     pub transfer: Option<FileTransfer>,
     /// Kind of the item.
     pub kind: FileKind,
+    /// Its permissions; 0 if the peer reported a deletion.
+    pub perms: u32,
 }
 
 /// Figures of one transferred file.

@@ -40,6 +40,7 @@ type Extra = (Vec<u8>, Stat, Option<Result<(), PortError>>);
 /// A directory being emptied.
 struct Frame {
     name: Vec<u8>,
+    mode: u32,
     /// Children still to be removed, the last one first.
     left: Vec<Extra>,
     all_gone: bool,
@@ -316,10 +317,10 @@ where
         false
     }
 
-    fn count_deleted(&mut self, name: &[u8], kind: FileKind) {
+    fn count_deleted(&mut self, name: &[u8], mode: u32) {
         self.deleting.removed += 1;
-        self.shared().stats.borrow_mut().deleted.add(kind);
-        self.show_deletion(name, kind);
+        self.shared().stats.borrow_mut().deleted.add(FileKind::from_mode(mode).unwrap_or(FileKind::Missing));
+        self.show_deletion(name, mode);
     }
 
     /// Removes one name with everything below it. True if it is gone.
@@ -395,7 +396,7 @@ where
             self.sorted_out(rel, found, &scope, true)
         };
         self.announce_removal(left.iter().rev().filter(|c| c.1.is_dir()).map(|c| (&*c.0, &c.1)), &scope);
-        Ok(Some(Frame { name, left, all_gone: !protected, scope }))
+        Ok(Some(Frame { mode: stat.mode, name, left, all_gone: !protected, scope }))
     }
 
     /// Lets the target go ahead in directories that will be removed, where nothing but the rules at hand decides
@@ -445,7 +446,7 @@ where
             }
         }
         if !room {
-            self.count_deleted(&frame.name, FileKind::Dir);
+            self.count_deleted(&frame.name, frame.mode);
         }
         // In a dry run the directory goes, but what had to stay in it counts for those around it (stock binary).
         frame.all_gone
@@ -487,7 +488,7 @@ where
                 }
             }
         }
-        self.count_deleted(name, stat.kind());
+        self.count_deleted(name, stat.mode);
         Ok(true)
     }
 }

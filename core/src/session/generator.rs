@@ -807,7 +807,8 @@ where
     }
 
     /// Shows a deletion, here or at the peer.
-    pub(super) fn show_deletion(&self, name: &[u8], kind: FileKind) {
+    pub(super) fn show_deletion(&self, name: &[u8], stat_mode: u32) {
+        let kind = FileKind::from_mode(stat_mode).unwrap_or(FileKind::Missing);
         let shared = self.shared();
         if shared.is_client() || shared.options.report.logs {
             shared.observer.item(&ItemEvent {
@@ -818,6 +819,7 @@ where
                 basis: BasisType::Name,
                 transfer: None,
                 kind,
+                perms: stat_mode & crate::flist::entry::mode::PERMS,
             });
         }
         if shared.is_client() {

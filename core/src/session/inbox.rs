@@ -109,6 +109,7 @@ impl<O: Observer> MessageSink for Inbox<'_, O> {
                     basis: BasisType::Name,
                     transfer: None,
                     kind,
+                    perms: 0,
                 });
             }
             T::ErrorExit => {

@@ -260,6 +260,7 @@ impl<'a, S: Source, T: Target, O: Observer, C: LocalCopy<S, T>> LocalOutlet<'a, 
             basis,
             transfer,
             kind: entry.entry.kind(),
+            perms: entry.entry.mode & crate::flist::entry::mode::PERMS,
         });
     }
 

@@ -230,6 +230,7 @@ where
             basis: header.basis,
             transfer,
             kind: entry.entry.kind(),
+            perms: entry.entry.mode & crate::flist::entry::mode::PERMS,
         });
     }
 

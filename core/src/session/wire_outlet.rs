@@ -141,6 +141,7 @@ impl<W: ChunkWrite, T: Target, O: Observer> Outlet for WireOutlet<'_, '_, W, T, 
                     basis: BasisType::Name,
                     transfer: None,
                     kind: entry.entry.kind(),
+                    perms: entry.entry.mode & crate::flist::entry::mode::PERMS,
                 });
             }
             return Ok(());

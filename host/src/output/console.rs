@@ -578,7 +578,10 @@ impl Console {
             remote: !matches!(self.route, Route::Local { .. }),
             times: preserve.times,
             // A sender cannot know before protocol 30 whether the other side sets them.
-            symlink_times: !sender || self.protocol.get().is_none_or(ProtocolVersion::has_varints),
+            symlink_times: self
+                .protocol
+                .get()
+                .is_none_or(|protocol| protocol.has_varints() || (!sender && protocol.has_item_flags())),
             owner: preserve.owner,
             group: preserve.group,
             links: preserve.links,

@@ -1,7 +1,7 @@
 //! `--out-format` and relatives (spec: output format escapes).
 
 use arsync_core::{
-    flist::entry::{FileKind, mode},
+    flist::entry::FileKind,
     item::{ItemFlags, ItemizeView, itemize},
     ports::ItemEvent,
 };
@@ -248,7 +248,7 @@ fn value(escape: &Escape, event: &ItemEvent<'_>, view: &View<'_>) -> Option<Vec<
         b'o' => if view.sender { b"send" } else { b"recv" }.to_vec(),
         b'l' => numeric(entry.map_or(0, |e| e.size)),
         b'M' => Local::at(entry.map_or(0, |e| e.mtime)).show('-').into_bytes(),
-        b'B' => permissions(entry.map_or(0, |e| e.mode & mode::PERMS)).to_vec(),
+        b'B' => permissions(event.perms).to_vec(),
         b'U' => entry.filter(|_| view.owner).map_or(0, |e| e.uid).to_string().into_bytes(),
         b'G' => match entry {
             Some(e) if view.group => e.gid.to_string().into_bytes(),
@@ -310,6 +310,7 @@ mod tests {
                 ..Default::default()
             }),
             kind: entry.entry.kind(),
+            perms: entry.entry.mode & 0o7777,
         };
         String::from_utf8(expand(format.as_bytes(), &event, &VIEW)).unwrap()
     }
@@ -362,9 +363,10 @@ mod tests {
             basis: BasisType::Name,
             transfer: None,
             kind: FileKind::Regular,
+            perms: 0o640,
         };
         let line = expand(b"%n|%f|%L|%i|%o|%l|%B|%U|%b|%5o", &event, &VIEW);
-        assert_eq!(line, b"x|x||*deleting  |del.|0|---------|0|0| del.");
+        assert_eq!(line, b"x|x||*deleting  |del.|0|rw-r-----|0|0| del.");
     }
 
     #[test]
