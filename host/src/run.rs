@@ -298,7 +298,8 @@ fn start(
         Route::Local { sources, dest } if !resolved.is_local_pair() => {
             charset_known();
             let mut list = own_rules(false)?;
-            let mut dest_list = own_rules(false)?;
+            // Not built anew: rules may have come from stdin.
+            let mut dest_list = list.clone();
             if options.select.cvs_exclude {
                 for list in [&mut list, &mut dest_list] {
                     list.add_cvs(true, true, false).map_err(|fault| fault.exit_code())?;

@@ -122,3 +122,25 @@ fn a_server_stays_in_the_directory_it_is_confined_to() {
         assert!(here.join("all/d/z").exists());
     }
 }
+
+#[test]
+fn rules_from_stdin_hold_at_both_ends_of_a_local_copy() {
+    for program in BOTH {
+        let dir = tempfile::tempdir().unwrap();
+        let at = |name: &str| dir.path().join(name);
+        fs::create_dir_all(at("src")).unwrap();
+        fs::create_dir_all(at("dst/gone/deep")).unwrap();
+        fs::write(at("src/b"), "1").unwrap();
+        fs::write(at("dst/kept"), "1").unwrap();
+        fs::write(at("rules"), "/b\0/\0/gone/\0/gone/***").unwrap();
+        let words =
+            ["-r", "--delete", "--force", "--from0", "--include-from=-", "--exclude=*", "src/", "dst/"];
+        let mut command = peers::command(program.path(), dir.path());
+        let out = peers::run(command.args(words).stdin(fs::File::open(at("rules")).unwrap()));
+        assert_eq!((out.code, out.stderr.as_str()), (Some(0), ""), "{program:?}");
+        assert_eq!(
+            [at("dst/b").exists(), at("dst/kept").exists(), at("dst/gone").exists()],
+            [true, true, false]
+        );
+    }
+}

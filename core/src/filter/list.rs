@@ -40,7 +40,7 @@ pub(super) struct Shared {
 }
 
 /// An ordered list of rules with per-directory files.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct FilterList {
     pub(super) shared: Arc<Shared>,
     pub(super) items: Vec<Item>,
