@@ -9,6 +9,7 @@ mod charset;
 mod daemon;
 mod extras;
 mod large;
+mod links;
 mod matrix;
 mod peers;
 mod ring;

@@ -56,6 +56,18 @@ fn snapshots_of_absolute_paths_are_updated_in_place() {
     }
 }
 
+/// Base names of everything below a directory.
+fn walk(dir: &Path) -> Vec<String> {
+    let mut names = Vec::new();
+    for entry in fs::read_dir(dir).into_iter().flatten().map(Result::unwrap) {
+        names.push(entry.file_name().into_string().unwrap());
+        if entry.file_type().unwrap().is_dir() {
+            names.extend(walk(&entry.path()));
+        }
+    }
+    names
+}
+
 /// A directory to be kept in, and one beside it with a rule file, a file, and links that lead there.
 fn jail() -> tempfile::TempDir {
     let dir = tempfile::tempdir().unwrap();
@@ -67,6 +79,9 @@ fn jail() -> tempfile::TempDir {
     for name in ["a", "secret"] {
         fs::write(at("jail/src").join(name), name).unwrap();
     }
+    fs::create_dir(at("jail/in")).unwrap();
+    fs::write(at("jail/in/a"), "a").unwrap();
+    symlink("../../out", at("jail/in/dl")).unwrap();
     symlink("../../out/rules", at("jail/src/.rules")).unwrap();
     symlink("../out", at("jail/esc")).unwrap();
     dir
@@ -98,6 +113,16 @@ fn a_server_stays_in_the_directory_it_is_confined_to() {
             out.stderr.contains("esc/d/z\" failed: Too many levels of symbolic links (40)"),
             "{program:?} {out:?}"
         );
+        for (name, found) in [("esc/", false), ("in/dl/", false), ("in/", true)] {
+            fs::write(at("list"), name).unwrap();
+            let out = session(&["-r", "--files-from=list", &source, "listed/"]);
+            assert_eq!(out.code, Some(if found { 0 } else { 23 }), "{program:?} {name} {out:?}");
+            assert_eq!(out.stderr.contains("link_stat"), !found, "{program:?} {name} {out:?}");
+            let names: Vec<_> = walk(&here.join("listed"));
+            assert_eq!(names.iter().any(|n| n == "a"), found, "{program:?} {name} {names:?}");
+            assert!(!names.iter().any(|n| n == "z" || n == "d"), "{program:?} {name} {names:?}");
+            let _ = fs::remove_dir_all(here.join("listed"));
+        }
         let list = format!("--files-from=:{}", at("out/rules"));
         let out = session(&[&list, &source, "listed/"]);
         assert_eq!(out.code, Some(12), "{program:?} {out:?}");

@@ -83,14 +83,14 @@ impl Carried {
 }
 
 impl Backups {
-    pub fn new(options: &SessionOptions) -> Self {
+    pub fn new(options: &SessionOptions, confinement: &Confinement) -> Self {
         let transfer = &options.transfer;
         let preserve = &options.preserve;
         Self {
             suffix: transfer.suffix.clone(),
             dir: transfer.backup_dir.clone().map(|path| BackupDir {
                 path,
-                confinement: Confinement::new(options.select.confine_root.as_deref()),
+                confinement: confinement.clone(),
                 tree: OnceLock::new(),
             }),
             copies: Copies {

@@ -43,6 +43,14 @@ impl Confinement {
         }
     }
 
+    /// The same for what a name stands for, links followed.
+    pub fn admits_target(&self, dir: &OwnedFd, name: &[u8]) -> io::Result<()> {
+        if self.0.is_none() {
+            return Ok(());
+        }
+        self.admits(openat(dir, name, OFlags::PATH | OFlags::CLOEXEC, Mode::empty())?)
+    }
+
     /// Opens a directory for use with the `…at` calls.
     pub fn open_dir(&self, base: &OwnedFd, path: &[u8]) -> io::Result<OwnedFd> {
         let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;

@@ -16,7 +16,7 @@ use arsync_core::{
         acl::{Acl, Kind},
         entry::mode,
     },
-    options::SessionOptions,
+    options::{FilesFrom, SessionOptions},
     ports::{Child, PortError, Source, SourcePath, Stat, Turn},
 };
 use rustix::{
@@ -107,6 +107,8 @@ impl Ways {
 pub struct Reader {
     tree: Arc<Tree>,
     ways: Ways,
+    /// What names must not lead out of.
+    listed: Confinement,
     pace: Option<Arc<Pace>>,
 }
 
@@ -130,6 +132,7 @@ impl Reader {
             Some(slash) => (self.tree.dir_with(&name[..slash], self.ways.links(name))?, &name[slash + 1..]),
             None => (self.tree.root()?.clone(), name),
         };
+        self.listed.admits(&dir)?;
         Ok(At { dir, name: if base.is_empty() { b"." } else { base } })
     }
 
@@ -140,13 +143,14 @@ impl Reader {
         if !follow {
             flags |= OFlags::NOFOLLOW;
         }
-        if self.ways.no_atime {
-            match openat(&at.dir, at.name, flags | OFlags::NOATIME, Mode::empty()) {
-                Err(Errno::PERM) => {}
-                other => return other,
-            }
-        }
-        openat(&at.dir, at.name, flags, Mode::empty())
+        let open = |flags| openat(&at.dir, at.name, flags, Mode::empty());
+        let quietly = self.ways.no_atime.then(|| open(flags | OFlags::NOATIME));
+        let file = match quietly {
+            None | Some(Err(Errno::PERM)) => open(flags)?,
+            Some(other) => other?,
+        };
+        self.listed.admits(&file)?;
+        Ok(file)
     }
 
     fn list(&self, name: &[u8], fakes: bool) -> io::Result<Listing> {
@@ -156,6 +160,7 @@ impl Reader {
             flags |= OFlags::NOFOLLOW;
         }
         let dir = Arc::new(openat(&at.dir, at.name, flags, Mode::empty())?);
+        self.listed.admits(&*dir)?;
         if !self.ways.super_user {
             // A directory that cannot be searched is of no use: said once, not for each name in it.
             accessat(&dir, ".", Access::EXEC_OK, AtFlags::EACCESS)?;
@@ -170,23 +175,23 @@ impl FileSource {
     pub fn new(options: &SessionOptions) -> Self {
         let select = &options.select;
         let follow_files = select.copy_links || select.copy_unsafe_links;
+        let follow_dirs = follow_files || select.copy_dirlinks;
+        let confinement = Confinement::new(select.confine_root.as_deref());
+        // Where links are to be followed they may lead anywhere, as those below a root of the transfer (stock binary).
+        let lists = select.files_from != FilesFrom::None && !follow_dirs;
         Self {
             bases: RefCell::default(),
             paths: Rc::default(),
             names: Names::default(),
             ways: Ways {
-                through_links: follow_files || select.copy_dirlinks || select.relative,
+                through_links: follow_dirs || select.relative,
                 follow_files,
-                follow_dirs: follow_files || select.copy_dirlinks,
+                follow_dirs,
                 super_user: rustix::process::geteuid().is_root(),
                 no_atime: options.preserve.open_noatime || options.preserve.atimes > 1,
             },
-            listed: if select.files_from == arsync_core::options::FilesFrom::None {
-                Confinement::default()
-            } else {
-                Confinement::new(select.confine_root.as_deref())
-            },
-            confinement: Confinement::new(select.confine_root.as_deref()),
+            listed: if lists { confinement.clone() } else { Confinement::default() },
+            confinement,
             copy_devices: select.copy_devices,
             fake: options.preserve.fake_super,
             pace: None,
@@ -208,7 +213,7 @@ impl FileSource {
     /// What reads files below a registered directory, on any thread.
     pub fn reader(&self, base: u32) -> io::Result<Reader> {
         let tree = self.bases.borrow().get(base as usize).map(|b| b.tree.clone()).ok_or(Errno::NOENT)?;
-        Ok(Reader { tree, ways: self.ways, pace: self.pace.clone() })
+        Ok(Reader { tree, ways: self.ways, listed: self.listed.clone(), pace: self.pace.clone() })
     }
 
     /// A name may be a symlink that stands for its target.
@@ -220,9 +225,7 @@ impl FileSource {
     }
 
     fn at<'n>(&self, path: SourcePath<'n>) -> io::Result<At<'n>> {
-        let at = self.reader(path.base)?.at(path.name)?;
-        self.listed.admits(&at.dir)?;
-        Ok(at)
+        self.reader(path.base)?.at(path.name)
     }
 
     fn open_file(&self, path: SourcePath<'_>, follow: bool) -> io::Result<OwnedFd> {
@@ -231,7 +234,6 @@ impl FileSource {
 
     fn open_for_sending(&self, path: SourcePath<'_>) -> io::Result<(OwnedFd, Stat)> {
         let file = self.open_file(path, self.ways.follow_files)?;
-        self.listed.admits(&file)?;
         let mut stat = to_stat(&fstat(&file)?);
         match FileType::from_raw_mode(stat.mode) {
             FileType::BlockDevice | FileType::CharacterDevice if self.copy_devices => {
@@ -307,7 +309,12 @@ impl Source for FileSource {
 
     async fn stat(&self, path: SourcePath<'_>, follow: bool) -> Result<Stat, PortError> {
         let at = self.at(path).map_err(port)?;
-        let flags = if follow { AtFlags::empty() } else { AtFlags::SYMLINK_NOFOLLOW };
+        let flags = if follow {
+            self.listed.admits_target(&at.dir, at.name).map_err(port)?;
+            AtFlags::empty()
+        } else {
+            AtFlags::SYMLINK_NOFOLLOW
+        };
         let mut stat = to_stat(&statat(&at.dir, at.name, flags).map_err(port)?);
         if self.fake {
             fake::overlay(Handle::Name(&at.dir, at.name), follow, &mut stat).map_err(port)?;

@@ -32,7 +32,6 @@ use super::{
     backup::move_file,
     beneath::{Links, Tree},
     block_sums::Summing,
-    confine::Confinement,
     copy::read_full,
     digest::{self, Digests, digest_file, digests_ahead},
     draft::Draft,
@@ -55,7 +54,6 @@ use super::{
 pub struct TreeTarget {
     shared: Arc<Shared>,
     alternates: Vec<Result<Tree, Errno>>,
-    confinement: Confinement,
     names: Names,
     rights: Rights,
     keep_dirlinks: bool,
@@ -87,9 +85,6 @@ impl TreeTarget {
         let keep_dirlinks = options.select.keep_dirlinks;
         let links = if keep_dirlinks { Links::Inside } else { Links::Never };
         let tree = root.map_or_else(Tree::absent, |root| Tree::new(root, links));
-        let confinement = Confinement::new(options.select.confine_root.as_deref());
-        let open = |path: &Vec<u8>| Ok(Tree::new(confinement.open_dir(tree.root()?, path)?, Links::Any));
-        let alternates = options.transfer.alt_dests.iter().map(open).collect();
         let euid = geteuid().as_raw();
         let mut groups: Vec<u32> = getgroups().unwrap_or_default().into_iter().map(|g| g.as_raw()).collect();
         groups.push(getegid().as_raw());
@@ -101,11 +96,14 @@ impl TreeTarget {
         };
         let shared = Shared::new(tree, options, rights.umask, rights.super_user)
             .map_err(|e| SetupError::TempDir(port(e)))?;
+        let open = |path: &Vec<u8>| {
+            Ok(Tree::new(shared.confinement().open_dir(shared.tree().root()?, path)?, Links::Any))
+        };
+        let alternates = options.transfer.alt_dests.iter().map(open).collect();
         let removals = Removals::new(&rights, !options.preserve.fake_super);
         Ok(Self {
             shared: Arc::new(shared),
             alternates,
-            confinement,
             names: Names::default(),
             rights,
             keep_dirlinks,
@@ -146,7 +144,7 @@ impl TreeTarget {
             }
             let path = [b"/", parts.join(&b'/').as_slice()].concat();
             let dir = openat(CWD, path, flags, Mode::empty())?;
-            self.confinement.admits(&dir)?;
+            self.shared.confinement().admits(&dir)?;
             Ok(Tree::new(dir, Links::Any))
         };
         self.alternates = options.transfer.alt_dests.iter().map(open).collect();
@@ -378,7 +376,7 @@ impl Target for TreeTarget {
                 openat(self.tree().root().map_err(port)?, path, flags, Mode::empty()).map_err(port)?
             }
         };
-        self.confinement.admits(&file).map_err(port)?;
+        self.shared.confinement().admits(&file).map_err(port)?;
         read_limited(&file, limit).map_err(port)
     }
 

@@ -108,8 +108,7 @@ impl Visits {
             let read = if self.ahead.is_useful() { self.ahead.take(&dir.into()) } else { None };
             *current = Current::new(dir, &read.unwrap_or_default());
         }
-        // What has more names may have been changed under another one since.
-        current.take(base).filter(|stat| stat.is_dir() || stat.nlink < 2)
+        current.take(base)
     }
 
     /// The children of a directory that was read ahead.

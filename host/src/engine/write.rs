@@ -127,9 +127,9 @@ impl Shared {
         Ok(Self {
             tree,
             temp_dir,
-            confinement,
             partial,
-            backups: Backups::new(options),
+            backups: Backups::new(options, &confinement),
+            confinement,
             sparse: transfer.sparse,
             preallocate: transfer.preallocate,
             fsync: transfer.fsync,
@@ -167,6 +167,11 @@ impl Shared {
     /// Owners may be changed.
     pub fn is_super(&self) -> bool {
         self.super_user
+    }
+
+    /// What paths that options name must not lead out of.
+    pub fn confinement(&self) -> &Confinement {
+        &self.confinement
     }
 
     /// A temporary directory is in use.

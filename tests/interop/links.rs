@@ -1,0 +1,112 @@
+//! Hard links that meet something at the destination, or in an alternate directory.
+
+use std::{
+    ffi::CString,
+    fs,
+    os::unix::{
+        ffi::OsStrExt,
+        fs::{MetadataExt, PermissionsExt, symlink},
+    },
+    path::Path,
+};
+
+use crate::peers::{self, Outcome, Program};
+
+const BOTH: [Program; 2] = [Program::Stock, Program::Arsync];
+
+fn run(program: Program, dir: &Path, words: &[&str]) -> Outcome {
+    let out = peers::run(peers::command(program.path(), dir).args(words));
+    assert!(!out.panicked(), "{words:?}: {out:?}");
+    assert_eq!((out.code, out.stderr.as_str()), (Some(0), ""), "{program:?} {words:?}");
+    out
+}
+
+/// Lines that begin with `f` at the second place: items of files.
+fn files(out: &Outcome) -> Vec<&str> {
+    out.stdout.lines().filter(|line| line.get(1..2) == Some("f")).collect()
+}
+
+/// `s/a`, `s/b` and `s/c`, one file of 2020.
+fn source() -> tempfile::TempDir {
+    let dir = tempfile::tempdir().unwrap();
+    let at = |name: &str| dir.path().join(name);
+    for name in ["s", "d", "alt"] {
+        fs::create_dir(at(name)).unwrap();
+    }
+    fs::write(at("s/a"), "hello\n").unwrap();
+    old(&at("s/a"));
+    fs::hard_link(at("s/a"), at("s/b")).unwrap();
+    fs::hard_link(at("s/a"), at("s/c")).unwrap();
+    dir
+}
+
+fn old(path: &Path) {
+    let status = std::process::Command::new("touch").args(["-h", "-d", "2020-01-01"]).arg(path).status();
+    assert!(status.unwrap().success());
+}
+
+#[test]
+fn what_stood_in_place_of_a_link_is_shown_as_changed() {
+    for program in BOTH {
+        let dir = source();
+        let at = |name: &str| dir.path().join(name);
+        run(program, dir.path(), &["-a", "s/a", "d/"]);
+        symlink("elsewhere", at("d/b")).unwrap();
+        fs::create_dir(at("d/c")).unwrap();
+        let out = run(program, dir.path(), &["-aHi", "s/", "d/"]);
+        assert_eq!(files(&out), ["hf.stp..... b => a", "hf.stp..... c => a"], "{program:?}");
+        assert_eq!(fs::metadata(at("d/a")).unwrap().nlink(), 3);
+    }
+}
+
+#[test]
+fn a_copied_leader_shows_what_the_alternate_file_was() {
+    for program in BOTH {
+        let dir = source();
+        let at = |name: &str| dir.path().join(name);
+        run(program, dir.path(), &["-a", "s/a", "s/b", "alt/"]);
+        fs::set_permissions(at("alt/b"), fs::Permissions::from_mode(0o600)).unwrap();
+        let out = run(program, dir.path(), &["-aHi", "--copy-dest=../alt", "s/", "d/"]);
+        let mut shown = files(&out);
+        shown.sort_unstable();
+        assert_eq!(shown, ["hf+++++++++ c => a", "hf...p..... b => a"], "{program:?}");
+    }
+}
+
+/// The reference hangs here.
+#[test]
+fn a_link_group_comes_as_a_whole_or_stays_away_as_a_whole() {
+    for (known, shown, names) in [
+        (&["a"][..], &[">f+++++++++ c", "hf+++++++++ b => c", "hf+++++++++ a => c"][..], 3),
+        (&["c"], &[">f+++++++++ b", "hf+++++++++ c => b", "hf+++++++++ a => b"], 3),
+        (&["a", "b"], &[">f+++++++++ c", "hf+++++++++ b => c", "hf+++++++++ a => c"], 3),
+        (&["a", "b", "c"], &[], 0),
+    ] {
+        let dir = source();
+        for name in known {
+            run(Program::Arsync, dir.path(), &["-a", &format!("s/{name}"), "alt/"]);
+        }
+        let out = run(Program::Arsync, dir.path(), &["-aHi", "--compare-dest=../alt", "s/", "d/"]);
+        assert_eq!(files(&out), shown, "{known:?}");
+        let made = fs::read_dir(dir.path().join("d")).unwrap().map(|e| e.unwrap().metadata().unwrap());
+        let links: Vec<_> = made.map(|m| m.nlink()).collect();
+        assert_eq!(links, vec![names; names as usize], "{known:?}");
+    }
+}
+
+/// `user::rwx group::rwx other::---` as `system.posix_acl_default`.
+const PRIVATE: &[u8] = b"\x02\0\0\0\
+    \x01\0\x07\0\xff\xff\xff\xff\x04\0\x07\0\xff\xff\xff\xff\x20\0\0\0\xff\xff\xff\xff";
+
+#[test]
+fn directories_that_nobody_describes_are_no_more_open_than_their_default_acl_says() {
+    for program in BOTH {
+        let dir = source();
+        let dest = dir.path().join("d");
+        let path = CString::new(dest.as_os_str().as_bytes()).unwrap();
+        rustix::fs::setxattr(&path, "system.posix_acl_default", PRIVATE, rustix::fs::XattrFlags::empty())
+            .unwrap_or_else(|e| panic!("ACLs are needed in {}: {e}", dest.display()));
+        run(program, dir.path(), &["-aR", "--no-implied-dirs", "s/a", "d/"]);
+        assert_eq!(fs::metadata(dest.join("s")).unwrap().mode() & 0o7777, 0o770, "{program:?}");
+    }
+}
