@@ -181,7 +181,7 @@ where
         match committed {
             Ok(()) => true,
             Err((CommitStep::Attrs(step), error)) => {
-                super::generator::report_attrs(
+                super::standing::report_attrs(
                     self.shared(),
                     crate::error::Role::Generator,
                     name.bytes(),

@@ -4,7 +4,8 @@ use alloc::vec::Vec;
 
 use super::{
     decide,
-    generator::{Generator, Outlet, report_attrs},
+    generator::{Generator, Outlet},
+    standing::report_attrs,
 };
 use crate::{
     error::{Error, Role},

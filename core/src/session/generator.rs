@@ -9,7 +9,6 @@ use hashbrown::{HashMap, HashSet};
 
 use super::{
     Event, Shared,
-    decide::{self, Quick},
     directories::Retouch,
     links::Group,
     lists::{Found, Lists, Segment},
@@ -22,7 +21,7 @@ use crate::{
     mux::MsgTag,
     names::{RelName, is_unsafe_link},
     options::{Append, DeleteWhen},
-    ports::{AttrStep, ItemEvent, Notice, Observer, Op, Place, PortError, Rights, Stat, Target},
+    ports::{ItemEvent, Notice, Observer, Op, Place, PortError, Rights, Stat, Target},
     stats::Counts,
 };
 
@@ -488,131 +487,6 @@ where
         })
     }
 
-    /// What stands at the destination under this name. The contents of directories made by this run are known
-    /// to be missing.
-    pub(super) async fn standing(&self, name: RelName<'_>) -> Result<Option<Stat>, PortError> {
-        if self.side.missing_root {
-            return Ok(None);
-        }
-        if let (Some(dir), _) = name.split() {
-            if self.fresh.contains(dir) {
-                return Ok(None);
-            }
-        } else if self.fresh.contains(&b"."[..]) && name != RelName::ROOT {
-            return Ok(None);
-        }
-        self.side.target.stat(Place::Dest(name), false).await
-    }
-
-    /// Sends or shows an item that needs no data, if it is worth it.
-    pub(super) async fn mention(
-        &mut self,
-        ndx: i32,
-        entry: EntryRef<'_>,
-        flags: ItemFlags,
-        xname: Option<&[u8]>,
-    ) -> Result<(), Error<L::Error>> {
-        let flags = if xname.is_some() { flags | ItemFlags::XNAME_FOLLOWS } else { flags };
-        let wanted = self.options().report.unchanged;
-        if flags.is_significant() || wanted || xname.is_some_and(|x| !x.is_empty()) {
-            self.outlet.item(ndx, entry, flags, xname).await?;
-        }
-        Ok(())
-    }
-
-    /// Flags of an item: compared with what stands there, or new.
-    pub(super) fn flags_of(
-        &self,
-        entry: EntryRef<'_>,
-        wanted_mode: u32,
-        stat: Option<&Stat>,
-        doing: ItemFlags,
-    ) -> ItemFlags {
-        match stat {
-            Some(stat) => decide::changes(
-                entry.entry,
-                &entry.extra(),
-                wanted_mode,
-                stat,
-                doing,
-                self.options(),
-                &self.side.rights,
-            ),
-            None => doing | ItemFlags::IS_NEW,
-        }
-    }
-
-    /// Sets attributes of something in place and reports failures.
-    pub(super) async fn set_attrs(
-        &self,
-        entry: EntryRef<'_>,
-        name: RelName<'_>,
-        wanted_mode: u32,
-        stat: &Stat,
-        times: bool,
-    ) -> bool {
-        // What was not transferred keeps its nanoseconds where the window says that the times are equal; digests
-        // that are equal set them exactly.
-        let select = &self.options().select;
-        let exact = (select.checksum || select.ignore_times) && entry.entry.is_regular();
-        let theirs = (entry.entry.mtime, entry.entry.nsec);
-        let times =
-            times && (exact || !decide::same_time(select.modify_window, theirs, (stat.mtime, stat.nsec)));
-        let mut attrs =
-            decide::wanted(entry.entry, &entry.extra(), wanted_mode, self.options(), &self.side.rights, true);
-        attrs.mtime = attrs.mtime.filter(|&time| times && time != (stat.mtime, stat.nsec));
-        if attrs.mtime.is_none() {
-            // It travels in whole seconds.
-            attrs.atime = attrs.atime.filter(|&time| time != stat.atime || (exact && stat.atime_nsec != 0));
-        }
-        if self.options().dry_run {
-            return self.side.would_change(entry, name, wanted_mode, stat, &attrs).await;
-        }
-        let at = Place::Dest(name);
-        let set = match self.side.generator_extended(entry, name).await {
-            Some(extended) => self.side.target.set_extended(at, stat, &attrs, &extended).await,
-            None => self.side.target.set_attrs(at, stat, &attrs).await,
-        };
-        self.side.report_failures(Role::Generator);
-        match set {
-            Ok(changed) => changed,
-            Err((step, error)) => {
-                report_attrs(self.shared(), Role::Generator, name.bytes(), step, error);
-                false
-            }
-        }
-    }
-
-    /// Something stands already: its attributes are set, and it is told.
-    pub(super) async fn stands(
-        &mut self,
-        ndx: i32,
-        entry: EntryRef<'_>,
-        name: RelName<'_>,
-        wanted_mode: u32,
-        stat: &Stat,
-    ) -> Result<(), Error<L::Error>> {
-        let mut flags = self.flags_of(entry, wanted_mode, Some(stat), ItemFlags::empty());
-        flags |= self.side.extended_flags(entry, wanted_mode, Some(Place::Dest(name))).await;
-        self.side.acl_brings_mode(&mut flags, wanted_mode, stat);
-        let changed = self.set_attrs(entry, name, wanted_mode, stat, true).await;
-        if !self.options().dry_run && !entry.entry.is_dir() {
-            decide::seen_after_chown(&mut flags, wanted_mode, stat, self.options());
-        }
-        self.report_unchanged(entry, changed);
-        self.mention(ndx, entry, flags, None).await?;
-        if self.options().transfer.remove_source {
-            self.outlet.success(ndx, entry).await?;
-        }
-        Ok(())
-    }
-
-    /// What was not transferred, for `-vv`.
-    pub(super) fn report_unchanged(&self, entry: EntryRef<'_>, changed: bool) {
-        let name = entry.rel_name().bytes();
-        self.report(&if changed { Notice::AttrsChanged(name) } else { Notice::UpToDate(name) });
-    }
-
     /// Anything but a directory.
     pub(super) async fn item(
         &mut self,
@@ -680,63 +554,6 @@ where
             self.leader_done(entry).await?;
         }
         Ok(())
-    }
-
-    /// `--existing` and `--ignore-existing`.
-    pub(super) async fn skips_by_existence(&self, entry: EntryRef<'_>, stat: Option<&Stat>) -> bool {
-        let options = self.options();
-        let shown = entry.rel_name();
-        match stat {
-            None if options.select.existing => {
-                self.report(&Notice::NotCreating { name: shown.bytes(), dir: false });
-                true
-            }
-            Some(stat) if options.select.ignore_existing => {
-                let why = self.existing_reason(entry, stat).await;
-                self.report(&Notice::Exists { name: shown.bytes(), why });
-                true
-            }
-            _ => false,
-        }
-    }
-
-    async fn existing_reason(&self, entry: EntryRef<'_>, stat: &Stat) -> &'static str {
-        let options = self.options();
-        if entry.entry.kind() != stat.kind() {
-            return " (type change)";
-        }
-        if entry.entry.is_regular()
-            && !self.is_same(entry, Place::Dest(self.side.local_name(entry)), stat).await
-        {
-            return if options.select.checksum { " (sum change)" } else { " (file change)" };
-        }
-        let wanted_mode = decide::dest_mode(entry.entry.mode, Some(stat), options, self.side.rights.umask);
-        let same = decide::unchanged_attrs(
-            entry.entry,
-            &entry.extra(),
-            wanted_mode,
-            stat,
-            options,
-            &self.side.rights,
-        );
-        let at = Place::Dest(self.side.local_name(entry));
-        let same = same && self.side.same_extended(entry, wanted_mode, at).await;
-        if same { " (uptodate)" } else { " (attr change)" }
-    }
-
-    /// The quick check, with digests where `-c` asks for them.
-    pub(super) async fn is_same(&self, entry: EntryRef<'_>, at: Place<'_>, stat: &Stat) -> bool {
-        match decide::quick_check(entry.entry, stat, self.options()) {
-            Quick::Same => true,
-            Quick::Different => false,
-            Quick::Digest => {
-                let kind = self.shared().agreed.list_sum;
-                match self.side.target.digest(at, kind).await {
-                    Ok(sum) => sum.as_bytes() == entry.checksum(),
-                    Err(_) => entry.checksum().iter().all(|&b| b == 0),
-                }
-            }
-        }
     }
 
     /// Without implied directories the parents of a name may be missing.
@@ -838,21 +655,4 @@ where
             shared.outbox.push(MsgTag::Info, shared.text_to_wire(text));
         }
     }
-}
-
-/// Reports an attribute that could not be set.
-pub(super) fn report_attrs<O: Observer>(
-    shared: &Shared<'_, O>,
-    role: Role,
-    name: &[u8],
-    step: AttrStep,
-    error: PortError,
-) {
-    let op = match step {
-        AttrStep::Owner { owner: true } => Op::Chown,
-        AttrStep::Owner { owner: false } => Op::Chgrp,
-        AttrStep::Times => Op::SetTimes,
-        AttrStep::Mode => Op::SetPermissions,
-    };
-    shared.report(role, &Notice::Failed { op, name, base: None, other: &[], error });
 }

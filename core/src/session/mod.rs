@@ -28,6 +28,7 @@ mod run;
 mod scan;
 mod sender;
 mod special;
+mod standing;
 mod transfer;
 mod wire_outlet;
 

@@ -5,13 +5,14 @@ use core::{convert::Infallible, future::poll_fn, task::Poll};
 
 use super::{
     Event, decide,
-    generator::{DestSide, Outlet, Request, report_attrs},
+    generator::{DestSide, Outlet, Request},
     io_error,
     lists::{Found, Segment},
     receiver::{promote_delayed, sibling_name},
     run::LocalLists,
     scan::below,
     sender::remove_source,
+    standing::report_attrs,
     transfer::FileContext,
 };
 use crate::{

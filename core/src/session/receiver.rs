@@ -6,10 +6,11 @@ use embedded_io_async::BufRead;
 
 use super::{
     Event, Inbox, Shared, decide, extended,
-    generator::{DestSide, report_attrs},
+    generator::DestSide,
     goodbye::{ItemHeader, read_del_stats, read_stats},
     incoming_list::{ListReader, prepare},
     lists::{Found, Segment},
+    standing::report_attrs,
     transfer::{FileContext, Incoming, Sink},
 };
 use crate::{

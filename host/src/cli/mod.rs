@@ -6,6 +6,7 @@
 
 pub(crate) mod aliases;
 pub(crate) mod argv;
+pub(crate) mod asked;
 pub(crate) mod batch_script;
 pub(crate) mod date;
 pub(crate) mod failure;
@@ -24,8 +25,9 @@ use std::{ffi::OsString, os::unix::ffi::OsStringExt};
 
 use arsync_core::error::Role;
 
+use asked::{Cli, DaemonCli, Line};
 use failure::Stop;
-use parse::{DaemonCli, Line, World};
+use parse::World;
 use resolve::Resolved;
 
 /// What a command line asks for.
@@ -65,11 +67,11 @@ pub(crate) fn secluded(
 }
 
 /// A server with `-s` whose command line ends before the `.`.
-fn needs_secluded(cli: &parse::Cli) -> bool {
+fn needs_secluded(cli: &Cli) -> bool {
     cli.server && cli.secluded_args == Some(true) && cli.version == 0
 }
 
-fn session(cli: parse::Cli, world: &World<'_>) -> Result<Command, Stop> {
+fn session(cli: Cli, world: &World<'_>) -> Result<Command, Stop> {
     let resolved = resolve::resolve(cli, world)?;
     Ok(Command::Session(Box::new(resolved)))
 }

@@ -17,11 +17,12 @@ use arsync_core::{
 };
 
 use super::{
+    asked::{Cli, Dirs, During, FilterArg, OutBuf, Recurse, RemoveSource, StderrMode, Super},
     failure::{Failure, Stop},
     help,
     number::SizeRule,
     operands::{self, Operand, Route, RouteOptions},
-    parse::{Cli, Dirs, During, FilterArg, OutBuf, Recurse, RemoveSource, StderrMode, Super, World},
+    parse::World,
     words::{Info, Levels},
 };
 use crate::output::{format, strerror};

@@ -4,8 +4,9 @@ use arsync_core::options::{Append, Compress, DeleteWhen};
 use arsync_core::{token::CompressKind, version::ProtocolVersion};
 
 use super::{
+    asked::{Dirs, RemoveSource, StderrMode},
     operands::{Reach, Route},
-    parse::{Dirs, RemoveSource, StderrMode, alt_dest_name},
+    parse::alt_dest_name,
     resolve::{NameList, Resolved},
 };
 use crate::output::format;
@@ -469,7 +470,8 @@ fn file_arg(r: &Resolved, path: &[u8], escape: bool, tilde_matters: bool) -> Vec
 mod tests {
     use super::*;
     use crate::cli::{
-        parse::{self, Line, World},
+        asked::Line,
+        parse::{self, World},
         remote_shell::{self, ShellCommand},
         resolve,
     };

@@ -40,8 +40,8 @@ use super::{
 };
 use crate::{
     cli::{
+        asked::{OutBuf, StderrMode},
         operands::Route,
-        parse::{OutBuf, StderrMode},
         resolve::{Output, Resolved},
         words::{Debug, Info, Levels},
     },

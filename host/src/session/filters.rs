@@ -12,7 +12,7 @@ use arsync_core::{
 };
 
 use super::Speak;
-use crate::{cli::parse::FilterArg, output::strerror};
+use crate::{cli::asked::FilterArg, output::strerror};
 
 /// Largest file of rules that is read, bytes.
 const MAX_RULES: u64 = 16 << 20;
