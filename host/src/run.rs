@@ -322,7 +322,7 @@ fn start(
         }
         Route::Local { .. } | Route::Push { .. } | Route::Pull { .. } => {
             let mut args = server_args(resolved);
-            if resolved.route.machine().is_none() && shows {
+            if resolved.route.machine().is_none() && options.report.names && resolved.cli.verbose == 0 {
                 // The reference forks here: its other half knows of names that only --progress asked for.
                 args.argv.insert(1, b"--info=NAME".to_vec());
             }

@@ -90,6 +90,26 @@ fn recordings_alone_change_nothing_and_hold_everything() {
 }
 
 #[test]
+fn recorded_local_runs_show_as_much_as_others() {
+    let all = ["./", "a", "hl", "link -> d/big", "d/", "d/big", "d/e/", "d/e/empty"];
+    for program in [Program::Stock, Program::Arsync] {
+        let dir = bench();
+        let shown = |words: &[&str]| {
+            let words = [words, &["--write-batch=batch", "src/", "one/"]].concat();
+            let (code, out, err) = run(program, dir.path(), &words);
+            assert_eq!((code, err.as_str()), (0, ""), "{program:?} {words:?}");
+            let names = out.lines().filter(|line| all.iter().any(|name| line.ends_with(name)));
+            names.map(str::to_owned).collect::<Vec<_>>()
+        };
+        assert_eq!(shown(&["-di", "--protocol=28"]), [">f????????? a", ">f????????? hl"], "{program:?}");
+        fs::remove_file(dir.path().join("one/a")).unwrap();
+        assert_eq!(shown(&["-dt", "--progress"]), ["./", "a", "hl", "d/"], "{program:?}");
+        let unchanged = [".d          ./", ".f          a", ".f          hl"];
+        assert_eq!(shown(&["-dtivv"])[..3], unchanged, "{program:?}");
+    }
+}
+
+#[test]
 fn the_script_replays_the_batch() {
     let dir = bench();
     let own = Program::Arsync;

@@ -40,6 +40,35 @@ fn bench() -> tempfile::TempDir {
     dir
 }
 
+/// With recursion in steps, the roots of a transfer share the rule files of the first of them, which hold for later
+/// arguments too.
+#[test]
+fn rule_files_of_several_roots() {
+    for program in [Program::Stock, Program::Arsync] {
+        let dir = tempfile::tempdir().unwrap();
+        for (root, rule) in [("one", "c*"), ("two", ""), ("three", "d*")] {
+            fs::create_dir(dir.path().join(root)).unwrap();
+            for letter in ["c", "d"] {
+                fs::write(dir.path().join(format!("{root}/{letter}.{root}")), "").unwrap();
+            }
+            if !rule.is_empty() {
+                fs::write(dir.path().join(root).join(".rules"), rule).unwrap();
+            }
+        }
+        let sent = |words: &[&str]| {
+            let words = [&["-rn", "--out-format=%n", "--filter=:- .rules"], words, &["new"]].concat();
+            let out = run(program, dir.path(), &words);
+            assert_eq!(out.code, Some(0), "{program:?} {words:?}");
+            let files = out.stdout.lines().filter(|line| line.contains(".t") || line.contains(".o"));
+            files.collect::<Vec<_>>().join(" ")
+        };
+        assert_eq!(sent(&["one/", "two/", "three/"]), "d.one d.three d.two", "{program:?}");
+        assert_eq!(sent(&["two/", "one/"]), "c.one c.two d.one d.two", "{program:?}");
+        assert_eq!(sent(&["one/", "two", "two/c.two"]), "d.one two/d.two", "{program:?}");
+        assert_eq!(sent(&["--no-i-r", "one/", "two/"]), "c.two d.one d.two", "{program:?}");
+    }
+}
+
 /// The texts of a log without time and process, which must have their form; figures and places are left out.
 fn log(path: &Path) -> Vec<String> {
     let text = fs::read_to_string(path).unwrap_or_default();

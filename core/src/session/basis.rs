@@ -38,6 +38,10 @@ pub(super) struct FuzzyDirs {
     taken: Vec<Vec<u8>>,
 }
 
+fn is_same_file(standing: &Stat, alt: &Alternate) -> bool {
+    (standing.dev, standing.ino) == (alt.stat.dev, alt.stat.ino)
+}
+
 impl<T, O, L> Generator<'_, T, O, L>
 where
     T: Target,
@@ -105,15 +109,11 @@ where
             if alt.level < 3 || kind == AltDestKind::Copy {
                 return Ok(false);
             }
-            let same_file = (standing.dev, standing.ino) == (alt.stat.dev, alt.stat.ino);
-            if !same_file && !options.dry_run {
-                if let Err(error) = target.remove_file(Place::Dest(name)).await {
-                    self.failed(Op::Unlink, name.bytes(), error);
-                    return Ok(true);
-                }
-                if kind == AltDestKind::Link {
-                    let _ = target.hard_link(at, name, false).await;
-                }
+            if !self.remove_superseded(name, standing, alt).await {
+                return Ok(true);
+            }
+            if kind == AltDestKind::Link && !is_same_file(standing, alt) && !options.dry_run {
+                let _ = target.hard_link(at, name, false).await;
             }
             let link = (kind == AltDestKind::Link).then_some(&b""[..]);
             let doing = if link.is_some() { ItemFlags::LOCAL_CHANGE } else { ItemFlags::empty() };
@@ -146,6 +146,25 @@ where
         }
         self.mention(ndx, entry, flags, None).await?;
         Ok(true)
+    }
+
+    /// Removes the file that an alternate one makes superfluous. False: it stays, which was reported.
+    pub(super) async fn remove_superseded(
+        &self,
+        name: RelName<'_>,
+        standing: &Stat,
+        alt: &Alternate,
+    ) -> bool {
+        if is_same_file(standing, alt) || self.options().dry_run {
+            return true;
+        }
+        match self.side.target.remove_file(Place::Dest(name)).await {
+            Ok(()) => true,
+            Err(error) => {
+                self.failed(Op::Unlink, name.bytes(), error);
+                false
+            }
+        }
     }
 
     async fn copy_alternate(

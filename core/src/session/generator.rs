@@ -546,7 +546,7 @@ where
             let id = entry.extra().link_group;
             let leader = self.groups.get(&id).and_then(|g| g.done.clone());
             if let Some((leader, leader_shown)) = leader {
-                return self.link(ndx, entry, &leader, &leader_shown).await;
+                return self.link(ndx, entry, (&leader, &leader_shown), false).await;
             }
         }
         self.special(ndx, entry, name, stat).await?;

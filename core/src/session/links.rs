@@ -107,7 +107,7 @@ where
         let id = entry.extra().link_group;
         let Some(group) = self.groups.get_mut(&id) else { return Ok(true) };
         if let Some((leader, shown)) = group.done.clone() {
-            self.link(ndx, entry, &leader, &shown).await?;
+            self.link(ndx, entry, (&leader, &shown), false).await?;
             return Ok(false);
         }
         if group.leader.is_some_and(|l| l != ndx) {
@@ -131,11 +131,12 @@ where
         group.done = Some((leader.clone(), shown.clone()));
         let waiting = core::mem::take(&mut group.waiting);
         let put_off = core::mem::take(&mut group.put_off);
-        let put_off = put_off.into_iter().rev().map(|p| (p.ndx, p.segment));
-        for (ndx, segment) in waiting.into_iter().chain(put_off) {
+        let put_off = put_off.into_iter().rev().map(|p| (p.ndx, p.segment, p.superfluous));
+        let waiting = waiting.into_iter().map(|(ndx, segment)| (ndx, segment, false));
+        for (ndx, segment, superfluous) in waiting.chain(put_off) {
             segment.in_progress.set(segment.in_progress.get().saturating_sub(1));
             if let Some(member) = segment.get(ndx) {
-                self.link(ndx, member, &leader, &shown).await?;
+                self.link(ndx, member, (&leader, &shown), superfluous).await?;
             }
         }
         Ok(())
@@ -174,13 +175,14 @@ where
         self.regular(ndx, &segment, false).await
     }
 
-    /// Makes one member a link to the finished leader.
+    /// Makes one member a link to the finished leader, of which the name at the destination and the name to show are
+    /// given. `superfluous`: it would have stayed away without the others.
     pub(super) async fn link(
         &mut self,
         ndx: i32,
         entry: EntryRef<'_>,
-        leader: &[u8],
-        leader_shown: &[u8],
+        (leader, leader_shown): (&[u8], &[u8]),
+        superfluous: bool,
     ) -> Result<(), Error<L::Error>> {
         let options = self.options();
         let target = self.side.target;
@@ -215,8 +217,9 @@ where
                 replace = true;
             }
         }
-        let alternate =
-            if stat.is_none() { self.same_as_alternate(entry, name, leader_stat).await } else { None };
+        // What was superfluous was said to be the same: it comes as a new link.
+        let compares = stat.is_none() && !superfluous;
+        let alternate = if compares { self.same_as_alternate(entry, name, leader_stat).await } else { None };
         let place = alternate.as_ref().map_or(Place::Dest(name), |a| Place::Alt(a.number, name));
         // What stands in the way is shown as changed, whatever its kind.
         let before = stat.as_ref().or(alternate.as_ref().map(|a| &a.stat));
@@ -254,9 +257,7 @@ where
         let found = self.alternate(entry, name).await?;
         let same = match kind {
             AltDestKind::Link => leader.is_some_and(|l| (l.dev, l.ino) == (found.stat.dev, found.stat.ino)),
-            AltDestKind::Copy => found.level >= 2,
-            // Had it been the same, it would have been superfluous: it comes as a new link.
-            AltDestKind::Compare => found.level == 2,
+            AltDestKind::Copy | AltDestKind::Compare => found.level >= 2,
         };
         same.then_some(found)
     }

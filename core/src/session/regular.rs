@@ -81,10 +81,14 @@ where
             };
         let alternate = if consults { self.alternate(entry, name).await } else { None };
         if linked
-            && stat.is_none()
             && options.transfer.alt_dest_kind == Some(AltDestKind::Compare)
-            && alternate.as_ref().is_some_and(|a| a.level == 3)
+            && let Some(same) = alternate.as_ref().filter(|a| a.level == 3)
         {
+            if let Some(standing) = &stat
+                && !self.remove_superseded(name, standing, same).await
+            {
+                return self.no_leader(ndx, entry).await;
+            }
             return self.superfluous(ndx, segment, entry).await;
         }
         if let Some(alternate) = &alternate

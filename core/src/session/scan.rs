@@ -128,6 +128,8 @@ pub(super) struct Scanner<'a, S, O> {
     /// Directories that were named with a slash under `-R`.
     slashed: hashbrown::HashSet<Vec<u8>>,
     dot_root_sent: bool,
+    /// The rule files of the root of the transfer were read.
+    root_entered: bool,
     /// With `-R` and several lists: what arguments name inside a directory, by base and directory.
     inside: HashMap<(u32, Vec<u8>), Vec<Inside>>,
 }
@@ -152,6 +154,7 @@ impl<'a, S: Source, O: Observer> Scanner<'a, S, O> {
             devices: Vec::new(),
             slashed: hashbrown::HashSet::new(),
             dot_root_sent: false,
+            root_entered: false,
             inside: HashMap::new(),
         }
     }
@@ -243,7 +246,7 @@ impl<'a, S: Source, O: Observer> Scanner<'a, S, O> {
             }
         };
         let dot_dir = argument.kind == ArgKind::DotDir;
-        let mut scope = self.root_scope.with_cwd(&self.source.base_path(base));
+        let scope = self.root_scope.with_cwd(&self.source.base_path(base));
         if !dot_dir && self.is_excluded(&scope, below(&name), stat.is_dir()) {
             return Ok(());
         }
@@ -281,7 +284,7 @@ impl<'a, S: Source, O: Observer> Scanner<'a, S, O> {
         }
         if self.shared.agreed.inc_recurse() {
             if dot_dir {
-                scope = self.enter_scope(&scope, base, &name).await?;
+                let scope = self.enter_argument(&scope, base, &name).await?;
                 self.children(base, &name, &scope, list).await;
             }
             return Ok(());
@@ -391,6 +394,19 @@ impl<'a, S: Source, O: Observer> Scanner<'a, S, O> {
             }
         }
         Ok(list)
+    }
+
+    /// Filter state inside a directory whose contents an argument names. With several lists all of them that are the
+    /// root of the transfer share the rule files of the first one, which hold for all later arguments too (stock binary).
+    async fn enter_argument<E>(&mut self, outer: &Scope, base: u32, name: &[u8]) -> Result<Scope, Error<E>> {
+        if name != b"." {
+            return self.enter_scope(outer, base, name).await;
+        }
+        if !self.root_entered {
+            self.root_scope = self.enter_scope(outer, base, name).await?;
+            self.root_entered = true;
+        }
+        Ok(self.root_scope.with_cwd(&self.source.base_path(base)))
     }
 
     /// Filter state inside a directory: its per-directory rule files are read.
