@@ -38,6 +38,8 @@ pub enum Op {
     GeneratorStat,
     /// `recv_generator: mkdir FULL failed`
     GeneratorMkdir,
+    /// `gen_entry_copy_xattrs: openat(FULL) failed`
+    CopyXattrs,
     /// `failed to open FULL, continuing`
     OpenBasis,
     /// `symlink FULL -> "TARGET" failed`

@@ -324,6 +324,14 @@ pub struct Report {
     pub stats: bool,
 }
 
+impl Select {
+    /// A symlink at the destination may stay where the source has a directory, and stand for it: kept, or protected as
+    /// something that exists.
+    pub const fn keeps_links_in_paths(&self) -> bool {
+        self.keep_dirlinks || self.ignore_existing
+    }
+}
+
 impl SessionOptions {
     /// True if any deletion pass over the destination is on.
     pub fn deleting(&self) -> bool {

@@ -80,6 +80,15 @@ where
                     options,
                     &self.side.rights,
                 );
+                // What is not to be set counts here nevertheless (stock binary).
+                let same_dir_time = kind != FileKind::Dir
+                    || !options.preserve.times
+                    || decide::same_time(
+                        options.select.modify_window,
+                        (entry.entry.mtime, entry.entry.nsec),
+                        (stat.mtime, stat.nsec),
+                    );
+                let unchanged = unchanged && same_dir_time;
                 level += u8::from(unchanged && self.side.same_extended(entry, wanted, at).await);
             }
             if best.is_none_or(|b| level > b.level) {

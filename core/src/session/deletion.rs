@@ -86,6 +86,16 @@ where
     O: Observer,
     L: Outlet,
 {
+    /// A symlink that stays where the source has a directory: what it leads to may be wanted under its own name.
+    async fn is_protected_link(&self, name: RelName<'_>) -> bool {
+        let select = &self.options().select;
+        if !select.ignore_existing || select.keep_dirlinks || name == RelName::ROOT {
+            return false;
+        }
+        let stat = self.side.target.stat(Place::Dest(name), false).await;
+        stat.ok().flatten().is_some_and(|stat| stat.kind() == FileKind::Symlink)
+    }
+
     /// Removes what is extraneous in one directory, or notes it for later.
     pub(super) async fn delete_in(
         &mut self,
@@ -105,6 +115,9 @@ where
         }
         let name = dir.rel_name();
         if self.is_new_dir(name) {
+            return Ok(());
+        }
+        if self.is_protected_link(name).await {
             return Ok(());
         }
         let scope = self.dest_scope(name).await?;

@@ -36,19 +36,8 @@ where
             return Ok(());
         }
         let shown = name.bytes();
-        let mut stat = match self.standing(name).await {
-            Ok(stat) => stat,
-            Err(error) => {
-                if options.dry_run && error == PortError::NOT_DIR {
-                    None
-                } else {
-                    self.failed(Op::GeneratorStat, shown, error);
-                    self.report(&Notice::SkippingContents);
-                    self.skipped.push(shown.to_vec());
-                    return Ok(());
-                }
-            }
-        };
+        // What cannot be looked at is taken for missing: making it says what is wrong.
+        let mut stat = self.standing(name).await.unwrap_or_default();
         if options.select.keep_dirlinks
             && stat.is_some_and(|s| s.kind() == FileKind::Symlink)
             && let Ok(Some(behind)) = self.side.target.stat(Place::Dest(name), true).await
@@ -107,6 +96,10 @@ where
                 }
                 if complete {
                     self.report(&Notice::UpToDate(&[shown, b"/"].concat()));
+                }
+                if options.dry_run && options.preserve.xattrs > 0 && name != RelName::ROOT {
+                    // As the reference, which begins with a copy of the alternate's attributes, dry run or not.
+                    self.failed(Op::CopyXattrs, shown, PortError::NOT_FOUND);
                 }
             }
             if self.names_later() {

@@ -386,6 +386,24 @@ impl<T: Target, O: Observer> DestSide<'_, T, O> {
         flags
     }
 
+    /// [`Self::extended_flags`] of a new link: attributes are mentioned as with anything new, but the values are those
+    /// that the link has.
+    pub(super) async fn new_link_flags(
+        &self,
+        entry: EntryRef<'_>,
+        wanted_mode: u32,
+        at: Place<'_>,
+    ) -> ItemFlags {
+        let mut flags = self.extended_flags(entry, wanted_mode, Some(at)).await;
+        flags.remove(ItemFlags::REPORT_ACL);
+        let number = entry.extra().xattrs;
+        if self.shared.extended.set(number).is_some_and(|set| !set.is_empty()) {
+            flags |= ItemFlags::REPORT_XATTR;
+            self.shared.extended.receiving.borrow_mut().pending.get_or_insert((number, Vec::new()));
+        }
+        flags
+    }
+
     /// As the reference shows what is not transferred: permissions that come with the ACL are not mentioned.
     pub(super) fn acl_brings_mode(&self, flags: &mut ItemFlags, wanted_mode: u32, standing: &Stat) {
         if !self.shared.options.dry_run

@@ -10,7 +10,7 @@ use hashbrown::{HashMap, HashSet};
 use super::{
     Event, Shared,
     directories::Retouch,
-    links::Group,
+    links::{Group, Joins},
     lists::{Found, Lists, Segment},
 };
 use crate::{
@@ -354,6 +354,7 @@ where
                 let entry = dir.entry();
                 if entry.entry.is_active() {
                     self.directory(segment.start - 1, entry).await?;
+                    self.shared().replay.passed(segment.start - 1);
                     if during {
                         self.delete_in(entry, segment).await?;
                     }
@@ -546,7 +547,7 @@ where
             let id = entry.extra().link_group;
             let leader = self.groups.get(&id).and_then(|g| g.done.clone());
             if let Some((leader, leader_shown)) = leader {
-                return self.link(ndx, entry, (&leader, &leader_shown), false).await;
+                return self.link(ndx, entry, (&leader, &leader_shown), Joins::AtOnce).await;
             }
         }
         self.special(ndx, entry, name, stat).await?;

@@ -44,6 +44,17 @@ pub(super) struct PutOff {
     pub(super) superfluous: bool,
 }
 
+/// When a member is linked to its leader.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Joins {
+    /// The leader was finished before.
+    AtOnce,
+    /// It waited for the leader.
+    Later,
+    /// It waited, and would have stayed away without the others.
+    Superfluous,
+}
+
 impl Group {
     /// Puts a member off until the group has a leader.
     pub(super) fn put_off(&mut self, ndx: i32, segment: &Rc<Segment>, superfluous: bool) {
@@ -107,7 +118,7 @@ where
         let id = entry.extra().link_group;
         let Some(group) = self.groups.get_mut(&id) else { return Ok(true) };
         if let Some((leader, shown)) = group.done.clone() {
-            self.link(ndx, entry, (&leader, &shown), false).await?;
+            self.link(ndx, entry, (&leader, &shown), Joins::AtOnce).await?;
             return Ok(false);
         }
         if group.leader.is_some_and(|l| l != ndx) {
@@ -131,12 +142,15 @@ where
         group.done = Some((leader.clone(), shown.clone()));
         let waiting = core::mem::take(&mut group.waiting);
         let put_off = core::mem::take(&mut group.put_off);
-        let put_off = put_off.into_iter().rev().map(|p| (p.ndx, p.segment, p.superfluous));
-        let waiting = waiting.into_iter().map(|(ndx, segment)| (ndx, segment, false));
-        for (ndx, segment, superfluous) in waiting.chain(put_off) {
+        let put_off = put_off.into_iter().rev().map(|p| {
+            let joins = if p.superfluous { Joins::Superfluous } else { Joins::Later };
+            (p.ndx, p.segment, joins)
+        });
+        let waiting = waiting.into_iter().map(|(ndx, segment)| (ndx, segment, Joins::Later));
+        for (ndx, segment, joins) in waiting.chain(put_off) {
             segment.in_progress.set(segment.in_progress.get().saturating_sub(1));
             if let Some(member) = segment.get(ndx) {
-                self.link(ndx, member, (&leader, &shown), superfluous).await?;
+                self.link(ndx, member, (&leader, &shown), joins).await?;
             }
         }
         Ok(())
@@ -176,13 +190,13 @@ where
     }
 
     /// Makes one member a link to the finished leader, of which the name at the destination and the name to show are
-    /// given. `superfluous`: it would have stayed away without the others.
+    /// given.
     pub(super) async fn link(
         &mut self,
         ndx: i32,
         entry: EntryRef<'_>,
         (leader, leader_shown): (&[u8], &[u8]),
-        superfluous: bool,
+        joins: Joins,
     ) -> Result<(), Error<L::Error>> {
         let options = self.options();
         let target = self.side.target;
@@ -218,16 +232,11 @@ where
             }
         }
         // What was superfluous was said to be the same: it comes as a new link.
-        let compares = stat.is_none() && !superfluous;
+        let compares = stat.is_none() && joins != Joins::Superfluous;
         let alternate = if compares { self.same_as_alternate(entry, name, leader_stat).await } else { None };
-        let place = alternate.as_ref().map_or(Place::Dest(name), |a| Place::Alt(a.number, name));
         // What stands in the way is shown as changed, whatever its kind.
         let before = stat.as_ref().or(alternate.as_ref().map(|a| &a.stat));
         let mode = decide::dest_mode(entry.entry.mode, before, options, self.side.mask(name).await);
-        let mut extended = self.side.extended_flags(entry, mode, before.map(|_| place)).await;
-        if before.is_some_and(|b| b.kind() != entry.entry.kind()) {
-            extended.remove(ItemFlags::REPORT_XATTR);
-        }
         if !options.dry_run
             && let Err(error) = target.hard_link(Place::Dest(leader), name, replace).await
         {
@@ -240,6 +249,14 @@ where
             });
             return Ok(());
         }
+        // As the reference, which looks at ACL and attributes when the link is there: they are the leader's.
+        let extended = match &alternate {
+            Some(a) => self.side.extended_flags(entry, mode, Some(Place::Alt(a.number, name))).await,
+            None if stat.is_none() && joins != Joins::AtOnce && !options.dry_run => {
+                self.side.new_link_flags(entry, mode, Place::Dest(name)).await
+            }
+            None => self.side.extended_flags(entry, mode, stat.map(|_| Place::Dest(name))).await,
+        };
         let flags = self.flags_of(entry, mode, before, ItemFlags::LOCAL_CHANGE);
         self.mention(ndx, entry, flags | extended, Some(leader_shown)).await?;
         self.linked(ndx, entry).await

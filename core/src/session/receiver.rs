@@ -244,6 +244,7 @@ where
                     return Err(ProtocolError::NotRegular { ndx }.into());
                 }
                 if extended::read_reply(self.r, self.shared(), dir.entry(), &header).await? {
+                    self.shared().standing_for_answer(ndx).await;
                     self.side.set_xattrs(dir.entry(), Role::Receiver).await;
                 }
                 self.count_created(&header, dir.entry());
@@ -260,6 +261,7 @@ where
         self.count_created(&header, entry);
         if !is_transfer {
             if has_xattrs {
+                self.shared().standing_for_answer(segment.turn(ndx)).await;
                 self.side.set_xattrs(entry, Role::Receiver).await;
             }
             self.show(entry, &header, None);

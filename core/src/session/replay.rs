@@ -110,6 +110,13 @@ impl<O: Observer> Shared<'_, O> {
         replay.wanted.borrow_mut().remove(&ndx)
     }
 
+    /// What a recorded answer is about may be made by the generator first.
+    pub(super) async fn standing_for_answer(&self, turn: i32) {
+        if self.options.read_batch {
+            self.until(|| self.replay.position.get() >= turn).await;
+        }
+    }
+
     /// The end of a list or of a phase: what the generator still wants up to there will not come.
     pub(super) async fn give_up_missing(&self, segments: &[Rc<Segment>]) {
         let replay = &self.replay;

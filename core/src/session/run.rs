@@ -147,30 +147,28 @@ fn filter_fault<O: Observer, E>(shared: &Shared<'_, O>, fault: &FilterError) -> 
 }
 
 /// Tells the peer with which code this side ends, where the protocol has a word for it, and that it need not
-/// answer to a word of its own.
+/// answer to a word of its own. True: the peer was told and leaves.
 async fn say_exit<W: ChunkWrite, O, E>(
     shared: &Shared<'_, O>,
     w: &mut WireWriter<W, Vec<u8>>,
     error: &Error<E>,
-) {
+) -> bool {
     if !shared.agreed.protocol.has_extended_goodbye() || !w.is_framed() {
-        return;
+        return false;
     }
     while let Some((tag, payload)) = shared.outbox.pop() {
         if w.message(tag, &payload).await.is_err() {
-            return;
+            return false;
         }
     }
     let code = error.exit_code();
     let payload = match error {
         Error::PeerExit(_) => Vec::new(),
-        Error::Io(_) | Error::Eof => return,
-        _ if matches!(code.0, 10 | 12 | 19 | 30) => return,
+        Error::Io(_) | Error::Eof => return false,
+        _ if matches!(code.0, 10 | 12 | 19 | 30) => return false,
         _ => i32::from(code.0).to_le_bytes().to_vec(),
     };
-    if w.message(MsgTag::ErrorExit, &payload).await.is_ok() {
-        let _ = w.flush().await;
-    }
+    w.message(MsgTag::ErrorExit, &payload).await.is_ok() && w.flush().await.is_ok()
 }
 
 /// Runs the sender behind the handshake. Not cancel-safe.
@@ -248,8 +246,12 @@ where
         stats.written = w.count();
         stats.read = r.count();
     }
-    if let Err(error) = &result {
-        say_exit(shared, &mut w, error).await;
+    if let Err(error) = &result
+        && say_exit(shared, &mut w, error).await
+        && shared.side == Side::Server
+    {
+        // A client that still writes would fail before it reads what it was told.
+        let _ = r.drain().await;
     }
     result
 }

@@ -83,7 +83,7 @@ impl TreeTarget {
     /// Call it before other threads start: the umask is read by setting it.
     pub fn new(root: Option<OwnedFd>, options: &SessionOptions) -> Result<Self, SetupError> {
         let keep_dirlinks = options.select.keep_dirlinks;
-        let links = if keep_dirlinks { Links::Inside } else { Links::Never };
+        let links = if options.select.keeps_links_in_paths() { Links::Inside } else { Links::Never };
         let tree = root.map_or_else(Tree::absent, |root| Tree::new(root, links));
         let euid = geteuid().as_raw();
         let mut groups: Vec<u32> = getgroups().unwrap_or_default().into_iter().map(|g| g.as_raw()).collect();

@@ -68,7 +68,7 @@ impl Visits {
     pub fn new(options: &SessionOptions) -> Self {
         let enabled = !options.transfer.backup
             && !options.preserve.fake_super
-            && !options.select.keep_dirlinks
+            && !options.select.keeps_links_in_paths()
             && !options.list_only;
         let listed =
             matches!(options.delete.when, Some(DeleteWhen::Default | DeleteWhen::During | DeleteWhen::Delay));

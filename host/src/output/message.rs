@@ -279,6 +279,7 @@ fn failed(op: Op, name: &[u8], other: &[u8], full: &[u8], w: &Wording<'_>) -> Ve
         Op::ReadErrors => around("read errors mapping ", ""),
         Op::GeneratorStat => around("recv_generator: failed to stat ", ""),
         Op::GeneratorMkdir => around("recv_generator: mkdir ", " failed"),
+        Op::CopyXattrs => around("gen_entry_copy_xattrs: openat(", ") failed"),
         Op::OpenBasis => around("failed to open ", ", continuing"),
         Op::Symlink => [b"symlink ", full, b" -> \"", other, b"\" failed"].concat(),
         Op::Mknod => around("mknod ", " failed"),
@@ -398,6 +399,11 @@ mod tests {
                 Role::Generator,
                 failure(Op::GeneratorMkdir, b"s", None, b"", 1),
                 "rsync: [generator] recv_generator: mkdir \"/tmp/d/s\" failed: Operation not permitted (1)",
+            ),
+            (
+                Role::Generator,
+                failure(Op::CopyXattrs, b"s", None, b"", 2),
+                "rsync: [generator] gen_entry_copy_xattrs: openat(\"/tmp/d/s\") failed: No such file or directory (2)",
             ),
             (
                 Role::Receiver,
