@@ -325,10 +325,10 @@ pub struct Report {
 }
 
 impl Select {
-    /// A symlink at the destination may stay where the source has a directory, and stand for it: kept, or protected as
-    /// something that exists.
+    /// A symlink at the destination may stay where the source has a directory, and stand for it: kept, protected as
+    /// something that exists, or of no interest as a directory that was only implied.
     pub const fn keeps_links_in_paths(&self) -> bool {
-        self.keep_dirlinks || self.ignore_existing
+        self.keep_dirlinks || self.ignore_existing || (self.relative && !self.implied_dirs)
     }
 }
 

@@ -7,6 +7,7 @@ mod batch;
 mod cases;
 mod charset;
 mod daemon;
+mod details;
 mod extras;
 mod large;
 mod links;

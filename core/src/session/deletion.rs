@@ -114,18 +114,23 @@ where
             return Ok(());
         }
         let name = dir.rel_name();
-        if self.is_new_dir(name) {
-            return Ok(());
-        }
+        let when = self.delete_when();
+        // Afterwards a directory that was made is one like any other, as far as the user is told.
+        let told = match when {
+            Some(DeleteWhen::During | DeleteWhen::Delay) => false,
+            Some(DeleteWhen::After) => !self.side.missing_root,
+            _ => !self.is_new_dir(name),
+        };
         if self.is_protected_link(name).await {
             return Ok(());
         }
-        let scope = self.dest_scope(name).await?;
-        if dir.entry.flags.contains(EntryFlags::TOP_DIR)
-            && !matches!(self.delete_when(), Some(DeleteWhen::During | DeleteWhen::Delay))
-        {
+        if told && dir.entry.flags.contains(EntryFlags::TOP_DIR) {
             self.report(&Notice::DeletingIn(name.bytes()));
         }
+        if self.is_new_dir(name) {
+            return Ok(());
+        }
+        let scope = self.dest_scope(name).await?;
         let Some(children) = self.children(name, &scope, false).await else { return Ok(()) };
         let (protocol, relative) = (shared.agreed.protocol, shared.options.select.relative);
         let delayed = self.delete_when() == Some(DeleteWhen::Delay);

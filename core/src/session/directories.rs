@@ -46,6 +46,9 @@ where
             stat = Some(behind);
         }
         let no_attrs = entry.entry.flags.contains(EntryFlags::IMPLIED_DIR) && !options.select.implied_dirs;
+        if no_attrs && stat.is_some_and(|s| s.kind() == FileKind::Symlink) {
+            return Ok(());
+        }
         if options.select.existing && stat.is_none() {
             self.report(&Notice::NotCreating { name: shown, dir: true });
             self.skipped.push(shown.to_vec());

@@ -126,6 +126,15 @@ pub(super) struct Generator<'a, T, O, L> {
     pub(super) fuzzy: super::basis::FuzzyDirs,
 }
 
+/// Says how files are transferred: for a listing, too.
+pub(super) fn report_method<O: Observer>(shared: &Shared<'_, O>) {
+    let transfer = &shared.options.transfer;
+    let local = shared.local && transfer.append == Append::Off;
+    let whole = transfer.whole_file.unwrap_or(local)
+        || shared.agreed.transfer_sum == crate::checksum::ChecksumKind::None;
+    shared.report(Role::Generator, &Notice::DeltaTransmission(!whole));
+}
+
 impl<'a, T, O, L> Generator<'a, T, O, L>
 where
     T: Target,
@@ -182,13 +191,7 @@ where
         let protocol = self.shared().agreed.protocol;
         let incremental = self.shared().agreed.inc_recurse();
         let when = self.delete_when();
-        if !self.options().list_only {
-            let transfer = &self.options().transfer;
-            let local = self.shared().local && transfer.append == Append::Off;
-            let whole = transfer.whole_file.unwrap_or(local)
-                || self.shared().agreed.transfer_sum == crate::checksum::ChecksumKind::None;
-            self.report(&Notice::DeltaTransmission(!whole));
-        }
+        report_method(self.shared());
         if when == Some(DeleteWhen::Before) {
             self.delete_everywhere().await?;
         }

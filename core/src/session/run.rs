@@ -611,6 +611,7 @@ where
         }
     }
     if shared.options.list_only {
+        super::generator::report_method(shared);
         let scope = dest_filters.scope(FilterSide::Receiver, b"");
         let listed = list_local(shared, scanner, list, &scope).await;
         count_as_sent(&mut shared.stats.borrow_mut());

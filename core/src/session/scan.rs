@@ -227,7 +227,16 @@ impl<'a, S: Source, O: Observer> Scanner<'a, S, O> {
         let name = argument.name;
         let path = SourcePath { base, name: below(&name) };
         let follow = argument.kind != ArgKind::Plain || select.copy_links;
-        let stat = match self.source.stat(path, follow).await {
+        let mut found = self.source.stat(path, follow).await;
+        if select.relative
+            && argument.kind == ArgKind::Slash
+            && !select.copy_links
+            && found.is_err_and(PortError::is_not_found) | found.is_ok_and(|stat| !stat.is_dir())
+        {
+            // Only a directory is meant by the slash.
+            found = self.source.stat(path, false).await;
+        }
+        let stat = match found {
             Ok(stat) => stat,
             Err(error) if error.is_not_found() && options.delete.missing_args => {
                 if !self.can_travel(base, &name, None) {

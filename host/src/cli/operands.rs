@@ -258,14 +258,22 @@ pub(crate) fn route(operands: &[Vec<u8>], options: &RouteOptions<'_>) -> Result<
     let route = match (Operand::parse(first), last) {
         (Operand::Remote(spec), last) => {
             let role = Role::ReceiverSide;
-            let further = match last {
-                Some((dest, further)) => {
-                    if matches!(Operand::parse(dest), Operand::Remote(_)) {
-                        return Err(fail("The source and destination cannot both be remote.", role));
-                    }
-                    further
+            let dest = match last.map(|(dest, _)| Operand::parse(dest)) {
+                None => None,
+                Some(Operand::Local(path)) => Some(path),
+                // One more source, and the place here for all of them: the reference takes it for both.
+                Some(Operand::Remote(spec))
+                    if spec.names_no_machine() && !spec.daemon && !spec.path.is_empty() =>
+                {
+                    Some(spec.path)
                 }
-                None => &[],
+                Some(Operand::Remote(_)) => {
+                    return Err(fail("The source and destination cannot both be remote.", role));
+                }
+            };
+            let further = match last {
+                Some((last, further)) if dest.as_ref() == Some(last) => further,
+                _ => rest,
             };
             if files_from_host.is_some_and(|f| !f.names_no_machine() && f.machine() != spec.machine()) {
                 let text = "--files-from hostname is not the same as the transfer hostname";
@@ -275,7 +283,7 @@ pub(crate) fn route(operands: &[Vec<u8>], options: &RouteOptions<'_>) -> Result<
             for text in further {
                 paths.push(further_source(text, &spec, role)?);
             }
-            Route::Pull { from: machine(&spec), paths, dest: last.map(|(dest, _)| dest.clone()) }
+            Route::Pull { from: machine(&spec), paths, dest }
         }
         (Operand::Local(_), last) => {
             let role = Role::Sender;
@@ -406,6 +414,16 @@ mod tests {
             Err(Stop::Fail(f)) => format!("{} [{}]", String::from_utf8(f.text).unwrap().trim_end(), f.role),
             other => format!("{other:?}"),
         }
+    }
+
+    #[test]
+    fn a_last_source_that_names_no_machine_is_the_destination_too() {
+        let operands = [&b"h:a"[..], b":b", b":c"].map(<[u8]>::to_vec);
+        let Ok(Route::Pull { paths, dest, .. }) = route(&operands, &RouteOptions::default()) else {
+            panic!("no pull");
+        };
+        assert_eq!(paths, [b"a", b"b", b"c"]);
+        assert_eq!(dest.as_deref(), Some(&b"c"[..]));
     }
 
     #[test]
