@@ -89,6 +89,28 @@ fn attributes_of_links_are_those_of_the_leader() {
     }
 }
 
+/// The value that the replaced `a` has is not recorded for the new `b`, which has the same attributes.
+#[test]
+fn values_that_a_replaced_file_has_are_not_recorded() {
+    let value = [b'v'; 64];
+    for writer in BOTH {
+        for reader in BOTH {
+            let dir = tree(&["s", "one", "two"], &["s/a=x", "s/b=x", "one/a=y", "two/a=y"]);
+            let at = |name: &str| dir.path().join(name);
+            for name in ["s/a", "s/b", "one/a", "two/a"] {
+                set_xattr(&at(name), &value);
+            }
+            let written = run(writer, dir.path(), &["-aIX", "--write-batch=batch", "s/", "one/"]);
+            assert_eq!(written.code, Some(0), "{writer:?}: {written:?}");
+            let batch = fs::read(at("batch")).unwrap();
+            assert!(!batch.windows(64).any(|bytes| bytes == value), "{writer:?}");
+            let read = run(reader, dir.path(), &["-aX", "--read-batch=batch", "two/"]);
+            assert_eq!((read.code, read.stderr.as_str()), (Some(0), ""), "{writer:?} {reader:?}");
+            assert_eq!(xattr(&at("two/b")).as_deref(), Some(&value[..]), "{writer:?} {reader:?}");
+        }
+    }
+}
+
 #[test]
 fn a_client_that_still_sends_its_list_learns_why_the_server_left() {
     let dir = tree(&["s"], &["file"]);
@@ -219,5 +241,37 @@ fn a_listing_names_the_method_too() {
         let out = run(program, dir.path(), &["-rvv", "src/"]);
         let line = "delta-transmission disabled for local transfer or --whole-file\n";
         assert!(out.stdout.contains(line), "{program:?}: {out:?}");
+    }
+}
+
+#[test]
+fn rules_of_dash_capital_c_are_named_as_such() {
+    for program in BOTH {
+        let dir = tree(&["src"], &["src/x.o", "src/y~"]);
+        let out = run(program, dir.path(), &["-rvvC", "--exclude=*~", "src/", "dst/"]);
+        let mut hidden: Vec<&str> = out.stdout.lines().filter(|line| line.contains(" hiding ")).collect();
+        hidden.sort_unstable();
+        let wanted = [
+            "[sender] hiding file x.o because of pattern *.o [global CVS]",
+            "[sender] hiding file y~ because of pattern *~",
+        ];
+        assert_eq!(hidden, wanted, "{program:?}");
+    }
+}
+
+#[test]
+fn paths_of_a_list_are_shown_as_they_stand_in_it() {
+    for program in BOTH {
+        let dir = tree(&["src/a/b"], &["src/f", "src/a/b/g", "list=f\na/b/g\n"]);
+        let whole = dir.path().join("src").display().to_string();
+        for source in ["src/", &whole] {
+            for names in [&[][..], &["--no-R"]] {
+                let words =
+                    [&["-rn", "--out-format=%f", "--files-from=list"], names, &[source, "dst/"]].concat();
+                let out = run(program, dir.path(), &words);
+                let files: Vec<&str> = out.stdout.lines().filter(|line| line.ends_with(['f', 'g'])).collect();
+                assert_eq!(files, ["f", "a/b/g"], "{program:?} {words:?}");
+            }
+        }
     }
 }

@@ -42,6 +42,8 @@ pub struct Decision<'a> {
     pub directory: bool,
     /// Name of the per-directory file that it came from.
     pub file: Option<&'a [u8]>,
+    /// It is one of those that `-C` stands for.
+    pub cvs: bool,
 }
 
 /// The rules that one directory's file adds, and those of the directories above it.
@@ -202,6 +204,7 @@ impl Scope {
                             pattern: (!rule.from_file && file.is_none()).then_some(&*rule.pattern.text),
                             directory: rule.pattern.directory,
                             file: file.map(|merge| merge.name.strip_prefix(b"/").unwrap_or(&merge.name)),
+                            cvs: rule.cvs && file.is_none(),
                         });
                     }
                 }

@@ -107,27 +107,29 @@ where
             return Ok(());
         }
         let shared = self.shared();
+        let name = dir.rel_name();
+        let (when, is_new) = (self.delete_when(), self.is_new_dir(name));
+        // Afterwards a directory that was made is one like any other, as far as the user is told.
+        if is_new && (when != Some(DeleteWhen::After) || self.side.missing_root) {
+            return Ok(());
+        }
+        let during = matches!(when, Some(DeleteWhen::During | DeleteWhen::Delay));
+        if during && self.is_skipped(name.bytes()) {
+            return Ok(());
+        }
         if shared.io_error.get() & io_error::GENERAL != 0 && !shared.options.delete.ignore_errors {
             if !core::mem::replace(&mut self.deleting.notice_given, true) {
                 self.report(&Notice::DeletionSkipped);
             }
             return Ok(());
         }
-        let name = dir.rel_name();
-        let when = self.delete_when();
-        // Afterwards a directory that was made is one like any other, as far as the user is told.
-        let told = match when {
-            Some(DeleteWhen::During | DeleteWhen::Delay) => false,
-            Some(DeleteWhen::After) => !self.side.missing_root,
-            _ => !self.is_new_dir(name),
-        };
         if self.is_protected_link(name).await {
             return Ok(());
         }
-        if told && dir.entry.flags.contains(EntryFlags::TOP_DIR) {
+        if !during && dir.entry.flags.contains(EntryFlags::TOP_DIR) {
             self.report(&Notice::DeletingIn(name.bytes()));
         }
-        if self.is_new_dir(name) {
+        if is_new {
             return Ok(());
         }
         let scope = self.dest_scope(name).await?;

@@ -151,6 +151,15 @@ impl State {
         numbers
     }
 
+    /// A value that was found on this side.
+    fn learn(&self, number: u32, item: u32, value: Vec<u8>) {
+        let receiving = &mut *self.receiving.borrow_mut();
+        let held = usize::try_from(number).ok().and_then(|n| receiving.sets.get_mut(n.checked_sub(1)?));
+        if let Some(found) = held.and_then(|set| Rc::make_mut(set).iter_mut().find(|x| x.item == item)) {
+            found.value = HeldValue::Known(value);
+        }
+    }
+
     /// A value that was asked for, or, where the stream is a recording (`replay`), one that was asked for then.
     fn supply(&self, number: u32, item: u32, value: Vec<u8>, replay: bool) -> Result<(), ProtocolError> {
         let receiving = &mut *self.receiving.borrow_mut();
@@ -402,6 +411,22 @@ impl<T: Target, O: Observer> DestSide<'_, T, O> {
             self.shared.extended.receiving.borrow_mut().pending.get_or_insert((number, Vec::new()));
         }
         flags
+    }
+
+    /// What a file that is to be replaced has of its set's values is known from here on, for all items with that set. A
+    /// reader of a recorded stream relies on it: such values are not in it a second time (stock binary).
+    pub(super) async fn learn_values(&self, entry: EntryRef<'_>, at: Place<'_>) {
+        let number = entry.extra().xattrs;
+        let Some(set) = self.shared.extended.set(number).filter(|_| !self.shared.options.dry_run) else {
+            return;
+        };
+        for xattr in set.iter().filter(|x| matches!(x.value, HeldValue::Short { requested: false, .. })) {
+            if let Ok(value) = self.target.xattr(at, &xattr.name).await
+                && xattr.is(&value)
+            {
+                self.shared.extended.learn(number, xattr.item, value);
+            }
+        }
     }
 
     /// As the reference shows what is not transferred: permissions that come with the ACL are not mentioned.

@@ -131,6 +131,7 @@ where
         let doing = ItemFlags::TRANSFER | self.change_flag();
         let mut flags = self.flags_of(entry, wanted_mode, Some(&standing), doing);
         flags |= self.side.extended_flags(entry, wanted_mode, Some(Place::Dest(name))).await;
+        self.side.learn_values(entry, Place::Dest(name)).await;
         self.request(ndx, segment, flags, Some(basis), None, redo).await
     }
 
@@ -162,6 +163,7 @@ where
             let mut flags = self.flags_of(entry, wanted, Some(&alternate.stat), doing);
             let at = Place::Alt(alternate.number, name);
             flags |= self.side.extended_flags(entry, wanted, Some(at)).await;
+            self.side.learn_values(entry, at).await;
             let basis = (BasisType::AltDest(alternate.number), alternate.stat.size);
             return self.request(ndx, segment, flags, Some(basis), None, redo).await;
         }

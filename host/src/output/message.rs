@@ -138,6 +138,9 @@ pub(crate) fn text(from: Role, notice: &Notice<'_>, w: &Wording<'_>) -> Option<V
             if let Some(file) = decision.file {
                 out.extend_from_slice(&[b" [per-dir ", file, b"]"].concat());
             }
+            if decision.cvs {
+                out.extend_from_slice(b" [global CVS]");
+            }
             Some(out)
         }
         Notice::BackupDir { dir, new } => {
