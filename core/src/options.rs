@@ -6,7 +6,7 @@
 
 use alloc::{boxed::Box, string::String, vec::Vec};
 
-use crate::{checksum::ChecksumKind, token::CompressKind};
+use crate::{checksum::ChecksumKind, token::CompressKind, version::ProtocolVersion};
 
 /// All options of one session, grouped by who consumes them.
 #[derive(Debug, Clone, Default)]
@@ -229,6 +229,16 @@ pub enum Append {
     Trust,
     /// `--append-verify`: the old part is part of the file checksum.
     Verify,
+}
+
+impl Append {
+    /// What it means in this version: below 30 there is no `--append` without verification.
+    pub const fn under(self, protocol: ProtocolVersion) -> Self {
+        match self {
+            Self::Trust if !protocol.has_varints() => Self::Verify,
+            mode => mode,
+        }
+    }
 }
 
 /// What is asked of compression.

@@ -275,3 +275,17 @@ fn paths_of_a_list_are_shown_as_they_stand_in_it() {
         }
     }
 }
+
+/// Below protocol 30 `--append` verifies, without a wire too.
+#[test]
+fn append_of_old_protocols() {
+    for program in BOTH {
+        for (protocol, wanted) in [("--protocol=29", "right text"), ("--protocol=30", "wrong text")] {
+            let dir = tree(&["src", "dst"], &["src/f=right text", "dst/f=wrong"]);
+            let out = run(program, dir.path(), &["-rt", "--append", protocol, "src/", "dst/"]);
+            assert_eq!(out.code, Some(0), "{program:?} {protocol}: {out:?}");
+            let got = fs::read_to_string(dir.path().join("dst/f")).unwrap();
+            assert_eq!(got, wanted, "{program:?} {protocol}");
+        }
+    }
+}

@@ -391,7 +391,7 @@ impl<'a, S: Source, T: Target, O: Observer, C: LocalCopy<S, T>> LocalOutlet<'a, 
             _ => WriteMode::Temporary,
         };
         let whole = transfer.whole_file.unwrap_or(true) || shared.agreed.transfer_sum == ChecksumKind::None;
-        let append = request.append;
+        let append = request.append.under(shared.agreed.protocol);
         let mut start = match (append, request.basis_len) {
             (Append::Off, _) | (_, None) => 0,
             (_, Some(len)) => len.min(stat.size),

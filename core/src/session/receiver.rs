@@ -380,11 +380,7 @@ where
         let head = self.incoming.head(self.r).await?;
         let sibling = sibling_name(name, header.xname.as_deref().unwrap_or_default());
         let place = self.basis_place(header, name, &sibling, redo).await?;
-        let append = match transfer.append {
-            _ if redo => Append::Off,
-            Append::Trust if !shared.agreed.protocol.has_varints() => Append::Verify,
-            append => append,
-        };
+        let append = if redo { Append::Off } else { transfer.append.under(shared.agreed.protocol) };
         // What the generator found missing a moment ago need not be asked for again.
         let new = header.flags.contains(ItemFlags::IS_NEW) && !redo;
         let standing = if new { None } else { target.stat(Place::Dest(name), false).await.ok().flatten() };

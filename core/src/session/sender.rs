@@ -459,12 +459,8 @@ where
         }
     }
 
-    /// `--append` is `--append-verify` below protocol 30.
     fn append_mode(&self) -> Append {
-        match self.shared.options.transfer.append {
-            Append::Trust if !self.shared.agreed.protocol.has_varints() => Append::Verify,
-            mode => mode,
-        }
+        self.shared.options.transfer.append.under(self.shared.agreed.protocol)
     }
 
     async fn read_sums(&mut self, header: &ItemHeader, append: Append) -> Result<SendPlan, Error<R::Error>> {
