@@ -12,6 +12,7 @@ mod large;
 mod links;
 mod matrix;
 mod peers;
+mod proxy;
 mod ring;
 mod snapshot;
 mod sshd;

@@ -13,6 +13,7 @@ use crate::{
     },
     output::console::Console,
     session::{Args, DaemonCall, Link, Password, Speak, TcpCall},
+    transport::Proxy,
 };
 
 /// Port of daemons.
@@ -74,9 +75,12 @@ fn socket(
             .ok_or_else(|| refuse("unsafe host characters for RSYNC_CONNECT_PROG"))?;
         return Ok(Link::Connector(command));
     }
-    if variable("RSYNC_PROXY").is_some_and(|proxy| !proxy.is_empty()) {
-        return Err(refuse("rsync: RSYNC_PROXY is not supported by this build of arsync yet"));
-    }
+    let proxy = variable("RSYNC_PROXY").filter(|text| !text.is_empty());
+    let proxy =
+        proxy.map(|text| Proxy::parse(&String::from_utf8_lossy(&text))).transpose().map_err(|fault| {
+            console.say(MsgTag::Error, role, fault.to_string().as_bytes());
+            ExitCode::SOCKET_IO
+        })?;
     let typed = u32::try_from(cli.port).ok().filter(|port| *port > 0);
     Ok(Link::Tcp(TcpCall {
         host: to.host.clone(),
@@ -85,6 +89,7 @@ fn socket(
         address: cli.address.clone(),
         options: cli.sockopts.clone(),
         limit: u32::try_from(cli.contimeout).unwrap_or(0),
+        proxy,
     }))
 }
 
