@@ -12,6 +12,7 @@ mod large;
 mod links;
 mod matrix;
 mod peers;
+mod reports;
 mod ring;
 mod snapshot;
 mod sshd;
