@@ -8,8 +8,9 @@ use std::{
     os::unix::ffi::OsStringExt,
 };
 
-use arsync_core::{error::Role, exit::ExitCode};
+use arsync_core::{error::Role, exit::ExitCode, mux::MsgTag, setup::Side};
 
+use super::{Handshaken, Speak};
 use crate::{
     output::strerror,
     transport::{
@@ -64,8 +65,8 @@ fn unreachable<T>(code: ExitCode, reason: impl Into<Option<String>>) -> Result<T
 }
 
 impl Link {
-    /// Opens it. `told` gets texts that end nothing.
-    pub(crate) async fn open(&self, role: Role, told: &dyn Fn(&str)) -> Result<Opened, Unreachable> {
+    /// Opens it. The observer is told what ends nothing.
+    pub(crate) async fn open<O: Speak>(&self, role: Role, observer: &O) -> Result<Opened, Unreachable> {
         match self {
             Self::Program(command) => spawn(command, &[], role),
             Self::DaemonShell(command, port) => {
@@ -77,7 +78,7 @@ impl Link {
                 let (reader, writer, _) = spawn(&[shell, b"-c".to_vec(), text.clone()], &[], role)?;
                 Ok((reader, writer, None))
             }
-            Self::Tcp(call) => call.dial(role, told).await,
+            Self::Tcp(call) => call.dial(role, observer).await,
         }
     }
 
@@ -103,20 +104,21 @@ fn spawn(command: &[Vec<u8>], env: &[(&OsStr, &OsStr)], role: Role) -> Result<Op
 }
 
 impl TcpCall {
-    async fn dial(&self, role: Role, told: &dyn Fn(&str)) -> Result<Opened, Unreachable> {
+    async fn dial<O: Speak>(&self, role: Role, observer: &O) -> Result<Opened, Unreachable> {
         let host = String::from_utf8_lossy(&self.host);
         let Ok(port) = u16::try_from(self.port) else {
             return unreachable(ExitCode::SOCKET_IO, format!("rsync: invalid port {}", self.port));
         };
         let limit = (self.limit > 0).then(|| Duration::from_secs(self.limit.into()));
         let Some(proxy) = &self.proxy else {
-            return self.connect(&host, port, limit, role, told).await;
+            return self.connect(&host, port, limit, role, observer).await;
         };
         let Ok(proxy_port) = proxy.port.parse() else {
             let text = format!("rsync: getaddrinfo: {} {}: no such port", proxy.host, proxy.port);
             return unreachable(ExitCode::SOCKET_IO, text);
         };
-        let (mut reader, mut writer, none) = self.connect(&proxy.host, proxy_port, limit, role, told).await?;
+        let (mut reader, mut writer, none) =
+            self.connect(&proxy.host, proxy_port, limit, role, observer).await?;
         let asking = proxy.open(&mut reader, &mut writer, &host, port);
         let asked = match limit {
             Some(limit) => compio::time::timeout(limit, asking)
@@ -130,13 +132,13 @@ impl TcpCall {
         }
     }
 
-    async fn connect(
+    async fn connect<O: Speak>(
         &self,
         host: &str,
         port: u16,
         limit: Option<Duration>,
         role: Role,
-        told: &dyn Fn(&str),
+        observer: &O,
     ) -> Result<Opened, Unreachable> {
         let bind = self.address.as_deref().map(|name| local_address(name, self.family)).transpose()?;
         let address = TcpAddress { host, port, family: self.family, bind };
@@ -148,10 +150,11 @@ impl TcpCall {
         })
         .await;
         for complaint in complaints.into_inner() {
-            told(&text_of(&complaint, role));
+            observer.say(MsgTag::Error, role, text_of(&complaint, role).as_bytes());
         }
         match connected {
-            Ok(transport) => {
+            Ok((transport, address)) => {
+                observer.handshake(Side::Client, &Handshaken::Reached { host, address });
                 let (reader, writer) = transport.into_split();
                 Ok((reader, writer, None))
             }
