@@ -359,7 +359,7 @@ impl SessionOptions {
     }
 
     /// True if a pushing client sends its filter list: the receiver deletes or prunes with it.
-    pub fn push_sends_filters(&self, protocol: crate::version::ProtocolVersion) -> bool {
+    pub fn push_sends_filters(&self, protocol: ProtocolVersion) -> bool {
         self.select.prune_empty_dirs
             || (self.deleting() && (!self.delete.excluded || protocol.has_filter_modifiers()))
     }

@@ -13,6 +13,8 @@ mod large;
 mod links;
 mod matrix;
 mod peers;
+mod proxy;
+mod reports;
 mod ring;
 mod snapshot;
 mod sshd;

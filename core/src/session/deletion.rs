@@ -17,7 +17,7 @@ use crate::{
     },
     names::RelName,
     options::DeleteWhen,
-    ports::{Attrs, Doomed, Notice, Observer, Op, Place, PortError, Stat, Target},
+    ports::{Attrs, DeleteWhy, Doomed, Notice, Observer, Op, Place, PortError, Stat, Step, Target},
     version::ProtocolVersion,
 };
 
@@ -108,11 +108,7 @@ where
         }
         let shared = self.shared();
         let name = dir.rel_name();
-        let (when, is_new) = (self.delete_when(), self.is_new_dir(name));
-        // Afterwards a directory that was made is one like any other, as far as the user is told.
-        if is_new && (when != Some(DeleteWhen::After) || self.side.missing_root) {
-            return Ok(());
-        }
+        let when = self.delete_when();
         let during = matches!(when, Some(DeleteWhen::During | DeleteWhen::Delay));
         if during && self.is_skipped(name.bytes()) {
             return Ok(());
@@ -126,7 +122,12 @@ where
         if self.is_protected_link(name).await {
             return Ok(());
         }
-        if !during && dir.entry.flags.contains(EntryFlags::TOP_DIR) {
+        self.step(&Step::DeleteIn(name.bytes()));
+        self.step(&Step::Entering { dir: name.bytes(), base: None });
+        let is_new = self.is_new_dir(name);
+        // Afterwards a directory that was made is one like any other, as far as the user is told.
+        let told = !during && (!is_new || (when == Some(DeleteWhen::After) && !self.side.missing_root));
+        if told && dir.entry.flags.contains(EntryFlags::TOP_DIR) {
             self.report(&Notice::DeletingIn(name.bytes()));
         }
         if is_new {
@@ -351,8 +352,14 @@ where
         scope: &Scope,
         top: Top,
     ) -> Result<bool, Error<L::Error>> {
+        if top == Top::Deleted {
+            self.step(&Step::DeleteItem { name: &name, mode: stat.mode, why: DeleteWhy::Extraneous });
+        }
         if !stat.is_dir() {
             return self.delete_file(&name, &stat, None).await;
+        }
+        if top == Top::Deleted {
+            self.step(&Step::DeleteContents { name: &name, why: DeleteWhy::Extraneous });
         }
         let mut stack = Vec::new();
         if let Some(frame) = self.open_frame(name, &stat, scope).await? {
@@ -364,19 +371,25 @@ where
             let Some(frame) = stack.last_mut() else { return Ok(true) };
             if let Some((child, stat, removed)) = frame.left.pop() {
                 if stat.is_dir() {
+                    self.step(&Step::DeleteContents { name: &child, why: DeleteWhy::Inside });
                     let scope = frame.scope.clone();
                     if let Some(inner) = self.open_frame(child, &stat, &scope).await? {
                         stack.push(inner);
                     }
-                } else if !self.delete_file(&child, &stat, removed).await?
-                    && let Some(frame) = stack.last_mut()
-                {
-                    frame.all_gone = false;
+                } else {
+                    self.step(&Step::DeleteItem { name: &child, mode: stat.mode, why: DeleteWhy::Inside });
+                    let gone = self.delete_file(&child, &stat, removed).await?;
+                    if let Some(frame) = stack.last_mut() {
+                        frame.all_gone &= gone;
+                    }
                 }
                 continue;
             }
             let Some(done) = stack.pop() else { return Ok(true) };
             let is_top = stack.is_empty();
+            if !is_top {
+                self.step(&Step::DeleteItem { name: &done.name, mode: done.mode, why: DeleteWhy::Inside });
+            }
             let gone = self.close_frame(&done, is_top, top).await;
             match stack.last_mut() {
                 Some(outer) => outer.all_gone &= gone,
@@ -408,6 +421,7 @@ where
     ) -> Result<Option<Frame>, Error<L::Error>> {
         let Some(rel) = RelName::new(&name) else { return Ok(None) };
         self.open_to_writing(rel, stat).await;
+        self.step(&Step::Entering { dir: &name, base: None });
         let scope = if scope.is_constant() { scope.clone() } else { self.dest_scope(rel).await? };
         let (left, protected) = if let Some(found) = self.side.target.removed_in(rel) {
             self.sorted_out(rel, found, &scope, true)

@@ -20,8 +20,9 @@ use arsync_core::{
     limits::MAX_TEXT,
     mux::MsgTag,
     options::{FilesFrom, SessionOptions},
-    ports::{FileProgress, ItemEvent, Notice, Observer, Severity},
+    ports::{FileProgress, ItemEvent, Notice, Observer, Severity, Step},
     session::Outbox,
+    setup::Side,
     version::ProtocolVersion,
 };
 
@@ -35,7 +36,7 @@ use super::{
     message::{self, Roots, Wording},
     number,
     progress::Progress,
-    strerror,
+    steps, strerror,
     summary::{SummaryView, summary},
 };
 use crate::{
@@ -45,8 +46,11 @@ use crate::{
         resolve::{Output, Resolved},
         words::{Debug, Info, Levels},
     },
-    session::{Ended, Speak},
+    engine::IdNames,
+    session::{Ended, Handshaken, Speak},
 };
+
+mod surroundings;
 
 /// stdout that is no terminal is written in pieces of about this size, bytes.
 const BLOCK: usize = 32 << 10;
@@ -134,6 +138,8 @@ pub(crate) struct Console {
     complained: Cell<Option<Role>>,
     mark: &'static str,
     log: Option<LogFile>,
+    /// Steps are shown.
+    steps: bool,
     /// A batch file is written or read.
     batch: bool,
     /// Texts travel in UTF-8 and come from this (`--iconv`).
@@ -201,6 +207,7 @@ impl Console {
             complained: Cell::new(None),
             mark,
             log,
+            steps: steps::followed(&resolved.levels),
             batch: resolved.read_batch.is_some() || resolved.batch_to_write().is_some(),
             iconv,
             output,
@@ -226,6 +233,7 @@ impl Console {
         self.protocol.set(Some(protocol));
         self.incremental.set(incremental);
         let sends = self.route.role() == Role::Sender;
+        self.server_starts();
         self.log(if sends { b"building file list" } else { b"receiving file list" });
     }
 
@@ -233,56 +241,6 @@ impl Console {
     pub(crate) fn changed_option(&self, text: &str) {
         if self.levels.info(Info::Misc) > 0 {
             self.emit(MsgTag::Info, text.as_bytes());
-        }
-    }
-
-    /// Tells the charsets in use (`--debug=iconv`).
-    pub(crate) fn charset_known(&self, name: &[u8], role: Role) {
-        let level = self.levels.debug(Debug::Iconv);
-        if level > 0 && self.iconv.is_some() {
-            self.emit(MsgTag::Info, &[format!("[{role}] charset: ").as_bytes(), name].concat());
-        }
-    }
-
-    /// Tells which command connects to the other side (`--debug=cmd`).
-    pub(crate) fn connecting(&self, command: &[Vec<u8>]) {
-        self.words("opening connection using: ", command);
-    }
-
-    /// Tells the strings of `-s`, which go through the connection.
-    pub(crate) fn protected_args(&self, strings: &[Vec<u8>]) {
-        // The program's name in front and the end mark are no arguments.
-        if let [_, words @ .., _] = strings {
-            self.words("protected args: ", words);
-        }
-    }
-
-    /// A line with the words of a command.
-    fn words(&self, head: &str, words: &[Vec<u8>]) {
-        if self.levels.debug(Debug::Cmd) == 0 {
-            return;
-        }
-        let plain = |b: u8| b.is_ascii_alphanumeric() || b",.+@=_/-".contains(&b);
-        let shown = |word: &Vec<u8>| {
-            if word.iter().all(|&b| plain(b)) {
-                word.clone()
-            } else {
-                [b"\"", word.as_slice(), b"\""].concat()
-            }
-        };
-        let tail = format!("  ({} args)", words.len());
-        let words: Vec<_> = words.iter().map(shown).collect();
-        self.emit(MsgTag::Info, &[head.as_bytes(), &words.join(&b' '), tail.as_bytes()].concat());
-    }
-
-    /// Shows what a daemon is told, where that was asked for.
-    pub(crate) fn daemon_args(&self, words: &[Vec<u8>]) {
-        if self.levels.debug(Debug::Cmd) > 0 {
-            let tail = format!("  ({} args)", words.len());
-            self.emit(
-                MsgTag::Info,
-                &[b"sending daemon args: ", &words.join(&b' ')[..], tail.as_bytes()].concat(),
-            );
         }
     }
 
@@ -304,9 +262,23 @@ impl Console {
         self.stdout.borrow_mut().flush();
         let role = match self.complained.get() {
             Some(complained) if !is_complete(code) => complained,
+            // The reference has split by then, and this is its half that stays.
+            _ if is_complete(code) && role == Role::ReceiverSide => Role::Generator,
             _ => role,
         };
         // What was left out is told by the client alone.
+        let exits = self.levels.debug(Debug::Exit);
+        let tell_exit = |level: u8, what: &str| {
+            if exits >= level {
+                let text = format!(
+                    "[{role}] _exit_cleanup(code={}, file=main.rs, line={}): {what}",
+                    code.0,
+                    line!()
+                );
+                self.emit(MsgTag::Info, text.as_bytes());
+            }
+        };
+        tell_exit(2, "entered");
         let left_out = matches!(code, ExitCode::PARTIAL | ExitCode::VANISHED | ExitCode::DEL_LIMIT);
         let told_elsewhere = self.told_to_end.get() || (self.server && left_out);
         if !told_elsewhere {
@@ -314,6 +286,8 @@ impl Console {
             self.log(&line);
             write_stderr(&line);
         }
+        tell_exit(1, &format!("about to call exit({})", code.0));
+        self.stdout.borrow_mut().flush();
     }
 
     fn log(&self, text: &[u8]) {
@@ -351,7 +325,7 @@ impl Console {
     }
 
     fn closing_lines(&self, ended: &Ended) {
-        let last = self.progress.borrow_mut().as_mut().and_then(|p| p.finish(self.elapsed()));
+        let last = self.progress.borrow_mut().as_mut().and_then(|p| p.finish(&ended.stats, self.elapsed()));
         if let Some(text) = last
             && !clib::in_background()
         {
@@ -496,12 +470,51 @@ impl Console {
                 }
             }
             (Notice::ListDone(count), false) if level > 1 => {
+                // The reference counts while it goes on.
+                if from != Role::Sender && *count >= 100 {
+                    self.raw(MsgTag::Info, b"\n");
+                }
+                for hundreds in 1..=count / 100 {
+                    self.raw(MsgTag::Info, format!(" {hundreds}00 files...\r").as_bytes());
+                }
                 let noun = if *count == 1 { "file" } else { "files" };
                 let count = number::human_u64(*count as u64, self.output.human);
                 self.raw(MsgTag::Info, format!("{count} {noun} to consider\n").as_bytes());
             }
             (Notice::ListDone(_), false) => self.raw(MsgTag::Info, b"done\n"),
             _ => {}
+        }
+    }
+
+    fn wording<'a>(&'a self, roots: &'a Roots) -> Wording<'a> {
+        let transfer = &self.options.transfer;
+        Wording {
+            roots,
+            levels: &self.levels,
+            itemizes: self.options.report.itemize && self.shows_items_here(),
+            shows_items: self.options.report.itemize || self.options.report.names,
+            backup_dir: transfer.backup_dir.as_deref(),
+            suffix: &transfer.suffix,
+            temp_dir: transfer.temp_dir.as_deref(),
+            from_batch: self.options.read_batch,
+        }
+    }
+
+    /// The destination as typed.
+    fn destination(&self) -> &[u8] {
+        match &self.route {
+            Route::Local { dest, .. } | Route::Pull { dest, .. } => dest.as_deref().unwrap_or_default(),
+            Route::Batch { dest } => dest,
+            Route::Server { args, .. } => args.first().map_or(b"", Vec::as_slice),
+            Route::Push { .. } => b"",
+        }
+    }
+
+    /// A directory of the sender as typed, with a name below it.
+    fn typed_path(&self, base: u32, name: &[u8]) -> Vec<u8> {
+        match self.typed_dir(base) {
+            dir if dir.is_empty() => name.to_vec(),
+            dir => [&dir[..], b"/", name].concat(),
         }
     }
 
@@ -513,10 +526,13 @@ impl Console {
 
     /// `%f` shows paths as typed: relative where no source was absolute.
     fn typed_base(&self, event: &ItemEvent<'_>) -> Vec<u8> {
-        let Some(entry) = event.entry else { return Vec::new() };
+        event.entry.map_or_else(Vec::new, |entry| self.typed_dir(entry.entry.base))
+    }
+
+    fn typed_dir(&self, base: u32) -> Vec<u8> {
         let roots = self.roots.borrow();
         let bases = roots.bases.borrow();
-        let base = bases.get(entry.entry.base as usize).cloned().unwrap_or_default();
+        let base = bases.get(base as usize).cloned().unwrap_or_default();
         let sources = match &self.route {
             Route::Local { sources, .. } | Route::Push { sources, .. } => &sources[..],
             _ => &[],
@@ -621,22 +637,7 @@ impl Observer for Console {
         if matches!(notice, Notice::ListStart | Notice::ListDone(_)) {
             return self.list_line(from, notice);
         }
-        let transfer = &self.options.transfer;
-        let text = {
-            let roots = self.roots.borrow();
-            let wording = Wording {
-                roots: &roots,
-                levels: &self.levels,
-                human: self.output.human,
-                itemizes: self.options.report.itemize && self.shows_items_here(),
-                shows_items: self.options.report.itemize || self.options.report.names,
-                backup_dir: transfer.backup_dir.as_deref(),
-                suffix: &transfer.suffix,
-                temp_dir: transfer.temp_dir.as_deref(),
-                from_batch: self.options.read_batch,
-            };
-            message::text(from, notice, &wording)
-        };
+        let text = message::text(from, notice, &self.wording(&self.roots.borrow()));
         let tag = match severity {
             Severity::Info => MsgTag::Info,
             Severity::Warning => MsgTag::Warning,
@@ -645,6 +646,33 @@ impl Observer for Console {
         };
         if let Some(text) = text {
             self.emit(tag, &text);
+        }
+    }
+
+    fn follows_steps(&self) -> bool {
+        self.steps
+    }
+
+    fn step(&self, from: Role, step: &Step<'_>) {
+        if !self.steps {
+            return;
+        }
+        let own_name;
+        let step = match *step {
+            // Where no list brings names, the sender is this machine.
+            Step::IdMapped { group, id, name: None, to } if matches!(self.route, Route::Local { .. }) => {
+                own_name = if group { IdNames::default().group(id) } else { IdNames::default().user(id) };
+                &Step::IdMapped { group, id, name: own_name.as_deref(), to }
+            }
+            _ => step,
+        };
+        let lines = {
+            let roots = self.roots.borrow();
+            let typed = |base, name: &[u8]| self.typed_path(base, name);
+            steps::lines(from, step, &self.wording(&roots), self.destination(), &typed)
+        };
+        for line in lines {
+            self.emit(MsgTag::Info, &line);
         }
     }
 
@@ -729,6 +757,12 @@ impl Speak for Console {
             self.complained.set(Some(role));
         }
         self.emit(tag, text);
+    }
+
+    fn handshake(&self, side: Side, fact: &Handshaken<'_>) {
+        for line in steps::handshake(side, fact, &self.levels, self.options.transfer.compress_level) {
+            self.emit(MsgTag::Info, line.as_bytes());
+        }
     }
 }
 
