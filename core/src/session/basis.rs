@@ -14,7 +14,9 @@ use crate::{
     item::{BasisType, ItemFlags},
     names::RelName,
     options::AltDestKind,
-    ports::{Child, CommitStep, Create, Destination, Notice, Observer, Op, Place, Stat, Target, WriteMode},
+    ports::{
+        Child, CommitStep, Create, Destination, Notice, Observer, Op, Place, Stat, Step, Target, WriteMode,
+    },
 };
 
 /// An item of an alternate directory.
@@ -232,6 +234,9 @@ where
         let alike = candidates().find(|(_, _, s)| {
             s.size == entry.entry.size && decide::same_time(window, (s.mtime, 0), (entry.entry.mtime, 0))
         });
+        if let Some((_, alike, _)) = alike {
+            self.step(&Step::FuzzyAlike(alike));
+        }
         let found = alike.map(|(b, n, s)| (b, n.clone(), s.size)).or_else(|| {
             let wanted_suffix = suffix(base);
             let mut lowest = LIMIT;
@@ -243,6 +248,7 @@ where
                     score =
                         score.saturating_add(distance(own, wanted_suffix, u32::MAX / 16).saturating_mul(10));
                 }
+                self.step(&Step::FuzzyDistance { name: candidate, distance: score });
                 if score <= lowest {
                     lowest = score;
                     best = Some((basis, candidate.clone(), stat.size));
@@ -250,6 +256,9 @@ where
             }
             best
         });
+        if let Some((_, basis, _)) = &found {
+            self.step(&Step::FuzzyBasis { name: name.bytes(), basis });
+        }
         self.fuzzy.taken.push(base.to_vec());
         found
     }

@@ -15,7 +15,7 @@ use crate::{
     item::ItemFlags,
     names::RelName,
     options::AltDestKind,
-    ports::{Notice, Observer, Op, Place, Stat, Target},
+    ports::{Notice, Observer, Op, Place, Stat, Step, Target},
 };
 
 /// A hard-link group on its way (spec: hard links, choice of the leader).
@@ -113,6 +113,7 @@ where
         if group.leader.is_some_and(|l| l != ndx) {
             group.waiting.push((ndx, segment.clone()));
             segment.in_progress.set(segment.in_progress.get() + 1);
+            self.step(&Step::LinkWaits { ndx, name: self.side.local_name(entry).bytes(), group: id });
             return Ok(false);
         }
         group.leader = Some(ndx);

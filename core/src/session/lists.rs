@@ -260,6 +260,15 @@ impl Lists {
         self.dirs.get(number as usize)
     }
 
+    /// The number of the directory of which index `ndx` stands in front of its list; of one list it is the index.
+    pub fn dir_number(&self, ndx: i32) -> i32 {
+        if !self.incremental {
+            return ndx;
+        }
+        let after = self.segments.partition_point(|s| s.start <= ndx);
+        self.segments.get(after).and_then(|s| s.dir).map_or(0, |dir| dir as i32)
+    }
+
     /// The number of the directory that is number `turn` in the order in which they are handled.
     pub fn dir_in_turn(&self, turn: u32) -> Option<u32> {
         match self.numbering {

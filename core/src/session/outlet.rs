@@ -18,7 +18,7 @@ use super::{
 use crate::{
     checksum::ChecksumKind,
     copying::{CopyEnd, CopyJob, LocalCopy},
-    delta::{Matcher, SumHead},
+    delta::{MatchStats, Matcher, SumHead},
     error::{Error, Role},
     exit::ExitCode,
     flist::entry::{EntryFlags, EntryRef},
@@ -28,7 +28,7 @@ use crate::{
     options::{Append, SessionOptions},
     ports::{
         CommitStep, Create, Destination, FileTransfer, ItemEvent, Notice, Observer, Op, Place, PortError,
-        Rights, Source, SourcePath, Target, WriteMode,
+        Rights, Source, SourcePath, Step, Target, WriteMode,
     },
     stats::Counts,
 };
@@ -139,6 +139,9 @@ impl<'a, S: Source, T: Target, O: Observer, C: LocalCopy<S, T>> LocalOutlet<'a, 
         copier: &'a C,
         lists: LocalLists<'a, S, O>,
     ) -> Self {
+        side.shared.step(Role::Sender, &Step::Starts { count: 0 });
+        let count = side.lists.borrow().oldest().map_or(0, |list| list.list.len());
+        side.shared.step(Role::Receiver, &Step::Starts { count });
         Self { side, source, copier, lists, buf: Vec::new(), dones: 0, queue: VecDeque::new() }
     }
 
@@ -205,8 +208,10 @@ impl<'a, S: Source, T: Target, O: Observer, C: LocalCopy<S, T>> LocalOutlet<'a, 
             return Ok(false);
         }
         let after = shared.options.report.after_transfer;
+        self.mapped(entry, entry.entry.size);
         let figures = if after { Some(self.figures(entry, entry.entry.size).await) } else { None };
         self.show(entry, request.flags, request.basis, None, figures);
+        shared.step(Role::Sender, &Step::SendingSum { false_alarms: 0, hash_hits: 0, matches: 0 });
         match end {
             CopyEnd::Done(size) => {
                 shared.stats.borrow_mut().literal += size;
@@ -265,6 +270,24 @@ impl<'a, S: Source, T: Target, O: Observer, C: LocalCopy<S, T>> LocalOutlet<'a, 
         });
     }
 
+    fn step(&self, role: Role, step: &Step<'_>) {
+        self.side.shared.step(role, step);
+    }
+
+    /// The file is open at the sender.
+    fn mapped(&self, entry: EntryRef<'_>, size: u64) {
+        let (name, base) = (below(entry.name()), entry.entry.base);
+        self.step(Role::Sender, &Step::Mapped { name, base, size });
+        self.step(Role::Sender, &Step::Matching { name, base });
+    }
+
+    /// Both other roles come to an item.
+    fn takes_on(&self, ndx: i32, entry: EntryRef<'_>) {
+        let base = entry.entry.base;
+        self.step(Role::Sender, &Step::Item { name: below(entry.name()), base, ndx });
+        self.step(Role::Receiver, &Step::Item { name: self.side.local_name(entry).bytes(), base, ndx });
+    }
+
     fn count_created(&self, flags: ItemFlags, entry: EntryRef<'_>) {
         if flags.contains(ItemFlags::IS_NEW) {
             self.side.shared.stats.borrow_mut().created.add(entry.entry.kind());
@@ -292,11 +315,13 @@ impl<'a, S: Source, T: Target, O: Observer, C: LocalCopy<S, T>> LocalOutlet<'a, 
             match job {
                 Job::Item { ndx, of: Found::Entry(segment), flags, xname } => {
                     if let Some(entry) = segment.get(ndx) {
+                        self.takes_on(ndx, entry);
                         self.show(entry, flags, BasisType::Name, xname.as_deref(), None);
                         self.side.set_answered(entry, flags).await;
                     }
                 }
-                Job::Item { of: Found::Parent(dir), flags, xname, .. } => {
+                Job::Item { ndx, of: Found::Parent(dir), flags, xname } => {
+                    self.takes_on(ndx, dir.entry());
                     self.show(dir.entry(), flags, BasisType::Name, xname.as_deref(), None);
                     self.side.set_answered(dir.entry(), flags).await;
                 }
@@ -316,6 +341,7 @@ impl<'a, S: Source, T: Target, O: Observer, C: LocalCopy<S, T>> LocalOutlet<'a, 
         started: Option<u64>,
     ) -> Result<(), Error<Infallible>> {
         let Some(entry) = segment.get(ndx) else { return Ok(()) };
+        self.takes_on(ndx, entry);
         if self.side.shared.options.dry_run {
             self.show(entry, request.flags, request.basis, None, None);
             return Ok(());
@@ -324,6 +350,9 @@ impl<'a, S: Source, T: Target, O: Observer, C: LocalCopy<S, T>> LocalOutlet<'a, 
             Some(ticket) => self.finish_early(entry, request, ticket).await?,
             None => self.copy(ndx, entry, request).await?,
         };
+        if fine {
+            self.step(Role::Sender, &Step::Sent { name: below(entry.name()), base: entry.entry.base });
+        }
         if fine && self.side.shared.options.transfer.delay_updates {
             segment.mark(ndx, EntryFlags::DONE);
             return Ok(());
@@ -364,6 +393,7 @@ impl<'a, S: Source, T: Target, O: Observer, C: LocalCopy<S, T>> LocalOutlet<'a, 
             return Ok(false);
         }
         let after = options.report.after_transfer;
+        self.mapped(entry, stat.size);
         if !after {
             self.show(entry, request.flags, request.basis, None, None);
         }
@@ -435,7 +465,11 @@ impl<'a, S: Source, T: Target, O: Observer, C: LocalCopy<S, T>> LocalOutlet<'a, 
             Some((basis, len)) => {
                 self.delta(&file, stat.size, &basis, len, &mut output, in_place, &context).await
             }
-            None => self.whole(&file, start, stat.size, &mut output, &context).await,
+            None => {
+                let copied = self.whole(&file, start, stat.size, &mut output, &context).await;
+                context.sending_sum(MatchStats::default());
+                copied
+            }
         };
         context.progress(stat.size, start, true);
         let read_fine = match copied {
@@ -586,6 +620,10 @@ impl<'a, S: Source, T: Target, O: Observer, C: LocalCopy<S, T>> LocalOutlet<'a, 
         let Some(head) = SumHead::for_basis(basis_len, block, agreed.protocol, in_place, digest_len) else {
             return self.whole(file, 0, size, output, context).await;
         };
+        let name = self.side.local_name(context.entry).bytes();
+        self.step(Role::Generator, &Step::Mapped { name, base: 0, size: basis_len });
+        self.step(Role::Generator, &Step::SendingSums(context.ndx()));
+        self.step(Role::Generator, &Step::Sums(head));
         let sums = agreed.sums();
         let (mut weak, mut strong, mut wire) = (Vec::new(), Vec::new(), Vec::new());
         let mut next = 0;
@@ -602,6 +640,8 @@ impl<'a, S: Source, T: Target, O: Observer, C: LocalCopy<S, T>> LocalOutlet<'a, 
         let mut matcher = Matcher::new(head, weak, strong, sums, in_place);
         let mut window: Vec<u8> = Vec::new();
         let window_len = matcher.window_len();
+        self.step(Role::Sender, &Step::Searching { block_len: head.block_len, len: size });
+        let mut unmatched = 0;
         let (mut pos, mut filled, mut base) = (0usize, 0usize, 0u64);
         let (mut literal, mut matched) = (0u64, 0u64);
         loop {
@@ -630,10 +670,18 @@ impl<'a, S: Source, T: Target, O: Observer, C: LocalCopy<S, T>> LocalOutlet<'a, 
                 if !data.is_empty() {
                     target.write(output, data).await.map_err(CopyFault::Write)?;
                     literal += data.len() as u64;
+                    unmatched += data.len() as u64;
                     pos += data.len();
                 }
                 let Some(block) = step.block else { break };
                 let (at, len) = head.block_range(block);
+                let found = Step::Match {
+                    at: base + pos as u64,
+                    block,
+                    len,
+                    literal: core::mem::take(&mut unmatched),
+                };
+                self.step(Role::Sender, &found);
                 let len = len as usize;
                 // Zeros that stay become holes with `--sparse`.
                 if in_place && !shared.options.transfer.sparse && at == base + pos as u64 {
@@ -651,6 +699,8 @@ impl<'a, S: Source, T: Target, O: Observer, C: LocalCopy<S, T>> LocalOutlet<'a, 
                 break;
             }
         }
+        self.step(Role::Sender, &Step::Searched);
+        context.sending_sum(matcher.stats());
         let mut stats = shared.stats.borrow_mut();
         stats.literal += literal;
         stats.matched += matched;
@@ -724,6 +774,13 @@ impl<S: Source, T: Target, O: Observer, C: LocalCopy<S, T>> Outlet for LocalOutl
         let last = if shared.agreed.protocol.has_item_flags() { 2 } else { 1 };
         if self.dones == 1 && shared.options.transfer.delay_updates {
             promote_delayed(self.side, Role::Receiver).await;
+        }
+        for role in [Role::Sender, Role::Receiver] {
+            match self.dones {
+                dones if dones < last => shared.step(role, &Step::Phase(dones + 1)),
+                dones if dones == last => shared.step(role, &Step::Ends),
+                _ => {}
+            }
         }
         if self.dones < last {
             shared.event(Event::PhaseEnd(self.dones));

@@ -13,7 +13,7 @@ use super::{
     Inbox, Shared,
     generator::{DestSide, Generator},
     guard::Guard,
-    incoming_list::{ListReader, Mapping, prepare, prepare_first},
+    incoming_list::{ListReader, Mapping, prepare, prepare_first, received_names},
     lists::{DirRecord, Lists, Numbering},
     outlet::LocalOutlet,
     receiver::Receiver,
@@ -37,7 +37,7 @@ use crate::{
     limits::MAX_TEXT,
     mux::MsgTag,
     options::FilesFrom,
-    ports::{Notice, Observer, Source, Target, Turn},
+    ports::{Notice, Observer, Source, Step, Target, Turn},
     rt::join2,
     setup::Side,
     stats::Stats,
@@ -319,13 +319,15 @@ where
     let second = if incremental && list.len() == 1 {
         let ndx = r.ndx(&mut reader.read_ndx).await?;
         let is_dir = first.first == Some(FileKind::Dir);
-        let list = if is_dir { reader.second(r, ndx, start + 2).await? } else { None };
+        let list = if is_dir { reader.second(r, shared, ndx, start + 2).await? } else { None };
         facts.count += list.as_ref().map_or(0, |(list, _)| list.len());
         Some((ndx, list))
     } else {
         None
     };
+    shared.step(Role::ReceiverSide, &Step::Destination { count: facts.count });
     let entered = entrance.enter(&facts).await.map_err(Error::Exit)?;
+    shared.step(Role::ReceiverSide, &Step::WorksIn { base: None });
     let scope = filters.scope(FilterSide::Receiver, &entered.target.root_path());
     shared.extended.receive(shared, &scope, entered.target.rights().super_user);
     prepare_first(shared, Some(&entered.target), &mut reader, &mut list, start)?;
@@ -338,6 +340,9 @@ where
     let mut lists = Lists::new(incremental, shared.numbering());
     lists.push(list, None);
     lists.complete = !incremental;
+    if !incremental {
+        shared.step(Role::ReceiverSide, &Step::ListsEnd);
+    }
     let side = DestSide {
         shared,
         target: &entered.target,
@@ -450,6 +455,8 @@ impl<'a, S: Source, O: Observer> LocalLists<'a, S, O> {
                 Some(next) => next,
                 None => {
                     lists.complete = true;
+                    self.shared.step(Role::Sender, &Step::ListsEnd);
+                    self.shared.step(Role::Receiver, &Step::ListsEnd);
                     return Ok(());
                 }
             }
@@ -459,6 +466,8 @@ impl<'a, S: Source, O: Observer> LocalLists<'a, S, O> {
             None => self.scanner.directory(&same).await?,
         };
         let start = side.lists.borrow().next_start();
+        self.shared.step(Role::Receiver, &Step::ReceivingList(number));
+        received_names(self.shared, Role::Receiver, &list);
         count_listed(self.shared, &list);
         prepare(
             self.shared,
@@ -595,6 +604,11 @@ where
     let start = i32::from(incremental);
     count_listed(shared, &list);
     shared.report(Role::Sender, &Notice::ListDone(list.len()));
+    shared.step(Role::Sender, &Step::ListMade);
+    if !incremental {
+        shared.step(Role::Sender, &Step::ListsEnd);
+    }
+    shared.step(Role::Sender, &Step::ListSent);
     let mut facts = FirstList { count: list.len(), first: list.entries.first().map(|e| e.kind()) };
     let mut early = None;
     if incremental && facts.count == 1 && !shared.options.list_only {
@@ -614,7 +628,10 @@ where
         count_as_sent(&mut shared.stats.borrow_mut());
         return listed;
     }
+    received_names(shared, Role::ReceiverSide, &list);
+    shared.step(Role::ReceiverSide, &Step::Destination { count: facts.count });
     let entered = entrance.enter(&facts).await.map_err(Error::Exit)?;
+    shared.step(Role::ReceiverSide, &Step::WorksIn { base: None });
     let mut mapping = Mapping::new(shared, &entered.target).map_err(Error::Exit)?;
     let none = IdTable::default();
     let scope = dest_filters.scope(FilterSide::Receiver, &entered.target.root_path());

@@ -12,7 +12,7 @@ use crate::{
     flist::entry::{EntryFlags, FileKind, FileList, NewEntry, mode},
     limits::MAX_PATH,
     names::is_unsafe_link,
-    ports::{Child, Notice, Observer, Op, PortError, Source, SourcePath, Stat},
+    ports::{Child, Notice, Observer, Op, PortError, Source, SourcePath, Stat, Step},
 };
 
 /// What stands in front of the target of a munged symlink (spec: symlinks).
@@ -128,6 +128,8 @@ pub(super) struct Scanner<'a, S, O> {
     /// Directories that were named with a slash under `-R`.
     slashed: hashbrown::HashSet<Vec<u8>>,
     dot_root_sent: bool,
+    /// The directory that the last argument was below.
+    works_in: Option<u32>,
     /// With `-R` and several lists: what arguments name inside a directory, by base and directory.
     inside: HashMap<(u32, Vec<u8>), Vec<Inside>>,
 }
@@ -152,6 +154,7 @@ impl<'a, S: Source, O: Observer> Scanner<'a, S, O> {
             devices: Vec::new(),
             slashed: hashbrown::HashSet::new(),
             dot_root_sent: false,
+            works_in: None,
             inside: HashMap::new(),
         }
     }
@@ -221,6 +224,9 @@ impl<'a, S: Source, O: Observer> Scanner<'a, S, O> {
                 return Ok(());
             }
         };
+        if self.works_in.replace(base) != Some(base) && !dir.is_empty() {
+            self.shared.step(Role::Sender, &Step::WorksIn { base: Some(base) });
+        }
         let name = argument.name;
         let path = SourcePath { base, name: below(&name) };
         let follow = argument.kind != ArgKind::Plain || select.copy_links;
@@ -395,6 +401,7 @@ impl<'a, S: Source, O: Observer> Scanner<'a, S, O> {
 
     /// Filter state inside a directory: its per-directory rule files are read.
     async fn enter_scope<E>(&self, outer: &Scope, base: u32, dir: &[u8]) -> Result<Scope, Error<E>> {
+        self.shared.step(Role::Sender, &Step::Entering { dir: below(dir), base: Some(base) });
         if outer.is_constant() {
             return Ok(outer.clone());
         }
@@ -637,6 +644,7 @@ impl<'a, S: Source, O: Observer> Scanner<'a, S, O> {
         } else {
             None
         };
+        self.shared.step(Role::Sender, &Step::MakeFile { name, inside: !is_argument });
         let flags = if stat.is_dir() { dir_flags } else { EntryFlags::empty() };
         let position = self.push(list, path.base, name, &stat, flags, digest);
         if let Some(target) = target {

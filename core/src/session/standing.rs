@@ -11,7 +11,7 @@ use crate::{
     flist::entry::EntryRef,
     item::ItemFlags,
     names::RelName,
-    ports::{AttrStep, Notice, Observer, Op, Place, PortError, Stat, Target},
+    ports::{AttrStep, Attrs, Notice, Observer, Op, Place, PortError, Stat, Step, Target},
 };
 
 impl<T, O, L> Generator<'_, T, O, L>
@@ -100,6 +100,7 @@ where
         if self.options().dry_run {
             return self.side.would_change(entry, name, wanted_mode, stat, &attrs).await;
         }
+        self.tell_owner(name, stat, &attrs);
         let at = Place::Dest(name);
         let set = match self.side.generator_extended(entry, name).await {
             Some(extended) => self.side.target.set_extended(at, stat, &attrs, &extended).await,
@@ -111,6 +112,14 @@ where
             Err((step, error)) => {
                 report_attrs(self.shared(), Role::Generator, name.bytes(), step, error);
                 false
+            }
+        }
+    }
+
+    fn tell_owner(&self, name: RelName<'_>, stat: &Stat, attrs: &Attrs) {
+        for (group, from, to) in [(false, stat.uid, attrs.uid), (true, stat.gid, attrs.gid)] {
+            if let Some(to) = to.filter(|to| *to != from) {
+                self.step(&Step::OwnerSet { group, name: name.bytes(), from, to });
             }
         }
     }

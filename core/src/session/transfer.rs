@@ -8,13 +8,13 @@ use embedded_io_async::BufRead;
 use super::{Inbox, Shared, io_error};
 use crate::{
     checksum::{Digest, Hasher, TransferSums},
-    delta::{Matcher, SumHead},
+    delta::{MatchStats, Matcher, SumHead},
     error::{Error, ProtocolError, Role},
     flist::entry::EntryRef,
     io::{ChunkWrite, WireReader, WireWriter},
     limits::LITERAL_PIECE,
     options::{Append, SessionOptions},
-    ports::{FileProgress, Notice, Observer, Op, PortError, Source, Target},
+    ports::{FileProgress, Notice, Observer, Op, PortError, Source, Step, Target},
     setup::Agreed,
     token::{Token, TokenDecoder, TokenEncoder},
 };
@@ -34,6 +34,21 @@ pub(super) struct FileContext<'a, 's, O> {
 }
 
 impl<O: Observer> FileContext<'_, '_, O> {
+    /// What was found of a file in its basis.
+    pub(super) fn sending_sum(&self, found: MatchStats) {
+        let MatchStats { matches, hash_hits, false_alarms } = found;
+        self.shared.step(Role::Sender, &Step::SendingSum { false_alarms, hash_hits, matches });
+    }
+
+    /// The number of the file.
+    pub(super) fn ndx(&self) -> i32 {
+        i32::try_from(self.index).unwrap_or(i32::MAX)
+    }
+
+    fn received(&self, step: &Step<'_>) {
+        self.shared.step(Role::Receiver, step);
+    }
+
     pub(super) fn progress(&self, done: u64, start: u64, finished: bool) {
         if self.shared.options.report.progress && self.shared.is_client() {
             self.shared.observer.progress(&FileProgress {
@@ -181,7 +196,10 @@ impl Outgoing {
         }
         match plan.matcher {
             Some(matcher) => self.send_delta(w, &mut reading, size, plan.head, matcher, &mut hasher).await?,
-            None => self.send_whole(w, &mut reading, start, size, &mut hasher).await?,
+            None => {
+                self.send_whole(w, &mut reading, start, size, &mut hasher).await?;
+                context.sending_sum(MatchStats::default());
+            }
         }
         self.out.clear();
         self.tokens.end(&mut self.out);
@@ -257,8 +275,11 @@ impl Outgoing {
         mut matcher: Matcher,
         hasher: &mut Hasher,
     ) -> Result<(), Error<W::Error>> {
+        let shared = reading.context.shared;
+        shared.step(Role::Sender, &Step::Searching { block_len: head.block_len, len: size });
         let mut window = core::mem::take(&mut self.window);
         let window_len = matcher.window_len();
+        let mut unmatched = 0u64;
         let (mut pos, mut filled) = (0, 0); // the undecided bytes
         let mut base = 0u64; // file offset of window[0]
         let (mut literal, mut matched) = (0u64, 0u64);
@@ -286,10 +307,15 @@ impl Outgoing {
                 if !data.is_empty() {
                     self.tokens.literal(data, &mut self.out);
                     literal += data.len() as u64;
+                    unmatched += data.len() as u64;
                 }
                 pos += step.literal;
                 if let Some(block) = step.block {
-                    let len = head.block_range(block).1 as usize;
+                    let (_, len) = head.block_range(block);
+                    let at = base + pos as u64;
+                    let literal = core::mem::take(&mut unmatched);
+                    shared.step(Role::Sender, &Step::Match { at, block, len, literal });
+                    let len = len as usize;
                     let data = window.get(pos..pos + len).unwrap_or_default();
                     self.tokens.block(block, data, &mut self.out);
                     matched += len as u64;
@@ -306,7 +332,9 @@ impl Outgoing {
             }
         }
         self.window = window;
-        let mut stats = reading.context.shared.stats.borrow_mut();
+        shared.step(Role::Sender, &Step::Searched);
+        reading.context.sending_sum(matcher.stats());
+        let mut stats = shared.stats.borrow_mut();
         stats.literal += literal;
         stats.matched += matched;
         let found = matcher.stats();
@@ -399,6 +427,7 @@ impl Incoming {
             match token {
                 Token::NeedInput => {}
                 Token::Literal(data) => {
+                    context.received(&Step::Data { len: data.len(), at: offset });
                     hasher.update(data);
                     literal += data.len() as u64;
                     offset += data.len() as u64;
@@ -418,6 +447,10 @@ impl Incoming {
                     let from = head.block_range(first).0;
                     let (last_at, last_len) = head.block_range(first + count - 1);
                     let len = last_at + u64::from(last_len) - from;
+                    for block in first..first + count {
+                        let (start, len) = head.block_range(block);
+                        context.received(&Step::Block { block, len, from: start, at: offset + start - from });
+                    }
                     if sink.output.is_some() && sink.basis.is_none() {
                         return Err(ProtocolError::NoBasis.into());
                     }
@@ -464,6 +497,7 @@ impl Incoming {
         let mut sum = [0u8; Digest::MAX_LEN];
         let len = self.sums.digest_len();
         r.exact(sum.get_mut(..len).unwrap_or_default()).await?;
+        context.received(&Step::GotSum);
         let theirs = Digest::from_slice(sum.get(..len).unwrap_or_default()).unwrap_or_default();
         {
             let mut stats = context.shared.stats.borrow_mut();

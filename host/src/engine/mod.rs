@@ -39,7 +39,7 @@ pub(crate) use self::charset::Iconv;
 pub use self::{
     confine::Confinement,
     copy::copy_contents,
-    ids::{Identity, NoIdentity},
+    ids::{Identity, Names as IdNames, NoIdentity},
     source::{FileSource, SourceFile},
     target::{SetupError, TreeTarget},
     workers::Workers,

@@ -20,8 +20,9 @@ use arsync_core::{
     limits::MAX_TEXT,
     mux::MsgTag,
     options::{FilesFrom, SessionOptions},
-    ports::{FileProgress, ItemEvent, Notice, Observer, Severity},
+    ports::{FileProgress, ItemEvent, Notice, Observer, Severity, Step},
     session::Outbox,
+    setup::Side,
     version::ProtocolVersion,
 };
 
@@ -35,7 +36,7 @@ use super::{
     message::{self, Roots, Wording},
     number,
     progress::Progress,
-    strerror,
+    steps, strerror,
     summary::{SummaryView, summary},
 };
 use crate::{
@@ -45,7 +46,8 @@ use crate::{
         resolve::{Output, Resolved},
         words::{Debug, Info, Levels},
     },
-    session::{Ended, Speak},
+    engine::IdNames,
+    session::{Ended, Handshaken, Speak},
 };
 
 /// stdout that is no terminal is written in pieces of about this size, bytes.
@@ -134,6 +136,8 @@ pub(crate) struct Console {
     complained: Cell<Option<Role>>,
     mark: &'static str,
     log: Option<LogFile>,
+    /// Steps are shown.
+    steps: bool,
     /// A batch file is written or read.
     batch: bool,
     /// Texts travel in UTF-8 and come from this (`--iconv`).
@@ -201,6 +205,7 @@ impl Console {
             complained: Cell::new(None),
             mark,
             log,
+            steps: steps::followed(&resolved.levels),
             batch: resolved.read_batch.is_some() || resolved.batch_to_write().is_some(),
             iconv,
             output,
@@ -226,7 +231,54 @@ impl Console {
         self.protocol.set(Some(protocol));
         self.incremental.set(incremental);
         let sends = self.route.role() == Role::Sender;
+        self.server_starts();
         self.log(if sends { b"building file list" } else { b"receiving file list" });
+    }
+
+    /// A server says that it is there.
+    fn server_starts(&self) {
+        let (word, text) = match &self.route {
+            Route::Server { sender: true, .. } => (Debug::Send, "server_sender starting".to_owned()),
+            Route::Server { args, .. } => (Debug::Recv, format!("server_recv({}) starting", args.len() + 1)),
+            Route::Local { dest: Some(_), .. } => (Debug::Recv, "server_recv(2) starting".to_owned()),
+            _ => return,
+        };
+        if self.levels.debug(word) > 0 {
+            self.emit(MsgTag::Info, format!("{text} pid={}", std::process::id()).as_bytes());
+        }
+    }
+
+    /// Tells with whom a TCP connection is opened, then whom it reached.
+    pub(crate) fn dialing(&self, host: &[u8], port: u32) {
+        if self.levels.debug(Debug::Connect) > 0 {
+            let tail = format!(" port {port}");
+            self.emit(MsgTag::Info, &[b"opening tcp connection to ", host, tail.as_bytes()].concat());
+        }
+    }
+
+    /// Tells what a remote shell is started with, piece by piece.
+    pub(crate) fn command_parts(
+        &self,
+        rsh: &[u8],
+        to: Option<(&[u8], Option<&[u8]>)>,
+        path: &[u8],
+        words: &[Vec<u8>],
+    ) {
+        if self.levels.debug(Debug::Cmd) < 2 {
+            return;
+        }
+        let none: &[u8] = b"<NULL>";
+        let (machine, user) = to.map_or((none, none), |(machine, user)| (machine, user.unwrap_or(none)));
+        let rsh = if rsh.is_empty() { none } else { rsh };
+        let parts: [&[u8]; 8] = [b"cmd=", rsh, b" machine=", machine, b" user=", user, b" path=", path];
+        self.emit(MsgTag::Info, &parts.concat());
+        let mut line = Vec::new();
+        for (i, word) in words.iter().enumerate() {
+            line.extend(format!("cmd[{i}]=").bytes());
+            line.extend_from_slice(word);
+            line.push(b' ');
+        }
+        self.emit(MsgTag::Info, &line);
     }
 
     /// Tells that an option was made that of a batch file.
@@ -307,6 +359,19 @@ impl Console {
             _ => role,
         };
         // What was left out is told by the client alone.
+        let exits = self.levels.debug(Debug::Exit);
+        let role = if exits > 0 && role == Role::ReceiverSide { Role::Generator } else { role };
+        let tell_exit = |level: u8, what: &str| {
+            if exits >= level {
+                let text = format!(
+                    "[{role}] _exit_cleanup(code={}, file=main.rs, line={}): {what}",
+                    code.0,
+                    line!()
+                );
+                self.emit(MsgTag::Info, text.as_bytes());
+            }
+        };
+        tell_exit(2, "entered");
         let left_out = matches!(code, ExitCode::PARTIAL | ExitCode::VANISHED | ExitCode::DEL_LIMIT);
         let told_elsewhere = self.told_to_end.get() || (self.server && left_out);
         if !told_elsewhere {
@@ -314,6 +379,8 @@ impl Console {
             self.log(&line);
             write_stderr(&line);
         }
+        tell_exit(1, &format!("about to call exit({})", code.0));
+        self.stdout.borrow_mut().flush();
     }
 
     fn log(&self, text: &[u8]) {
@@ -505,6 +572,39 @@ impl Console {
         }
     }
 
+    fn wording<'a>(&'a self, roots: &'a Roots) -> Wording<'a> {
+        let transfer = &self.options.transfer;
+        Wording {
+            roots,
+            levels: &self.levels,
+            human: self.output.human,
+            itemizes: self.options.report.itemize && self.shows_items_here(),
+            shows_items: self.options.report.itemize || self.options.report.names,
+            backup_dir: transfer.backup_dir.as_deref(),
+            suffix: &transfer.suffix,
+            temp_dir: transfer.temp_dir.as_deref(),
+            from_batch: self.options.read_batch,
+        }
+    }
+
+    /// The destination as typed.
+    fn destination(&self) -> &[u8] {
+        match &self.route {
+            Route::Local { dest, .. } | Route::Pull { dest, .. } => dest.as_deref().unwrap_or_default(),
+            Route::Batch { dest } => dest,
+            Route::Server { args, .. } => args.first().map_or(b"", Vec::as_slice),
+            Route::Push { .. } => b"",
+        }
+    }
+
+    /// A directory of the sender as typed, with a name below it.
+    fn typed_path(&self, base: u32, name: &[u8]) -> Vec<u8> {
+        match self.typed_dir(base) {
+            dir if dir.is_empty() => name.to_vec(),
+            dir => [&dir[..], b"/", name].concat(),
+        }
+    }
+
     /// Items come to this side: before protocol 29 only a pulling client sees them, its own.
     fn shows_items_here(&self) -> bool {
         matches!(self.route, Route::Pull { .. })
@@ -513,10 +613,13 @@ impl Console {
 
     /// `%f` shows paths as typed: relative where no source was absolute.
     fn typed_base(&self, event: &ItemEvent<'_>) -> Vec<u8> {
-        let Some(entry) = event.entry else { return Vec::new() };
+        event.entry.map_or_else(Vec::new, |entry| self.typed_dir(entry.entry.base))
+    }
+
+    fn typed_dir(&self, base: u32) -> Vec<u8> {
         let roots = self.roots.borrow();
         let bases = roots.bases.borrow();
-        let base = bases.get(entry.entry.base as usize).cloned().unwrap_or_default();
+        let base = bases.get(base as usize).cloned().unwrap_or_default();
         let sources = match &self.route {
             Route::Local { sources, .. } | Route::Push { sources, .. } => &sources[..],
             _ => &[],
@@ -611,22 +714,7 @@ impl Observer for Console {
         if matches!(notice, Notice::ListStart | Notice::ListDone(_)) {
             return self.list_line(from, notice);
         }
-        let transfer = &self.options.transfer;
-        let text = {
-            let roots = self.roots.borrow();
-            let wording = Wording {
-                roots: &roots,
-                levels: &self.levels,
-                human: self.output.human,
-                itemizes: self.options.report.itemize && self.shows_items_here(),
-                shows_items: self.options.report.itemize || self.options.report.names,
-                backup_dir: transfer.backup_dir.as_deref(),
-                suffix: &transfer.suffix,
-                temp_dir: transfer.temp_dir.as_deref(),
-                from_batch: self.options.read_batch,
-            };
-            message::text(from, notice, &wording)
-        };
+        let text = message::text(from, notice, &self.wording(&self.roots.borrow()));
         let tag = match severity {
             Severity::Info => MsgTag::Info,
             Severity::Warning => MsgTag::Warning,
@@ -635,6 +723,33 @@ impl Observer for Console {
         };
         if let Some(text) = text {
             self.emit(tag, &text);
+        }
+    }
+
+    fn follows_steps(&self) -> bool {
+        self.steps
+    }
+
+    fn step(&self, from: Role, step: &Step<'_>) {
+        if !self.steps {
+            return;
+        }
+        let own_name;
+        let step = match *step {
+            // Where no list brings names, the sender is this machine.
+            Step::IdMapped { group, id, name: None, to } if matches!(self.route, Route::Local { .. }) => {
+                own_name = if group { IdNames::default().group(id) } else { IdNames::default().user(id) };
+                &Step::IdMapped { group, id, name: own_name.as_deref(), to }
+            }
+            _ => step,
+        };
+        let lines = {
+            let roots = self.roots.borrow();
+            let typed = |base, name: &[u8]| self.typed_path(base, name);
+            steps::lines(from, step, &self.wording(&roots), self.destination(), &typed)
+        };
+        for line in lines {
+            self.emit(MsgTag::Info, &line);
         }
     }
 
@@ -719,6 +834,12 @@ impl Speak for Console {
             self.complained.set(Some(role));
         }
         self.emit(tag, text);
+    }
+
+    fn handshake(&self, side: Side, fact: &Handshaken<'_>) {
+        for line in steps::handshake(side, fact, &self.levels, self.options.transfer.compress_level) {
+            self.emit(MsgTag::Info, line.as_bytes());
+        }
     }
 }
 

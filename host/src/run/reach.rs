@@ -53,6 +53,15 @@ pub(super) fn reach<'a>(
     })
 }
 
+/// The first path at the other machine.
+pub(super) fn first_path(resolved: &Resolved) -> &[u8] {
+    match &resolved.route {
+        Route::Push { dest, .. } => dest,
+        Route::Pull { paths, .. } => paths.first().map_or(b"", Vec::as_slice),
+        _ => b"",
+    }
+}
+
 fn variable(name: &str) -> Option<Vec<u8>> {
     env::var_os(name).map(OsString::into_vec)
 }
@@ -82,9 +91,11 @@ fn socket(
             ExitCode::SOCKET_IO
         })?;
     let typed = u32::try_from(cli.port).ok().filter(|port| *port > 0);
+    let port = port.filter(|port| *port > 0).or(typed).unwrap_or(PORT);
+    console.dialing(&to.host, port);
     Ok(Link::Tcp(TcpCall {
         host: to.host.clone(),
-        port: port.filter(|port| *port > 0).or(typed).unwrap_or(PORT),
+        port,
         family: cli.ip_version,
         address: cli.address.clone(),
         options: cli.sockopts.clone(),

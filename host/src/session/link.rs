@@ -8,8 +8,9 @@ use std::{
     os::unix::ffi::OsStringExt,
 };
 
-use arsync_core::{error::Role, exit::ExitCode};
+use arsync_core::{error::Role, exit::ExitCode, mux::MsgTag, setup::Side};
 
+use super::{Handshaken, Speak};
 use crate::{
     output::strerror,
     transport::{
@@ -64,8 +65,8 @@ fn unreachable<T>(code: ExitCode, reason: impl Into<Option<String>>) -> Result<T
 }
 
 impl Link {
-    /// Opens it. `told` gets texts that end nothing.
-    pub(crate) async fn open(&self, role: Role, told: &dyn Fn(&str)) -> Result<Opened, Unreachable> {
+    /// Opens it. The observer is told what ends nothing.
+    pub(crate) async fn open<O: Speak>(&self, role: Role, observer: &O) -> Result<Opened, Unreachable> {
         match self {
             Self::Program(command) => spawn(command, &[], role),
             Self::DaemonShell(command, port) => {
@@ -77,7 +78,7 @@ impl Link {
                 let (reader, writer, _) = spawn(&[shell, b"-c".to_vec(), text.clone()], &[], role)?;
                 Ok((reader, writer, None))
             }
-            Self::Tcp(call) => call.dial(role, told).await,
+            Self::Tcp(call) => call.dial(role, observer).await,
         }
     }
 
@@ -103,7 +104,7 @@ fn spawn(command: &[Vec<u8>], env: &[(&OsStr, &OsStr)], role: Role) -> Result<Op
 }
 
 impl TcpCall {
-    async fn dial(&self, role: Role, told: &dyn Fn(&str)) -> Result<Opened, Unreachable> {
+    async fn dial<O: Speak>(&self, role: Role, observer: &O) -> Result<Opened, Unreachable> {
         let host = String::from_utf8_lossy(&self.host);
         let Ok(port) = u16::try_from(self.port) else {
             return unreachable(ExitCode::SOCKET_IO, format!("rsync: invalid port {}", self.port));
@@ -148,10 +149,11 @@ impl TcpCall {
         })
         .await;
         for complaint in complaints.into_inner() {
-            told(&text_of(&complaint, role));
+            observer.say(MsgTag::Error, role, text_of(&complaint, role).as_bytes());
         }
         match connected {
-            Ok(transport) => {
+            Ok((transport, address)) => {
+                observer.handshake(Side::Client, &Handshaken::Reached { host: &host, address });
                 let (reader, writer) = transport.into_split();
                 Ok((reader, writer, None))
             }

@@ -139,7 +139,7 @@ async fn converse<O: Speak>(
         handshake.max_protocol = pre_release(handshake.max_protocol, version, sub);
     }
     let capabilities = handshake.capabilities;
-    let agreed = wire::shake_hands(&mut r, &mut w, handshake, options, false).await;
+    let agreed = wire::shake_hands(&mut r, &mut w, handshake, options, run.observer, false).await;
     read.set(r.count());
     let agreed = agreed?;
     protocol.set(agreed.protocol);
