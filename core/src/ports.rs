@@ -653,6 +653,8 @@ pub struct FileProgress<'a> {
     pub known: u64,
     /// No further lists will come.
     pub complete: bool,
+    /// Size of everything known so far, bytes.
+    pub total_size: u64,
 }
 
 /// Who watches a session. Never decides anything.

@@ -33,6 +33,8 @@ pub struct Segment {
     positions: Option<Vec<u32>>,
     /// Index of the first entry.
     pub start: i32,
+    /// Entries of all lists before this one.
+    pub before: u64,
     /// Number of the directory whose contents these are; `None` for the first list.
     pub dir: Option<u32>,
     /// Number of the list's first directory; its directories are numbered in a row.
@@ -52,6 +54,10 @@ impl Segment {
     /// The entry with index `ndx`, if it is in this list.
     pub fn get(&self, ndx: i32) -> Option<EntryRef<'_>> {
         self.position(ndx).and_then(|i| self.list.get(i))
+    }
+    /// The place of an index among the entries of all lists.
+    pub fn place(&self, ndx: i32) -> u64 {
+        self.before + u64::try_from(ndx - self.start).unwrap_or(0)
     }
     /// The position of an index in the order in which entries are handled.
     pub fn position(&self, ndx: i32) -> Option<usize> {
@@ -214,6 +220,7 @@ impl Lists {
         });
         let segment = Rc::new(Segment {
             start,
+            before: self.total,
             dir,
             first_dir,
             dir_count: self.dirs.len() as u32 - first_dir,

@@ -101,6 +101,8 @@ pub(super) struct LocalOutlet<'a, S, T, O, C> {
     lists: LocalLists<'a, S, O>,
     buf: Vec<u8>,
     dones: u8,
+    /// Files that were begun.
+    copies: u64,
     /// Items and copies that wait for their turn, behind the generator as a remote sender would be.
     queue: VecDeque<Job>,
 }
@@ -142,7 +144,7 @@ impl<'a, S: Source, T: Target, O: Observer, C: LocalCopy<S, T>> LocalOutlet<'a, 
         side.shared.step(Role::Sender, &Step::Starts { count: 0 });
         let count = side.lists.borrow().oldest().map_or(0, |list| list.list.len());
         side.shared.step(Role::Receiver, &Step::Starts { count });
-        Self { side, source, copier, lists, buf: Vec::new(), dones: 0, queue: VecDeque::new() }
+        Self { side, source, copier, lists, buf: Vec::new(), dones: 0, copies: 0, queue: VecDeque::new() }
     }
 
     /// Starts the copy of a file that needs nothing but its data; others are copied when their turn comes.
@@ -342,13 +344,14 @@ impl<'a, S: Source, T: Target, O: Observer, C: LocalCopy<S, T>> LocalOutlet<'a, 
     ) -> Result<(), Error<Infallible>> {
         let Some(entry) = segment.get(ndx) else { return Ok(()) };
         self.takes_on(ndx, entry);
+        self.copies += 1;
         if self.side.shared.options.dry_run {
             self.show(entry, request.flags, request.basis, None, None);
             return Ok(());
         }
         let fine = match started {
             Some(ticket) => self.finish_early(entry, request, ticket).await?,
-            None => self.copy(ndx, entry, request).await?,
+            None => self.copy(ndx, segment, entry, request).await?,
         };
         if fine {
             self.step(Role::Sender, &Step::Sent { name: below(entry.name()), base: entry.entry.base });
@@ -365,6 +368,7 @@ impl<'a, S: Source, T: Target, O: Observer, C: LocalCopy<S, T>> LocalOutlet<'a, 
     async fn copy(
         &mut self,
         ndx: i32,
+        segment: &Segment,
         entry: EntryRef<'_>,
         request: &Request,
     ) -> Result<bool, Error<Infallible>> {
@@ -451,13 +455,9 @@ impl<'a, S: Source, T: Target, O: Observer, C: LocalCopy<S, T>> LocalOutlet<'a, 
                 return Ok(false);
             }
         };
-        let context = FileContext {
-            shared,
-            entry,
-            index: u64::try_from(ndx).unwrap_or(0),
-            known: self.side.lists.borrow().total,
-            complete: self.side.lists.borrow().complete,
-        };
+        let mut context = FileContext::new(shared, entry, ndx, segment, &self.side.lists.borrow());
+        // Those that wait are counted already.
+        context.transfers = self.copies;
         // Only what is written to can hold blocks that stay where they are.
         let in_place = write_mode != WriteMode::Temporary
             && matches!(request.basis, BasisType::Name | BasisType::PartialDir | BasisType::Backup);
@@ -555,6 +555,7 @@ impl<'a, S: Source, T: Target, O: Observer, C: LocalCopy<S, T>> LocalOutlet<'a, 
     ) -> Result<bool, CopyFault> {
         let mut buf = core::mem::take(&mut self.buf);
         let mut offset = start;
+        context.first_progress(start, size);
         while offset < size {
             let n = usize::try_from(size - offset).unwrap_or(CHUNK).min(CHUNK);
             if buf.len() < n {
@@ -622,7 +623,7 @@ impl<'a, S: Source, T: Target, O: Observer, C: LocalCopy<S, T>> LocalOutlet<'a, 
         };
         let name = self.side.local_name(context.entry).bytes();
         self.step(Role::Generator, &Step::Mapped { name, base: 0, size: basis_len });
-        self.step(Role::Generator, &Step::SendingSums(context.ndx()));
+        self.step(Role::Generator, &Step::SendingSums(context.ndx));
         self.step(Role::Generator, &Step::Sums(head));
         let sums = agreed.sums();
         let (mut weak, mut strong, mut wire) = (Vec::new(), Vec::new(), Vec::new());
@@ -778,7 +779,12 @@ impl<S: Source, T: Target, O: Observer, C: LocalCopy<S, T>> Outlet for LocalOutl
         for role in [Role::Sender, Role::Receiver] {
             match self.dones {
                 dones if dones < last => shared.step(role, &Step::Phase(dones + 1)),
-                dones if dones == last => shared.step(role, &Step::Ends),
+                dones if dones == last => {
+                    shared.step(role, &Step::Ends);
+                    if role == Role::Sender {
+                        shared.report(role, &Notice::DeltaTotals(&shared.stats.borrow()));
+                    }
+                }
                 _ => {}
             }
         }

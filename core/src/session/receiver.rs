@@ -9,7 +9,7 @@ use super::{
     generator::DestSide,
     goodbye::{ItemHeader, read_del_stats, read_stats},
     incoming_list::{ListReader, prepare, received_names},
-    lists::{Found, Segment},
+    lists::{DirRecord, Found, Segment},
     standing::report_attrs,
     transfer::{FileContext, Incoming, Sink},
 };
@@ -135,7 +135,8 @@ where
             start,
         );
         if shared.options.list_only {
-            super::run::show_list(shared, &list);
+            let lists = self.side.lists.borrow();
+            super::run::show_list(shared, &list, lists.dir(dir).map(DirRecord::entry));
         }
         self.side.lists.borrow_mut().push(list, Some(dir));
         if let Some(record) = self.side.lists.borrow().dir(dir).filter(|_| !self.side.missing_root) {
@@ -302,13 +303,13 @@ where
         if options.read_batch && !self.shared().wants(ndx, segment.turn(ndx), redo).await {
             self.shared()
                 .report(Role::Receiver, &Notice::SkippingBatched(self.side.local_name(entry).bytes()));
-            return self.discard(ndx, entry).await;
+            return self.discard(ndx, &segment, entry).await;
         }
         if options.dry_run {
             self.show(entry, &header, None);
             // The data is recorded, or was.
             if options.read_batch || (options.batch_only && self.shared().is_client()) {
-                self.discard(ndx, entry).await?;
+                self.discard(ndx, &segment, entry).await?;
             }
             if options.batch_only {
                 self.shared().event(Event::Success(ndx));
@@ -464,11 +465,7 @@ where
         // Zeros that stay where they are become holes with `--sparse`: they are written like the rest.
         let in_place = in_place && !transfer.sparse;
         let mut sink = Sink { target, output, basis, in_place, append };
-        let (known, complete) = {
-            let lists = self.side.lists.borrow();
-            (lists.total, lists.complete)
-        };
-        let context = FileContext { shared, entry, index: u64::try_from(ndx).unwrap_or(0), known, complete };
+        let context = FileContext::new(shared, entry, ndx, segment, &self.side.lists.borrow());
         let received = self.incoming.receive(self.r, head, &mut sink, &context).await?;
         context.progress(received.size, 0, true);
         if let Some(error) = received.write_error {

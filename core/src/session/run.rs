@@ -30,7 +30,7 @@ use crate::{
     exit::ExitCode,
     filter::{FilterError, FilterList, FilterSide, Scope},
     flist::{
-        entry::{EntryFlags, FileKind, FileList},
+        entry::{EntryFlags, EntryRef, FileKind, FileList},
         ids::IdTable,
     },
     io::{ChunkWrite, WireReader, WireWriter},
@@ -335,7 +335,7 @@ where
         super::prune::prune_empty_dirs(&mut list, &scope);
     }
     if options.list_only {
-        show_list(shared, &list);
+        show_list(shared, &list, None);
     }
     let mut lists = Lists::new(incremental, shared.numbering());
     lists.push(list, None);
@@ -423,10 +423,13 @@ async fn drain_to_end<R: BufRead, O: Observer>(
     r.drain().await
 }
 
-/// Hands each entry to the observer.
-pub(super) fn show_list<O: Observer>(shared: &Shared<'_, O>, list: &FileList) {
-    for i in 0..list.len() {
-        if let Some(entry) = list.get(i).filter(|e| e.entry.is_active()) {
+/// Hands each entry to the observer. Of several lists each is shown behind the directory whose contents it holds, so
+/// that what lies in a directory follows it; `dir`: that directory, where it stands in another list.
+pub(super) fn show_list<O: Observer>(shared: &Shared<'_, O>, list: &FileList, dir: Option<EntryRef<'_>>) {
+    let several = shared.agreed.inc_recurse();
+    for entry in dir.into_iter().chain((0..list.len()).filter_map(|i| list.get(i))) {
+        let own = dir.is_some_and(|dir| dir.name() == entry.name()) || entry.name() == b".";
+        if entry.entry.is_active() && (own || !several || !entry.entry.is_dir()) {
             shared.observer.listed(&entry);
         }
     }
@@ -450,15 +453,9 @@ impl<'a, S: Source, O: Observer> LocalLists<'a, S, O> {
         side: &DestSide<'_, T, O>,
     ) -> Result<(), Error<Infallible>> {
         let (number, same) = {
-            let mut lists = side.lists.borrow_mut();
-            match next_directory(&mut self.pending, &lists) {
+            match next_directory(&mut self.pending, &side.lists.borrow()) {
                 Some(next) => next,
-                None => {
-                    lists.complete = true;
-                    self.shared.step(Role::Sender, &Step::ListsEnd);
-                    self.shared.step(Role::Receiver, &Step::ListsEnd);
-                    return Ok(());
-                }
+                None => return Ok(()),
             }
         };
         let mut list = match self.early.take() {
@@ -479,13 +476,21 @@ impl<'a, S: Source, O: Observer> LocalLists<'a, S, O> {
             start,
         );
         self.links.number(&mut list);
-        if self.shared.options.list_only {
-            show_list(self.shared, &list);
-        }
         let segment = side.lists.borrow_mut().push(list, Some(number));
         self.pending.push((segment.first_dir, segment.first_dir + segment.dir_count));
         self.announce(side);
+        self.end_if_done(side);
         Ok(())
+    }
+
+    /// The end of lists is noted as soon as no directory is left.
+    pub(super) fn end_if_done<T: Target>(&self, side: &DestSide<'_, T, O>) {
+        let mut lists = side.lists.borrow_mut();
+        if next_directory(&mut self.pending.clone(), &lists).is_none() {
+            lists.complete = true;
+            self.shared.step(Role::Sender, &Step::ListsEnd);
+            self.shared.step(Role::Receiver, &Step::ListsEnd);
+        }
     }
 
     /// Tells both sides which directories come soon.
@@ -659,6 +664,9 @@ where
     let pending = Vec::from([(first.first_dir, first.first_dir + first.dir_count)]);
     let local = LocalLists { shared, scanner, early, pending, mapping, links };
     local.announce(&side);
+    if incremental {
+        local.end_if_done(&side);
+    }
     let outlet = LocalOutlet::new(&side, source, copier, local);
     let ended = Generator::new(&side, outlet).run().await;
     count_as_sent(&mut shared.stats.borrow_mut());
@@ -679,7 +687,7 @@ async fn list_local<S: Source, O: Observer>(
     if shared.options.select.prune_empty_dirs {
         super::prune::prune_empty_dirs(&mut list, scope);
     }
-    show_list(shared, &list);
+    show_list(shared, &list, None);
     let first = lists.push(list, None);
     let mut pending = Vec::from([(first.first_dir, first.first_dir + first.dir_count)]);
     if !incremental {
@@ -690,7 +698,7 @@ async fn list_local<S: Source, O: Observer>(
         count_listed(shared, &list);
         crate::flist::order::sort(&mut list, protocol);
         crate::flist::order::clear_duplicates(&mut list, protocol, |_, _| ());
-        show_list(shared, &list);
+        show_list(shared, &list, same.first().map(DirRecord::entry));
         let segment = lists.push(list, Some(number));
         pending.push((segment.first_dir, segment.first_dir + segment.dir_count));
         lists.free_oldest();

@@ -352,6 +352,8 @@ where
                     phase += 1;
                     if phase > last_phase {
                         self.step(&Step::Ends);
+                        let stats = *self.shared.stats.borrow();
+                        self.shared.report(Role::Sender, &Notice::DeltaTotals(&stats));
                         return Ok(());
                     }
                     self.step(&Step::Phase(phase));
@@ -568,13 +570,7 @@ where
         // A dry run at the receiving side: the data is for the batch file alone.
         self.w.divert(self.shared.options.batch_only);
         self.w.bytes(&plan.head.encode()).await?;
-        let context = super::transfer::FileContext {
-            shared: self.shared,
-            entry,
-            index: u64::try_from(ndx).unwrap_or(0),
-            known: self.lists.total,
-            complete: self.lists.complete,
-        };
+        let context = super::transfer::FileContext::new(self.shared, entry, ndx, segment, &self.lists);
         let sum = self.outgoing.send(&mut self.w, self.source, &file, stat.size, plan, &context).await?;
         self.w.divert(false);
         self.step(&Step::Sent { name: path.name, base: path.base });

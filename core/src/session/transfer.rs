@@ -5,7 +5,10 @@ use alloc::{collections::VecDeque, vec::Vec};
 use bytes::{Bytes, BytesMut};
 use embedded_io_async::BufRead;
 
-use super::{Inbox, Shared, io_error};
+use super::{
+    Inbox, Shared, io_error,
+    lists::{Lists, Segment},
+};
 use crate::{
     checksum::{Digest, Hasher, TransferSums},
     delta::{MatchStats, Matcher, SumHead},
@@ -24,25 +27,47 @@ const CHUNK: usize = 256 << 10;
 /// Files up to this size are copied into the frame buffer instead of being handed over.
 const COPIED: u64 = 64 << 10;
 
+/// Bytes of which a user is told first.
+const FIRST_SHOWN: u64 = 32 << 10;
+
 /// Facts about the file in transfer, for messages and progress.
 pub(super) struct FileContext<'a, 's, O> {
     pub shared: &'a Shared<'s, O>,
     pub entry: EntryRef<'a>,
-    pub index: u64,
-    pub known: u64,
-    pub complete: bool,
+    pub ndx: i32,
+    index: u64,
+    known: u64,
+    complete: bool,
+    /// Files transferred, this one included.
+    pub transfers: u64,
+}
+
+impl<'a, 's, O> FileContext<'a, 's, O> {
+    pub(super) fn new(
+        shared: &'a Shared<'s, O>,
+        entry: EntryRef<'a>,
+        ndx: i32,
+        segment: &Segment,
+        lists: &Lists,
+    ) -> Self {
+        let transfers = shared.stats.borrow().transferred;
+        let index = segment.place(ndx);
+        Self { shared, entry, ndx, index, known: lists.total, complete: lists.complete, transfers }
+    }
 }
 
 impl<O: Observer> FileContext<'_, '_, O> {
+    /// A file that is sent is first shown when a little of it is through.
+    pub(super) fn first_progress(&self, start: u64, size: u64) {
+        if size > start {
+            self.progress(size.min(start + FIRST_SHOWN), start, false);
+        }
+    }
+
     /// What was found of a file in its basis.
     pub(super) fn sending_sum(&self, found: MatchStats) {
         let MatchStats { matches, hash_hits, false_alarms } = found;
         self.shared.step(Role::Sender, &Step::SendingSum { false_alarms, hash_hits, matches });
-    }
-
-    /// The number of the file.
-    pub(super) fn ndx(&self) -> i32 {
-        i32::try_from(self.index).unwrap_or(i32::MAX)
     }
 
     fn received(&self, step: &Step<'_>) {
@@ -57,10 +82,11 @@ impl<O: Observer> FileContext<'_, '_, O> {
                 done,
                 start,
                 finished,
-                transfers: self.shared.stats.borrow().transferred,
+                transfers: self.transfers,
                 index: self.index,
                 known: self.known,
                 complete: self.complete,
+                total_size: self.shared.stats.borrow().total_size,
             });
         }
     }
@@ -235,6 +261,7 @@ impl Outgoing {
         hasher: &mut Hasher,
     ) -> Result<(), Error<W::Error>> {
         let mut offset = start;
+        reading.context.first_progress(start, size);
         while offset < size {
             let n = usize::try_from(size - offset).unwrap_or(CHUNK).min(CHUNK);
             if self.tokens.is_plain() && size > COPIED {
@@ -427,6 +454,7 @@ impl Incoming {
             match token {
                 Token::NeedInput => {}
                 Token::Literal(data) => {
+                    context.progress(offset, start, false);
                     context.received(&Step::Data { len: data.len(), at: offset });
                     hasher.update(data);
                     literal += data.len() as u64;
@@ -443,6 +471,7 @@ impl Incoming {
                     }
                 }
                 Token::Blocks { first, count } => {
+                    context.progress(offset, start, false);
                     r.consume(used);
                     let from = head.block_range(first).0;
                     let (last_at, last_len) = head.block_range(first + count - 1);
@@ -483,7 +512,6 @@ impl Incoming {
                     }
                     matched += len;
                     offset += len;
-                    context.progress(offset, start, false);
                     continue;
                 }
                 Token::End => {
@@ -492,7 +520,6 @@ impl Incoming {
                 }
             }
             r.consume(used);
-            context.progress(offset, start, false);
         }
         let mut sum = [0u8; Digest::MAX_LEN];
         let len = self.sums.digest_len();

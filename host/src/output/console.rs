@@ -356,11 +356,12 @@ impl Console {
         self.stdout.borrow_mut().flush();
         let role = match self.complained.get() {
             Some(complained) if !is_complete(code) => complained,
+            // The reference has split by then, and this is its half that stays.
+            _ if is_complete(code) && role == Role::ReceiverSide => Role::Generator,
             _ => role,
         };
         // What was left out is told by the client alone.
         let exits = self.levels.debug(Debug::Exit);
-        let role = if exits > 0 && role == Role::ReceiverSide { Role::Generator } else { role };
         let tell_exit = |level: u8, what: &str| {
             if exits >= level {
                 let text = format!(
@@ -418,7 +419,7 @@ impl Console {
     }
 
     fn closing_lines(&self, ended: &Ended) {
-        let last = self.progress.borrow_mut().as_mut().and_then(|p| p.finish(self.elapsed()));
+        let last = self.progress.borrow_mut().as_mut().and_then(|p| p.finish(&ended.stats, self.elapsed()));
         if let Some(text) = last
             && !clib::in_background()
         {
