@@ -1,6 +1,7 @@
 //! The command line from outside: texts, exit codes, and what is refused.
 
 mod compat;
+mod options;
 mod trees;
 
 use std::{
@@ -13,7 +14,11 @@ use std::{
 const ARSYNC: &str = env!("CARGO_BIN_EXE_arsync");
 
 fn run_as(program: impl AsRef<Path>, dir: &Path, words: &[&str]) -> Output {
-    Command::new(program.as_ref())
+    output_of(program.as_ref(), dir, words, None)
+}
+
+fn output_of(program: &Path, dir: &Path, words: &[&str], variable: Option<(&str, &str)>) -> Output {
+    Command::new(program)
         .args(words)
         .current_dir(dir)
         .env_clear()
@@ -21,13 +26,19 @@ fn run_as(program: impl AsRef<Path>, dir: &Path, words: &[&str]) -> Output {
         .env("LC_ALL", "C.UTF-8")
         .env("HOME", dir)
         .envs(std::env::var_os("LLVM_PROFILE_FILE").map(|path| ("LLVM_PROFILE_FILE", path)))
+        .envs(variable)
         .stdin(Stdio::null())
         .output()
         .unwrap()
 }
 
 fn run(dir: &Path, words: &[&str]) -> (i32, String, String) {
-    let output = run_as(ARSYNC, dir, words);
+    run_with(dir, words, None)
+}
+
+/// The same, with a variable in the environment.
+fn run_with(dir: &Path, words: &[&str], variable: Option<(&str, &str)>) -> (i32, String, String) {
+    let output = output_of(ARSYNC.as_ref(), dir, words, variable);
     let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
     (output.status.code().unwrap_or(-1), text(output.stdout), text(output.stderr))
 }

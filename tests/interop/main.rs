@@ -13,6 +13,7 @@ mod links;
 mod matrix;
 mod peers;
 mod proxy;
+mod reports;
 mod ring;
 mod snapshot;
 mod sshd;

@@ -578,7 +578,6 @@ impl Console {
         Wording {
             roots,
             levels: &self.levels,
-            human: self.output.human,
             itemizes: self.options.report.itemize && self.shows_items_here(),
             shows_items: self.options.report.itemize || self.options.report.names,
             backup_dir: transfer.backup_dir.as_deref(),

@@ -66,7 +66,7 @@ impl Progress {
         let (done, size) = self.measure(p);
         if self.samples.is_empty() {
             let bytes = if self.total { 0 } else { p.start };
-            self.start = Sample { at: if self.total { self.start.at } else { now }, bytes };
+            self.start = Sample { at: now, bytes };
             self.samples.push(self.start);
         }
         self.last = Tail {
