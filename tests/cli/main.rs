@@ -243,3 +243,50 @@ fn one_argument_lists() {
     assert_eq!(String::from_utf8_lossy(&ours.stdout), String::from_utf8_lossy(&stock.stdout));
     assert_eq!(ours.status.code(), Some(0));
 }
+
+/// Completions and wrappers are made from the list of options: it is that of rsync, name by name and in its order.
+#[test]
+fn help_lists_the_options_that_rsync_lists() {
+    let dir = bench();
+    let options = |program: &str, words: &[&str]| {
+        let out = String::from_utf8(run_as(program, dir.path(), words).stdout).unwrap();
+        let named = out.lines().filter(|line| line.trim_start().starts_with('-'));
+        named.map(|line| line.chars().take(25).collect::<String>().trim().to_owned()).collect::<Vec<_>>()
+    };
+    let (ours, stock) = (options(ARSYNC, &["--help"]), options("rsync", &["--help"]));
+    assert!(stock.len() > 100, "{} options", stock.len());
+    assert_eq!(ours, stock);
+    for list in ["--info=help", "--debug=help"] {
+        let words = |program: &str| {
+            let out = String::from_utf8(run_as(program, dir.path(), &[list]).stdout).unwrap();
+            let word = |line: &str| line.split(' ').next().unwrap_or_default().to_owned();
+            let is_word = |w: &String| w.len() > 1 && w.bytes().all(|b| b.is_ascii_uppercase());
+            let words = out.lines().map(word).filter(is_word).collect::<Vec<_>>();
+            (words, out.lines().filter(|l| l.contains(") ")).map(str::to_owned).collect::<Vec<_>>())
+        };
+        assert_eq!(words(ARSYNC).0[1..], words("rsync").0[..], "{list}");
+        assert_eq!(words(ARSYNC).1, words("rsync").1, "{list}");
+    }
+}
+
+/// The keys of `-VV`, and whether each value is a text, a number, a list or a truth value.
+#[test]
+fn the_capabilities_in_json_have_the_keys_of_rsync() {
+    let dir = bench();
+    let shape = |program: &str| {
+        let out = String::from_utf8(run_as(program, dir.path(), &["-VV"]).stdout).unwrap();
+        let key = |line: &str| {
+            let (key, value) = line.trim().split_once("\": ")?;
+            let kind = match value.as_bytes().first()? {
+                b't' | b'f' => 'b',
+                b'0'..=b'9' => '9',
+                other => char::from(*other),
+            };
+            Some(format!("{}:{kind}", key.trim_start_matches('"')))
+        };
+        out.lines().filter_map(key).collect::<Vec<_>>()
+    };
+    let (ours, stock) = (shape(ARSYNC), shape("rsync"));
+    assert!(stock.len() > 25, "{stock:?}");
+    assert_eq!(ours, stock);
+}
