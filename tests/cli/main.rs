@@ -262,7 +262,13 @@ fn help_lists_the_options_that_rsync_lists() {
             let word = |line: &str| line.split(' ').next().unwrap_or_default().to_owned();
             let is_word = |w: &String| w.len() > 1 && w.bytes().all(|b| b.is_ascii_uppercase());
             let words = out.lines().map(word).filter(is_word).collect::<Vec<_>>();
-            (words, out.lines().filter(|l| l.contains(") ")).map(str::to_owned).collect::<Vec<_>>())
+            (
+                words,
+                out.lines()
+                    .filter(|l| l.as_bytes().get(1) == Some(&b')'))
+                    .map(str::to_owned)
+                    .collect::<Vec<_>>(),
+            )
         };
         assert_eq!(words(ARSYNC).0[1..], words("rsync").0[..], "{list}");
         assert_eq!(words(ARSYNC).1, words("rsync").1, "{list}");
@@ -287,6 +293,6 @@ fn the_capabilities_in_json_have_the_keys_of_rsync() {
         out.lines().filter_map(key).collect::<Vec<_>>()
     };
     let (ours, stock) = (shape(ARSYNC), shape("rsync"));
-    assert!(stock.len() > 25, "{stock:?}");
+    assert!(stock.len() > 20, "{stock:?}");
     assert_eq!(ours, stock);
 }

@@ -15,6 +15,7 @@ pub mod goodbye;
 mod guard;
 mod inbox;
 mod incoming_list;
+mod item_lines;
 mod links;
 pub mod lists;
 mod names;

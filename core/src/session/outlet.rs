@@ -1,12 +1,13 @@
 //! What the generator asks for, done in this process; and what both outlets share.
 
 use alloc::{collections::VecDeque, rc::Rc, vec::Vec};
-use core::{convert::Infallible, future::poll_fn, task::Poll};
+use core::convert::Infallible;
 
 use super::{
     Event, decide,
     generator::{DestSide, Outlet, Request},
     io_error,
+    item_lines::{is_worth_a_line, name_line},
     lists::{Found, Segment},
     receiver::{promote_delayed, sibling_name},
     run::LocalLists,
@@ -25,10 +26,10 @@ use crate::{
     item::{BasisType, ItemFlags},
     mux::MsgTag,
     names::RelName,
-    options::{Append, SessionOptions},
+    options::Append,
     ports::{
         CommitStep, Create, Destination, FileTransfer, ItemEvent, Notice, Observer, Op, Place, PortError,
-        Rights, Source, SourcePath, Step, Target, WriteMode,
+        Source, SourcePath, Step, Target, WriteMode,
     },
     stats::Counts,
 };
@@ -37,19 +38,6 @@ use crate::{
 const CHUNK: usize = 256 << 10;
 /// After this many items what was written is pushed out and the receiver gets its turn.
 pub(super) const TURN: u32 = 512;
-
-/// Lets the other futures of the task run once.
-pub(super) async fn yield_now() {
-    let mut yielded = false;
-    poll_fn(|cx| {
-        if core::mem::replace(&mut yielded, true) {
-            return Poll::Ready(());
-        }
-        cx.waker().wake_by_ref();
-        Poll::Pending
-    })
-    .await;
-}
 
 /// Where the file that a request names as its basis is. `sibling`: the name that goes with a similar file.
 pub(super) fn basis_place<'n>(request: &Request, name: RelName<'n>, sibling: &'n [u8]) -> Place<'n> {
@@ -61,35 +49,6 @@ pub(super) fn basis_place<'n>(request: &Request, name: RelName<'n>, sibling: &'n
         BasisType::Name => Place::Dest(name),
         BasisType::Fuzzy => Place::Dest(similar()),
         BasisType::FuzzyAlt(n) => Place::Alt(n, similar()),
-    }
-}
-
-/// The line with the name of something that changed, where items do not travel (below protocol 29).
-pub(super) fn name_line(entry: EntryRef<'_>, link: Option<&[u8]>) -> Vec<u8> {
-    let name = below(entry.name());
-    let link = link.filter(|link| !link.is_empty());
-    match (entry.entry.is_dir(), link, entry.link_target()) {
-        (true, ..) => [name, b"/\n"].concat(),
-        (false, Some(link), _) => [name, b" => ", link, b"\n"].concat(),
-        (false, None, b"") => [name, b"\n"].concat(),
-        (false, None, target) => [name, b" -> ", target, b"\n"].concat(),
-    }
-}
-
-/// Whether such a line is due: it tells of what was made, and of directories whose attributes were set.
-pub(super) fn is_worth_a_line(
-    entry: EntryRef<'_>,
-    flags: ItemFlags,
-    options: &SessionOptions,
-    rights: &Rights,
-) -> bool {
-    if !options.report.names {
-        return false;
-    }
-    match (entry.entry.is_dir(), flags.contains(ItemFlags::IS_NEW)) {
-        (true, true) => options.dry_run || decide::new_dir_lacks(entry.entry, options, rights),
-        (true, false) => flags.is_significant(),
-        (false, _) => flags.contains(ItemFlags::LOCAL_CHANGE),
     }
 }
 
@@ -676,13 +635,8 @@ impl<'a, S: Source, T: Target, O: Observer, C: LocalCopy<S, T>> LocalOutlet<'a, 
                 }
                 let Some(block) = step.block else { break };
                 let (at, len) = head.block_range(block);
-                let found = Step::Match {
-                    at: base + pos as u64,
-                    block,
-                    len,
-                    literal: core::mem::take(&mut unmatched),
-                };
-                self.step(Role::Sender, &found);
+                let literal = core::mem::take(&mut unmatched);
+                self.step(Role::Sender, &Step::Match { at: base + pos as u64, block, len, literal });
                 let len = len as usize;
                 // Zeros that stay become holes with `--sparse`.
                 if in_place && !shared.options.transfer.sparse && at == base + pos as u64 {

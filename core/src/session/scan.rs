@@ -128,8 +128,6 @@ pub(super) struct Scanner<'a, S, O> {
     /// Directories that were named with a slash under `-R`.
     slashed: hashbrown::HashSet<Vec<u8>>,
     dot_root_sent: bool,
-    /// The directory that the last argument was below.
-    works_in: Option<u32>,
     /// With `-R` and several lists: what arguments name inside a directory, by base and directory.
     inside: HashMap<(u32, Vec<u8>), Vec<Inside>>,
 }
@@ -154,7 +152,6 @@ impl<'a, S: Source, O: Observer> Scanner<'a, S, O> {
             devices: Vec::new(),
             slashed: hashbrown::HashSet::new(),
             dot_root_sent: false,
-            works_in: None,
             inside: HashMap::new(),
         }
     }
@@ -224,7 +221,7 @@ impl<'a, S: Source, O: Observer> Scanner<'a, S, O> {
                 return Ok(());
             }
         };
-        if self.works_in.replace(base) != Some(base) && !dir.is_empty() {
+        if !dir.is_empty() && list.entries.last().is_none_or(|last| last.base != base) {
             self.shared.step(Role::Sender, &Step::WorksIn { base: Some(base) });
         }
         let name = argument.name;

@@ -6,8 +6,9 @@ use super::{
     Shared, extended,
     generator::{DestSide, Outlet, Request},
     goodbye::{ItemHeader, write_del_stats},
+    item_lines::{is_worth_a_line, name_line},
     lists::Segment,
-    outlet::{TURN, basis_place, is_worth_a_line, name_line, yield_now},
+    outlet::{TURN, basis_place},
     receiver::sibling_name,
     scan::below,
 };
@@ -20,6 +21,7 @@ use crate::{
     mux::MsgTag,
     options::Append,
     ports::{ItemEvent, Notice, Observer, Op, Place, Step, Target},
+    rt::yield_now,
     stats::Counts,
     wire::ndx::{NDX_DEL_STATS, NDX_DONE, NdxState},
 };
