@@ -120,8 +120,8 @@ pub(crate) async fn call<O: Speak>(
         return Err(ProtocolError::VersionMismatch { got: theirs.protocol }.into());
     };
     send_args(args, w, protocol).await?;
-    let remote = i32::try_from(theirs.protocol).unwrap_or(i32::MAX);
-    observer.handshake(Side::Client, &Handshaken::Versions { remote, negotiated: protocol });
+    let versions = Handshaken::Versions { remote: theirs.protocol, negotiated: protocol };
+    observer.handshake(Side::Client, &versions);
     Ok(Admission::Admitted(protocol))
 }
 
