@@ -41,7 +41,8 @@ where
         let mut stat = match self.standing(name).await {
             Ok(stat) => stat,
             Err(error) => {
-                if options.dry_run && error == PortError::NOT_DIR {
+                if error == PortError::NOT_DIR {
+                    // Something that is no directory stands above it: making it says so.
                     None
                 } else {
                     self.failed(Op::GeneratorStat, shown, error);

@@ -238,8 +238,18 @@ where
             });
             return Ok(());
         }
-        let flags = self.flags_of(entry, mode, before, ItemFlags::LOCAL_CHANGE);
-        self.mention(ndx, entry, flags | extended, Some(leader_shown)).await?;
+        let flags = self.flags_of(entry, mode, before, ItemFlags::LOCAL_CHANGE) | extended;
+        let was_linked = stat.is_none() && options.transfer.alt_dest_kind == Some(AltDestKind::Link);
+        if was_linked && alternate.is_some() && !flags.is_significant() {
+            // The directory to link to has the same group: nothing is new for a user.
+            self.report_unchanged(entry, false);
+            if options.report.unchanged {
+                let shown = if options.report.itemize { leader_shown } else { b"" };
+                self.mention(ndx, entry, flags, Some(shown)).await?;
+            }
+        } else {
+            self.mention(ndx, entry, flags, Some(leader_shown)).await?;
+        }
         self.linked(ndx, entry).await
     }
 

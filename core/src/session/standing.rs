@@ -8,7 +8,7 @@ use super::{
 };
 use crate::{
     error::{Error, Role},
-    flist::entry::EntryRef,
+    flist::entry::{EntryRef, FileKind},
     item::ItemFlags,
     names::RelName,
     ports::{AttrStep, Attrs, Notice, Observer, Op, Place, PortError, Stat, Step, Target},
@@ -182,6 +182,17 @@ where
         {
             return if options.select.checksum { " (sum change)" } else { " (file change)" };
         }
+        let at = Place::Dest(self.side.local_name(entry));
+        let same_thing = match stat.kind() {
+            FileKind::Symlink => {
+                self.side.target.read_link(at).await.is_ok_and(|link| link == entry.link_target())
+            }
+            FileKind::Block | FileKind::Char => stat.rdev == entry.extra().rdev,
+            _ => true,
+        };
+        if !same_thing {
+            return " (file change)";
+        }
         let wanted_mode = decide::dest_mode(entry.entry.mode, Some(stat), options, self.side.rights.umask);
         let same = decide::unchanged_attrs(
             entry.entry,
@@ -191,7 +202,6 @@ where
             options,
             &self.side.rights,
         );
-        let at = Place::Dest(self.side.local_name(entry));
         let same = same && self.side.same_extended(entry, wanted_mode, at).await;
         if same { " (uptodate)" } else { " (attr change)" }
     }

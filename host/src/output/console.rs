@@ -470,6 +470,13 @@ impl Console {
                 }
             }
             (Notice::ListDone(count), false) if level > 1 => {
+                // The reference counts while it goes on.
+                if from != Role::Sender && *count >= 100 {
+                    self.raw(MsgTag::Info, b"\n");
+                }
+                for hundreds in 1..=count / 100 {
+                    self.raw(MsgTag::Info, format!(" {hundreds}00 files...\r").as_bytes());
+                }
                 let noun = if *count == 1 { "file" } else { "files" };
                 let count = number::human_u64(*count as u64, self.output.human);
                 self.raw(MsgTag::Info, format!("{count} {noun} to consider\n").as_bytes());

@@ -154,7 +154,8 @@ pub(crate) fn text(from: Role, notice: &Notice<'_>, w: &Wording<'_>) -> Option<V
         Notice::Diminished { name, base } => plain(&[b"skipped diminished file: ", &full(Some(base), name)]),
         Notice::NonRegular(name) => at_level(Info::Nonreg, &[b"skipping non-regular file \"", name, b"\""]),
         Notice::IgnoringUnsafe { name, target } => {
-            at_level(Info::Symsafe, &[b"ignoring unsafe symlink \"", name, b"\" -> \"", target, b"\""])
+            // Only what the sender does with such a link has a word of its own.
+            at_level(Info::Name, &[b"ignoring unsafe symlink \"", name, b"\" -> \"", target, b"\""])
         }
         Notice::NotCreating { name, dir } => {
             let what: &[u8] = if dir { b"directory" } else { b"file" };
