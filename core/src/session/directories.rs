@@ -38,11 +38,13 @@ where
             return Ok(());
         }
         let shown = name.bytes();
-        let mut stat = match self.standing(name).await {
+        let found = self.standing(name).await;
+        // Something that is no directory stands above it: making it says so.
+        let blocked = found == Err(PortError::NOT_DIR);
+        let mut stat = match found {
             Ok(stat) => stat,
             Err(error) => {
-                if error == PortError::NOT_DIR {
-                    // Something that is no directory stands above it: making it says so.
+                if blocked {
                     None
                 } else {
                     self.failed(Op::GeneratorStat, shown, error);
@@ -60,7 +62,7 @@ where
             stat = Some(behind);
         }
         let no_attrs = entry.entry.flags.contains(EntryFlags::IMPLIED_DIR) && !options.select.implied_dirs;
-        if options.select.existing && stat.is_none() {
+        if options.select.existing && stat.is_none() && !blocked {
             self.report(&Notice::NotCreating { name: shown, dir: true });
             self.skipped.push(shown.to_vec());
             return Ok(());
