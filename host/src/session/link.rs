@@ -111,13 +111,14 @@ impl TcpCall {
         };
         let limit = (self.limit > 0).then(|| Duration::from_secs(self.limit.into()));
         let Some(proxy) = &self.proxy else {
-            return self.connect(&host, port, limit, role, told).await;
+            return self.connect(&host, port, limit, role, observer).await;
         };
         let Ok(proxy_port) = proxy.port.parse() else {
             let text = format!("rsync: getaddrinfo: {} {}: no such port", proxy.host, proxy.port);
             return unreachable(ExitCode::SOCKET_IO, text);
         };
-        let (mut reader, mut writer, none) = self.connect(&proxy.host, proxy_port, limit, role, told).await?;
+        let (mut reader, mut writer, none) =
+            self.connect(&proxy.host, proxy_port, limit, role, observer).await?;
         let asking = proxy.open(&mut reader, &mut writer, &host, port);
         let asked = match limit {
             Some(limit) => compio::time::timeout(limit, asking)
@@ -131,13 +132,13 @@ impl TcpCall {
         }
     }
 
-    async fn connect(
+    async fn connect<O: Speak>(
         &self,
         host: &str,
         port: u16,
         limit: Option<Duration>,
         role: Role,
-        told: &dyn Fn(&str),
+        observer: &O,
     ) -> Result<Opened, Unreachable> {
         let bind = self.address.as_deref().map(|name| local_address(name, self.family)).transpose()?;
         let address = TcpAddress { host, port, family: self.family, bind };
@@ -153,7 +154,7 @@ impl TcpCall {
         }
         match connected {
             Ok((transport, address)) => {
-                observer.handshake(Side::Client, &Handshaken::Reached { host: &host, address });
+                observer.handshake(Side::Client, &Handshaken::Reached { host, address });
                 let (reader, writer) = transport.into_split();
                 Ok((reader, writer, None))
             }
