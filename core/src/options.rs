@@ -318,6 +318,8 @@ pub struct Report {
     pub unchanged: bool,
     /// The format holds `%o` (deletions are shown through it).
     pub operation: bool,
+    /// A format holds `%B`: permissions are shown, those of what is deleted too.
+    pub permissions: bool,
     /// A format holds `%b`, `%c` or `%C`: items are reported after their transfer.
     pub after_transfer: bool,
     /// A format holds `%C`: the checksum is wanted even where nothing is sent.

@@ -43,7 +43,7 @@ fn source(root: &Path) {
         b"back\\#012x",
         b"\xc3\xa9\xff",
         b"\r",
-        b"a|b",
+        b"a, b",
     ] {
         t.file([b"odd/", name].concat(), name);
     }

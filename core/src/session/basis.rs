@@ -255,13 +255,18 @@ where
             self.fuzzy.dir = Some(dir.bytes().to_vec());
             self.fuzzy.taken.clear();
             self.fuzzy.files.clear();
+            // Of equally similar names the last one is taken: the order of the file system must not decide.
+            let by_name = |mut files: Vec<Child>| {
+                files.sort_by(|a, b| a.name.cmp(&b.name));
+                files
+            };
             let here = self.side.target.list(dir).await.unwrap_or_default();
-            self.fuzzy.files.push((BasisType::Fuzzy, here));
+            self.fuzzy.files.push((BasisType::Fuzzy, by_name(here)));
             if options.transfer.fuzzy > 1 {
                 for number in 0..options.transfer.alt_dests.len() {
                     let number = u8::try_from(number).ok()?;
                     let there = self.side.target.list_at(Place::Alt(number, dir)).await.unwrap_or_default();
-                    self.fuzzy.files.push((BasisType::FuzzyAlt(number), there));
+                    self.fuzzy.files.push((BasisType::FuzzyAlt(number), by_name(there)));
                 }
             }
         }

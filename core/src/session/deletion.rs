@@ -441,7 +441,10 @@ where
         let plain = scope.is_constant()
             && options.delete.max_delete.is_none()
             && !options.dry_run
-            && !options.transfer.backup;
+            && !options.transfer.backup
+            // Who goes ahead knows types only.
+            && !options.report.permissions
+            && !self.shared().observer.follows_steps();
         if !plain {
             return;
         }

@@ -38,8 +38,11 @@ where
             return Ok(());
         }
         let shown = name.bytes();
+        let found = self.standing(name).await;
+        // Something that is no directory stands above it.
+        let blocked = found == Err(PortError::NOT_DIR);
         // What cannot be looked at is taken for missing: making it says what is wrong.
-        let mut stat = self.standing(name).await.unwrap_or_default();
+        let mut stat = found.unwrap_or_default();
         if options.select.keep_dirlinks
             && stat.is_some_and(|s| s.kind() == FileKind::Symlink)
             && let Ok(Some(behind)) = self.side.target.stat(Place::Dest(name), true).await
@@ -51,7 +54,7 @@ where
         if no_attrs && stat.is_some_and(|s| s.kind() == FileKind::Symlink) {
             return Ok(());
         }
-        if options.select.existing && stat.is_none() {
+        if options.select.existing && stat.is_none() && !blocked {
             self.report(&Notice::NotCreating { name: shown, dir: true });
             self.skipped.push(shown.to_vec());
             return Ok(());

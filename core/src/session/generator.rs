@@ -660,7 +660,8 @@ where
                 basis: BasisType::Name,
                 transfer: None,
                 kind,
-                perms: stat_mode & crate::flist::entry::mode::PERMS,
+                // In a local copy the reference's user sees what a sender hears: names.
+                perms: if shared.local { 0 } else { stat_mode & crate::flist::entry::mode::PERMS },
             });
         }
         if shared.is_client() {

@@ -418,6 +418,7 @@ pub(crate) fn resolve(mut cli: Cli, world: &World<'_>) -> Result<Resolved, Stop>
             itemize,
             unchanged: names >= 2 || (itemize && (cli.itemize > 1 || (cli.server && has(b"I")))),
             operation: has(b"o"),
+            permissions: logged(b"B"),
             after_transfer: logged(b"bcC"),
             checksums: logged(b"C"),
             logs: log_format.is_some(),

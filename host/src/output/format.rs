@@ -250,10 +250,8 @@ fn value(escape: &Escape, event: &ItemEvent<'_>, view: &View<'_>) -> Option<Vec<
         b'M' => Local::at(entry.map_or(0, |e| e.mtime)).show('-').into_bytes(),
         b'B' => permissions(event.perms).to_vec(),
         b'U' => entry.filter(|_| view.owner).map_or(0, |e| e.uid).to_string().into_bytes(),
-        b'G' => match entry {
-            Some(e) if view.group => e.gid.to_string().into_bytes(),
-            _ => b"DEFAULT".to_vec(),
-        },
+        b'G' if view.group => entry.map_or(0, |e| e.gid).to_string().into_bytes(),
+        b'G' => b"DEFAULT".to_vec(),
         b'C' => checksum(event, view),
         b'b' => numeric(event.transfer.map_or(0, |t| if view.sender { t.sent } else { t.received })),
         b'c' => numeric(event.transfer.map_or(0, |t| if view.sender { t.received } else { t.sent })),

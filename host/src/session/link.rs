@@ -15,7 +15,7 @@ use crate::{
     output::strerror,
     transport::{
         NotConnected, Proxy, ProxyFault, ReadAhead, RemoteShell, SocketComplaint, SshConnection, TcpAddress,
-        TcpTransport, WriteQueue, set_socket_options,
+        TcpTransport, WriteQueue, set_socket_options, within,
     },
 };
 
@@ -120,12 +120,9 @@ impl TcpCall {
         let (mut reader, mut writer, none) =
             self.connect(&proxy.host, proxy_port, limit, role, observer).await?;
         let asking = proxy.open(&mut reader, &mut writer, &host, port);
-        let asked = match limit {
-            Some(limit) => compio::time::timeout(limit, asking)
-                .await
-                .map_err(|_| Unreachable { code: ExitCode::CONNECT_TIMEOUT, reason: None })?,
-            None => asking.await,
-        };
+        let asked = within(limit, asking)
+            .await
+            .ok_or(Unreachable { code: ExitCode::CONNECT_TIMEOUT, reason: None })?;
         match asked {
             Ok(()) => Ok((reader, writer, none)),
             Err(fault) => unreachable(ExitCode::SOCKET_IO, of_proxy(&fault, role)),

@@ -23,7 +23,7 @@ pub use self::{
     read_ahead::ReadAhead,
     socket_options::{SocketComplaint, set_socket_options},
     ssh::{RemoteShell, SshConnection},
-    tcp::{NotConnected, TcpAddress, TcpTransport},
+    tcp::{NotConnected, TcpAddress, TcpTransport, within},
     write_queue::WriteQueue,
 };
 

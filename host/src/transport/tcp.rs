@@ -17,6 +17,14 @@ use super::{
     stream::{Sharing, Stream},
 };
 
+/// Waits for something, at most for so long; `None`: it takes longer.
+pub async fn within<F: Future>(limit: Option<Duration>, awaited: F) -> Option<F::Output> {
+    match limit {
+        Some(limit) => compio::time::timeout(limit, awaited).await.ok(),
+        None => Some(awaited.await),
+    }
+}
+
 /// Whom to connect to, and from where.
 #[derive(Debug, Clone, Copy)]
 pub struct TcpAddress<'a> {
@@ -81,12 +89,7 @@ impl TcpTransport {
                 continue;
             }
             let connecting = connect_one(target, address.bind, prepare);
-            let connected = match limit {
-                Some(limit) => {
-                    compio::time::timeout(limit, connecting).await.map_err(|_| NotConnected::Timeout)?
-                }
-                None => connecting.await,
-            };
+            let connected = within(limit, connecting).await.ok_or(NotConnected::Timeout)?;
             match connected.and_then(|stream| Self::from_stream(&stream).map_err(|error| error.0)) {
                 Ok(transport) => return Ok((transport, target.ip())),
                 Err(error) => failures.push((target.ip(), error)),
