@@ -85,6 +85,8 @@ pub struct Preserve {
     pub fake_super: bool,
     /// `--chmod`, applied by the client; see [`crate::chmod`].
     pub chmod: Option<crate::chmod::Chmod>,
+    /// This server applies `chmod` (a daemon's `incoming chmod` and `outgoing chmod`).
+    pub chmod_by_server: bool,
     /// `--usermap`, `--groupmap`, `--chown`: text of the lists, parsed on the receiving side.
     pub usermap: Option<Vec<u8>>,
     /// See `usermap`.
@@ -99,6 +101,10 @@ pub struct Preserve {
 pub struct Select {
     /// `--confine-root`: absolute path; what options name must not lead out of it.
     pub confine_root: Option<Vec<u8>>,
+    /// The roots of the transfer and everything reached below them are inside of it too (a daemon's module).
+    pub confine_all: bool,
+    /// What this side cannot read does not exist for it (a daemon's `ignore nonreadable`).
+    pub ignore_nonreadable: bool,
     /// `-r`
     pub recursive: bool,
     /// `-d` or implied by `-r`, listing, `--files-from`

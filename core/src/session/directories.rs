@@ -36,6 +36,11 @@ where
             return Ok(());
         }
         let shown = name.bytes();
+        if self.is_refused(name, true) {
+            self.report(&Notice::SkippingContents);
+            self.skipped.push(shown.to_vec());
+            return Ok(());
+        }
         let mut stat = match self.standing(name).await {
             Ok(stat) => stat,
             Err(error) => {

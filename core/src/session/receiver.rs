@@ -243,7 +243,8 @@ where
                 if is_transfer {
                     return Err(ProtocolError::NotRegular { ndx }.into());
                 }
-                if extended::read_reply(self.r, self.shared(), dir.entry(), &header).await? {
+                let has_xattrs = extended::read_reply(self.r, self.shared(), dir.entry(), &header).await?;
+                if has_xattrs && !self.is_hidden(dir.entry()) {
                     self.side.set_xattrs(dir.entry(), Role::Receiver).await;
                 }
                 self.count_created(&header, dir.entry());
@@ -259,7 +260,7 @@ where
         let has_xattrs = extended::read_reply(self.r, self.shared(), entry, &header).await?;
         self.count_created(&header, entry);
         if !is_transfer {
-            if has_xattrs {
+            if has_xattrs && !self.is_hidden(entry) {
                 self.side.set_xattrs(entry, Role::Receiver).await;
             }
             self.show(entry, &header, None);
@@ -279,6 +280,10 @@ where
             stats.transferred_size += entry.entry.size;
         }
         let options = self.shared().options;
+        if self.is_hidden(entry) {
+            // The generator asked for nothing of that name.
+            return self.discard(ndx, entry).await;
+        }
         if options.read_batch && !self.shared().wants(ndx, segment.turn(ndx), redo).await {
             self.shared()
                 .report(Role::Receiver, &Notice::SkippingBatched(self.side.local_name(entry).bytes()));
@@ -296,6 +301,11 @@ where
             return Ok(());
         }
         self.file(ndx, &segment, entry, &header, redo).await
+    }
+
+    /// A daemon hides what stands at the entry's name.
+    fn is_hidden(&self, entry: EntryRef<'_>) -> bool {
+        self.side.scope.is_veiled(self.side.local_name(entry).bytes(), entry.entry.is_dir())
     }
 
     fn count_created(&self, header: &ItemHeader, entry: EntryRef<'_>) {
@@ -338,6 +348,9 @@ where
         }
         match header.basis {
             BasisType::Name => Ok(Place::Dest(name)),
+            BasisType::Fuzzy | BasisType::FuzzyAlt(_) if self.side.scope.is_veiled(sibling, false) => {
+                Ok(Place::Dest(name))
+            }
             BasisType::PartialDir => Ok(Place::Partial(name)),
             BasisType::Backup => Ok(Place::Backup(name)),
             BasisType::AltDest(n) => {

@@ -244,6 +244,10 @@ impl<'a, S: Source, O: Observer> Scanner<'a, S, O> {
         };
         let dot_dir = argument.kind == ArgKind::DotDir;
         let mut scope = self.root_scope.with_cwd(&self.source.base_path(base));
+        if scope.is_veiled(below(&name), stat.is_dir()) {
+            self.failed(Op::LinkStat, path, PortError::NOT_FOUND);
+            return Ok(());
+        }
         if !dot_dir && self.is_excluded(&scope, below(&name), stat.is_dir()) {
             return Ok(());
         }
@@ -658,7 +662,8 @@ impl<'a, S: Source, O: Observer> Scanner<'a, S, O> {
         let options = self.shared.options;
         let kind = stat.kind();
         let mut file_mode = stat.mode;
-        if let (Some(chmod), true) = (&options.preserve.chmod, self.shared.is_client())
+        let applies = self.shared.is_client() || options.preserve.chmod_by_server;
+        if let (Some(chmod), true) = (&options.preserve.chmod, applies)
             && kind != FileKind::Symlink
         {
             let perms = chmod.apply(file_mode & mode::PERMS, kind == FileKind::Dir, self.shared.umask.get());

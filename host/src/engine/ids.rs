@@ -126,6 +126,11 @@ impl Identity {
         Ok(Self { uid, gid, groups })
     }
 
+    /// Of these ids.
+    pub fn new(uid: u32, gid: u32, groups: Vec<u32>) -> Self {
+        Self { uid, gid, groups }
+    }
+
     /// Takes the identity for the whole process, for good. The error says which call failed.
     pub fn assume(&self) -> Result<(), (&'static str, Errno)> {
         let done = |name, result: libc::c_int| {
@@ -142,7 +147,7 @@ impl Identity {
 }
 
 /// The main group of a user, and all of its groups.
-fn groups_of(uid: u32) -> Option<(u32, Vec<u32>)> {
+pub fn groups_of(uid: u32) -> Option<(u32, Vec<u32>)> {
     // SAFETY: `getpwuid_r` fills `record` with pointers into `buf` only.
     let call = |record, buf, len, out| unsafe { libc::getpwuid_r(uid, record, buf, len, out) };
     record(call, |r: &libc::passwd| {

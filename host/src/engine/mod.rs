@@ -34,12 +34,15 @@ mod xattr;
 use arsync_core::ports::{PortError, Stat};
 use rustix::io::Errno;
 
-pub(crate) use self::charset::Iconv;
+pub(crate) use self::{
+    beneath::{Links, Tree},
+    charset::Iconv,
+};
 #[allow(unused_imports, reason = "used by the sessions")]
 pub use self::{
     confine::Confinement,
     copy::copy_contents,
-    ids::{Identity, NoIdentity},
+    ids::{Identity, Names, NoIdentity, groups_of},
     source::{FileSource, SourceFile},
     target::{SetupError, TreeTarget},
     workers::Workers,

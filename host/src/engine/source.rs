@@ -56,6 +56,8 @@ pub struct FileSource {
     listed: Confinement,
     /// The same for filter files.
     confinement: Confinement,
+    /// Nothing at all may be outside.
+    confine_all: bool,
     copy_devices: bool,
     fake: bool,
     pace: Option<Arc<Pace>>,
@@ -190,8 +192,9 @@ impl FileSource {
                 super_user: rustix::process::geteuid().is_root(),
                 no_atime: options.preserve.open_noatime || options.preserve.atimes > 1,
             },
-            listed: if lists { confinement.clone() } else { Confinement::default() },
+            listed: if lists || select.confine_all { confinement.clone() } else { Confinement::default() },
             confinement,
+            confine_all: select.confine_all,
             copy_devices: select.copy_devices,
             fake: options.preserve.fake_super,
             pace: None,
@@ -295,6 +298,9 @@ impl Source for FileSource {
                 let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
                 accessat(CWD, path, Access::EXEC_OK, AtFlags::EACCESS).map_err(port)?;
                 let root = openat(CWD, path, flags, Mode::empty()).map_err(port)?;
+                if self.confine_all {
+                    self.confinement.admits(&root).map_err(port)?;
+                }
                 bases.push(Base { path: path.to_vec(), tree: Arc::new(Tree::new(root, Links::Never)) });
                 self.paths.borrow_mut().push(absolute(path));
                 bases.len() - 1

@@ -37,6 +37,7 @@ use super::{
     progress::Progress,
     strerror,
     summary::{SummaryView, summary},
+    visitor::Visitor,
 };
 use crate::{
     cli::{
@@ -133,7 +134,11 @@ pub(crate) struct Console {
     /// Who said the last error: the one that the exit line of a fatal error names.
     complained: Cell<Option<Role>>,
     mark: &'static str,
-    log: Option<LogFile>,
+    log: Option<Rc<LogFile>>,
+    /// Format of the lines of items in the log; empty: there are none.
+    log_format: Vec<u8>,
+    /// A daemon's client.
+    visitor: Option<Visitor>,
     /// A batch file is written or read.
     batch: bool,
     /// Texts travel in UTF-8 and come from this (`--iconv`).
@@ -147,6 +152,7 @@ impl Console {
         roots: Rc<RefCell<Roots>>,
         outbox: Rc<Outbox>,
         iconv: Option<Rc<dyn charset::Charset>>,
+        visitor: Option<Visitor>,
     ) -> Self {
         let output = resolved.output.clone();
         let server = matches!(resolved.route, Route::Server { .. });
@@ -168,9 +174,14 @@ impl Console {
         let here =
             std::env::current_dir().map(|d| d.into_os_string().into_encoded_bytes()).unwrap_or_default();
         let mut no_log = None;
-        let log = resolved.log.as_ref().and_then(|(path, format)| {
-            LogFile::open(path, format.clone(), charset).map_err(|error| no_log = Some((path, error))).ok()
+        let own_log = resolved.log.as_ref().and_then(|(path, _)| {
+            LogFile::open(path, charset).map(Rc::new).map_err(|error| no_log = Some((path, error))).ok()
         });
+        let own_format = resolved.log.as_ref().map(|(_, format)| format.clone()).unwrap_or_default();
+        let (log, log_format) = match &visitor {
+            Some(visitor) => (Some(visitor.log.clone()), visitor.format.clone()),
+            None => (own_log, own_format),
+        };
         let console = Self {
             options: resolved.opts.clone(),
             levels: resolved.levels.clone(),
@@ -201,6 +212,8 @@ impl Console {
             complained: Cell::new(None),
             mark,
             log,
+            log_format,
+            visitor,
             batch: resolved.read_batch.is_some() || resolved.batch_to_write().is_some(),
             iconv,
             output,
@@ -378,8 +391,8 @@ impl Console {
 
     /// Shows a text of one line without its newline, or hands it to the client.
     fn emit(&self, tag: MsgTag, text: &[u8]) {
-        if !(self.server && self.is_framed(tag)) {
-            // What travels is logged where it is shown.
+        if self.visitor.is_some() || !(self.server && self.is_framed(tag)) {
+            // What travels is logged where it is shown, and by a daemon.
             self.log(text);
         }
         self.show(tag, text);
@@ -545,15 +558,17 @@ impl Console {
 
     /// The line of an item in the log. A dry run leaves out what would have been data or a deletion.
     fn log_item(&self, event: &ItemEvent<'_>) {
-        let Some(log) = self.log.as_ref().filter(|log| !log.format.is_empty()) else { return };
+        if self.log_format.is_empty() {
+            return;
+        }
         let deleted = event.flags.contains(ItemFlags::DELETED);
         let dry = self.options.dry_run && !self.options.batch_only;
         if dry && (self.server || deleted || event.flags.contains(ItemFlags::TRANSFER)) {
             return;
         }
         let format = match deleted {
-            true if !format::uses(&log.format, b"io") => b"deleting %n",
-            _ => &log.format[..],
+            true if !format::uses(&self.log_format, b"io") => b"deleting %n",
+            _ => &self.log_format[..],
         };
         let worth = if self.server { event.flags.is_significant() } else { self.is_worth_a_line(event) };
         if deleted || worth {
@@ -573,6 +588,7 @@ impl Console {
             false => ChecksumKind::Md4,
         });
         let sender = self.route.role() == Role::Sender;
+        let daemon = self.visitor.as_ref().map(Visitor::view);
         let view = View {
             sender,
             remote: !matches!(self.route, Route::Local { .. }),
@@ -596,7 +612,7 @@ impl Console {
                 && base == b"/"
                 && self.options.select.relative
                 && self.options.select.files_from == FilesFrom::None,
-            daemon: None,
+            daemon: daemon.as_ref(),
         };
         format::expand(format, event, &view)
     }
@@ -706,6 +722,16 @@ impl Observer for Console {
         let mut stdout = self.stdout.borrow_mut();
         stdout.write(text.as_bytes());
         stdout.flush();
+    }
+
+    fn ending(&self, code: ExitCode) {
+        // Over a socket there is no other way for the last line; elsewhere `finish` writes it to stderr.
+        if self.visitor.is_some() && self.is_framed(MsgTag::Error) {
+            let role = self.complained.get().unwrap_or_else(|| self.route.role());
+            let line = exit_line(code, role);
+            self.emit(MsgTag::Error, line.strip_suffix(b"\n").unwrap_or(&line));
+            self.told_to_end.set(true);
+        }
     }
 
     fn peer_exit(&self, _code: ExitCode) {

@@ -13,3 +13,4 @@ pub(crate) mod progress;
 pub(crate) mod strerror;
 pub(crate) mod summary;
 pub(crate) mod time;
+pub(crate) mod visitor;
