@@ -13,6 +13,7 @@ mod links;
 mod matrix;
 mod peers;
 mod ring;
+mod serving;
 mod snapshot;
 mod sshd;
 mod tree;
