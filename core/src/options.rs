@@ -79,6 +79,8 @@ pub struct Preserve {
     pub hard_links: u8,
     /// `--numeric-ids`
     pub numeric_ids: bool,
+    /// Ids have no names on this side, and names no ids (a daemon's `numeric ids`). The wire stays as it is.
+    pub nameless_ids: bool,
     /// `--super` (`Some(true)`), `--no-super` (`Some(false)`), or by uid.
     pub super_user: Option<bool>,
     /// `--fake-super`
@@ -125,6 +127,8 @@ pub struct Select {
     pub safe_links: bool,
     /// `--munge-links`
     pub munge_links: bool,
+    /// Targets of received symlinks are kept below the transfer (a daemon's module without munging).
+    pub sanitize_links: bool,
     /// `-K`
     pub keep_dirlinks: bool,
     /// `-m`

@@ -459,6 +459,7 @@ pub(crate) fn resolve(mut cli: Cli, world: &World<'_>) -> Result<Resolved, Stop>
             specials: cli.specials,
             hard_links: level(cli.hard_links),
             numeric_ids: cli.numeric_ids,
+            nameless_ids: false,
             super_user: match cli.super_user {
                 Super::On => Some(true),
                 Super::Off => Some(false),
@@ -485,6 +486,7 @@ pub(crate) fn resolve(mut cli: Cli, world: &World<'_>) -> Result<Resolved, Stop>
             copy_dirlinks: cli.copy_dirlinks,
             safe_links: cli.safe_links,
             munge_links: cli.munge_links,
+            sanitize_links: false,
             keep_dirlinks: cli.keep_dirlinks,
             prune_empty_dirs: cli.prune_empty_dirs,
             existing: cli.existing,

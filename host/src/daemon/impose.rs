@@ -12,7 +12,7 @@ use crate::{
 };
 
 /// Facts about the process that serves.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub(super) struct Terms<'a> {
     /// The module's values.
     pub(super) values: &'a Values,
@@ -31,7 +31,7 @@ pub(super) struct Terms<'a> {
     /// Most that is written, KiB per second; 0: no limit.
     pub(super) bwlimit: u64,
     /// Format of the lines of items in the log; none: there are none.
-    pub(super) log_format: Option<&'a [u8]>,
+    pub(super) log_format: Option<Vec<u8>>,
 }
 
 /// Changes what was typed before anything is made of it.
@@ -42,7 +42,6 @@ pub(super) fn on_words(cli: &mut Cli, terms: &Terms<'_>) {
         cli.stderr = Some(StderrMode::Client);
     }
     cli.munge_links = terms.munge;
-    cli.numeric_ids |= terms.numeric;
     cli.ignore_errors |= values.is(Param::IgnoreErrors);
     cli.log_file = None;
     if values.is(Param::FakeSuper) {
@@ -111,11 +110,14 @@ pub(super) fn on_options(resolved: &mut Resolved, terms: &Terms<'_>) {
     if terms.confined {
         options.select.confine_root = Some(terms.root.to_vec());
         options.select.confine_all = true;
+        options.select.sanitize_links = !terms.munge;
     }
+    options.preserve.nameless_ids = terms.numeric;
+    options.select.ignore_nonreadable = terms.values.is(Param::IgnoreNonreadable);
     let rules = terms.values.text(if sends { Param::OutgoingChmod } else { Param::IncomingChmod });
     options.preserve.chmod = rules.and_then(|rules| Chmod::parse(rules).ok());
     options.preserve.chmod_by_server = options.preserve.chmod.is_some();
-    if let Some(format) = terms.log_format {
+    if let Some(format) = &terms.log_format {
         options.report.logs = true;
         options.report.after_transfer |= format::uses(format, b"bcC");
         options.report.checksums |= format::uses(format, b"C");

@@ -73,6 +73,8 @@ pub(crate) fn run(cli: &DaemonCli, name: &OsStr) -> ExitCode {
             silence(stream);
         }
         let _ = rustix::net::sockopt::set_socket_keepalive(&socket, true);
+        // Output is gathered already; what is flushed is waited for.
+        let _ = rustix::net::sockopt::set_tcp_nodelay(&socket, true);
         let Ok(output) = socket.try_clone() else { return ExitCode::IPC };
         return connection::serve(
             Server { cli, config: &config, journal, plug: Plug::Socket },

@@ -9,6 +9,7 @@ use std::{
         unix::ffi::{OsStrExt, OsStringExt},
     },
     path::Path,
+    time::{SystemTime, UNIX_EPOCH},
 };
 
 use arsync_core::{
@@ -37,13 +38,13 @@ use super::{
 use crate::{
     cli::{
         argv,
-        asked::Line,
+        asked::{Cli, Line},
         failure::Stop,
         options::{OPTIONS, OptId},
         parse::{self, World},
         resolve::{self, Resolved},
     },
-    engine::{Confinement, Links, Names, Tree, groups_of},
+    engine::{Links, Names, Tree, enter_jail, groups_of},
     output::visitor::Visitor,
     run::{self, Visit},
     session::{Greeted, Refusal},
@@ -149,10 +150,12 @@ pub(super) fn admit<'s>(
             }
         }
     }
-    let temp_dir = expanded(Param::TempDir);
+    let temp_dir = server.cli.temp_dir.clone().or_else(|| expanded(Param::TempDir));
 
     // From here on the process has less and less.
-    Confinement::prepare();
+    if place.jail.is_some() {
+        enter_jail();
+    }
     place.take().map_err(|(call, errno)| {
         let why = std::io::Error::from(errno);
         journal.warn(
@@ -356,7 +359,7 @@ pub(super) fn receive(
             return ExitCode::PROTOCOL;
         }
     };
-    let paths = expand_paths(&args, &guest.module.name);
+    let paths = expand_paths(&args, &guest);
     announce(&server, &guest, &args);
     let pre = guest.keeper.take().and_then(|keeper| run_pre(keeper, &args, &paths));
     let journal = server.journal.clone();
@@ -375,7 +378,7 @@ pub(super) fn receive(
             silence(stream);
         }
     }
-    let format = log_format(&guest.module.values);
+    let format = log_format(&server, &guest.module.values);
     let visitor = Visitor {
         log: journal.log(),
         format: format.unwrap_or_default(),
@@ -384,8 +387,10 @@ pub(super) fn receive(
         module: guest.module.name.clone(),
         path: guest.path.clone(),
         user: guest.user.clone(),
+        refused: refusal.is_some(),
     };
-    let greeted = Greeted { streams: (input, output), early, protocol: guest.protocol };
+    let timeout = u32::try_from(guest.module.values.int(Param::Timeout)).unwrap_or(0);
+    let greeted = Greeted { streams: (input, output), early, protocol: guest.protocol, timeout };
     let names = guest.charset.take().filter(|_| resolved.iconv.is_some()).map(|n| n.with_args(args.secluded));
     let visit = Visit { greeted, visitor, root: guest.place.root.clone(), veil: guest.veil.take(), refusal };
     let code = run::serve(&resolved, names, visit);
@@ -396,16 +401,24 @@ pub(super) fn receive(
 }
 
 /// The format of the lines of items in the log.
-fn log_format(values: &Values) -> Option<Vec<u8>> {
-    values.is(Param::TransferLogging).then(|| values.text(Param::LogFormat).unwrap_or_default().to_vec())
+fn log_format(server: &Server<'_>, values: &Values) -> Option<Vec<u8>> {
+    let format = server.cli.log_file_format.as_deref().or_else(|| values.text(Param::LogFormat));
+    values.is(Param::TransferLogging).then(|| format.unwrap_or_default().to_vec())
 }
 
 /// The paths of the request below the module, wildcards expanded.
-fn expand_paths(args: &Args, module: &[u8]) -> Vec<Vec<u8>> {
-    let paths = args.below_module(module);
-    let Ok(here) = File::open(".") else { return paths };
-    let tree = Tree::new(here.into(), Links::Inside);
-    paths.iter().flat_map(|path| glob::expand(&tree, path)).collect()
+fn expand_paths(args: &Args, guest: &Guest<'_>) -> Vec<Vec<u8>> {
+    let mut paths = args.below_module(&guest.module.name);
+    if let Ok(here) = File::open(".") {
+        let tree = Tree::new(here.into(), Links::Inside);
+        paths = paths.iter().flat_map(|path| glob::expand(&tree, path)).collect();
+    }
+    if !guest.place.confined {
+        // The module is the root: its paths are absolute there, as messages and `-R` have it.
+        let rooted = |path: &Vec<u8>| if path == b"." { b"/".to_vec() } else { [b"/", &path[..]].concat() };
+        paths = paths.iter().map(rooted).collect();
+    }
+    paths
 }
 
 /// The line in the log about what is asked for.
@@ -470,7 +483,8 @@ impl Request<'_> {
     fn understand(&self, argv: &[OsString]) -> Result<Resolved, Vec<u8>> {
         let values = &self.guest.module.values;
         let terms = self.terms();
-        let world = World { program: "rsyncd", env: &|_| None, now: 0 };
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_secs().cast_signed());
+        let world = World { program: "rsyncd", env: &|name| std::env::var_os(name), now };
         let text_of = |stop: Stop| match stop {
             Stop::Fail(failure) => failure.text,
             Stop::Print(text) => text,
@@ -501,8 +515,7 @@ impl Request<'_> {
             cli.iconv = values.text(Param::Charset).map(<[u8]>::to_vec);
         }
         impose::on_words(&mut cli, &terms);
-        if let Some(path) = self.hidden_path(&cli) {
-            let _ = path;
+        if self.names_hidden_path(&cli) {
             return Err(b"Your options have been rejected by the server.".to_vec());
         }
         let mut resolved = resolve::resolve(*cli, &world).map_err(text_of)?;
@@ -513,18 +526,14 @@ impl Request<'_> {
         Ok(resolved)
     }
 
-    /// A directory or file of an option that the module hides.
-    fn hidden_path<'c>(&self, cli: &'c crate::cli::asked::Cli) -> Option<&'c [u8]> {
-        let veil = self.guest.veil.as_ref()?;
+    /// An option names a directory or file that the module hides.
+    fn names_hidden_path(&self, cli: &Cli) -> bool {
+        let Some(veil) = &self.guest.veil else { return false };
         let root = &self.guest.place.root;
         let named = [&cli.temp_dir, &cli.backup_dir, &cli.partial_dir, &cli.files_from];
         let others = cli.alt_dest.iter().flat_map(|(_, dirs)| dirs);
-        named
-            .into_iter()
-            .flatten()
-            .chain(others)
-            .map(Vec::as_slice)
-            .find(|path| veil.hides(path.strip_prefix(root.as_slice()).unwrap_or(path), true))
+        let mut all = named.into_iter().flatten().chain(others).map(Vec::as_slice);
+        all.any(|path| veil.hides(path.strip_prefix(root.as_slice()).unwrap_or(path), true))
     }
 
     fn terms(&self) -> Terms<'_> {
@@ -539,9 +548,7 @@ impl Request<'_> {
             numeric: values.tri(Param::NumericIds).unwrap_or(guest.place.jail.is_some()),
             temp_dir: guest.temp_dir.as_deref(),
             bwlimit: u64::try_from(server.cli.bwlimit).unwrap_or(0),
-            log_format: values
-                .is(Param::TransferLogging)
-                .then(|| values.text(Param::LogFormat).unwrap_or_default()),
+            log_format: log_format(server, values),
         }
     }
 

@@ -6,17 +6,19 @@
 use std::{
     ffi::OsStr,
     os::{
-        fd::{AsFd, AsRawFd, OwnedFd},
+        fd::{AsFd, OwnedFd},
         unix::ffi::{OsStrExt, OsStringExt},
     },
     path::Path,
-    sync::{Arc, OnceLock},
+    sync::Arc,
 };
 
 use rustix::{
-    fs::{CWD, Mode, OFlags, openat, readlinkat},
+    fs::{Mode, OFlags, openat},
     io::{self, Errno},
 };
+
+use super::fds;
 
 /// The directory that must not be left, if there is one.
 #[derive(Debug, Clone, Default)]
@@ -32,17 +34,11 @@ impl Confinement {
         Self(resolved.filter(|root| root != b"/").map(Arc::from))
     }
 
-    /// Opens what tells where open files are, for a process that is about to change its root.
-    pub fn prepare() {
-        let _ = files();
-    }
-
     /// Fails with `ELOOP`, as a link that must not be followed does, if the file is outside.
     pub fn admits(&self, file: impl AsFd) -> io::Result<()> {
         let Some(root) = &self.0 else { return Ok(()) };
-        let files = files().ok_or(Errno::NOENT)?;
-        let path = readlinkat(files, file.as_fd().as_raw_fd().to_string(), Vec::new())?;
-        match path.to_bytes().strip_prefix(&**root) {
+        let path = fds::path_of(file)?;
+        match path.strip_prefix(&**root) {
             Some(rest) if rest.is_empty() || rest.starts_with(b"/") => Ok(()),
             _ => Err(Errno::LOOP),
         }
@@ -85,16 +81,11 @@ impl Confinement {
     }
 }
 
-/// The directory in which the kernel tells where the open files of this process are.
-fn files() -> Option<&'static OwnedFd> {
-    static FILES: OnceLock<Option<OwnedFd>> = OnceLock::new();
-    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
-    FILES.get_or_init(|| openat(CWD, "/proc/self/fd", flags, Mode::empty()).ok()).as_ref()
-}
-
 #[cfg(test)]
 mod tests {
     use std::{fs, os::unix::fs::symlink};
+
+    use rustix::fs::CWD;
 
     use super::*;
 

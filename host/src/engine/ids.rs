@@ -13,6 +13,8 @@ pub struct Names {
     groups: Memo<u32, Vec<u8>>,
     uids: Memo<Vec<u8>, u32>,
     gids: Memo<Vec<u8>, u32>,
+    /// Nothing is looked up.
+    silent: bool,
 }
 
 #[derive(Debug)]
@@ -36,8 +38,16 @@ impl<K: Eq + Hash, V: Clone> Memo<K, V> {
 }
 
 impl Names {
+    /// `silent`: ids have no names, and names no ids.
+    pub fn new(silent: bool) -> Self {
+        Self { silent, ..Self::default() }
+    }
+
     /// Name of a user.
     pub fn user(&self, uid: u32) -> Option<Vec<u8>> {
+        if self.silent {
+            return None;
+        }
         self.users.get(uid, |&uid| {
             // SAFETY: `getpwuid_r` fills `record` with pointers into `buf` only.
             record(
@@ -52,6 +62,9 @@ impl Names {
 
     /// Name of a group.
     pub fn group(&self, gid: u32) -> Option<Vec<u8>> {
+        if self.silent {
+            return None;
+        }
         self.groups.get(gid, |&gid| {
             // SAFETY: `getgrgid_r` fills `record` with pointers into `buf` only.
             record(
@@ -66,6 +79,9 @@ impl Names {
 
     /// Id of a user.
     pub fn uid(&self, name: &[u8]) -> Option<u32> {
+        if self.silent {
+            return None;
+        }
         self.uids.get(name.to_vec(), |name| {
             let name = CString::new(name.as_slice()).ok()?;
             record(
@@ -78,6 +94,9 @@ impl Names {
 
     /// Id of a group.
     pub fn gid(&self, name: &[u8]) -> Option<u32> {
+        if self.silent {
+            return None;
+        }
         self.gids.get(name.to_vec(), |name| {
             let name = CString::new(name.as_slice()).ok()?;
             record(

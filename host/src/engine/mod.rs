@@ -18,6 +18,7 @@ mod digest;
 mod draft;
 mod extended;
 mod fake;
+mod fds;
 mod ids;
 mod listing;
 mod meta;
@@ -42,6 +43,7 @@ pub(crate) use self::{
 pub use self::{
     confine::Confinement,
     copy::copy_contents,
+    fds::enter_jail,
     ids::{Identity, Names, NoIdentity, groups_of},
     source::{FileSource, SourceFile},
     target::{SetupError, TreeTarget},

@@ -104,7 +104,7 @@ impl TreeTarget {
         Ok(Self {
             shared: Arc::new(shared),
             alternates,
-            names: Names::default(),
+            names: Names::new(options.preserve.nameless_ids),
             rights,
             keep_dirlinks,
             path: Vec::new(),

@@ -238,6 +238,9 @@ impl Console {
     pub(crate) fn protocol_known(&self, protocol: ProtocolVersion, incremental: bool) {
         self.protocol.set(Some(protocol));
         self.incremental.set(incremental);
+        if self.visitor.as_ref().is_some_and(|visitor| visitor.refused) {
+            return;
+        }
         let sends = self.route.role() == Role::Sender;
         self.log(if sends { b"building file list" } else { b"receiving file list" });
     }

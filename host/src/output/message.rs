@@ -387,6 +387,7 @@ mod tests {
             start: b"/tmp/ex".to_vec(),
             dest: b"/tmp/d".to_vec(),
             bases: Rc::new(RefCell::new(vec![b"/tmp/ex".to_vec(), b"/tmp/ex/lk".to_vec()])),
+            module: None,
         };
         let levels = Levels::new(verbosity, &[], &Choices::default());
         let wording = Wording {

@@ -21,6 +21,8 @@ pub(crate) struct Visitor {
     pub(crate) path: Vec<u8>,
     /// Who it said to be; empty: nobody was asked.
     pub(crate) user: Vec<u8>,
+    /// It is only told why there is no session.
+    pub(crate) refused: bool,
 }
 
 impl Visitor {

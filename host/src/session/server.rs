@@ -76,19 +76,21 @@ pub(crate) struct Greeted {
     pub(crate) early: Vec<u8>,
     /// The version agreed on.
     pub(crate) protocol: ProtocolVersion,
+    /// Seconds of silence that end the session, which the client must know of; 0: none.
+    pub(crate) timeout: u32,
 }
 
 impl Opening {
-    fn open(self) -> Result<(ReadAhead, WriteQueue, Option<ProtocolVersion>), transport::Error> {
+    fn open(self) -> Result<(ReadAhead, WriteQueue, Option<(ProtocolVersion, u32)>), transport::Error> {
         match self {
             Self::Stdio => {
                 let (reader, writer) = PipeTransport::from_stdio()?.into_split();
                 Ok((reader, writer, None))
             }
-            Self::Greeted(Greeted { streams: (read, write), early, protocol }) => {
+            Self::Greeted(Greeted { streams: (read, write), early, protocol, timeout }) => {
                 let (mut reader, writer) = PipeTransport::from_fds(read, write)?.into_split();
                 reader.put_back(early);
-                Ok((reader, writer, Some(protocol)))
+                Ok((reader, writer, Some((protocol, timeout))))
             }
         }
     }
@@ -174,7 +176,7 @@ pub(crate) fn run_server<O: Speak>(mut run: ServerRun<'_, O>) -> Ended {
 
 async fn converse<O: Speak>(
     run: ServerRun<'_, O>,
-    (reader, writer, greeted): (ReadAhead, WriteQueue, Option<ProtocolVersion>),
+    (reader, writer, greeted): (ReadAhead, WriteQueue, Option<(ProtocolVersion, u32)>),
     stats: &Cell<Stats>,
     protocol: &Cell<ProtocolVersion>,
     read: &Cell<u64>,
@@ -192,7 +194,7 @@ async fn converse<O: Speak>(
     let capabilities = handshake.capabilities;
     let agreed = match greeted {
         None => wire::shake_hands(&mut r, &mut w, handshake, options, false).await,
-        Some(protocol) => {
+        Some((protocol, _)) => {
             // What was said before is not part of the session that both sides account for.
             wire::after_version(&mut r, &mut w, handshake, options, false, protocol).await
         }
@@ -201,6 +203,12 @@ async fn converse<O: Speak>(
     let agreed = agreed?;
     protocol.set(agreed.protocol);
     (run.protocol_known)(agreed.protocol, agreed.inc_recurse());
+    if let Some((_, seconds)) = greeted
+        && seconds > 0
+        && agreed.protocol.has_extended_goodbye()
+    {
+        run.outbox.push(MsgTag::IoTimeout, seconds.to_le_bytes().to_vec());
+    }
     let mut state = wire::shared(options, agreed, run.observer, Side::Server, run.outbox);
     let links = agreed.protocol.has_varints() && capabilities.contains(Capabilities::SYMLINK_ICONV);
     state.conversion = run.conversion.map(|conversion| conversion.with_links(links));
