@@ -71,6 +71,11 @@ pub(super) struct Guest<'s> {
     _slot: Option<File>,
 }
 
+/// Options that make a daemon of a server.
+const DAEMON_ONLY: [OptId; 5] = [OptId::Daemon, OptId::Config, OptId::Dparam, OptId::Detach, OptId::NoDetach];
+/// What a client is told whose arguments are those of no client.
+const INVALID: &[u8] = b"rsync: invalid arguments";
+
 /// Parameters that are not carried out yet: a module that sets one is not served.
 const UNBUILT: [(Param, &str); 1] = [(Param::NameConverter, "name converter")];
 
@@ -488,22 +493,24 @@ impl Request<'_> {
         let text_of = |stop: Stop| match stop {
             Stop::Fail(failure) => failure.text,
             Stop::Print(text) => text,
-            Stop::Usage(_) => b"rsync: invalid arguments".to_vec(),
+            Stop::Usage(_) => INVALID.to_vec(),
         };
         let refusals = Refusals::new(
             values.text(Param::RefuseOptions).unwrap_or_default(),
             self.guest.charset.is_some(),
         );
         let given = argv::parse(OPTIONS, argv, false);
+        if given.options.iter().any(|option| DAEMON_ONLY.contains(&option.id)) {
+            return Err(b"Attempt to hack rsync thwarted!".to_vec());
+        }
         if let Some(option) = refusals.find(&given.options) {
             return Err(refuses(&option));
         }
-        let mut cli = match parse::parse(argv, &world).map_err(text_of)? {
-            Line::Run(cli) => cli,
-            Line::Daemon(_) => return Err(b"Attempt to hack rsync thwarted!".to_vec()),
+        let Line::Run(mut cli) = parse::parse(argv, &world).map_err(text_of)? else {
+            return Err(INVALID.to_vec());
         };
         if !cli.server {
-            return Err(b"rsync: invalid arguments".to_vec());
+            return Err(INVALID.to_vec());
         }
         // Everything behind the dot is a path, whatever it looks like.
         cli.operands = core::iter::once(b".".to_vec())

@@ -59,8 +59,13 @@ impl Refusals {
         }
     }
 
+    /// An option with a spelling that wildcards do not touch is the one of that spelling: clients use no other.
     fn refuses(&self, id: OptId) -> bool {
-        OPTIONS.iter().zip(&self.refused).any(|(spec, refused)| spec.id == id && *refused)
+        let rows = || OPTIONS.iter().zip(&self.refused).filter(move |(spec, _)| spec.id == id);
+        match rows().find(|(spec, _)| spec.exact_only) {
+            Some((_, refused)) => *refused,
+            None => rows().any(|(_, refused)| *refused),
+        }
     }
 
     /// The first option of a vector that is refused, as the message names it.

@@ -30,7 +30,8 @@ pub fn all() -> io::Result<&'static OwnedFd> {
 
 /// Where an open file is.
 pub fn path_of(file: impl AsFd) -> io::Result<Vec<u8>> {
-    Ok(readlinkat(all()?, number(file), Vec::new())?.into_bytes())
+    // It stays open until the kernel has answered.
+    Ok(readlinkat(all()?, number(&file), Vec::new())?.into_bytes())
 }
 
 /// The name of an open file in [`all`]. It stands for the file itself.
