@@ -304,8 +304,8 @@ impl Source for FileSource {
             Some(known) => known,
             None => {
                 let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
-                accessat(CWD, path, Access::EXEC_OK, AtFlags::EACCESS).map_err(port)?;
                 let root = openat(CWD, path, flags, Mode::empty()).map_err(port)?;
+                accessat(&root, ".", Access::EXEC_OK, AtFlags::EACCESS).map_err(port)?;
                 if self.confine_all {
                     self.confinement.admits(&root).map_err(port)?;
                 }
