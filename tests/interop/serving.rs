@@ -79,13 +79,19 @@ fn lines_that_are_no_request_are_answered_as_the_reference_answers() {
     assert_eq!(after("@RSYNCD: 31.0\n#early_input=0\n"), "@ERROR: invalid early_input length\n");
     assert_eq!(after("@RSYNCD: 31.0\n M\n"), "@ERROR: Unknown module ' M'\n");
     assert_eq!(after("@RSYNCD: 31.0\n#early_input=2\nabm\n"), "@RSYNCD: OK\n");
-    for sent in
-        [&b""[..], b"@RSYNCD: 31.0\0\n", &[b'x'; 5000], b"@RSYNCD: 31.0\nm\n--server\0-x\0\xff\0.\0m\0\0"]
-    {
+    let forged = b"@RSYNCD: 31.0 md5\nm\n--server\0--sender\0-r\0.\0m/x\n2026/01/01 00:00:00 [1] forged\0\0";
+    for sent in [
+        &b""[..],
+        forged,
+        b"@RSYNCD: 31.0\0\n",
+        &[b'x'; 5000],
+        b"@RSYNCD: 31.0\nm\n--server\0-x\0\xff\0.\0m\0\0",
+    ] {
         let got = answer(&daemon, sent);
         assert!(got.starts_with(GREETING), "{got:?}");
     }
-    assert!(!fs::read_to_string(dir.path().join("log")).unwrap().contains("panicked"));
+    let log = fs::read_to_string(dir.path().join("log")).unwrap();
+    assert!(log.contains("forged") && !log.contains("\n2026/01/01"), "{log}");
 }
 
 #[test]
@@ -98,7 +104,7 @@ fn refusals_have_the_texts_and_codes_of_the_reference() {
         "[ro]\npath = DIR/d\n[wo]\npath = DIR/d\nread only = no\nwrite only = yes\n\
          [strict]\npath = DIR/d\nread only = no\nrefuse options = delete c\n\
          [none]\n[gone]\npath = DIR/gone\n[away]\npath = DIR/d\nhosts deny = *\n\
-         [secret]\npath = DIR/d\nhosts allow = 192.0.2.1\nlist = no\n[odd]\npath = DIR/d\nname converter = x\n",
+         [secret]\npath = DIR/d\nhosts allow = 192.0.2.1\nlist = no\n",
     );
     for program in CLIENTS {
         let of = |words: &[&str]| {
@@ -111,7 +117,6 @@ fn refusals_have_the_texts_and_codes_of_the_reference() {
         assert_eq!(of(&[&url("secret/")]), (5, "@ERROR: Unknown module 'secret'".into()));
         assert_eq!(of(&[&url("none/")]), (5, "@ERROR: no path setting.".into()));
         assert_eq!(of(&[&url("gone/")]), (5, "@ERROR: chdir failed".into()));
-        assert_eq!(of(&[&url("odd/")]), (5, "@ERROR: parameter not supported: name converter".into()));
         let (code, text) = of(&[&url("away/")]);
         assert_eq!(code, 5);
         assert!(
@@ -440,6 +445,35 @@ fn hooks_run_around_a_transfer() {
         assert!(got.stderr.lines().nth(1).is_some_and(|line| line == "go away"), "{}", got.stderr);
         let got = client(program, dir.path(), &[], &[&daemon.url("early/a"), "got"]);
         assert_eq!(first_error(&got), (5, "@ERROR: early exec failed"));
+    }
+}
+
+/// Below a changed root there are no names but those of the converter.
+#[test]
+fn a_converter_knows_names() {
+    if !rustix::process::geteuid().is_root() {
+        // Nobody else can give files away.
+        return;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    fs::create_dir(dir.path().join("d")).unwrap();
+    fs::write(dir.path().join("a"), "a").unwrap();
+    std::os::unix::fs::chown(dir.path().join("a"), Some(1), Some(1)).unwrap();
+    let script =
+        "while read what name; do case $what in usr) echo 4711;; grp) echo 4712;; *) echo;; esac; done";
+    fs::write(dir.path().join("names"), script).unwrap();
+    let daemon = serve(
+        dir.path(),
+        "[m]\npath = DIR/d\nread only = no\nuse chroot = yes\nname converter = . DIR/names\n\
+         [n]\npath = DIR/d\nread only = no\nuse chroot = yes\n",
+    );
+    for program in CLIENTS {
+        for (module, ids) in [("m/", (4711, 4712)), ("n/", (1, 1))] {
+            let put = client(program, dir.path(), &[], &["-a", "a", &daemon.url(module)]);
+            assert_eq!((put.code, &*put.stderr), (Some(0), ""));
+            let meta = fs::metadata(dir.path().join("d/a")).unwrap();
+            assert_eq!((meta.uid(), meta.gid()), ids, "{program} {module}");
+        }
     }
 }
 

@@ -18,6 +18,7 @@ use std::{
 };
 
 use super::privileges::{Death, Half, await_end, divide, silence};
+use crate::engine::convert_by;
 
 /// Most output of a hook that a client gets, bytes.
 const MAX_OUTPUT: u64 = 5 << 10;
@@ -65,19 +66,22 @@ fn command_text(text: &[u8], variables: &Variables) -> Result<Vec<u8>, NotRun> {
     bad.into_inner().map_or(Ok(found), |name| Err(NotRun::Unsafe(name)))
 }
 
-/// Runs a command by a shell.
-pub(super) fn run(text: &[u8], variables: &Variables, input: &[u8]) -> Result<Outcome, NotRun> {
+/// A command for a shell that sees the variables, and whose input and output are ours.
+fn shell(text: &[u8], variables: &Variables) -> Result<Command, NotRun> {
     let text = command_text(text, variables)?;
-    let shell = std::env::var_os("RSYNC_SHELL").unwrap_or_else(|| "/bin/sh".into());
-    let pairs = variables.iter().map(|(name, value)| (name, OsStr::from_bytes(value)));
-    let child = Command::new(shell)
+    let mut shell = Command::new(std::env::var_os("RSYNC_SHELL").unwrap_or_else(|| "/bin/sh".into()));
+    shell
         .arg("-c")
         .arg(OsStr::from_bytes(&text))
-        .envs(pairs)
+        .envs(variables.iter().map(|(name, value)| (name, OsStr::from_bytes(value))))
         .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .spawn();
-    let mut child = child.map_err(|_| NotRun::Failed)?;
+        .stdout(Stdio::piped());
+    Ok(shell)
+}
+
+/// Runs a command by a shell.
+pub(super) fn run(text: &[u8], variables: &Variables, input: &[u8]) -> Result<Outcome, NotRun> {
+    let mut child = shell(text, variables)?.spawn().map_err(|_| NotRun::Failed)?;
     if let Some(mut stdin) = child.stdin.take() {
         // A command that reads nothing is none of our business.
         let _ = stdin.write_all(input);
@@ -89,6 +93,15 @@ pub(super) fn run(text: &[u8], variables: &Variables, input: &[u8]) -> Result<Ou
     }
     let status = child.wait().map_err(|_| NotRun::Failed)?;
     Ok(Outcome { status: status.into_raw(), output })
+}
+
+/// Starts the command of `name converter`, which answers questions until it has no more input.
+pub(super) fn start_converter(text: &[u8], variables: &Variables) -> Result<(), NotRun> {
+    let child = shell(text, variables)?.spawn();
+    let mut child = child.map_err(|_| NotRun::Failed)?;
+    let (questions, answers) = (child.stdin.take(), child.stdout.take());
+    convert_by(questions.ok_or(NotRun::Failed)?, answers.ok_or(NotRun::Failed)?);
+    Ok(())
 }
 
 /// What a hook is told about the request: its paths.

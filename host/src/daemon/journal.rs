@@ -41,7 +41,7 @@ impl Journal {
 
     /// Writes a line.
     pub(super) fn say(&self, text: impl AsRef<[u8]>) {
-        self.log.add(now(), text.as_ref());
+        self.log.line(now(), text.as_ref());
     }
 
     /// Writes a line about something that went wrong.

@@ -78,7 +78,7 @@ pub(super) fn run(cli: &DaemonCli, config: &Config, path: &Path, name: &OsStr) -
     }
     let globals = &config.globals;
     let journal = || Journal::open(cli.log_file.as_deref(), globals);
-    let pid_file = match globals.text(Param::PidFile).map(|file| PidFile::create(file)).transpose() {
+    let pid_file = match globals.text(Param::PidFile).map(PidFile::create).transpose() {
         Ok(pid_file) => pid_file,
         Err(text) => {
             journal().warn(&text);
@@ -104,7 +104,7 @@ pub(super) fn run(cli: &DaemonCli, config: &Config, path: &Path, name: &OsStr) -
         }
     };
     if code != ExitCode::OK && code != ExitCode::SOCKET_IO {
-        journal().warn(exit_line(code, Role::ReceiverSide));
+        journal().warn(exit_line(code, Role::ReceiverSide).trim_ascii_end());
     }
     drop(pid_file);
     code

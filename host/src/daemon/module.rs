@@ -76,9 +76,6 @@ const DAEMON_ONLY: [OptId; 5] = [OptId::Daemon, OptId::Config, OptId::Dparam, Op
 /// What a client is told whose arguments are those of no client.
 const INVALID: &[u8] = b"rsync: invalid arguments";
 
-/// Parameters that are not carried out yet: a module that sets one is not served.
-const UNBUILT: [(Param, &str); 1] = [(Param::NameConverter, "name converter")];
-
 /// Everything up to the permission to send arguments.
 pub(super) fn admit<'s>(
     server: &mut Server<'s>,
@@ -112,12 +109,6 @@ pub(super) fn admit<'s>(
     let path = expanded(Param::Path).filter(|path| !path.is_empty());
     let path = path.ok_or_else(|| refused(&[b"no path setting."]))?;
     variables.push(("RSYNC_MODULE_PATH".into(), path.clone()));
-    for (param, name) in UNBUILT {
-        if values.text(param).is_some() {
-            journal.warn(format!("the parameter \"{name}\" is not supported by this build of arsync yet"));
-            return Err(refused(&[b"parameter not supported: ", name.as_bytes()]));
-        }
-    }
     let use_chroot = values.tri(Param::UseChroot).unwrap_or_else(|| place::chroot_by_default(&path));
     let place = place::place(&path, use_chroot);
     let veil = veil(values, &known, &place.root).map_err(|text| {
@@ -154,6 +145,12 @@ pub(super) fn admit<'s>(
                 return Err(refused(&[b"early exec failed"]));
             }
         }
+    }
+    if let Some(converter) = values.text(Param::NameConverter).filter(|_| wanted)
+        && let Err(why) = hooks::start_converter(converter, &variables)
+    {
+        // Ids travel as numbers then.
+        journal.warn(hooks::text_of(&why));
     }
     let temp_dir = server.cli.temp_dir.clone().or_else(|| expanded(Param::TempDir));
 
@@ -522,7 +519,7 @@ impl Request<'_> {
             cli.iconv = values.text(Param::Charset).map(<[u8]>::to_vec);
         }
         impose::on_words(&mut cli, &terms);
-        if self.names_hidden_path(&cli) {
+        if self.names_hidden_path(&cli) || cli.copy_as.is_some() {
             return Err(b"Your options have been rejected by the server.".to_vec());
         }
         let mut resolved = resolve::resolve(*cli, &world).map_err(text_of)?;
@@ -552,7 +549,9 @@ impl Request<'_> {
             root: &guest.place.root,
             confined: guest.place.confined && !values.is(Param::InsecureLinks),
             munge: munges(values, &guest.place),
-            numeric: values.tri(Param::NumericIds).unwrap_or(guest.place.jail.is_some()),
+            numeric: values
+                .tri(Param::NumericIds)
+                .unwrap_or_else(|| guest.place.jail.is_some() && values.text(Param::NameConverter).is_none()),
             temp_dir: guest.temp_dir.as_deref(),
             bwlimit: u64::try_from(server.cli.bwlimit).unwrap_or(0),
             log_format: log_format(server, values),

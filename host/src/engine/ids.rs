@@ -1,10 +1,12 @@
-//! Names of users and groups, by the C library (which knows the name services), remembered.
+//! Names of users and groups, by the C library (which knows the name services) or a program in its place, remembered.
 
 use alloc::ffi::CString;
 use core::{cell::RefCell, hash::Hash, mem::MaybeUninit, ptr};
 use std::collections::HashMap;
 
 use rustix::io::Errno;
+
+use super::converter;
 
 /// The four lookups, each remembered for the life of the value.
 #[derive(Debug, Default)]
@@ -49,6 +51,9 @@ impl Names {
             return None;
         }
         self.users.get(uid, |&uid| {
+            if let Some(answer) = converter::ask("uid", uid.to_string().as_bytes()) {
+                return answer;
+            }
             // SAFETY: `getpwuid_r` fills `record` with pointers into `buf` only.
             record(
                 |record, buf, len, out| unsafe { libc::getpwuid_r(uid, record, buf, len, out) },
@@ -66,6 +71,9 @@ impl Names {
             return None;
         }
         self.groups.get(gid, |&gid| {
+            if let Some(answer) = converter::ask("gid", gid.to_string().as_bytes()) {
+                return answer;
+            }
             // SAFETY: `getgrgid_r` fills `record` with pointers into `buf` only.
             record(
                 |record, buf, len, out| unsafe { libc::getgrgid_r(gid, record, buf, len, out) },
@@ -83,6 +91,9 @@ impl Names {
             return None;
         }
         self.uids.get(name.to_vec(), |name| {
+            if let Some(answer) = converter::ask_number("usr", name) {
+                return answer;
+            }
             let name = CString::new(name.as_slice()).ok()?;
             record(
                 // SAFETY: `name` is a C string that outlives the call; the rest as above.
@@ -98,6 +109,9 @@ impl Names {
             return None;
         }
         self.gids.get(name.to_vec(), |name| {
+            if let Some(answer) = converter::ask_number("grp", name) {
+                return answer;
+            }
             let name = CString::new(name.as_slice()).ok()?;
             record(
                 // SAFETY: `name` is a C string that outlives the call; the rest as above.

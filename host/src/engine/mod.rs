@@ -13,6 +13,7 @@ mod beneath;
 mod block_sums;
 mod charset;
 mod confine;
+mod converter;
 mod copy;
 mod digest;
 mod draft;
@@ -42,6 +43,7 @@ pub(crate) use self::{
 #[allow(unused_imports, reason = "used by the sessions")]
 pub use self::{
     confine::Confinement,
+    converter::convert_by,
     copy::copy_contents,
     fds::enter_jail,
     ids::{Identity, Names, NoIdentity, groups_of},

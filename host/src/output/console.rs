@@ -333,8 +333,11 @@ impl Console {
     }
 
     fn log(&self, text: &[u8]) {
-        if let Some(log) = &self.log {
-            log.add(i64::try_from(now()).unwrap_or(i64::MAX), text);
+        let now = i64::try_from(now()).unwrap_or(i64::MAX);
+        match (&self.log, &self.visitor) {
+            (Some(log), Some(_)) => log.line(now, text.strip_suffix(b"\n").unwrap_or(text)),
+            (Some(log), None) => log.add(now, text),
+            (None, _) => {}
         }
     }
 

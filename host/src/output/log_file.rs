@@ -55,22 +55,29 @@ impl LogFile {
 
     /// Adds a text, each of its lines with time and process. Empty lines are layout and left out.
     pub(crate) fn add(&self, now: i64, text: &[u8]) {
-        self.add_as(INFO, now, text);
+        let lines: Vec<&[u8]> = text.split(|b| *b == b'\n').filter(|line| !line.is_empty()).collect();
+        self.write(INFO, now, &lines);
+    }
+
+    /// Adds a text as one line, whatever is in it: parts of it may come from somebody who would like to write lines of
+    /// his own.
+    pub(crate) fn line(&self, now: i64, text: &[u8]) {
+        self.write(INFO, now, &[text]);
     }
 
     /// The same for what went wrong.
     pub(crate) fn warn(&self, now: i64, text: &[u8]) {
-        self.add_as(WARNING, now, text);
+        self.write(WARNING, now, &[text]);
     }
 
-    fn add_as(&self, priority: i32, now: i64, text: &[u8]) {
+    fn write(&self, priority: i32, now: i64, lines: &[&[u8]]) {
         let at = Local::at(now);
         let file = match &self.sink {
             Sink::File(file) => file,
             Sink::System { socket, facility, tag } => {
                 let Some(socket) = socket else { return };
                 let head = format!("<{}>{} ", facility * 8 + priority, at.in_mail());
-                for line in text.split(|b| *b == b'\n').filter(|line| !line.is_empty()) {
+                for line in lines {
                     let mut out = [head.as_bytes(), tag].concat();
                     out.extend(format!("[{}]: ", std::process::id()).bytes());
                     escape(line, self.charset, &mut out);
@@ -90,7 +97,7 @@ impl LogFile {
             std::process::id()
         );
         let mut out = Vec::new();
-        for line in text.split(|b| *b == b'\n').filter(|line| !line.is_empty()) {
+        for line in lines {
             out.extend_from_slice(head.as_bytes());
             escape(line, self.charset, &mut out);
             out.push(b'\n');

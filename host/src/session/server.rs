@@ -80,8 +80,11 @@ pub(crate) struct Greeted {
     pub(crate) timeout: u32,
 }
 
+/// Both directions, and of a greeted client the version agreed on and the seconds of silence that end its session.
+type Opened = (ReadAhead, WriteQueue, Option<(ProtocolVersion, u32)>);
+
 impl Opening {
-    fn open(self) -> Result<(ReadAhead, WriteQueue, Option<(ProtocolVersion, u32)>), transport::Error> {
+    fn open(self) -> Result<Opened, transport::Error> {
         match self {
             Self::Stdio => {
                 let (reader, writer) = PipeTransport::from_stdio()?.into_split();
@@ -176,7 +179,7 @@ pub(crate) fn run_server<O: Speak>(mut run: ServerRun<'_, O>) -> Ended {
 
 async fn converse<O: Speak>(
     run: ServerRun<'_, O>,
-    (reader, writer, greeted): (ReadAhead, WriteQueue, Option<(ProtocolVersion, u32)>),
+    (reader, writer, greeted): Opened,
     stats: &Cell<Stats>,
     protocol: &Cell<ProtocolVersion>,
     read: &Cell<u64>,
