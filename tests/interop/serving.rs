@@ -413,6 +413,33 @@ fn what_a_module_imposes() {
 }
 
 #[test]
+fn what_cannot_be_read_can_be_left_out() {
+    if !rustix::process::geteuid().is_root() {
+        // Only root can serve as another user.
+        return;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o755)).unwrap();
+    fs::create_dir(dir.path().join("d")).unwrap();
+    for (name, mode) in [("open", 0o644), ("shut", 0o600)] {
+        fs::write(dir.path().join("d").join(name), name).unwrap();
+        fs::set_permissions(dir.path().join("d").join(name), fs::Permissions::from_mode(mode)).unwrap();
+    }
+    let daemon = serve(
+        dir.path(),
+        "path = DIR/d\nuid = nobody\ngid = nogroup\n[loud]\n[quiet]\nignore nonreadable = yes\n",
+    );
+    for program in CLIENTS {
+        for (module, code) in [("loud/", 23), ("quiet/", 0)] {
+            let got = client(program, dir.path(), &[], &["-r", &daemon.url(module), "got"]);
+            assert_eq!(got.code, Some(code), "{program} {module}: {}", got.stderr);
+            assert!(dir.path().join("got/open").exists() && !dir.path().join("got/shut").exists());
+            fs::remove_dir_all(dir.path().join("got")).unwrap();
+        }
+    }
+}
+
+#[test]
 fn hooks_run_around_a_transfer() {
     let dir = tempfile::tempdir().unwrap();
     fs::create_dir(dir.path().join("d")).unwrap();

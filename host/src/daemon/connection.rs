@@ -23,7 +23,7 @@ use super::{
     dialogue::{Dialogue, Gone, linger},
     journal::Journal,
     lookup::name_of,
-    module::{self, Guest},
+    module::{self, Guest, Knock},
     proxy,
 };
 use crate::cli::asked::DaemonCli;
@@ -147,7 +147,7 @@ fn converse<'s>(server: &mut Server<'s>, dialogue: &mut Dialogue) -> Result<Gues
         }
     };
     let agreed = theirs.agree(own);
-    module::admit(server, dialogue, module, peer, &theirs, agreed, early_input)
+    module::admit(server, dialogue, module, Knock { peer, theirs, agreed, early_input })
 }
 
 /// Finds out who connects.

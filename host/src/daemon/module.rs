@@ -19,6 +19,7 @@ use arsync_core::{
     setup::daemon::Greeting,
     version::ProtocolVersion,
 };
+use rustix::io::Errno;
 
 use super::{
     access::{self, Peer},
@@ -44,7 +45,7 @@ use crate::{
         parse::{self, World},
         resolve::{self, Resolved},
     },
-    engine::{Links, Names, Tree, enter_jail, groups_of},
+    engine::{Identity, Links, Names, Tree, groups_of},
     output::visitor::Visitor,
     run::{self, Visit},
     session::{Greeted, Refusal},
@@ -76,105 +77,38 @@ const DAEMON_ONLY: [OptId; 5] = [OptId::Daemon, OptId::Config, OptId::Dparam, Op
 /// What a client is told whose arguments are those of no client.
 const INVALID: &[u8] = b"rsync: invalid arguments";
 
+/// Who knocks at a module.
+pub(super) struct Knock<'a> {
+    /// Where from.
+    pub(super) peer: Peer,
+    /// What the client said first.
+    pub(super) theirs: Greeting<'a>,
+    /// The version agreed on, which may be none that is spoken.
+    pub(super) agreed: i32,
+    /// For `early exec`.
+    pub(super) early_input: Vec<u8>,
+}
+
 /// Everything up to the permission to send arguments.
 pub(super) fn admit<'s>(
     server: &mut Server<'s>,
     dialogue: &mut Dialogue,
     module: &'s Module,
-    mut peer: Peer,
-    theirs: &Greeting<'_>,
-    agreed: i32,
-    early_input: Vec<u8>,
+    knock: Knock<'_>,
 ) -> Result<Guest<'s>, End> {
     let values = &module.values;
-    let journal = &mut server.journal;
+    let Knock { mut peer, theirs, agreed, early_input } = knock;
     if values.is(Param::ReverseLookup) && peer.name == access::UNDETERMINED {
-        name(journal, &mut peer);
+        name(&server.journal, &mut peer);
     }
     check_host(server, module, &peer)?;
     let slot = take_slot(server, module)?;
-    let (user, access) = authenticate(server, dialogue, module, &peer, theirs, agreed)?;
-    let journal = &mut server.journal;
-
-    let identity = place::identity(values).map_err(|fault| End::Refused(fault.text()))?;
-    let mut variables = vec![
-        ("RSYNC_MODULE_NAME".to_owned(), module.name.clone()),
-        ("RSYNC_USER_NAME".to_owned(), user.clone()),
-        ("RSYNC_HOST_NAME".to_owned(), peer.name.clone().into_bytes()),
-        ("RSYNC_HOST_ADDR".to_owned(), peer.address.clone().into_bytes()),
-        ("RSYNC_PID".to_owned(), std::process::id().to_string().into_bytes()),
-    ];
-    let known = variables.clone();
-    let expanded = |param| values.text(param).map(|text| expanded(text, &known));
-    let path = expanded(Param::Path).filter(|path| !path.is_empty());
-    let path = path.ok_or_else(|| refused(&[b"no path setting."]))?;
-    variables.push(("RSYNC_MODULE_PATH".into(), path.clone()));
-    let use_chroot = values.tri(Param::UseChroot).unwrap_or_else(|| place::chroot_by_default(&path));
-    let place = place::place(&path, use_chroot);
-    let veil = veil(values, &known, &place.root).map_err(|text| {
-        journal.warn(text);
-        refused(&[b"failed to load the filter rules of the module"])
-    })?;
-    let charset = values.text(Param::Charset).map(run::Names::of_module).transpose();
-    let charset = charset.map(Option::flatten).map_err(|failure| {
-        journal.warn(failure.text.trim_ascii_end());
-        refused(&[b"the charset of the module is not known"])
-    })?;
-    journal.switch(values);
-
-    let hooks = Hooks {
-        pre: values.text(Param::PreXferExec).map(<[u8]>::to_vec),
-        post: values.text(Param::PostXferExec).map(<[u8]>::to_vec),
-    };
-    let wanted = std::env::var_os("RSYNC_NO_XFER_EXEC").is_none();
-    let keeper = if wanted && (hooks.pre.is_some() || hooks.post.is_some()) {
-        let told = journal.clone();
-        let keeper = Keeper::stay_behind(&hooks, &variables, &|text| told.warn(text));
-        Some(keeper.map_err(|_| refused(&[b"fork failed"]))?).filter(|_| hooks.pre.is_some())
-    } else {
-        None
-    };
-    if let Some(early) = values.text(Param::EarlyExec).filter(|_| wanted) {
-        let mut all = variables.clone();
-        all.push(hooks::request_variable(&[]));
-        match hooks::run(early, &all, &early_input) {
-            Ok(outcome) if outcome.status == 0 => {}
-            Ok(_) => return Err(refused(&[b"early exec failed"])),
-            Err(why) => {
-                journal.warn(hooks::text_of(&why));
-                return Err(refused(&[b"early exec failed"]));
-            }
-        }
-    }
-    if let Some(converter) = values.text(Param::NameConverter).filter(|_| wanted)
-        && let Err(why) = hooks::start_converter(converter, &variables)
-    {
-        // Ids travel as numbers then.
-        journal.warn(hooks::text_of(&why));
-    }
-    let temp_dir = server.cli.temp_dir.clone().or_else(|| expanded(Param::TempDir));
-
+    let (user, access) = authenticate(server, dialogue, module, &peer, &theirs, agreed)?;
+    let plan = Plan::new(server, module, &peer, &user)?;
+    server.journal.switch(values);
+    let keeper = run_hooks(server, values, &plan.variables, &early_input)?;
     // From here on the process has less and less.
-    if place.jail.is_some() {
-        enter_jail();
-    }
-    place.take().map_err(|(call, errno)| {
-        let why = std::io::Error::from(errno);
-        journal.warn(
-            [b"rsync: ", call.as_bytes(), b"(", &path, b") failed: ", why.to_string().as_bytes()].concat(),
-        );
-        refused(&[call.as_bytes(), b" failed"])
-    })?;
-    if munges(values, &place) && std::fs::metadata("/rsyncd-munged").is_ok_and(|meta| meta.is_dir()) {
-        journal.warn("Symlink munging is unsafe when a /rsyncd-munged directory exists.");
-        return Err(refused(&[b"daemon security issue -- contact admin"]));
-    }
-    if let Some(identity) = identity {
-        identity.assume().map_err(|(call, errno)| {
-            journal.warn(format!("rsync: {call} failed: {}", std::io::Error::from(errno)));
-            refused(&[call.as_bytes(), b" failed"])
-        })?;
-    }
+    let place = step_in(server, values, &plan)?;
     dialogue.send(ADMITTED)?;
     let protocol = u8::try_from(agreed).ok().and_then(ProtocolVersion::new).filter(|_| theirs.protocol <= 40);
     let Some(protocol) = protocol else { return Err(Gone::Closed.into()) };
@@ -184,14 +118,129 @@ pub(super) fn admit<'s>(
         user,
         access,
         protocol,
+        veil: plan.rules.as_ref().map(|rules| Veil::new(rules, &place.root)),
         place,
-        path,
-        veil,
-        charset,
-        temp_dir,
+        path: plan.path,
+        charset: plan.charset,
+        temp_dir: plan.temp_dir,
         keeper,
         _slot: slot,
     })
+}
+
+/// What is found out while the files of the machine can still be read.
+struct Plan {
+    identity: Option<Identity>,
+    /// The path that the operator wrote.
+    path: Vec<u8>,
+    /// What hooks are told.
+    variables: Variables,
+    /// What the module hides.
+    rules: Option<FilterList>,
+    charset: Option<run::Names>,
+    temp_dir: Option<Vec<u8>>,
+}
+
+impl Plan {
+    fn new(server: &Server<'_>, module: &Module, peer: &Peer, user: &[u8]) -> Result<Self, End> {
+        let values = &module.values;
+        let journal = &server.journal;
+        let identity = place::identity(values).map_err(|fault| End::Refused(fault.text()))?;
+        let mut variables = vec![
+            ("RSYNC_MODULE_NAME".to_owned(), module.name.clone()),
+            ("RSYNC_USER_NAME".to_owned(), user.to_vec()),
+            ("RSYNC_HOST_NAME".to_owned(), peer.name.clone().into_bytes()),
+            ("RSYNC_HOST_ADDR".to_owned(), peer.address.clone().into_bytes()),
+            ("RSYNC_PID".to_owned(), std::process::id().to_string().into_bytes()),
+        ];
+        let text = |param| values.text(param).map(|text| expanded(text, &variables));
+        let path = text(Param::Path).filter(|path| !path.is_empty());
+        let path = path.ok_or_else(|| refused(&[b"no path setting."]))?;
+        let temp_dir = server.cli.temp_dir.clone().or_else(|| text(Param::TempDir));
+        let rules = hidden(values, &variables).map_err(|text| {
+            journal.warn(text);
+            refused(&[b"failed to load the filter rules of the module"])
+        })?;
+        let charset = values.text(Param::Charset).map(run::Names::of_module).transpose();
+        let charset = charset.map(Option::flatten).map_err(|failure| {
+            journal.warn(failure.text.trim_ascii_end());
+            refused(&[b"the charset of the module is not known"])
+        })?;
+        variables.push(("RSYNC_MODULE_PATH".into(), path.clone()));
+        Ok(Self { identity, path, variables, rules, charset, temp_dir })
+    }
+}
+
+/// Runs what is run before the process gives anything up, and leaves a process behind for what is run later.
+fn run_hooks(
+    server: &Server<'_>,
+    values: &Values,
+    variables: &Variables,
+    early_input: &[u8],
+) -> Result<Option<Keeper>, End> {
+    if std::env::var_os("RSYNC_NO_XFER_EXEC").is_some() {
+        return Ok(None);
+    }
+    let journal = &server.journal;
+    let hooks = Hooks {
+        pre: values.text(Param::PreXferExec).map(<[u8]>::to_vec),
+        post: values.text(Param::PostXferExec).map(<[u8]>::to_vec),
+    };
+    let keeper = if hooks.pre.is_some() || hooks.post.is_some() {
+        let told = journal.clone();
+        let keeper = Keeper::stay_behind(&hooks, variables, &|text| told.warn(text));
+        Some(keeper.map_err(|_| refused(&[b"fork failed"]))?).filter(|_| hooks.pre.is_some())
+    } else {
+        None
+    };
+    if let Some(early) = values.text(Param::EarlyExec) {
+        let mut all = variables.clone();
+        all.push(hooks::request_variable(&[]));
+        match hooks::run(early, &all, early_input) {
+            Ok(outcome) if outcome.status == 0 => {}
+            Ok(_) => return Err(refused(&[b"early exec failed"])),
+            Err(why) => {
+                journal.warn(hooks::text_of(&why));
+                return Err(refused(&[b"early exec failed"]));
+            }
+        }
+    }
+    if let Some(converter) = values.text(Param::NameConverter)
+        && let Err(why) = hooks::start_converter(converter, variables)
+    {
+        // Ids travel as numbers then.
+        journal.warn(hooks::text_of(&why));
+    }
+    Ok(keeper)
+}
+
+/// Makes the module the place of this process, and its user the one of this process.
+fn step_in(server: &Server<'_>, values: &Values, plan: &Plan) -> Result<Place, End> {
+    let journal = &server.journal;
+    let wanted = values.tri(Param::UseChroot);
+    let mut place = place::place(&plan.path, wanted.unwrap_or_else(|| place::chroot_by_default(&plan.path)));
+    let mut taken = place.take();
+    if wanted.is_none() && matches!(taken, Err(("chroot", Errno::PERM))) && !place.confined {
+        journal.warn("chroot test failed: switching \"use chroot\" from unset to false");
+        place = place::place(&plan.path, false);
+        taken = place.take();
+    }
+    taken.map_err(|(call, errno)| {
+        let why = std::io::Error::from(errno).to_string();
+        journal.warn([b"rsync: ", call.as_bytes(), b"(", &plan.path, b") failed: ", why.as_bytes()].concat());
+        refused(&[call.as_bytes(), b" failed"])
+    })?;
+    if munges(values, &place) && std::fs::metadata("/rsyncd-munged").is_ok_and(|meta| meta.is_dir()) {
+        journal.warn("Symlink munging is unsafe when a /rsyncd-munged directory exists.");
+        return Err(refused(&[b"daemon security issue -- contact admin"]));
+    }
+    if let Some(identity) = &plan.identity {
+        identity.assume().map_err(|(call, errno)| {
+            journal.warn(format!("rsync: {call} failed: {}", std::io::Error::from(errno)));
+            refused(&[call.as_bytes(), b" failed"])
+        })?;
+    }
+    Ok(place)
 }
 
 /// A text with what is known about the connection in place of `%RSYNC_…%`.
@@ -309,7 +358,7 @@ fn groups_of_user(user: &[u8]) -> Vec<Vec<u8>> {
 }
 
 /// What the module hides.
-fn veil(values: &Values, variables: &Variables, root: &[u8]) -> Result<Option<Veil>, Vec<u8>> {
+fn hidden(values: &Values, variables: &Variables) -> Result<Option<FilterList>, Vec<u8>> {
     let mut list = FilterList::daemon(FilterConfig::default());
     let mut read = |path: &[u8]| {
         use std::io::Read;
@@ -337,7 +386,7 @@ fn veil(values: &Values, variables: &Variables, root: &[u8]) -> Result<Option<Ve
         Ok::<_, arsync_core::filter::FilterError>(())
     };
     load().map_err(|fault| fault.message())?;
-    Ok((!list.is_empty()).then(|| Veil::new(&list, root)))
+    Ok((!list.is_empty()).then_some(list))
 }
 
 /// Takes the arguments of a client that was let in, and gives it its session.

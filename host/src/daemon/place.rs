@@ -1,6 +1,6 @@
 //! Where a module is, and as whom its files are handled: path, root, user and groups (spec: paths, chroot).
 
-use crate::engine::{Identity, Names, groups_of};
+use crate::engine::{Identity, Names, enter_jail, groups_of};
 
 use super::{
     config::{Param, Values},
@@ -56,7 +56,7 @@ impl Place {
     /// Takes it: the error says which step failed.
     pub(super) fn take(&self) -> Result<(), (&'static str, rustix::io::Errno)> {
         if let Some(jail) = &self.jail {
-            change_root(jail).map_err(|errno| ("chroot", errno))?;
+            enter_jail(|| change_root(jail)).map_err(|errno| ("chroot", errno))?;
         }
         rustix::process::chdir(self.root.as_slice()).map_err(|errno| ("chdir", errno))
     }

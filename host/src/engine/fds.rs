@@ -14,10 +14,12 @@ use rustix::{
 /// The process has changed its root: `/proc` has no path any more.
 static JAILED: AtomicBool = AtomicBool::new(false);
 
-/// Opens what will be needed of `/proc` in a process that is about to change its root.
-pub fn enter_jail() {
-    let _ = all();
+/// Has the process change its root, and keeps what will be needed of `/proc`.
+pub fn enter_jail(change_root: impl FnOnce() -> io::Result<()>) -> io::Result<()> {
+    all()?;
+    change_root()?;
     JAILED.store(true, Ordering::Relaxed);
+    Ok(())
 }
 
 /// The directory of the open files of this process.
