@@ -100,6 +100,8 @@ pub mod session;
 pub mod setup;
 #[cfg(feature = "alloc")]
 pub mod stats;
+#[cfg(feature = "alloc")]
+mod step;
 pub mod tiny;
 pub mod token;
 mod trace;

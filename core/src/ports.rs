@@ -21,7 +21,10 @@ use crate::{
     names::RelName,
 };
 
-pub use crate::notice::{Notice, Op, Severity};
+pub use crate::{
+    notice::{Notice, Op, Severity},
+    step::{DeleteWhy, Step},
+};
 
 /// A failed operation: the number of the operating system's error (`errno`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -192,6 +195,15 @@ pub enum Place<'a> {
     Partial(RelName<'a>),
     /// The backup of that name.
     Backup(RelName<'a>),
+}
+
+impl<'a> Place<'a> {
+    /// The name, wherever it is.
+    pub fn name(self) -> RelName<'a> {
+        match self {
+            Self::Dest(name) | Self::Alt(_, name) | Self::Partial(name) | Self::Backup(name) => name,
+        }
+    }
 }
 
 /// Attributes to set. `None`: leave alone.
@@ -641,12 +653,20 @@ pub struct FileProgress<'a> {
     pub known: u64,
     /// No further lists will come.
     pub complete: bool,
+    /// Size of everything known so far, bytes.
+    pub total_size: u64,
 }
 
 /// Who watches a session. Never decides anything.
 pub trait Observer {
     /// Something happened.
     fn notice(&self, from: Role, notice: &Notice<'_>);
+    /// Steps are looked at: those that cost something are worth it.
+    fn follows_steps(&self) -> bool {
+        false
+    }
+    /// A step of the work inside was done, which only those want to know who look for a fault.
+    fn step(&self, _from: Role, _step: &Step<'_>) {}
     /// A text message of the peer.
     fn peer_text(&self, tag: MsgTag, text: &[u8]);
     /// An item is being handled; on the side that the user sees.

@@ -306,6 +306,8 @@ fn start(
     match &resolved.route {
         Route::Local { sources, dest } if !resolved.is_local_pair() => {
             charset_known();
+            let path = dest.as_deref().unwrap_or_default();
+            console.command_parts(b"", None, path, &[b".".to_vec(), path.to_vec()]);
             let mut list = own_rules(false)?;
             // Not built anew: rules may have come from stdin.
             let mut dest_list = list.clone();
@@ -350,8 +352,10 @@ fn start(
             };
             let stream_args = args.stream.filter(|_| daemon.is_none());
             if let Link::Program(command) | Link::DaemonShell(command, _) = &link
-                && resolved.route.machine().is_some()
+                && let Some(to) = resolved.route.machine()
             {
+                let path = reach::first_path(resolved);
+                console.command_parts(&resolved.rsh, Some((&to.host, to.user.as_deref())), path, command);
                 console.connecting(command);
             }
             charset_known();

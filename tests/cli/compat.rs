@@ -8,18 +8,18 @@ use std::{fs, path::Path};
 use crate::{bench, run};
 
 /// One row of the table of options in the sources.
-struct Row {
-    long: String,
-    short: Option<char>,
-    takes_value: bool,
+pub(crate) struct Row {
+    pub(crate) long: String,
+    pub(crate) short: Option<char>,
+    pub(crate) takes_value: bool,
     id: String,
 }
 
-/// `flag("long", Some('s'), Id)`, also inside `exact(...)`.
-fn rows(source: &str) -> Vec<Row> {
+/// `flag("long", Some('s'), Id)`, also inside `exact(...)`, of the table in the sources.
+pub(crate) fn rows() -> Vec<Row> {
     let mut rows = Vec::new();
     // The second table is that of the daemon.
-    let source = source.split("const DAEMON_OPTIONS").next().unwrap();
+    let source = include_str!("../../host/src/cli/options.rs").split("const DAEMON_OPTIONS").next().unwrap();
     for line in source.lines().map(str::trim) {
         let line = line.strip_prefix("exact(").unwrap_or(line);
         let Some((kind, rest)) = line.split_once("(\"") else { continue };
@@ -93,8 +93,7 @@ fn state(row: &Row) -> String {
 }
 
 fn table() -> String {
-    let source = include_str!("../../host/src/cli/options.rs");
-    let rows = rows(source);
+    let rows = rows();
     let mut out = String::from("| option | letter | also | off | state |\n|---|---|---|---|---|\n");
     let mut seen = Vec::new();
     for row in &rows {

@@ -1,6 +1,7 @@
 //! The command line from outside: texts, exit codes, and what is refused.
 
 mod compat;
+mod options;
 mod trees;
 
 use std::{
@@ -13,7 +14,11 @@ use std::{
 const ARSYNC: &str = env!("CARGO_BIN_EXE_arsync");
 
 fn run_as(program: impl AsRef<Path>, dir: &Path, words: &[&str]) -> Output {
-    Command::new(program.as_ref())
+    output_of(program.as_ref(), dir, words, None)
+}
+
+fn output_of(program: &Path, dir: &Path, words: &[&str], variable: Option<(&str, &str)>) -> Output {
+    Command::new(program)
         .args(words)
         .current_dir(dir)
         .env_clear()
@@ -21,13 +26,19 @@ fn run_as(program: impl AsRef<Path>, dir: &Path, words: &[&str]) -> Output {
         .env("LC_ALL", "C.UTF-8")
         .env("HOME", dir)
         .envs(std::env::var_os("LLVM_PROFILE_FILE").map(|path| ("LLVM_PROFILE_FILE", path)))
+        .envs(variable)
         .stdin(Stdio::null())
         .output()
         .unwrap()
 }
 
 fn run(dir: &Path, words: &[&str]) -> (i32, String, String) {
-    let output = run_as(ARSYNC, dir, words);
+    run_with(dir, words, None)
+}
+
+/// The same, with a variable in the environment.
+fn run_with(dir: &Path, words: &[&str], variable: Option<(&str, &str)>) -> (i32, String, String) {
+    let output = output_of(ARSYNC.as_ref(), dir, words, variable);
     let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
     (output.status.code().unwrap_or(-1), text(output.stdout), text(output.stderr))
 }
@@ -205,4 +216,57 @@ fn one_argument_lists() {
     let stock = run_as("rsync", dir.path(), &["-r", "src/"]);
     assert_eq!(String::from_utf8_lossy(&ours.stdout), String::from_utf8_lossy(&stock.stdout));
     assert_eq!(ours.status.code(), Some(0));
+}
+
+/// Completions and wrappers are made from the list of options: it is that of rsync, name by name and in its order.
+#[test]
+fn help_lists_the_options_that_rsync_lists() {
+    let dir = bench();
+    let options = |program: &str, words: &[&str]| {
+        let out = String::from_utf8(run_as(program, dir.path(), words).stdout).unwrap();
+        let named = out.lines().filter(|line| line.trim_start().starts_with('-'));
+        named.map(|line| line.chars().take(25).collect::<String>().trim().to_owned()).collect::<Vec<_>>()
+    };
+    let (ours, stock) = (options(ARSYNC, &["--help"]), options("rsync", &["--help"]));
+    assert!(stock.len() > 100, "{} options", stock.len());
+    assert_eq!(ours, stock);
+    for list in ["--info=help", "--debug=help"] {
+        let words = |program: &str| {
+            let out = String::from_utf8(run_as(program, dir.path(), &[list]).stdout).unwrap();
+            let word = |line: &str| line.split(' ').next().unwrap_or_default().to_owned();
+            let is_word = |w: &String| w.len() > 1 && w.bytes().all(|b| b.is_ascii_uppercase());
+            let words = out.lines().map(word).filter(is_word).collect::<Vec<_>>();
+            (
+                words,
+                out.lines()
+                    .filter(|l| l.as_bytes().get(1) == Some(&b')'))
+                    .map(str::to_owned)
+                    .collect::<Vec<_>>(),
+            )
+        };
+        assert_eq!(words(ARSYNC).0[1..], words("rsync").0[..], "{list}");
+        assert_eq!(words(ARSYNC).1, words("rsync").1, "{list}");
+    }
+}
+
+/// The keys of `-VV`, and whether each value is a text, a number, a list or a truth value.
+#[test]
+fn the_capabilities_in_json_have_the_keys_of_rsync() {
+    let dir = bench();
+    let shape = |program: &str| {
+        let out = String::from_utf8(run_as(program, dir.path(), &["-VV"]).stdout).unwrap();
+        let key = |line: &str| {
+            let (key, value) = line.trim().split_once("\": ")?;
+            let kind = match value.as_bytes().first()? {
+                b't' | b'f' => 'b',
+                b'0'..=b'9' => '9',
+                other => char::from(*other),
+            };
+            Some(format!("{}:{kind}", key.trim_start_matches('"')))
+        };
+        out.lines().filter_map(key).collect::<Vec<_>>()
+    };
+    let (ours, stock) = (shape(ARSYNC), shape("rsync"));
+    assert!(stock.len() > 20, "{stock:?}");
+    assert_eq!(ours, stock);
 }

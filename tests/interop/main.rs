@@ -12,6 +12,8 @@ mod large;
 mod links;
 mod matrix;
 mod peers;
+mod proxy;
+mod reports;
 mod ring;
 mod serving;
 mod snapshot;

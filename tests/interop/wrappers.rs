@@ -4,6 +4,8 @@ use std::{
     fs,
     os::unix::fs::{MetadataExt, symlink},
     path::Path,
+    process::{Child, Stdio},
+    time::{Duration, Instant},
 };
 
 use crate::peers::{self, Outcome, Program};
@@ -167,5 +169,87 @@ fn rules_from_stdin_hold_at_both_ends_of_a_local_copy() {
             [at("dst/b").exists(), at("dst/kept").exists(), at("dst/gone").exists()],
             [true, true, false]
         );
+    }
+}
+
+/// Waits until both directories hold the same, at most 20 seconds.
+fn follows(source: &Path, target: &Path) -> bool {
+    let start = Instant::now();
+    let state = |dir: &Path| {
+        let mut found = Vec::new();
+        let mut left = vec![dir.to_owned()];
+        while let Some(at) = left.pop() {
+            for entry in fs::read_dir(&at).into_iter().flatten().flatten() {
+                let path = entry.path();
+                let name = path.strip_prefix(dir).unwrap().to_owned();
+                // What is just being made may be gone already.
+                if path.is_dir() {
+                    found.push((name, None));
+                    left.push(path);
+                } else {
+                    found.push((name, fs::read(&path).ok()));
+                }
+            }
+        }
+        found.sort();
+        found
+    };
+    while start.elapsed() < Duration::from_secs(20) {
+        if state(source) == state(target) {
+            return true;
+        }
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    false
+}
+
+/// The directory watcher hands names over stdin, as rules and with `--from0`, and relies on `--delete` with them.
+#[test]
+fn lsyncd_keeps_a_directory_in_step() {
+    let dir = tempfile::tempdir().unwrap();
+    let at = |name: &str| dir.path().join(name);
+    let (source, target) = (at("src"), at("dst"));
+    fs::create_dir_all(source.join("dir one")).unwrap();
+    fs::create_dir(&target).unwrap();
+    fs::write(source.join("dir one/file one"), "1").unwrap();
+    let config = format!(
+        "settings {{ nodaemon = true, logfile = {:?}, insist = true }}\n\
+         sync {{ default.rsync, source = {source:?}, target = {target:?}, delay = 0, delete = true,\n\
+         rsync = {{ binary = {:?}, archive = true }} }}\n",
+        at("log"),
+        Program::Arsync.path()
+    );
+    fs::write(at("conf.lua"), config).unwrap();
+    let watcher = peers::command("lsyncd", dir.path()).arg("conf.lua").stdout(Stdio::null()).spawn().unwrap();
+    let watcher = Watcher(watcher);
+    let log = || fs::read_to_string(at("log")).unwrap_or_default();
+    let step = |what: &str| assert!(follows(&source, &target), "{what}: {}", log());
+    step("what was there before");
+    fs::write(source.join("new file"), "new").unwrap();
+    step("a new file");
+    fs::write(source.join("new file"), "changed").unwrap();
+    step("a changed file");
+    fs::rename(source.join("new file"), source.join("renamed file")).unwrap();
+    step("a renamed file");
+    fs::remove_file(source.join("renamed file")).unwrap();
+    step("a deleted file");
+    fs::create_dir_all(source.join("a b/c d")).unwrap();
+    fs::write(source.join("a b/c d/e f"), "x").unwrap();
+    step("new directories");
+    fs::rename(source.join("a b"), source.join("z y")).unwrap();
+    step("a renamed directory");
+    fs::remove_dir_all(source.join("z y")).unwrap();
+    step("a deleted directory");
+    drop(watcher);
+    assert!(!log().to_lowercase().contains("error"), "{}", log());
+}
+
+/// A process that ends with its test.
+struct Watcher(Child);
+
+impl Drop for Watcher {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
     }
 }

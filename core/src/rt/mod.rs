@@ -5,7 +5,9 @@
 mod join;
 mod notify;
 mod poll_once;
+mod yield_now;
 
 pub use join::{Either, join2, select2};
 pub use notify::Notify;
 pub use poll_once::block_on_ready;
+pub use yield_now::yield_now;

@@ -14,7 +14,9 @@ use crate::{
     item::{BasisType, ItemFlags},
     names::RelName,
     options::AltDestKind,
-    ports::{Child, CommitStep, Create, Destination, Notice, Observer, Op, Place, Stat, Target, WriteMode},
+    ports::{
+        Child, CommitStep, Create, Destination, Notice, Observer, Op, Place, Stat, Step, Target, WriteMode,
+    },
 };
 
 /// An item of an alternate directory.
@@ -197,6 +199,22 @@ where
         }
     }
 
+    /// The path of a candidate, as it is told.
+    fn candidate(&self, basis: BasisType, dir: RelName<'_>, name: &[u8]) -> Vec<u8> {
+        let mut path = match basis {
+            BasisType::FuzzyAlt(n) => {
+                let alternate = self.options().transfer.alt_dests.get(usize::from(n));
+                alternate.map_or_else(Vec::new, |alternate| [alternate, &b"/"[..]].concat())
+            }
+            _ => Vec::new(),
+        };
+        if dir != RelName::ROOT {
+            path.extend_from_slice(&[dir.bytes(), b"/"].concat());
+        }
+        path.extend_from_slice(name);
+        path
+    }
+
     /// A file of a similar name: the kind of basis, its name, its size.
     pub(super) async fn fuzzy_basis(
         &mut self,
@@ -234,6 +252,9 @@ where
         let alike = candidates().find(|(_, _, s)| {
             s.size == entry.entry.size && decide::same_time(window, (s.mtime, 0), (entry.entry.mtime, 0))
         });
+        if let Some((basis, alike, _)) = alike {
+            self.step(&Step::FuzzyAlike(&self.candidate(basis, dir, alike)));
+        }
         let found = alike.map(|(b, n, s)| (b, n.clone(), s.size)).or_else(|| {
             let wanted_suffix = suffix(base);
             let mut lowest = LIMIT;
@@ -245,6 +266,10 @@ where
                     score =
                         score.saturating_add(distance(own, wanted_suffix, u32::MAX / 16).saturating_mul(10));
                 }
+                if self.shared().observer.follows_steps() {
+                    let name = &self.candidate(basis, dir, candidate);
+                    self.step(&Step::FuzzyDistance { name, distance: score });
+                }
                 if score <= lowest {
                     lowest = score;
                     best = Some((basis, candidate.clone(), stat.size));
@@ -252,6 +277,10 @@ where
             }
             best
         });
+        if let Some((basis, candidate, _)) = &found {
+            let basis = &self.candidate(*basis, dir, candidate);
+            self.step(&Step::FuzzyBasis { name: name.bytes(), basis });
+        }
         self.fuzzy.taken.push(base.to_vec());
         found
     }

@@ -17,7 +17,7 @@ use crate::{
     },
     names::RelName,
     options::DeleteWhen,
-    ports::{Attrs, Doomed, Notice, Observer, Op, Place, PortError, Stat, Target},
+    ports::{Attrs, DeleteWhy, Doomed, Notice, Observer, Op, Place, PortError, Stat, Step, Target},
     version::ProtocolVersion,
 };
 
@@ -104,6 +104,8 @@ where
             return Ok(());
         }
         let name = dir.rel_name();
+        self.step(&Step::DeleteIn(name.bytes()));
+        self.step(&Step::Entering { dir: name.bytes(), base: None });
         if self.is_new_dir(name) {
             return Ok(());
         }
@@ -331,8 +333,14 @@ where
         scope: &Scope,
         top: Top,
     ) -> Result<bool, Error<L::Error>> {
+        if top == Top::Deleted {
+            self.step(&Step::DeleteItem { name: &name, mode: stat.mode, why: DeleteWhy::Extraneous });
+        }
         if !stat.is_dir() {
             return self.delete_file(&name, &stat, None).await;
+        }
+        if top == Top::Deleted {
+            self.step(&Step::DeleteContents { name: &name, why: DeleteWhy::Extraneous });
         }
         let mut stack = Vec::new();
         if let Some(frame) = self.open_frame(name, &stat, scope).await? {
@@ -344,19 +352,25 @@ where
             let Some(frame) = stack.last_mut() else { return Ok(true) };
             if let Some((child, stat, removed)) = frame.left.pop() {
                 if stat.is_dir() {
+                    self.step(&Step::DeleteContents { name: &child, why: DeleteWhy::Inside });
                     let scope = frame.scope.clone();
                     if let Some(inner) = self.open_frame(child, &stat, &scope).await? {
                         stack.push(inner);
                     }
-                } else if !self.delete_file(&child, &stat, removed).await?
-                    && let Some(frame) = stack.last_mut()
-                {
-                    frame.all_gone = false;
+                } else {
+                    self.step(&Step::DeleteItem { name: &child, mode: stat.mode, why: DeleteWhy::Inside });
+                    let gone = self.delete_file(&child, &stat, removed).await?;
+                    if let Some(frame) = stack.last_mut() {
+                        frame.all_gone &= gone;
+                    }
                 }
                 continue;
             }
             let Some(done) = stack.pop() else { return Ok(true) };
             let is_top = stack.is_empty();
+            if !is_top {
+                self.step(&Step::DeleteItem { name: &done.name, mode: done.mode, why: DeleteWhy::Inside });
+            }
             let gone = self.close_frame(&done, is_top, top).await;
             match stack.last_mut() {
                 Some(outer) => outer.all_gone &= gone,
@@ -388,6 +402,7 @@ where
     ) -> Result<Option<Frame>, Error<L::Error>> {
         let Some(rel) = RelName::new(&name) else { return Ok(None) };
         self.open_to_writing(rel, stat).await;
+        self.step(&Step::Entering { dir: &name, base: None });
         let scope = if scope.is_constant() { scope.clone() } else { self.dest_scope(rel).await? };
         let (left, protected) = if let Some(found) = self.side.target.removed_in(rel) {
             self.sorted_out(rel, found, &scope, true)

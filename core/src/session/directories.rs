@@ -12,12 +12,14 @@ use crate::{
     flist::entry::{EntryFlags, EntryRef, FileKind},
     item::ItemFlags,
     names::RelName,
-    ports::{Notice, Observer, Op, Place, PortError, Stat, Target},
+    ports::{Notice, Observer, Op, Place, PortError, Stat, Step, Target},
 };
 
 /// What a directory gets when its contents do not change any more.
 pub(super) struct Retouch {
     name: Vec<u8>,
+    /// For whoever looks for a fault.
+    number: i32,
     mtime: Option<(i64, u32)>,
     mode: Option<u32>,
 }
@@ -44,7 +46,8 @@ where
         let mut stat = match self.standing(name).await {
             Ok(stat) => stat,
             Err(error) => {
-                if options.dry_run && error == PortError::NOT_DIR {
+                if error == PortError::NOT_DIR {
+                    // Something that is no directory stands above it: making it says so.
                     None
                 } else {
                     self.failed(Op::GeneratorStat, shown, error);
@@ -72,7 +75,8 @@ where
             if decide::keeps_time(FileKind::Dir, options) && !options.dry_run {
                 // As the reference does: what is protected takes the time of the directory it stands for.
                 let mtime = Some((entry.entry.mtime, entry.entry.nsec));
-                self.retouch.push(Retouch { name: shown.to_vec(), mtime, mode: None });
+                let number = self.side.lists.borrow().dir_number(ndx);
+                self.retouch.push(Retouch { name: shown.to_vec(), number, mtime, mode: None });
             }
             return Ok(());
         }
@@ -149,7 +153,7 @@ where
                 // What a set-group-ID parent hands down stays.
                 wanted_mode |= stat.mode & 0o2000;
             }
-            let changed = self.dir_attrs(entry, name, wanted_mode, &stat).await;
+            let changed = self.dir_attrs(ndx, entry, name, wanted_mode, &stat).await;
             if let Some(flags) = late.filter(|_| changed) {
                 self.outlet.item(ndx, entry, flags, None).await?;
             }
@@ -168,6 +172,7 @@ where
     /// whether any differed.
     pub(super) async fn dir_attrs(
         &mut self,
+        ndx: i32,
         entry: EntryRef<'_>,
         name: RelName<'_>,
         wanted_mode: u32,
@@ -189,7 +194,8 @@ where
         // As the reference does: only the right to write is taken away again.
         let final_mode = (opened != wanted_mode && wanted_mode & 0o200 == 0).then_some(wanted_mode);
         if time.is_some() || final_mode.is_some() {
-            self.retouch.push(Retouch { name: name.bytes().to_vec(), mtime: time, mode: final_mode });
+            let number = self.side.lists.borrow().dir_number(ndx);
+            self.retouch.push(Retouch { name: name.bytes().to_vec(), number, mtime: time, mode: final_mode });
         }
         let window = options.select.modify_window;
         changed || time.is_some_and(|time| !decide::same_time(window, time, (stat.mtime, stat.nsec)))
@@ -216,9 +222,10 @@ where
 
     /// Times (and withheld modes) of directories, once nothing below them changes any more.
     pub(super) async fn retouch_dirs(&mut self) {
-        for Retouch { name, mtime: time, mode: file_mode } in
+        for Retouch { name, number, mtime: time, mode: file_mode } in
             core::mem::take(&mut self.retouch).into_iter().rev()
         {
+            self.step(&Step::TouchUp { name: &name, number });
             let Some(name) = RelName::new(&name) else { continue };
             let Ok(Some(stat)) = self.side.target.stat(Place::Dest(name), false).await else { continue };
             let window = self.options().select.modify_window;

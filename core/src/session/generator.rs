@@ -21,7 +21,7 @@ use crate::{
     mux::MsgTag,
     names::{RelName, is_unsafe_link},
     options::{Append, DeleteWhen},
-    ports::{ItemEvent, Notice, Observer, Op, Place, PortError, Rights, Stat, Target},
+    ports::{DeleteWhy, ItemEvent, Notice, Observer, Op, Place, PortError, Rights, Stat, Step, Target},
     stats::Counts,
 };
 
@@ -164,6 +164,15 @@ where
         self.shared().report(Role::Generator, notice);
     }
 
+    pub(super) fn step(&self, step: &Step<'_>) {
+        self.shared().step(Role::Generator, step);
+    }
+
+    fn takes_on(&self, ndx: i32, entry: EntryRef<'_>) {
+        let name = self.side.local_name(entry);
+        self.step(&Step::Item { name: name.bytes(), base: entry.entry.base, ndx });
+    }
+
     pub(super) fn failed(&self, op: Op, name: &[u8], error: PortError) {
         self.report(&Notice::Failed { op, name, base: None, other: &[], error });
     }
@@ -182,6 +191,7 @@ where
         let protocol = self.shared().agreed.protocol;
         let incremental = self.shared().agreed.inc_recurse();
         let when = self.delete_when();
+        self.step(&Step::Starts { count: 0 });
         if !self.options().list_only {
             let transfer = &self.options().transfer;
             let local = self.shared().local && transfer.append == Append::Off;
@@ -202,15 +212,18 @@ where
             }
             self.outlet.done().await?;
         }
+        self.step(&Step::Phase(1));
         // The end of phase 0 comes back when the sender has answered everything.
         while self.phases_ended < 1 {
             self.wait_events().await?;
         }
         self.redo_pending().await?;
+        self.step(&Step::Phase(2));
         self.outlet.done().await?;
         let delayed = self.options().transfer.delay_updates;
         let late_delete = matches!(when, Some(DeleteWhen::Delay | DeleteWhen::After));
         if protocol.has_item_flags() {
+            self.step(&Step::Phase(3));
             if delayed {
                 while self.phases_ended < 2 {
                     self.wait_events().await?;
@@ -244,6 +257,7 @@ where
             self.failed(Op::Fallocate, &name, error);
         }
         self.retouch_dirs().await;
+        self.step(&Step::Ends);
         self.outlet.pump().await?;
         self.outlet.done().await?;
         self.outlet.flush_all().await
@@ -353,6 +367,7 @@ where
             if let Some(Found::Parent(dir)) = parent {
                 let entry = dir.entry();
                 if entry.entry.is_active() {
+                    self.takes_on(segment.start - 1, entry);
                     self.directory(segment.start - 1, entry).await?;
                     if during {
                         self.delete_in(entry, segment).await?;
@@ -367,6 +382,7 @@ where
             let ndx = segment.ndx_at(position);
             let Some(entry) = segment.list.get(position).filter(|e| e.entry.is_active()) else { continue };
             if entry.entry.is_dir() {
+                self.takes_on(ndx, entry);
                 if incremental {
                     continue;
                 }
@@ -506,6 +522,7 @@ where
         let Some(entry) = segment.get(ndx) else { return Ok(()) };
         let options = self.options();
         let name = self.side.local_name(entry);
+        self.takes_on(ndx, entry);
         if entry.entry.flags.contains(EntryFlags::HLINKED)
             && let Some(group) = self.groups.get_mut(&entry.extra().link_group)
         {
@@ -602,8 +619,11 @@ where
         kind: &'static str,
     ) -> Result<bool, Error<L::Error>> {
         let options = self.options();
+        let may_empty = options.delete.force || options.deleting();
+        let why = DeleteWhy::InTheWay { of: kind, with_contents: may_empty };
+        self.step(&Step::DeleteItem { name: name.bytes(), mode: stat.mode, why });
         if stat.is_dir() {
-            let may_empty = options.delete.force || options.deleting();
+            self.step(&Step::DeleteContents { name: name.bytes(), why });
             if self.remove_tree_for_room(name, stat, may_empty).await? {
                 return Ok(true);
             }

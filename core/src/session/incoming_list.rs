@@ -3,6 +3,7 @@
 use alloc::vec::Vec;
 
 use embedded_io_async::BufRead;
+use hashbrown::HashSet;
 
 use super::{Shared, guard::Guard, io_error};
 use crate::{
@@ -17,7 +18,7 @@ use crate::{
     },
     io::{MessageSink, WireReader},
     options::{FilesFrom, SessionOptions},
-    ports::{Notice, Observer, Target},
+    ports::{Notice, Observer, Step, Target},
     wire::ndx::{NDX_FLIST_OFFSET, NdxState},
 };
 
@@ -25,9 +26,20 @@ use crate::{
 pub(super) struct Mapping {
     users: IdMap,
     groups: IdMap,
+    /// Ids of users and of groups of which it was told what they became.
+    told: [HashSet<u32>; 2],
 }
 
 impl Mapping {
+    /// Tells what an id became, once.
+    fn tell<O: Observer>(&mut self, shared: &Shared<'_, O>, group: bool, id: u32, names: &IdTable, to: u32) {
+        let [users, groups] = &mut self.told;
+        if if group { groups } else { users }.insert(id) {
+            let name = names.name(id).filter(|_| !shared.options.preserve.numeric_ids);
+            shared.step(Role::ReceiverSide, &Step::IdMapped { group, id, name, to });
+        }
+    }
+
     /// From `--usermap` and `--groupmap`; a fault was reported when this fails.
     pub(super) fn new<T: Target, O: Observer>(shared: &Shared<'_, O>, target: &T) -> Result<Self, ExitCode> {
         let p = &shared.options.preserve;
@@ -49,8 +61,20 @@ impl Mapping {
         Ok(Self {
             users: IdMap::new(parse(&p.usermap, false)?, !p.numeric_ids),
             groups: IdMap::new(parse(&p.groupmap, true)?, !p.numeric_ids),
+            told: Default::default(),
         })
     }
+}
+
+/// Tells the names of a list that arrived.
+pub(super) fn received_names<O: Observer>(shared: &Shared<'_, O>, role: Role, list: &FileList) {
+    if !shared.observer.follows_steps() {
+        return;
+    }
+    for entry in (0..list.len()).filter_map(|i| list.get(i)) {
+        shared.step(role, &Step::ReceivedName(entry.name()));
+    }
+    shared.step(role, &Step::ReceivedNames(list.len()));
 }
 
 /// Maps ids, applies `--chmod`, sorts, drops duplicates: what the receiving side does with a list.
@@ -66,12 +90,20 @@ pub(super) fn prepare<T: Target, O: Observer>(
     let options = shared.options;
     let p = &options.preserve;
     if let Some(target) = target {
+        let told = shared.observer.follows_steps();
         for e in &mut list.entries {
+            let (uid, gid) = (e.uid, e.gid);
             if p.owner {
-                e.uid = mapping.users.map(e.uid, users, |name| target.user_id(name));
+                e.uid = mapping.users.map(uid, users, |name| target.user_id(name));
+                if told {
+                    mapping.tell(shared, false, uid, users, e.uid);
+                }
             }
             if p.group {
-                e.gid = mapping.groups.map(e.gid, groups, |name| target.group_id(name));
+                e.gid = mapping.groups.map(gid, groups, |name| target.group_id(name));
+                if told {
+                    mapping.tell(shared, true, gid, groups, e.gid);
+                }
             }
         }
         shared.extended.prepare(|id, user| {
@@ -162,9 +194,10 @@ impl ListReader {
     }
 
     /// The list behind a first one of a single entry; `None`: its number says something else.
-    pub(super) async fn second<R: BufRead, S: MessageSink>(
+    pub(super) async fn second<R: BufRead, S: MessageSink, O: Observer>(
         &mut self,
         r: &mut WireReader<R, S>,
+        shared: &Shared<'_, O>,
         ndx: i32,
         start: i32,
     ) -> Result<Option<(FileList, u32)>, Error<R::Error>> {
@@ -173,6 +206,8 @@ impl ListReader {
             return Ok(None);
         }
         let (mut list, errors) = self.decoder.list(r, start).await?;
+        shared.step(Role::Receiver, &Step::ReceivingList(0));
+        received_names(shared, Role::Receiver, &list);
         self.guard.check(&mut list)?;
         Ok(Some((list, errors)))
     }
@@ -202,6 +237,7 @@ impl ListReader {
     ) -> Result<FileList, Error<R::Error>> {
         let (mut list, errors) = self.decoder.list(r, start).await?;
         self.report_foreign(shared, Role::ReceiverSide);
+        received_names(shared, Role::ReceiverSide, &list);
         self.guard.check(&mut list)?;
         self.decoder.id_lists(r).await?;
         let mut bits = errors;

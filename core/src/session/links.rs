@@ -15,7 +15,7 @@ use crate::{
     item::ItemFlags,
     names::RelName,
     options::AltDestKind,
-    ports::{Notice, Observer, Op, Place, Stat, Target},
+    ports::{Notice, Observer, Op, Place, Stat, Step, Target},
 };
 
 /// A hard-link group on its way (spec: hard links, choice of the leader).
@@ -113,6 +113,7 @@ where
         if group.leader.is_some_and(|l| l != ndx) {
             group.waiting.push((ndx, segment.clone()));
             segment.in_progress.set(segment.in_progress.get() + 1);
+            self.step(&Step::LinkWaits { ndx, name: self.side.local_name(entry).bytes(), group: id });
             return Ok(false);
         }
         group.leader = Some(ndx);
@@ -237,8 +238,18 @@ where
             });
             return Ok(());
         }
-        let flags = self.flags_of(entry, mode, before, ItemFlags::LOCAL_CHANGE);
-        self.mention(ndx, entry, flags | extended, Some(leader_shown)).await?;
+        let flags = self.flags_of(entry, mode, before, ItemFlags::LOCAL_CHANGE) | extended;
+        let was_linked = stat.is_none() && options.transfer.alt_dest_kind == Some(AltDestKind::Link);
+        if was_linked && alternate.is_some() && !flags.is_significant() {
+            // The directory to link to has the same group: nothing is new for a user.
+            self.report_unchanged(entry, false);
+            if options.report.unchanged {
+                let shown = if options.report.itemize { leader_shown } else { b"" };
+                self.mention(ndx, entry, flags, Some(shown)).await?;
+            }
+        } else {
+            self.mention(ndx, entry, flags, Some(leader_shown)).await?;
+        }
         self.linked(ndx, entry).await
     }
 

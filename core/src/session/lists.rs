@@ -33,6 +33,8 @@ pub struct Segment {
     positions: Option<Vec<u32>>,
     /// Index of the first entry.
     pub start: i32,
+    /// Entries of all lists before this one.
+    pub before: u64,
     /// Number of the directory whose contents these are; `None` for the first list.
     pub dir: Option<u32>,
     /// Number of the list's first directory; its directories are numbered in a row.
@@ -52,6 +54,10 @@ impl Segment {
     /// The entry with index `ndx`, if it is in this list.
     pub fn get(&self, ndx: i32) -> Option<EntryRef<'_>> {
         self.position(ndx).and_then(|i| self.list.get(i))
+    }
+    /// The place of an index among the entries of all lists.
+    pub fn place(&self, ndx: i32) -> u64 {
+        self.before + u64::try_from(ndx - self.start).unwrap_or(0)
     }
     /// The position of an index in the order in which entries are handled.
     pub fn position(&self, ndx: i32) -> Option<usize> {
@@ -214,6 +220,7 @@ impl Lists {
         });
         let segment = Rc::new(Segment {
             start,
+            before: self.total,
             dir,
             first_dir,
             dir_count: self.dirs.len() as u32 - first_dir,
@@ -258,6 +265,15 @@ impl Lists {
     /// A directory by its number.
     pub fn dir(&self, number: u32) -> Option<&DirRecord> {
         self.dirs.get(number as usize)
+    }
+
+    /// The number of the directory of which index `ndx` stands in front of its list; of one list it is the index.
+    pub fn dir_number(&self, ndx: i32) -> i32 {
+        if !self.incremental {
+            return ndx;
+        }
+        let after = self.segments.partition_point(|s| s.start <= ndx);
+        self.segments.get(after).and_then(|s| s.dir).map_or(0, |dir| dir as i32)
     }
 
     /// The number of the directory that is number `turn` in the order in which they are handled.

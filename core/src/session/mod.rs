@@ -15,6 +15,7 @@ pub mod goodbye;
 mod guard;
 mod inbox;
 mod incoming_list;
+mod item_lines;
 mod links;
 pub mod lists;
 mod names;
@@ -48,7 +49,7 @@ use crate::{
     io::Tape,
     mux::MsgTag,
     options::SessionOptions,
-    ports::{Notice, Observer, Severity},
+    ports::{Notice, Observer, Severity, Step},
     rt::Notify,
     setup::{Agreed, Side},
     stats::Stats,
@@ -188,6 +189,11 @@ impl<'a, O: Observer> Shared<'a, O> {
             self.transfer_error.set(true);
         }
         self.observer.notice(role, notice);
+    }
+
+    /// Tells of a step of the work.
+    pub(crate) fn step(&self, role: Role, step: &Step<'_>) {
+        self.observer.step(role, step);
     }
 
     /// Adds error bits.

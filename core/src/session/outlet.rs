@@ -1,12 +1,13 @@
 //! What the generator asks for, done in this process; and what both outlets share.
 
 use alloc::{collections::VecDeque, rc::Rc, vec::Vec};
-use core::{convert::Infallible, future::poll_fn, task::Poll};
+use core::convert::Infallible;
 
 use super::{
     Event, decide,
     generator::{DestSide, Outlet, Request},
     io_error,
+    item_lines::{is_worth_a_line, name_line},
     lists::{Found, Segment},
     receiver::{promote_delayed, sibling_name},
     run::LocalLists,
@@ -18,17 +19,17 @@ use super::{
 use crate::{
     checksum::ChecksumKind,
     copying::{CopyEnd, CopyJob, LocalCopy},
-    delta::{Matcher, SumHead},
+    delta::{MatchStats, Matcher, SumHead},
     error::{Error, Role},
     exit::ExitCode,
     flist::entry::{EntryFlags, EntryRef},
     item::{BasisType, ItemFlags},
     mux::MsgTag,
     names::RelName,
-    options::{Append, SessionOptions},
+    options::Append,
     ports::{
         CommitStep, Create, Destination, FileTransfer, ItemEvent, Notice, Observer, Op, Place, PortError,
-        Rights, Source, SourcePath, Target, WriteMode,
+        Source, SourcePath, Step, Target, WriteMode,
     },
     stats::Counts,
 };
@@ -37,19 +38,6 @@ use crate::{
 const CHUNK: usize = 256 << 10;
 /// After this many items what was written is pushed out and the receiver gets its turn.
 pub(super) const TURN: u32 = 512;
-
-/// Lets the other futures of the task run once.
-pub(super) async fn yield_now() {
-    let mut yielded = false;
-    poll_fn(|cx| {
-        if core::mem::replace(&mut yielded, true) {
-            return Poll::Ready(());
-        }
-        cx.waker().wake_by_ref();
-        Poll::Pending
-    })
-    .await;
-}
 
 /// Where the file that a request names as its basis is. `sibling`: the name that goes with a similar file.
 pub(super) fn basis_place<'n>(request: &Request, name: RelName<'n>, sibling: &'n [u8]) -> Place<'n> {
@@ -64,35 +52,6 @@ pub(super) fn basis_place<'n>(request: &Request, name: RelName<'n>, sibling: &'n
     }
 }
 
-/// The line with the name of something that changed, where items do not travel (below protocol 29).
-pub(super) fn name_line(entry: EntryRef<'_>, link: Option<&[u8]>) -> Vec<u8> {
-    let name = below(entry.name());
-    let link = link.filter(|link| !link.is_empty());
-    match (entry.entry.is_dir(), link, entry.link_target()) {
-        (true, ..) => [name, b"/\n"].concat(),
-        (false, Some(link), _) => [name, b" => ", link, b"\n"].concat(),
-        (false, None, b"") => [name, b"\n"].concat(),
-        (false, None, target) => [name, b" -> ", target, b"\n"].concat(),
-    }
-}
-
-/// Whether such a line is due: it tells of what was made, and of directories whose attributes were set.
-pub(super) fn is_worth_a_line(
-    entry: EntryRef<'_>,
-    flags: ItemFlags,
-    options: &SessionOptions,
-    rights: &Rights,
-) -> bool {
-    if !options.report.names {
-        return false;
-    }
-    match (entry.entry.is_dir(), flags.contains(ItemFlags::IS_NEW)) {
-        (true, true) => options.dry_run || decide::new_dir_lacks(entry.entry, options, rights),
-        (true, false) => flags.is_significant(),
-        (false, _) => flags.contains(ItemFlags::LOCAL_CHANGE),
-    }
-}
-
 /// Copies in this process: the sender's files are at hand.
 pub(super) struct LocalOutlet<'a, S, T, O, C> {
     side: &'a DestSide<'a, T, O>,
@@ -101,6 +60,8 @@ pub(super) struct LocalOutlet<'a, S, T, O, C> {
     lists: LocalLists<'a, S, O>,
     buf: Vec<u8>,
     dones: u8,
+    /// Files that were begun.
+    copies: u64,
     /// Items and copies that wait for their turn, behind the generator as a remote sender would be.
     queue: VecDeque<Job>,
 }
@@ -139,7 +100,10 @@ impl<'a, S: Source, T: Target, O: Observer, C: LocalCopy<S, T>> LocalOutlet<'a, 
         copier: &'a C,
         lists: LocalLists<'a, S, O>,
     ) -> Self {
-        Self { side, source, copier, lists, buf: Vec::new(), dones: 0, queue: VecDeque::new() }
+        side.shared.step(Role::Sender, &Step::Starts { count: 0 });
+        let count = side.lists.borrow().oldest().map_or(0, |list| list.list.len());
+        side.shared.step(Role::Receiver, &Step::Starts { count });
+        Self { side, source, copier, lists, buf: Vec::new(), dones: 0, copies: 0, queue: VecDeque::new() }
     }
 
     /// Starts the copy of a file that needs nothing but its data; others are copied when their turn comes.
@@ -205,8 +169,10 @@ impl<'a, S: Source, T: Target, O: Observer, C: LocalCopy<S, T>> LocalOutlet<'a, 
             return Ok(false);
         }
         let after = shared.options.report.after_transfer;
+        self.mapped(entry, entry.entry.size);
         let figures = if after { Some(self.figures(entry, entry.entry.size).await) } else { None };
         self.show(entry, request.flags, request.basis, None, figures);
+        shared.step(Role::Sender, &Step::SendingSum { false_alarms: 0, hash_hits: 0, matches: 0 });
         match end {
             CopyEnd::Done(size) => {
                 shared.stats.borrow_mut().literal += size;
@@ -265,6 +231,24 @@ impl<'a, S: Source, T: Target, O: Observer, C: LocalCopy<S, T>> LocalOutlet<'a, 
         });
     }
 
+    fn step(&self, role: Role, step: &Step<'_>) {
+        self.side.shared.step(role, step);
+    }
+
+    /// The file is open at the sender.
+    fn mapped(&self, entry: EntryRef<'_>, size: u64) {
+        let (name, base) = (below(entry.name()), entry.entry.base);
+        self.step(Role::Sender, &Step::Mapped { name, base, size });
+        self.step(Role::Sender, &Step::Matching { name, base });
+    }
+
+    /// Both other roles come to an item.
+    fn takes_on(&self, ndx: i32, entry: EntryRef<'_>) {
+        let base = entry.entry.base;
+        self.step(Role::Sender, &Step::Item { name: below(entry.name()), base, ndx });
+        self.step(Role::Receiver, &Step::Item { name: self.side.local_name(entry).bytes(), base, ndx });
+    }
+
     fn count_created(&self, flags: ItemFlags, entry: EntryRef<'_>) {
         if flags.contains(ItemFlags::IS_NEW) {
             self.side.shared.stats.borrow_mut().created.add(entry.entry.kind());
@@ -292,11 +276,13 @@ impl<'a, S: Source, T: Target, O: Observer, C: LocalCopy<S, T>> LocalOutlet<'a, 
             match job {
                 Job::Item { ndx, of: Found::Entry(segment), flags, xname } => {
                     if let Some(entry) = segment.get(ndx) {
+                        self.takes_on(ndx, entry);
                         self.show(entry, flags, BasisType::Name, xname.as_deref(), None);
                         self.side.set_answered(entry, flags).await;
                     }
                 }
-                Job::Item { of: Found::Parent(dir), flags, xname, .. } => {
+                Job::Item { ndx, of: Found::Parent(dir), flags, xname } => {
+                    self.takes_on(ndx, dir.entry());
                     self.show(dir.entry(), flags, BasisType::Name, xname.as_deref(), None);
                     self.side.set_answered(dir.entry(), flags).await;
                 }
@@ -316,14 +302,19 @@ impl<'a, S: Source, T: Target, O: Observer, C: LocalCopy<S, T>> LocalOutlet<'a, 
         started: Option<u64>,
     ) -> Result<(), Error<Infallible>> {
         let Some(entry) = segment.get(ndx) else { return Ok(()) };
+        self.takes_on(ndx, entry);
+        self.copies += 1;
         if self.side.shared.options.dry_run {
             self.show(entry, request.flags, request.basis, None, None);
             return Ok(());
         }
         let fine = match started {
             Some(ticket) => self.finish_early(entry, request, ticket).await?,
-            None => self.copy(ndx, entry, request).await?,
+            None => self.copy(ndx, segment, entry, request).await?,
         };
+        if fine {
+            self.step(Role::Sender, &Step::Sent { name: below(entry.name()), base: entry.entry.base });
+        }
         if fine && self.side.shared.options.transfer.delay_updates {
             segment.mark(ndx, EntryFlags::DONE);
             return Ok(());
@@ -336,6 +327,7 @@ impl<'a, S: Source, T: Target, O: Observer, C: LocalCopy<S, T>> LocalOutlet<'a, 
     async fn copy(
         &mut self,
         ndx: i32,
+        segment: &Segment,
         entry: EntryRef<'_>,
         request: &Request,
     ) -> Result<bool, Error<Infallible>> {
@@ -364,6 +356,7 @@ impl<'a, S: Source, T: Target, O: Observer, C: LocalCopy<S, T>> LocalOutlet<'a, 
             return Ok(false);
         }
         let after = options.report.after_transfer;
+        self.mapped(entry, stat.size);
         if !after {
             self.show(entry, request.flags, request.basis, None, None);
         }
@@ -421,13 +414,9 @@ impl<'a, S: Source, T: Target, O: Observer, C: LocalCopy<S, T>> LocalOutlet<'a, 
                 return Ok(false);
             }
         };
-        let context = FileContext {
-            shared,
-            entry,
-            index: u64::try_from(ndx).unwrap_or(0),
-            known: self.side.lists.borrow().total,
-            complete: self.side.lists.borrow().complete,
-        };
+        let mut context = FileContext::new(shared, entry, ndx, segment, &self.side.lists.borrow());
+        // Those that wait are counted already.
+        context.transfers = self.copies;
         // Only what is written to can hold blocks that stay where they are.
         let in_place = write_mode != WriteMode::Temporary
             && matches!(request.basis, BasisType::Name | BasisType::PartialDir | BasisType::Backup);
@@ -435,7 +424,11 @@ impl<'a, S: Source, T: Target, O: Observer, C: LocalCopy<S, T>> LocalOutlet<'a, 
             Some((basis, len)) => {
                 self.delta(&file, stat.size, &basis, len, &mut output, in_place, &context).await
             }
-            None => self.whole(&file, start, stat.size, &mut output, &context).await,
+            None => {
+                let copied = self.whole(&file, start, stat.size, &mut output, &context).await;
+                context.sending_sum(MatchStats::default());
+                copied
+            }
         };
         context.progress(stat.size, start, true);
         let read_fine = match copied {
@@ -521,6 +514,7 @@ impl<'a, S: Source, T: Target, O: Observer, C: LocalCopy<S, T>> LocalOutlet<'a, 
     ) -> Result<bool, CopyFault> {
         let mut buf = core::mem::take(&mut self.buf);
         let mut offset = start;
+        context.first_progress(start, size);
         while offset < size {
             let n = usize::try_from(size - offset).unwrap_or(CHUNK).min(CHUNK);
             if buf.len() < n {
@@ -586,6 +580,10 @@ impl<'a, S: Source, T: Target, O: Observer, C: LocalCopy<S, T>> LocalOutlet<'a, 
         let Some(head) = SumHead::for_basis(basis_len, block, agreed.protocol, in_place, digest_len) else {
             return self.whole(file, 0, size, output, context).await;
         };
+        let name = self.side.local_name(context.entry).bytes();
+        self.step(Role::Generator, &Step::Mapped { name, base: 0, size: basis_len });
+        self.step(Role::Generator, &Step::SendingSums(context.ndx));
+        self.step(Role::Generator, &Step::Sums(head));
         let sums = agreed.sums();
         let (mut weak, mut strong, mut wire) = (Vec::new(), Vec::new(), Vec::new());
         let mut next = 0;
@@ -602,6 +600,8 @@ impl<'a, S: Source, T: Target, O: Observer, C: LocalCopy<S, T>> LocalOutlet<'a, 
         let mut matcher = Matcher::new(head, weak, strong, sums, in_place);
         let mut window: Vec<u8> = Vec::new();
         let window_len = matcher.window_len();
+        self.step(Role::Sender, &Step::Searching { block_len: head.block_len, len: size });
+        let mut unmatched = 0;
         let (mut pos, mut filled, mut base) = (0usize, 0usize, 0u64);
         let (mut literal, mut matched) = (0u64, 0u64);
         loop {
@@ -630,10 +630,13 @@ impl<'a, S: Source, T: Target, O: Observer, C: LocalCopy<S, T>> LocalOutlet<'a, 
                 if !data.is_empty() {
                     target.write(output, data).await.map_err(CopyFault::Write)?;
                     literal += data.len() as u64;
+                    unmatched += data.len() as u64;
                     pos += data.len();
                 }
                 let Some(block) = step.block else { break };
                 let (at, len) = head.block_range(block);
+                let literal = core::mem::take(&mut unmatched);
+                self.step(Role::Sender, &Step::Match { at: base + pos as u64, block, len, literal });
                 let len = len as usize;
                 // Zeros that stay become holes with `--sparse`.
                 if in_place && !shared.options.transfer.sparse && at == base + pos as u64 {
@@ -651,6 +654,8 @@ impl<'a, S: Source, T: Target, O: Observer, C: LocalCopy<S, T>> LocalOutlet<'a, 
                 break;
             }
         }
+        self.step(Role::Sender, &Step::Searched);
+        context.sending_sum(matcher.stats());
         let mut stats = shared.stats.borrow_mut();
         stats.literal += literal;
         stats.matched += matched;
@@ -724,6 +729,18 @@ impl<S: Source, T: Target, O: Observer, C: LocalCopy<S, T>> Outlet for LocalOutl
         let last = if shared.agreed.protocol.has_item_flags() { 2 } else { 1 };
         if self.dones == 1 && shared.options.transfer.delay_updates {
             promote_delayed(self.side, Role::Receiver).await;
+        }
+        for role in [Role::Sender, Role::Receiver] {
+            match self.dones {
+                dones if dones < last => shared.step(role, &Step::Phase(dones + 1)),
+                dones if dones == last => {
+                    shared.step(role, &Step::Ends);
+                    if role == Role::Sender {
+                        shared.report(role, &Notice::DeltaTotals(&shared.stats.borrow()));
+                    }
+                }
+                _ => {}
+            }
         }
         if self.dones < last {
             shared.event(Event::PhaseEnd(self.dones));

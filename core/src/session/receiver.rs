@@ -8,8 +8,8 @@ use super::{
     Event, Inbox, Shared, decide, extended,
     generator::DestSide,
     goodbye::{ItemHeader, read_del_stats, read_stats},
-    incoming_list::{ListReader, prepare},
-    lists::{Found, Segment},
+    incoming_list::{ListReader, prepare, received_names},
+    lists::{DirRecord, Found, Segment},
     standing::report_attrs,
     transfer::{FileContext, Incoming, Sink},
 };
@@ -23,7 +23,7 @@ use crate::{
     options::Append,
     ports::{
         CommitStep, Create, Destination, FileTransfer, ItemEvent, Notice, Observer, Op, Place, PortError,
-        Target, Turn, WriteMode,
+        Step, Target, Turn, WriteMode,
     },
     trace::event,
     wire::ndx::{NDX_DEL_STATS, NDX_DONE, NDX_FLIST_EOF},
@@ -36,6 +36,8 @@ pub(super) struct Receiver<'a, 'r, 'i, R, T, O> {
     pub(super) lists: ListReader,
     pub(super) incoming: Incoming,
     phase: u8,
+    /// Entries of the first list.
+    first_count: usize,
 }
 
 impl<'a, 'r, 'i, R, T, O> Receiver<'a, 'r, 'i, R, T, O>
@@ -50,11 +52,21 @@ where
         lists: ListReader,
     ) -> Result<Self, ProtocolError> {
         let incoming = Incoming::new(side.shared.options, &side.shared.agreed)?;
-        Ok(Self { side, r, lists, incoming, phase: 0 })
+        let first_count = side.lists.borrow().oldest().map_or(0, |list| list.list.len());
+        Ok(Self { side, r, lists, incoming, phase: 0, first_count })
     }
 
     pub(super) fn shared(&self) -> &'a Shared<'a, O> {
         self.side.shared
+    }
+
+    fn step(&self, step: &Step<'_>) {
+        self.shared().step(Role::Receiver, step);
+    }
+
+    fn takes_on(&self, ndx: i32, entry: EntryRef<'_>) {
+        let name = self.side.local_name(entry);
+        self.step(&Step::Item { name: name.bytes(), base: 0, ndx });
     }
 
     /// One further list, or the mark that none will come.
@@ -66,13 +78,16 @@ where
                 return Err(ProtocolError::UnexpectedList { got: ndx }.into());
             }
             lists.complete = true;
+            self.step(&Step::ListsEnd);
             shared.wake_generator.notify();
             return Ok(());
         }
         let dir = self.side.lists.borrow_mut().announce(ndx)?;
         let start = self.side.lists.borrow().next_start();
+        self.step(&Step::ReceivingList(dir));
         let (mut list, errors) = self.lists.decoder.list(self.r, start).await?;
         self.lists.report_foreign(shared, Role::Receiver);
+        received_names(shared, Role::Receiver, &list);
         self.lists.guard.check(&mut list)?;
         self.take_list(dir, list, errors)
     }
@@ -120,7 +135,8 @@ where
             start,
         );
         if shared.options.list_only {
-            super::run::show_list(shared, &list);
+            let lists = self.side.lists.borrow();
+            super::run::show_list(shared, &list, lists.dir(dir).map(DirRecord::entry));
         }
         self.side.lists.borrow_mut().push(list, Some(dir));
         if let Some(record) = self.side.lists.borrow().dir(dir).filter(|_| !self.side.missing_root) {
@@ -135,6 +151,7 @@ where
         let shared = self.shared();
         let protocol = shared.agreed.protocol;
         let last_phase = if protocol.has_item_flags() { 2 } else { 1 };
+        self.step(&Step::Starts { count: self.first_count });
         loop {
             let ndx = self.r.ndx(&mut self.lists.read_ndx).await?;
             match ndx {
@@ -159,8 +176,10 @@ where
                         promote_delayed(self.side, Role::Receiver).await;
                     }
                     if self.phase > last_phase {
+                        self.step(&Step::Ends);
                         break;
                     }
+                    self.step(&Step::Phase(self.phase));
                     shared.event(Event::PhaseEnd(self.phase - 1));
                 }
                 NDX_DEL_STATS => {
@@ -243,6 +262,7 @@ where
                 if is_transfer {
                     return Err(ProtocolError::NotRegular { ndx }.into());
                 }
+                self.takes_on(ndx, dir.entry());
                 let has_xattrs = extended::read_reply(self.r, self.shared(), dir.entry(), &header).await?;
                 if has_xattrs && !self.is_hidden(dir.entry()) {
                     self.side.set_xattrs(dir.entry(), Role::Receiver).await;
@@ -257,6 +277,7 @@ where
         if !entry.entry.is_active() {
             return Err(ProtocolError::ClearedNdx { ndx }.into());
         }
+        self.takes_on(ndx, entry);
         let has_xattrs = extended::read_reply(self.r, self.shared(), entry, &header).await?;
         self.count_created(&header, entry);
         if !is_transfer {
@@ -282,18 +303,18 @@ where
         let options = self.shared().options;
         if self.is_hidden(entry) {
             // The generator asked for nothing of that name.
-            return self.discard(ndx, entry).await;
+            return self.discard(ndx, &segment, entry).await;
         }
         if options.read_batch && !self.shared().wants(ndx, segment.turn(ndx), redo).await {
             self.shared()
                 .report(Role::Receiver, &Notice::SkippingBatched(self.side.local_name(entry).bytes()));
-            return self.discard(ndx, entry).await;
+            return self.discard(ndx, &segment, entry).await;
         }
         if options.dry_run {
             self.show(entry, &header, None);
             // The data is recorded, or was.
             if options.read_batch || (options.batch_only && self.shared().is_client()) {
-                self.discard(ndx, entry).await?;
+                self.discard(ndx, &segment, entry).await?;
             }
             if options.batch_only {
                 self.shared().event(Event::Success(ndx));
@@ -403,7 +424,12 @@ where
         if is_dir {
             shared.report(Role::Receiver, &Notice::ReceiveIsDir(name.bytes()));
         }
-        let basis = if head.count > 0 { target.open_basis(place).await.ok().map(|(b, _)| b) } else { None };
+        let basis = if head.count > 0 { target.open_basis(place).await.ok() } else { None };
+        if let Some((_, size)) = &basis {
+            let name = place.name().bytes();
+            self.step(&Step::Mapped { name, base: 0, size: *size });
+        }
+        let basis = basis.map(|(basis, _)| basis);
         // Without `-p` the file has the permissions of what it is made from.
         let model = match place {
             Place::Dest(at) if at == name => standing,
@@ -452,11 +478,7 @@ where
         // Zeros that stay where they are become holes with `--sparse`: they are written like the rest.
         let in_place = in_place && !transfer.sparse;
         let mut sink = Sink { target, output, basis, in_place, append };
-        let (known, complete) = {
-            let lists = self.side.lists.borrow();
-            (lists.total, lists.complete)
-        };
-        let context = FileContext { shared, entry, index: u64::try_from(ndx).unwrap_or(0), known, complete };
+        let context = FileContext::new(shared, entry, ndx, segment, &self.side.lists.borrow());
         let received = self.incoming.receive(self.r, head, &mut sink, &context).await?;
         context.progress(received.size, 0, true);
         if let Some(error) = received.write_error {

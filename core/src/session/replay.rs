@@ -152,20 +152,16 @@ impl<'a, R: BufRead, T: Target, O: Observer> Receiver<'a, '_, '_, R, T, O> {
     }
 
     /// Takes the data of a file that is not written.
-    pub(super) async fn discard(&mut self, ndx: i32, entry: EntryRef<'_>) -> Result<(), Error<R::Error>> {
+    pub(super) async fn discard(
+        &mut self,
+        ndx: i32,
+        segment: &Segment,
+        entry: EntryRef<'_>,
+    ) -> Result<(), Error<R::Error>> {
         let head = self.incoming.head(self.r).await?;
         let target = self.side.target;
         let mut sink = Sink { target, output: None, basis: None, in_place: false, append: Append::Off };
-        let context = self.context(ndx, entry);
+        let context = FileContext::new(self.shared(), entry, ndx, segment, &self.side.lists.borrow());
         self.incoming.receive(self.r, head, &mut sink, &context).await.map(drop)
-    }
-
-    fn context<'e>(&self, ndx: i32, entry: EntryRef<'e>) -> FileContext<'e, 'a, O>
-    where
-        'a: 'e,
-    {
-        let lists = self.side.lists.borrow();
-        let index = u64::try_from(ndx).unwrap_or(0);
-        FileContext { shared: self.shared(), entry, index, known: lists.total, complete: lists.complete }
     }
 }

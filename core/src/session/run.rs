@@ -13,7 +13,7 @@ use super::{
     Inbox, Shared,
     generator::{DestSide, Generator},
     guard::Guard,
-    incoming_list::{ListReader, Mapping, prepare, prepare_first},
+    incoming_list::{ListReader, Mapping, prepare, prepare_first, received_names},
     lists::{DirRecord, Lists, Numbering},
     outlet::LocalOutlet,
     receiver::Receiver,
@@ -30,14 +30,14 @@ use crate::{
     exit::ExitCode,
     filter::{FilterError, FilterList, FilterSide, Scope},
     flist::{
-        entry::{EntryFlags, FileKind, FileList},
+        entry::{EntryFlags, EntryRef, FileKind, FileList},
         ids::IdTable,
     },
     io::{ChunkWrite, WireReader, WireWriter},
     limits::MAX_TEXT,
     mux::MsgTag,
     options::FilesFrom,
-    ports::{Notice, Observer, Source, Target, Turn},
+    ports::{Notice, Observer, Source, Step, Target, Turn},
     rt::join2,
     setup::Side,
     stats::Stats,
@@ -322,13 +322,15 @@ where
     let second = if incremental && list.len() == 1 {
         let ndx = r.ndx(&mut reader.read_ndx).await?;
         let is_dir = first.first == Some(FileKind::Dir);
-        let list = if is_dir { reader.second(r, ndx, start + 2).await? } else { None };
+        let list = if is_dir { reader.second(r, shared, ndx, start + 2).await? } else { None };
         facts.count += list.as_ref().map_or(0, |(list, _)| list.len());
         Some((ndx, list))
     } else {
         None
     };
+    shared.step(Role::ReceiverSide, &Step::Destination { count: facts.count });
     let entered = entrance.enter(&facts).await.map_err(Error::Exit)?;
+    shared.step(Role::ReceiverSide, &Step::WorksIn { base: None });
     let scope = filters.scope(FilterSide::Receiver, &entered.target.root_path());
     shared.extended.receive(shared, &scope, entered.target.rights().super_user);
     prepare_first(shared, Some(&entered.target), &mut reader, &mut list, start)?;
@@ -336,11 +338,14 @@ where
         super::prune::prune_empty_dirs(&mut list, &scope);
     }
     if options.list_only {
-        show_list(shared, &list);
+        show_list(shared, &list, None);
     }
     let mut lists = Lists::new(incremental, shared.numbering());
     lists.push(list, None);
     lists.complete = !incremental;
+    if !incremental {
+        shared.step(Role::ReceiverSide, &Step::ListsEnd);
+    }
     let side = DestSide {
         shared,
         target: &entered.target,
@@ -421,10 +426,13 @@ async fn drain_to_end<R: BufRead, O: Observer>(
     r.drain().await
 }
 
-/// Hands each entry to the observer.
-pub(super) fn show_list<O: Observer>(shared: &Shared<'_, O>, list: &FileList) {
-    for i in 0..list.len() {
-        if let Some(entry) = list.get(i).filter(|e| e.entry.is_active()) {
+/// Hands each entry to the observer. Of several lists each is shown behind the directory whose contents it holds, so
+/// that what lies in a directory follows it; `dir`: that directory, where it stands in another list.
+pub(super) fn show_list<O: Observer>(shared: &Shared<'_, O>, list: &FileList, dir: Option<EntryRef<'_>>) {
+    let several = shared.agreed.inc_recurse();
+    for entry in dir.into_iter().chain((0..list.len()).filter_map(|i| list.get(i))) {
+        let own = dir.is_some_and(|dir| dir.name() == entry.name()) || entry.name() == b".";
+        if entry.entry.is_active() && (own || !several || !entry.entry.is_dir()) {
             shared.observer.listed(&entry);
         }
     }
@@ -448,13 +456,9 @@ impl<'a, S: Source, O: Observer> LocalLists<'a, S, O> {
         side: &DestSide<'_, T, O>,
     ) -> Result<(), Error<Infallible>> {
         let (number, same) = {
-            let mut lists = side.lists.borrow_mut();
-            match next_directory(&mut self.pending, &lists) {
+            match next_directory(&mut self.pending, &side.lists.borrow()) {
                 Some(next) => next,
-                None => {
-                    lists.complete = true;
-                    return Ok(());
-                }
+                None => return Ok(()),
             }
         };
         let mut list = match self.early.take() {
@@ -462,6 +466,8 @@ impl<'a, S: Source, O: Observer> LocalLists<'a, S, O> {
             None => self.scanner.directory(&same).await?,
         };
         let start = side.lists.borrow().next_start();
+        self.shared.step(Role::Receiver, &Step::ReceivingList(number));
+        received_names(self.shared, Role::Receiver, &list);
         count_listed(self.shared, &list);
         prepare(
             self.shared,
@@ -473,13 +479,21 @@ impl<'a, S: Source, O: Observer> LocalLists<'a, S, O> {
             start,
         );
         self.links.number(&mut list);
-        if self.shared.options.list_only {
-            show_list(self.shared, &list);
-        }
         let segment = side.lists.borrow_mut().push(list, Some(number));
         self.pending.push((segment.first_dir, segment.first_dir + segment.dir_count));
         self.announce(side);
+        self.end_if_done(side);
         Ok(())
+    }
+
+    /// The end of lists is noted as soon as no directory is left.
+    pub(super) fn end_if_done<T: Target>(&self, side: &DestSide<'_, T, O>) {
+        let mut lists = side.lists.borrow_mut();
+        if next_directory(&mut self.pending.clone(), &lists).is_none() {
+            lists.complete = true;
+            self.shared.step(Role::Sender, &Step::ListsEnd);
+            self.shared.step(Role::Receiver, &Step::ListsEnd);
+        }
     }
 
     /// Tells both sides which directories come soon.
@@ -598,6 +612,11 @@ where
     let start = i32::from(incremental);
     count_listed(shared, &list);
     shared.report(Role::Sender, &Notice::ListDone(list.len()));
+    shared.step(Role::Sender, &Step::ListMade);
+    if !incremental {
+        shared.step(Role::Sender, &Step::ListsEnd);
+    }
+    shared.step(Role::Sender, &Step::ListSent);
     let mut facts = FirstList { count: list.len(), first: list.entries.first().map(|e| e.kind()) };
     let mut early = None;
     if incremental && facts.count == 1 && !shared.options.list_only {
@@ -617,7 +636,10 @@ where
         count_as_sent(&mut shared.stats.borrow_mut());
         return listed;
     }
+    received_names(shared, Role::ReceiverSide, &list);
+    shared.step(Role::ReceiverSide, &Step::Destination { count: facts.count });
     let entered = entrance.enter(&facts).await.map_err(Error::Exit)?;
+    shared.step(Role::ReceiverSide, &Step::WorksIn { base: None });
     let mut mapping = Mapping::new(shared, &entered.target).map_err(Error::Exit)?;
     let none = IdTable::default();
     let scope = dest_filters.scope(FilterSide::Receiver, &entered.target.root_path());
@@ -645,6 +667,9 @@ where
     let pending = Vec::from([(first.first_dir, first.first_dir + first.dir_count)]);
     let local = LocalLists { shared, scanner, early, pending, mapping, links };
     local.announce(&side);
+    if incremental {
+        local.end_if_done(&side);
+    }
     let outlet = LocalOutlet::new(&side, source, copier, local);
     let ended = Generator::new(&side, outlet).run().await;
     count_as_sent(&mut shared.stats.borrow_mut());
@@ -665,7 +690,7 @@ async fn list_local<S: Source, O: Observer>(
     if shared.options.select.prune_empty_dirs {
         super::prune::prune_empty_dirs(&mut list, scope);
     }
-    show_list(shared, &list);
+    show_list(shared, &list, None);
     let first = lists.push(list, None);
     let mut pending = Vec::from([(first.first_dir, first.first_dir + first.dir_count)]);
     if !incremental {
@@ -676,7 +701,7 @@ async fn list_local<S: Source, O: Observer>(
         count_listed(shared, &list);
         crate::flist::order::sort(&mut list, protocol);
         crate::flist::order::clear_duplicates(&mut list, protocol, |_, _| ());
-        show_list(shared, &list);
+        show_list(shared, &list, same.first().map(DirRecord::entry));
         let segment = lists.push(list, Some(number));
         pending.push((segment.first_dir, segment.first_dir + segment.dir_count));
         lists.free_oldest();

@@ -12,7 +12,7 @@ use crate::{
     flist::entry::{EntryFlags, FileKind, FileList, NewEntry, mode},
     limits::MAX_PATH,
     names::is_unsafe_link,
-    ports::{Child, Notice, Observer, Op, PortError, Source, SourcePath, Stat},
+    ports::{Child, Notice, Observer, Op, PortError, Source, SourcePath, Stat, Step},
 };
 
 /// What stands in front of the target of a munged symlink (spec: symlinks).
@@ -221,6 +221,9 @@ impl<'a, S: Source, O: Observer> Scanner<'a, S, O> {
                 return Ok(());
             }
         };
+        if !dir.is_empty() && list.entries.last().is_none_or(|last| last.base != base) {
+            self.shared.step(Role::Sender, &Step::WorksIn { base: Some(base) });
+        }
         let name = argument.name;
         let path = SourcePath { base, name: below(&name) };
         let follow = argument.kind != ArgKind::Plain || select.copy_links;
@@ -399,6 +402,7 @@ impl<'a, S: Source, O: Observer> Scanner<'a, S, O> {
 
     /// Filter state inside a directory: its per-directory rule files are read.
     async fn enter_scope<E>(&self, outer: &Scope, base: u32, dir: &[u8]) -> Result<Scope, Error<E>> {
+        self.shared.step(Role::Sender, &Step::Entering { dir: below(dir), base: Some(base) });
         if outer.is_constant() {
             return Ok(outer.clone());
         }
@@ -641,6 +645,7 @@ impl<'a, S: Source, O: Observer> Scanner<'a, S, O> {
         } else {
             None
         };
+        self.shared.step(Role::Sender, &Step::MakeFile { name, inside: !is_argument });
         let flags = if stat.is_dir() { dir_flags } else { EntryFlags::empty() };
         let position = self.push(list, path.base, name, &stat, flags, digest);
         if let Some(target) = target {

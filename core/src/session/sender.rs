@@ -33,7 +33,7 @@ use crate::{
     item::{BasisType, ItemFlags},
     mux::MsgTag,
     options::Append,
-    ports::{FileTransfer, ItemEvent, Notice, Observer, Op, Source, SourcePath},
+    ports::{FileTransfer, ItemEvent, Notice, Observer, Op, Source, SourcePath, Step},
     rt::{Either, select2},
     setup::Side,
     trace::event,
@@ -124,6 +124,8 @@ where
         self.pump().await?;
         let empty = list.is_empty();
         let segment = self.send_list(list, None).await?;
+        self.step(&Step::ListMade);
+        self.step(&Step::ListSent);
         if self.shared.agreed.inc_recurse() {
             self.pending.push((segment.first_dir, segment.first_dir + segment.dir_count));
             if segment.list.len() == 1 {
@@ -132,6 +134,7 @@ where
             self.end_lists_if_done().await?;
         } else {
             self.lists.complete = true;
+            self.step(&Step::ListsEnd);
         }
         self.shared.stats.borrow_mut().flist_bytes = self.w.count() - before;
         if empty && self.shared.side == Side::Server {
@@ -140,6 +143,10 @@ where
         }
         self.serve().await?;
         self.finish().await
+    }
+
+    fn step(&self, step: &Step<'_>) {
+        self.shared.step(Role::Sender, step);
     }
 
     /// The writer, when the conversation is over.
@@ -301,6 +308,7 @@ where
         });
         if !more {
             self.lists.complete = true;
+            self.step(&Step::ListsEnd);
             self.w.ndx(&mut self.write_ndx, NDX_FLIST_EOF).await?;
         } else {
             announce_reads(self.source, &self.lists.upcoming(&self.pending));
@@ -320,6 +328,7 @@ where
         let protocol = self.shared.agreed.protocol;
         let last_phase = if protocol.has_item_flags() { 2 } else { 1 };
         let mut phase = 0u8;
+        self.step(&Step::Starts { count: 0 });
         let mut current = self.lists.oldest().map_or(0, |s| s.start);
         loop {
             self.look_ahead(current).await?;
@@ -342,8 +351,12 @@ where
                     }
                     phase += 1;
                     if phase > last_phase {
+                        self.step(&Step::Ends);
+                        let stats = *self.shared.stats.borrow();
+                        self.shared.report(Role::Sender, &Notice::DeltaTotals(&stats));
                         return Ok(());
                     }
+                    self.step(&Step::Phase(phase));
                     self.w.ndx(&mut self.write_ndx, NDX_DONE).await?;
                 }
                 NDX_DEL_STATS => self.del_stats().await?,
@@ -377,6 +390,10 @@ where
         Ok(())
     }
 
+    fn takes_on(&self, ndx: i32, entry: EntryRef<'_>) {
+        self.step(&Step::Item { name: below(entry.name()), base: entry.entry.base, ndx });
+    }
+
     fn show(&self, entry: EntryRef<'_>, header: &ItemHeader, transfer: Option<FileTransfer>) {
         if !self.shared.is_client() && !self.shared.options.report.logs {
             return;
@@ -408,6 +425,7 @@ where
                 if header.flags.contains(ItemFlags::TRANSFER) {
                     return Err(ProtocolError::NotRegular { ndx }.into());
                 }
+                self.takes_on(ndx, dir.entry());
                 self.xattr_request(dir.entry(), &header).await?;
                 self.count_created(&header, dir.entry());
                 self.show(dir.entry(), &header, None);
@@ -416,6 +434,7 @@ where
             Found::Entry(segment) => segment,
         };
         let Some(entry) = segment.get(ndx) else { return Ok(()) };
+        self.takes_on(ndx, entry);
         self.xattr_request(entry, &header).await?;
         self.count_created(&header, entry);
         if !header.flags.contains(ItemFlags::TRANSFER) {
@@ -473,6 +492,7 @@ where
         let mut bytes = [0u8; 16];
         self.r.exact(&mut bytes).await?;
         let head = SumHead::decode(&bytes, agreed.protocol, agreed.transfer_sum.digest_len())?;
+        self.step(&Step::Sums(head));
         let mut plan = SendPlan { head, matcher: None, append };
         if append != Append::Off || head.count == 0 {
             return Ok(plan);
@@ -540,6 +560,8 @@ where
             return self.no_send(ndx).await;
         }
         segment.mark(ndx, EntryFlags::SENT);
+        self.step(&Step::Mapped { name: path.name, base: path.base, size: stat.size });
+        self.step(&Step::Matching { name: path.name, base: path.base });
         if !after {
             self.show(entry, header, None);
         }
@@ -548,15 +570,10 @@ where
         // A dry run at the receiving side: the data is for the batch file alone.
         self.w.divert(self.shared.options.batch_only);
         self.w.bytes(&plan.head.encode()).await?;
-        let context = super::transfer::FileContext {
-            shared: self.shared,
-            entry,
-            index: u64::try_from(ndx).unwrap_or(0),
-            known: self.lists.total,
-            complete: self.lists.complete,
-        };
+        let context = super::transfer::FileContext::new(self.shared, entry, ndx, segment, &self.lists);
         let sum = self.outgoing.send(&mut self.w, self.source, &file, stat.size, plan, &context).await?;
         self.w.divert(false);
+        self.step(&Step::Sent { name: path.name, base: path.base });
         self.pump().await?;
         if after {
             let (now_written, now_read) = self.counts();

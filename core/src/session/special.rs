@@ -10,7 +10,7 @@ use crate::{
     item::ItemFlags,
     names::RelName,
     options::AltDestKind,
-    ports::{Notice, Observer, Op, Place, Stat, Target},
+    ports::{Notice, Observer, Op, Place, Stat, Step, Target},
 };
 
 impl<T, O, L> Generator<'_, T, O, L>
@@ -101,6 +101,7 @@ where
             let made = if kind == FileKind::Symlink {
                 target.make_symlink(name, entry.link_target(), replace).await
             } else {
+                self.step(&Step::MakingNode { name: name.bytes(), mode: wanted_mode, rdev: extra.rdev });
                 target.make_node(name, wanted_mode, extra.rdev, replace).await
             };
             if let Err(error) = made {

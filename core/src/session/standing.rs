@@ -8,10 +8,10 @@ use super::{
 };
 use crate::{
     error::{Error, Role},
-    flist::entry::EntryRef,
+    flist::entry::{EntryRef, FileKind},
     item::ItemFlags,
     names::RelName,
-    ports::{AttrStep, Notice, Observer, Op, Place, PortError, Stat, Target},
+    ports::{AttrStep, Attrs, Notice, Observer, Op, Place, PortError, Stat, Step, Target},
 };
 
 impl<T, O, L> Generator<'_, T, O, L>
@@ -100,6 +100,7 @@ where
         if self.options().dry_run {
             return self.side.would_change(entry, name, wanted_mode, stat, &attrs).await;
         }
+        self.tell_owner(name, stat, &attrs);
         let at = Place::Dest(name);
         let set = match self.side.generator_extended(entry, name).await {
             Some(extended) => self.side.target.set_extended(at, stat, &attrs, &extended).await,
@@ -111,6 +112,14 @@ where
             Err((step, error)) => {
                 report_attrs(self.shared(), Role::Generator, name.bytes(), step, error);
                 false
+            }
+        }
+    }
+
+    fn tell_owner(&self, name: RelName<'_>, stat: &Stat, attrs: &Attrs) {
+        for (group, from, to) in [(false, stat.uid, attrs.uid), (true, stat.gid, attrs.gid)] {
+            if let Some(to) = to.filter(|to| *to != from) {
+                self.step(&Step::OwnerSet { group, name: name.bytes(), from, to });
             }
         }
     }
@@ -173,6 +182,17 @@ where
         {
             return if options.select.checksum { " (sum change)" } else { " (file change)" };
         }
+        let at = Place::Dest(self.side.local_name(entry));
+        let same_thing = match stat.kind() {
+            FileKind::Symlink => {
+                self.side.target.read_link(at).await.is_ok_and(|link| link == entry.link_target())
+            }
+            FileKind::Block | FileKind::Char => stat.rdev == entry.extra().rdev,
+            _ => true,
+        };
+        if !same_thing {
+            return " (file change)";
+        }
         let wanted_mode = decide::dest_mode(entry.entry.mode, Some(stat), options, self.side.rights.umask);
         let same = decide::unchanged_attrs(
             entry.entry,
@@ -182,7 +202,6 @@ where
             options,
             &self.side.rights,
         );
-        let at = Place::Dest(self.side.local_name(entry));
         let same = same && self.side.same_extended(entry, wanted_mode, at).await;
         if same { " (uptodate)" } else { " (attr change)" }
     }

@@ -5,16 +5,19 @@ use alloc::{collections::VecDeque, vec::Vec};
 use bytes::{Bytes, BytesMut};
 use embedded_io_async::BufRead;
 
-use super::{Inbox, Shared, io_error};
+use super::{
+    Inbox, Shared, io_error,
+    lists::{Lists, Segment},
+};
 use crate::{
     checksum::{Digest, Hasher, TransferSums},
-    delta::{Matcher, SumHead},
+    delta::{MatchStats, Matcher, SumHead},
     error::{Error, ProtocolError, Role},
     flist::entry::EntryRef,
     io::{ChunkWrite, WireReader, WireWriter},
     limits::LITERAL_PIECE,
     options::{Append, SessionOptions},
-    ports::{FileProgress, Notice, Observer, Op, PortError, Source, Target},
+    ports::{FileProgress, Notice, Observer, Op, PortError, Source, Step, Target},
     setup::Agreed,
     token::{Token, TokenDecoder, TokenEncoder},
 };
@@ -24,16 +27,53 @@ const CHUNK: usize = 256 << 10;
 /// Files up to this size are copied into the frame buffer instead of being handed over.
 const COPIED: u64 = 64 << 10;
 
+/// Bytes of which a user is told first.
+const FIRST_SHOWN: u64 = 32 << 10;
+
 /// Facts about the file in transfer, for messages and progress.
 pub(super) struct FileContext<'a, 's, O> {
     pub shared: &'a Shared<'s, O>,
     pub entry: EntryRef<'a>,
-    pub index: u64,
-    pub known: u64,
-    pub complete: bool,
+    pub ndx: i32,
+    index: u64,
+    known: u64,
+    complete: bool,
+    /// Files transferred, this one included.
+    pub transfers: u64,
+}
+
+impl<'a, 's, O> FileContext<'a, 's, O> {
+    pub(super) fn new(
+        shared: &'a Shared<'s, O>,
+        entry: EntryRef<'a>,
+        ndx: i32,
+        segment: &Segment,
+        lists: &Lists,
+    ) -> Self {
+        let transfers = shared.stats.borrow().transferred;
+        let index = segment.place(ndx);
+        Self { shared, entry, ndx, index, known: lists.total, complete: lists.complete, transfers }
+    }
 }
 
 impl<O: Observer> FileContext<'_, '_, O> {
+    /// A file that is sent is first shown when a little of it is through.
+    pub(super) fn first_progress(&self, start: u64, size: u64) {
+        if size > start {
+            self.progress(size.min(start + FIRST_SHOWN), start, false);
+        }
+    }
+
+    /// What was found of a file in its basis.
+    pub(super) fn sending_sum(&self, found: MatchStats) {
+        let MatchStats { matches, hash_hits, false_alarms } = found;
+        self.shared.step(Role::Sender, &Step::SendingSum { false_alarms, hash_hits, matches });
+    }
+
+    fn received(&self, step: &Step<'_>) {
+        self.shared.step(Role::Receiver, step);
+    }
+
     pub(super) fn progress(&self, done: u64, start: u64, finished: bool) {
         if self.shared.options.report.progress && self.shared.is_client() {
             self.shared.observer.progress(&FileProgress {
@@ -42,10 +82,11 @@ impl<O: Observer> FileContext<'_, '_, O> {
                 done,
                 start,
                 finished,
-                transfers: self.shared.stats.borrow().transferred,
+                transfers: self.transfers,
                 index: self.index,
                 known: self.known,
                 complete: self.complete,
+                total_size: self.shared.stats.borrow().total_size,
             });
         }
     }
@@ -181,7 +222,10 @@ impl Outgoing {
         }
         match plan.matcher {
             Some(matcher) => self.send_delta(w, &mut reading, size, plan.head, matcher, &mut hasher).await?,
-            None => self.send_whole(w, &mut reading, start, size, &mut hasher).await?,
+            None => {
+                self.send_whole(w, &mut reading, start, size, &mut hasher).await?;
+                context.sending_sum(MatchStats::default());
+            }
         }
         self.out.clear();
         self.tokens.end(&mut self.out);
@@ -217,6 +261,7 @@ impl Outgoing {
         hasher: &mut Hasher,
     ) -> Result<(), Error<W::Error>> {
         let mut offset = start;
+        reading.context.first_progress(start, size);
         while offset < size {
             let n = usize::try_from(size - offset).unwrap_or(CHUNK).min(CHUNK);
             if self.tokens.is_plain() && size > COPIED {
@@ -257,8 +302,11 @@ impl Outgoing {
         mut matcher: Matcher,
         hasher: &mut Hasher,
     ) -> Result<(), Error<W::Error>> {
+        let shared = reading.context.shared;
+        shared.step(Role::Sender, &Step::Searching { block_len: head.block_len, len: size });
         let mut window = core::mem::take(&mut self.window);
         let window_len = matcher.window_len();
+        let mut unmatched = 0u64;
         let (mut pos, mut filled) = (0, 0); // the undecided bytes
         let mut base = 0u64; // file offset of window[0]
         let (mut literal, mut matched) = (0u64, 0u64);
@@ -286,10 +334,15 @@ impl Outgoing {
                 if !data.is_empty() {
                     self.tokens.literal(data, &mut self.out);
                     literal += data.len() as u64;
+                    unmatched += data.len() as u64;
                 }
                 pos += step.literal;
                 if let Some(block) = step.block {
-                    let len = head.block_range(block).1 as usize;
+                    let (_, len) = head.block_range(block);
+                    let at = base + pos as u64;
+                    let literal = core::mem::take(&mut unmatched);
+                    shared.step(Role::Sender, &Step::Match { at, block, len, literal });
+                    let len = len as usize;
                     let data = window.get(pos..pos + len).unwrap_or_default();
                     self.tokens.block(block, data, &mut self.out);
                     matched += len as u64;
@@ -306,7 +359,9 @@ impl Outgoing {
             }
         }
         self.window = window;
-        let mut stats = reading.context.shared.stats.borrow_mut();
+        shared.step(Role::Sender, &Step::Searched);
+        reading.context.sending_sum(matcher.stats());
+        let mut stats = shared.stats.borrow_mut();
         stats.literal += literal;
         stats.matched += matched;
         let found = matcher.stats();
@@ -399,6 +454,8 @@ impl Incoming {
             match token {
                 Token::NeedInput => {}
                 Token::Literal(data) => {
+                    context.progress(offset, start, false);
+                    context.received(&Step::Data { len: data.len(), at: offset });
                     hasher.update(data);
                     literal += data.len() as u64;
                     offset += data.len() as u64;
@@ -414,10 +471,15 @@ impl Incoming {
                     }
                 }
                 Token::Blocks { first, count } => {
+                    context.progress(offset, start, false);
                     r.consume(used);
                     let from = head.block_range(first).0;
                     let (last_at, last_len) = head.block_range(first + count - 1);
                     let len = last_at + u64::from(last_len) - from;
+                    for block in first..first + count {
+                        let (start, len) = head.block_range(block);
+                        context.received(&Step::Block { block, len, from: start, at: offset + start - from });
+                    }
                     if sink.output.is_some() && sink.basis.is_none() {
                         return Err(ProtocolError::NoBasis.into());
                     }
@@ -450,7 +512,6 @@ impl Incoming {
                     }
                     matched += len;
                     offset += len;
-                    context.progress(offset, start, false);
                     continue;
                 }
                 Token::End => {
@@ -459,11 +520,11 @@ impl Incoming {
                 }
             }
             r.consume(used);
-            context.progress(offset, start, false);
         }
         let mut sum = [0u8; Digest::MAX_LEN];
         let len = self.sums.digest_len();
         r.exact(sum.get_mut(..len).unwrap_or_default()).await?;
+        context.received(&Step::GotSum);
         let theirs = Digest::from_slice(sum.get(..len).unwrap_or_default()).unwrap_or_default();
         {
             let mut stats = context.shared.stats.borrow_mut();

@@ -6,8 +6,9 @@ use super::{
     Shared, extended,
     generator::{DestSide, Outlet, Request},
     goodbye::{ItemHeader, write_del_stats},
+    item_lines::{is_worth_a_line, name_line},
     lists::Segment,
-    outlet::{TURN, basis_place, is_worth_a_line, name_line, yield_now},
+    outlet::{TURN, basis_place},
     receiver::sibling_name,
     scan::below,
 };
@@ -19,7 +20,8 @@ use crate::{
     item::{BasisType, ItemFlags},
     mux::MsgTag,
     options::Append,
-    ports::{ItemEvent, Notice, Observer, Op, Place, Target},
+    ports::{ItemEvent, Notice, Observer, Op, Place, Step, Target},
+    rt::yield_now,
     stats::Counts,
     wire::ndx::{NDX_DEL_STATS, NDX_DONE, NdxState},
 };
@@ -53,7 +55,12 @@ impl<'a, 'w, W: ChunkWrite, T: Target, O: Observer> WireOutlet<'a, 'w, W, T, O> 
     }
 
     /// Sends the sums of a basis file.
-    async fn block_sums(&mut self, place: Place<'_>, request: &Request) -> Result<(), Error<W::Error>> {
+    async fn block_sums(
+        &mut self,
+        ndx: i32,
+        place: Place<'_>,
+        request: &Request,
+    ) -> Result<(), Error<W::Error>> {
         let shared = self.shared();
         let agreed = &shared.agreed;
         let options = shared.options;
@@ -73,9 +80,7 @@ impl<'a, 'w, W: ChunkWrite, T: Target, O: Observer> WireOutlet<'a, 'w, W, T, O> 
             let head = head_for(expected).unwrap_or(SumHead::EMPTY);
             return self.w.bytes(&head.encode()).await;
         }
-        let name = match place {
-            Place::Dest(n) | Place::Alt(_, n) | Place::Partial(n) | Place::Backup(n) => n,
-        };
+        let name = place.name();
         let (file, len) = match self.side.target.open_basis(place).await {
             Ok(opened) => opened,
             Err(error) => {
@@ -89,6 +94,9 @@ impl<'a, 'w, W: ChunkWrite, T: Target, O: Observer> WireOutlet<'a, 'w, W, T, O> 
             shared.report(Role::Generator, &Notice::TooLargeForSums(name.bytes()));
             return self.w.bytes(&SumHead::EMPTY.encode()).await;
         };
+        shared.step(Role::Generator, &Step::Mapped { name: name.bytes(), base: 0, size: len });
+        shared.step(Role::Generator, &Step::SendingSums(ndx));
+        shared.step(Role::Generator, &Step::Sums(head));
         self.w.bytes(&head.encode()).await?;
         if head.count == 0 {
             return Ok(());
@@ -172,7 +180,7 @@ impl<W: ChunkWrite, T: Target, O: Observer> Outlet for WireOutlet<'_, '_, W, T, 
         }
         let name = self.side.local_name(entry);
         let sibling = sibling_name(name, request.xname.as_deref().unwrap_or_default());
-        self.block_sums(basis_place(&request, name, &sibling), &request).await
+        self.block_sums(ndx, basis_place(&request, name, &sibling), &request).await
     }
 
     async fn done(&mut self) -> Result<(), Error<W::Error>> {

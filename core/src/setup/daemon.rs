@@ -64,7 +64,8 @@ impl AuthDigest {
             hash.update(first);
             hash.update(password);
             hash.update(challenge);
-            base64(&hash.finalize())
+            // Every digest fits.
+            base64(&hash.finalize()).take(MAX_TEXT).collect()
         }
         match self {
             Self::Sha512 => of::<sha2::Sha512>(b"", password, challenge),
@@ -77,18 +78,13 @@ impl AuthDigest {
     }
 }
 
-/// Base64 without padding; what does not fit is left out.
-fn base64(bytes: &[u8]) -> DigestText {
+/// The letters of base64, without padding.
+pub fn base64(bytes: &[u8]) -> impl Iterator<Item = char> {
     const LETTERS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    let mut text = DigestText::new();
-    for group in bytes.chunks(3) {
+    bytes.chunks(3).flat_map(|group| {
         let word = group.iter().enumerate().fold(0u32, |w, (i, &b)| w | u32::from(b) << (16 - 8 * i));
-        for i in 0..=group.len() {
-            let letter = LETTERS[(word >> (18 - 6 * i)) as usize & 63];
-            let _ = text.push(char::from(letter));
-        }
-    }
-    text
+        (0..=group.len()).map(move |i| char::from(LETTERS[(word >> (18 - 6 * i)) as usize & 63]))
+    })
 }
 
 /// The first line of either side.

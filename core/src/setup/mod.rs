@@ -205,6 +205,31 @@ where
     W: Write<Error = R::Error>,
     B: AsRef<[u8]> + AsMut<[u8]>,
 {
+    settle(reader, writer, handshake, protocol).await.map(|(agreed, _)| agreed)
+}
+
+/// The names that the peer offered; `None`: it was not asked.
+#[derive(Debug, Clone, Default)]
+pub struct Offers {
+    /// Checksums.
+    pub checksums: Option<NameList>,
+    /// Compressors.
+    pub compressors: Option<NameList>,
+}
+
+/// As [`after_version`], for who wants to tell what the peer offered.
+pub async fn settle<R, S, W, B>(
+    reader: &mut WireReader<R, S>,
+    writer: &mut WireWriter<W, B>,
+    handshake: &Handshake,
+    protocol: ProtocolVersion,
+) -> Result<(Agreed, Offers), Error<R::Error>>
+where
+    R: BufRead,
+    S: MessageSink,
+    W: Write<Error = R::Error>,
+    B: AsRef<[u8]> + AsMut<[u8]>,
+{
     let mut flags = CompatFlags::empty();
     if protocol.has_varints() {
         if handshake.side == Side::Server {
@@ -240,16 +265,17 @@ where
     }
     let ask_checksum = handshake.checksum.is_none();
     let ask_compress = handshake.compress == WantCompress::Negotiate;
+    let mut peer = Offers::default();
     if negotiated {
-        let peer = exchange_names(reader, writer, handshake, ask_checksum, ask_compress).await?;
-        if let Some(theirs) = peer.0 {
+        peer = exchange_names(reader, writer, handshake, ask_checksum, ask_compress).await?;
+        if let Some(theirs) = &peer.checksums {
             let kind =
-                pick(handshake, &handshake.checksum_names, &theirs, ChecksumKind::from_name, "checksum")?;
+                pick(handshake, &handshake.checksum_names, theirs, ChecksumKind::from_name, "checksum")?;
             (agreed.transfer_sum, agreed.list_sum, agreed.implied_sum) = (kind, kind, false);
         }
-        if let Some(theirs) = peer.1 {
+        if let Some(theirs) = &peer.compressors {
             let kind =
-                pick(handshake, &handshake.compress_names, &theirs, CompressKind::from_name, "compress")?;
+                pick(handshake, &handshake.compress_names, theirs, CompressKind::from_name, "compress")?;
             agreed.compress = (kind != CompressKind::None).then_some(kind);
         }
     } else {
@@ -277,7 +303,7 @@ where
         agreed.transfer_sum.name(),
         agreed.compress,
     );
-    Ok(agreed)
+    Ok((agreed, peer))
 }
 
 fn pick<T: PartialEq>(
@@ -314,7 +340,7 @@ async fn exchange_names<R, S, W, B>(
     handshake: &Handshake,
     checksum: bool,
     compress: bool,
-) -> Result<(Option<NameList>, Option<NameList>), Error<R::Error>>
+) -> Result<Offers, Error<R::Error>>
 where
     R: BufRead,
     S: MessageSink,
@@ -333,9 +359,9 @@ where
     for (slot, (_, _)) in theirs.iter_mut().zip(&asked).filter(|(_, (on, _))| *on) {
         *slot = Some(reader.vstring::<{ crate::limits::MAX_NEGOTIATION }>(Limit::Negotiation).await?);
     }
-    let [peer_checksum, peer_compress] = theirs;
+    let [checksums, compressors] = theirs;
     if late {
-        for ((_, own), peer) in asked.iter().zip([&peer_checksum, &peer_compress]) {
+        for ((_, own), peer) in asked.iter().zip([&checksums, &compressors]) {
             let Some(peer) = peer else { continue };
             let choice = negotiate::split(own)
                 .find(|n| negotiate::split(peer).any(|p| p.eq_ignore_ascii_case(n)))
@@ -344,5 +370,5 @@ where
         }
         writer.flush().await?;
     }
-    Ok((peer_checksum, peer_compress))
+    Ok(Offers { checksums, compressors })
 }

@@ -45,7 +45,7 @@ use crate::{
         parse::{self, World},
         resolve::{self, Resolved},
     },
-    engine::{Identity, Links, Names, Tree, groups_of},
+    engine::{IdNames, Identity, Links, Tree, groups_of},
     output::visitor::Visitor,
     run::{self, Visit},
     session::{Greeted, Refusal},
@@ -352,7 +352,7 @@ fn authenticate(
 
 /// Names of the groups of a user of this machine.
 fn groups_of_user(user: &[u8]) -> Vec<Vec<u8>> {
-    let names = Names::default();
+    let names = IdNames::default();
     let groups = names.uid(user).and_then(groups_of).map(|(_, groups)| groups).unwrap_or_default();
     groups.into_iter().filter_map(|gid| names.group(gid)).collect()
 }

@@ -1,6 +1,6 @@
 //! Where a module is, and as whom its files are handled: path, root, user and groups (spec: paths, chroot).
 
-use crate::engine::{Identity, Names, enter_jail, groups_of};
+use crate::engine::{IdNames, Identity, enter_jail, groups_of};
 
 use super::{
     config::{Param, Values},
@@ -86,7 +86,7 @@ impl NoIdentity {
 
 /// As whom a module is served; `None`: as the one that the process is anyway.
 pub(super) fn identity(values: &Values) -> Result<Option<Identity>, NoIdentity> {
-    let names = Names::default();
+    let names = IdNames::default();
     let root = rustix::process::geteuid().is_root();
     let (user, groups) = (values.text(Param::Uid), values.text(Param::Gid));
     if !root && user.is_none() && groups.is_none() {

@@ -46,7 +46,7 @@ pub use self::{
     converter::convert_by,
     copy::copy_contents,
     fds::enter_jail,
-    ids::{Identity, Names, NoIdentity, groups_of},
+    ids::{Identity, Names as IdNames, NoIdentity, groups_of},
     source::{FileSource, SourceFile},
     target::{SetupError, TreeTarget},
     workers::Workers,

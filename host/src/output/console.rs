@@ -20,8 +20,9 @@ use arsync_core::{
     limits::MAX_TEXT,
     mux::MsgTag,
     options::{FilesFrom, SessionOptions},
-    ports::{FileProgress, ItemEvent, Notice, Observer, Severity},
+    ports::{FileProgress, ItemEvent, Notice, Observer, Severity, Step},
     session::Outbox,
+    setup::Side,
     version::ProtocolVersion,
 };
 
@@ -35,72 +36,23 @@ use super::{
     message::{self, Roots, Wording},
     number,
     progress::Progress,
-    strerror,
+    stdout::Stdout,
+    steps, strerror,
     summary::{SummaryView, summary},
     visitor::Visitor,
 };
 use crate::{
     cli::{
-        asked::{OutBuf, StderrMode},
+        asked::StderrMode,
         operands::Route,
         resolve::{Output, Resolved},
         words::{Debug, Info, Levels},
     },
-    session::{Ended, Speak},
+    engine::IdNames,
+    session::{Ended, Handshaken, Speak},
 };
 
-/// stdout that is no terminal is written in pieces of about this size, bytes.
-const BLOCK: usize = 32 << 10;
-/// Lines do not wait longer than this for the block to fill, ms.
-const PATIENCE: u128 = 50;
-
-/// stdout with the buffering that was asked for.
-#[derive(Debug)]
-struct Stdout {
-    buffer: Vec<u8>,
-    mode: Option<OutBuf>,
-    terminal: bool,
-    flushed: Instant,
-    /// Nobody reads any more.
-    broken: bool,
-}
-
-impl Stdout {
-    fn write(&mut self, text: &[u8]) {
-        self.buffer.extend_from_slice(text);
-        let due = match self.mode {
-            Some(OutBuf::None) => true,
-            Some(OutBuf::Line) => text.contains(&b'\n'),
-            Some(OutBuf::Block) => self.buffer.len() >= BLOCK,
-            None => {
-                self.terminal || self.buffer.len() >= BLOCK || self.flushed.elapsed().as_millis() >= PATIENCE
-            }
-        };
-        if due {
-            self.flush();
-        }
-    }
-
-    fn flush(&mut self) {
-        let mut rest = self.buffer.as_slice();
-        while !rest.is_empty() && !self.broken {
-            match rustix::io::write(rustix::stdio::stdout(), rest) {
-                Ok(n) => rest = rest.get(n..).unwrap_or_default(),
-                Err(rustix::io::Errno::INTR) => {}
-                Err(rustix::io::Errno::AGAIN) => {
-                    let mut fds = [rustix::event::PollFd::from_borrowed_fd(
-                        rustix::stdio::stdout(),
-                        rustix::event::PollFlags::OUT,
-                    )];
-                    self.broken = rustix::event::poll(&mut fds, None).is_err();
-                }
-                Err(_) => self.broken = true,
-            }
-        }
-        self.buffer.clear();
-        self.flushed = Instant::now();
-    }
-}
+mod surroundings;
 
 /// The observer.
 pub(crate) struct Console {
@@ -139,6 +91,8 @@ pub(crate) struct Console {
     log_format: Vec<u8>,
     /// A daemon's client.
     visitor: Option<Visitor>,
+    /// Steps are shown.
+    steps: bool,
     /// A batch file is written or read.
     batch: bool,
     /// Texts travel in UTF-8 and come from this (`--iconv`).
@@ -191,13 +145,7 @@ impl Console {
             charset,
             roots,
             outbox,
-            stdout: RefCell::new(Stdout {
-                buffer: Vec::new(),
-                mode: output.outbuf,
-                terminal: clib::is_terminal(),
-                flushed: Instant::now(),
-                broken: false,
-            }),
+            stdout: RefCell::new(Stdout::new(output.outbuf)),
             progress: RefCell::new(progress),
             open_line: Cell::new(false),
             open_list: Cell::new(false),
@@ -214,6 +162,7 @@ impl Console {
             log,
             log_format,
             visitor,
+            steps: steps::followed(&resolved.levels),
             batch: resolved.read_batch.is_some() || resolved.batch_to_write().is_some(),
             iconv,
             output,
@@ -242,6 +191,7 @@ impl Console {
             return;
         }
         let sends = self.route.role() == Role::Sender;
+        self.server_starts();
         self.log(if sends { b"building file list" } else { b"receiving file list" });
     }
 
@@ -249,56 +199,6 @@ impl Console {
     pub(crate) fn changed_option(&self, text: &str) {
         if self.levels.info(Info::Misc) > 0 {
             self.emit(MsgTag::Info, text.as_bytes());
-        }
-    }
-
-    /// Tells the charsets in use (`--debug=iconv`).
-    pub(crate) fn charset_known(&self, name: &[u8], role: Role) {
-        let level = self.levels.debug(Debug::Iconv);
-        if level > 0 && self.iconv.is_some() {
-            self.emit(MsgTag::Info, &[format!("[{role}] charset: ").as_bytes(), name].concat());
-        }
-    }
-
-    /// Tells which command connects to the other side (`--debug=cmd`).
-    pub(crate) fn connecting(&self, command: &[Vec<u8>]) {
-        self.words("opening connection using: ", command);
-    }
-
-    /// Tells the strings of `-s`, which go through the connection.
-    pub(crate) fn protected_args(&self, strings: &[Vec<u8>]) {
-        // The program's name in front and the end mark are no arguments.
-        if let [_, words @ .., _] = strings {
-            self.words("protected args: ", words);
-        }
-    }
-
-    /// A line with the words of a command.
-    fn words(&self, head: &str, words: &[Vec<u8>]) {
-        if self.levels.debug(Debug::Cmd) == 0 {
-            return;
-        }
-        let plain = |b: u8| b.is_ascii_alphanumeric() || b",.+@=_/-".contains(&b);
-        let shown = |word: &Vec<u8>| {
-            if word.iter().all(|&b| plain(b)) {
-                word.clone()
-            } else {
-                [b"\"", word.as_slice(), b"\""].concat()
-            }
-        };
-        let tail = format!("  ({} args)", words.len());
-        let words: Vec<_> = words.iter().map(shown).collect();
-        self.emit(MsgTag::Info, &[head.as_bytes(), &words.join(&b' '), tail.as_bytes()].concat());
-    }
-
-    /// Shows what a daemon is told, where that was asked for.
-    pub(crate) fn daemon_args(&self, words: &[Vec<u8>]) {
-        if self.levels.debug(Debug::Cmd) > 0 {
-            let tail = format!("  ({} args)", words.len());
-            self.emit(
-                MsgTag::Info,
-                &[b"sending daemon args: ", &words.join(&b' ')[..], tail.as_bytes()].concat(),
-            );
         }
     }
 
@@ -320,9 +220,23 @@ impl Console {
         self.stdout.borrow_mut().flush();
         let role = match self.complained.get() {
             Some(complained) if !is_complete(code) => complained,
+            // The reference has split by then, and this is its half that stays.
+            _ if is_complete(code) && role == Role::ReceiverSide => Role::Generator,
             _ => role,
         };
         // What was left out is told by the client alone.
+        let exits = self.levels.debug(Debug::Exit);
+        let tell_exit = |level: u8, what: &str| {
+            if exits >= level {
+                let text = format!(
+                    "[{role}] _exit_cleanup(code={}, file=main.rs, line={}): {what}",
+                    code.0,
+                    line!()
+                );
+                self.emit(MsgTag::Info, text.as_bytes());
+            }
+        };
+        tell_exit(2, "entered");
         let left_out = matches!(code, ExitCode::PARTIAL | ExitCode::VANISHED | ExitCode::DEL_LIMIT);
         let told_elsewhere = self.told_to_end.get() || (self.server && left_out);
         if !told_elsewhere {
@@ -330,6 +244,8 @@ impl Console {
             self.log(&line);
             write_stderr(&line);
         }
+        tell_exit(1, &format!("about to call exit({})", code.0));
+        self.stdout.borrow_mut().flush();
     }
 
     fn log(&self, text: &[u8]) {
@@ -370,7 +286,7 @@ impl Console {
     }
 
     fn closing_lines(&self, ended: &Ended) {
-        let last = self.progress.borrow_mut().as_mut().and_then(|p| p.finish(self.elapsed()));
+        let last = self.progress.borrow_mut().as_mut().and_then(|p| p.finish(&ended.stats, self.elapsed()));
         if let Some(text) = last
             && !clib::in_background()
         {
@@ -515,12 +431,51 @@ impl Console {
                 }
             }
             (Notice::ListDone(count), false) if level > 1 => {
+                // The reference counts while it goes on.
+                if from != Role::Sender && *count >= 100 {
+                    self.raw(MsgTag::Info, b"\n");
+                }
+                for hundreds in 1..=count / 100 {
+                    self.raw(MsgTag::Info, format!(" {hundreds}00 files...\r").as_bytes());
+                }
                 let noun = if *count == 1 { "file" } else { "files" };
                 let count = number::human_u64(*count as u64, self.output.human);
                 self.raw(MsgTag::Info, format!("{count} {noun} to consider\n").as_bytes());
             }
             (Notice::ListDone(_), false) => self.raw(MsgTag::Info, b"done\n"),
             _ => {}
+        }
+    }
+
+    fn wording<'a>(&'a self, roots: &'a Roots) -> Wording<'a> {
+        let transfer = &self.options.transfer;
+        Wording {
+            roots,
+            levels: &self.levels,
+            itemizes: self.options.report.itemize && self.shows_items_here(),
+            shows_items: self.options.report.itemize || self.options.report.names,
+            backup_dir: transfer.backup_dir.as_deref(),
+            suffix: &transfer.suffix,
+            temp_dir: transfer.temp_dir.as_deref(),
+            from_batch: self.options.read_batch,
+        }
+    }
+
+    /// The destination as typed.
+    fn destination(&self) -> &[u8] {
+        match &self.route {
+            Route::Local { dest, .. } | Route::Pull { dest, .. } => dest.as_deref().unwrap_or_default(),
+            Route::Batch { dest } => dest,
+            Route::Server { args, .. } => args.first().map_or(b"", Vec::as_slice),
+            Route::Push { .. } => b"",
+        }
+    }
+
+    /// A directory of the sender as typed, with a name below it.
+    fn typed_path(&self, base: u32, name: &[u8]) -> Vec<u8> {
+        match self.typed_dir(base) {
+            dir if dir.is_empty() => name.to_vec(),
+            dir => [&dir[..], b"/", name].concat(),
         }
     }
 
@@ -532,10 +487,13 @@ impl Console {
 
     /// `%f` shows paths as typed: relative where no source was absolute.
     fn typed_base(&self, event: &ItemEvent<'_>) -> Vec<u8> {
-        let Some(entry) = event.entry else { return Vec::new() };
+        event.entry.map_or_else(Vec::new, |entry| self.typed_dir(entry.entry.base))
+    }
+
+    fn typed_dir(&self, base: u32) -> Vec<u8> {
         let roots = self.roots.borrow();
         let bases = roots.bases.borrow();
-        let base = bases.get(entry.entry.base as usize).cloned().unwrap_or_default();
+        let base = bases.get(base as usize).cloned().unwrap_or_default();
         let sources = match &self.route {
             Route::Local { sources, .. } | Route::Push { sources, .. } => &sources[..],
             _ => &[],
@@ -633,22 +591,7 @@ impl Observer for Console {
         if matches!(notice, Notice::ListStart | Notice::ListDone(_)) {
             return self.list_line(from, notice);
         }
-        let transfer = &self.options.transfer;
-        let text = {
-            let roots = self.roots.borrow();
-            let wording = Wording {
-                roots: &roots,
-                levels: &self.levels,
-                human: self.output.human,
-                itemizes: self.options.report.itemize && self.shows_items_here(),
-                shows_items: self.options.report.itemize || self.options.report.names,
-                backup_dir: transfer.backup_dir.as_deref(),
-                suffix: &transfer.suffix,
-                temp_dir: transfer.temp_dir.as_deref(),
-                from_batch: self.options.read_batch,
-            };
-            message::text(from, notice, &wording)
-        };
+        let text = message::text(from, notice, &self.wording(&self.roots.borrow()));
         let tag = match severity {
             Severity::Info => MsgTag::Info,
             Severity::Warning => MsgTag::Warning,
@@ -657,6 +600,33 @@ impl Observer for Console {
         };
         if let Some(text) = text {
             self.emit(tag, &text);
+        }
+    }
+
+    fn follows_steps(&self) -> bool {
+        self.steps
+    }
+
+    fn step(&self, from: Role, step: &Step<'_>) {
+        if !self.steps {
+            return;
+        }
+        let own_name;
+        let step = match *step {
+            // Where no list brings names, the sender is this machine.
+            Step::IdMapped { group, id, name: None, to } if matches!(self.route, Route::Local { .. }) => {
+                own_name = if group { IdNames::default().group(id) } else { IdNames::default().user(id) };
+                &Step::IdMapped { group, id, name: own_name.as_deref(), to }
+            }
+            _ => step,
+        };
+        let lines = {
+            let roots = self.roots.borrow();
+            let typed = |base, name: &[u8]| self.typed_path(base, name);
+            steps::lines(from, step, &self.wording(&roots), self.destination(), &typed)
+        };
+        for line in lines {
+            self.emit(MsgTag::Info, &line);
         }
     }
 
@@ -751,6 +721,12 @@ impl Speak for Console {
             self.complained.set(Some(role));
         }
         self.emit(tag, text);
+    }
+
+    fn handshake(&self, side: Side, fact: &Handshaken<'_>) {
+        for line in steps::handshake(side, fact, &self.levels, self.options.transfer.compress_level) {
+            self.emit(MsgTag::Info, line.as_bytes());
+        }
     }
 }
 

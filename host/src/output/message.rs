@@ -9,7 +9,7 @@ use arsync_core::{
     stats::Stats,
 };
 
-use super::{number, strerror};
+use super::strerror;
 use crate::cli::words::{Debug, Info, Levels};
 
 /// The directories that names in messages are relative to.
@@ -99,8 +99,6 @@ pub(crate) struct Wording<'a> {
     pub(crate) roots: &'a Roots,
     /// Levels of `--info` and `--debug`.
     pub(crate) levels: &'a Levels,
-    /// Level of numbers.
-    pub(crate) human: u8,
     /// The format of item lines holds `%i`.
     pub(crate) itemizes: bool,
     /// Names or item changes are shown.
@@ -184,7 +182,8 @@ pub(crate) fn text(from: Role, notice: &Notice<'_>, w: &Wording<'_>) -> Option<V
         Notice::Diminished { name, base } => plain(&[b"skipped diminished file: ", &full(Some(base), name)]),
         Notice::NonRegular(name) => at_level(Info::Nonreg, &[b"skipping non-regular file \"", name, b"\""]),
         Notice::IgnoringUnsafe { name, target } => {
-            at_level(Info::Symsafe, &[b"ignoring unsafe symlink \"", name, b"\" -> \"", target, b"\""])
+            // Only what the sender does with such a link has a word of its own.
+            at_level(Info::Name, &[b"ignoring unsafe symlink \"", name, b"\" -> \"", target, b"\""])
         }
         Notice::NotCreating { name, dir } => {
             let what: &[u8] = if dir { b"directory" } else { b"file" };
@@ -265,9 +264,7 @@ pub(crate) fn text(from: Role, notice: &Notice<'_>, w: &Wording<'_>) -> Option<V
             plain(&[head.as_bytes(), &full(base, name), reason.as_bytes()])
         }
         Notice::ListStart | Notice::ListDone(_) => None,
-        Notice::DeltaTotals(stats) if w.levels.debug(Debug::Deltasum) >= 1 => {
-            Some(delta_totals(stats, w.human))
-        }
+        Notice::DeltaTotals(stats) if w.levels.debug(Debug::Deltasum) >= 1 => Some(delta_totals(stats)),
         Notice::DeltaTotals(_) => None,
         Notice::DeltaTransmission(on) if w.levels.debug(Debug::Flist) >= 1 => plain(&[if on {
             b"delta-transmission enabled"
@@ -364,14 +361,10 @@ fn temporary(name: &[u8], w: &Wording<'_>) -> Vec<u8> {
     }
 }
 
-fn delta_totals(stats: &Stats, human: u8) -> Vec<u8> {
-    let n = |n| number::human_u64(n, human);
+fn delta_totals(stats: &Stats) -> Vec<u8> {
     format!(
         "total: matches={}  hash_hits={}  false_alarms={} data={}",
-        n(stats.matches),
-        n(stats.hash_hits),
-        n(stats.false_alarms),
-        n(stats.literal)
+        stats.matches, stats.hash_hits, stats.false_alarms, stats.literal
     )
     .into_bytes()
 }
@@ -393,7 +386,6 @@ mod tests {
         let wording = Wording {
             roots: &roots,
             levels: &levels,
-            human: 1,
             itemizes: false,
             shows_items: true,
             backup_dir: None,

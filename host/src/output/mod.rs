@@ -10,6 +10,8 @@ pub(crate) mod log_file;
 pub(crate) mod message;
 pub(crate) mod number;
 pub(crate) mod progress;
+pub(crate) mod stdout;
+pub(crate) mod steps;
 pub(crate) mod strerror;
 pub(crate) mod summary;
 pub(crate) mod time;

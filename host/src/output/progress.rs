@@ -1,6 +1,6 @@
 //! `--progress` and `--info=progress2` (spec: progress).
 
-use arsync_core::ports::FileProgress;
+use arsync_core::{ports::FileProgress, stats::Stats};
 
 use super::number;
 
@@ -66,7 +66,7 @@ impl Progress {
         let (done, size) = self.measure(p);
         if self.samples.is_empty() {
             let bytes = if self.total { 0 } else { p.start };
-            self.start = Sample { at: if self.total { self.start.at } else { now }, bytes };
+            self.start = Sample { at: now, bytes };
             self.samples.push(self.start);
         }
         self.last = Tail {
@@ -110,24 +110,17 @@ impl Progress {
             return (p.done, p.size);
         }
         let done = self.completed + p.done;
-        // The size of everything is not among the facts: files not seen yet count as those seen so far.
-        let seen = p.index + 1;
-        let size = if seen >= p.known || seen == 0 {
-            self.completed + p.size
-        } else {
-            let average = u128::from(self.completed + p.size) * u128::from(p.known) / u128::from(seen);
-            u64::try_from(average).unwrap_or(u64::MAX)
-        };
-        (done, size.max(done))
+        (done, p.total_size)
     }
 
     /// The end of the whole run: the last line once more, and a newline.
-    pub(crate) fn finish(&mut self, now: u64) -> Option<String> {
+    pub(crate) fn finish(&mut self, stats: &Stats, now: u64) -> Option<String> {
         if !self.total {
             return None;
         }
-        let done = self.completed;
-        let mut text = self.line(done, done, self.start, now, true);
+        self.last =
+            Tail { transfers: stats.transferred, left: 0, known: stats.listed.total(), complete: true };
+        let mut text = self.line(stats.transferred_size, stats.total_size, self.start, now, true);
         text += &self.tail();
         text.push('\n');
         Some(text)
@@ -193,6 +186,7 @@ mod tests {
             index: 1,
             known: 2,
             complete: true,
+            total_size: 3_000_000,
         }
     }
 
@@ -223,21 +217,30 @@ mod tests {
             index,
             transfers,
             known: 7,
+            total_size: 40,
             ..at(2, finished)
         };
         p.update(&file(1, 1, false), 0);
-        assert!(p.update(&file(1, 1, true), 0).unwrap().ends_with("    0:00:00 (xfr#1, to-chk=5/7)"));
+        assert!(
+            p.update(&file(1, 1, true), 0)
+                .unwrap()
+                .ends_with("  5%    0.00kB/s    0:00:00 (xfr#1, to-chk=5/7)")
+        );
         let last = p.update(&file(6, 2, true), 0).unwrap();
-        assert_eq!(last, "\r              4 100%    0.00kB/s    0:00:00 (xfr#2, to-chk=0/7)");
-        assert_eq!(p.finish(0).unwrap(), format!("{last}\n"));
+        assert_eq!(last, "\r              4  10%    0.00kB/s    0:00:00 (xfr#2, to-chk=0/7)");
+        let mut stats = Stats { transferred: 2, transferred_size: 4, total_size: 40, ..Stats::default() };
+        stats.listed.files = 7;
+        assert_eq!(p.finish(&stats, 0).unwrap(), format!("{last}\n"));
     }
 
     #[test]
     fn nothing_transferred() {
         let mut p = Progress::new(true, 1);
+        let mut stats = Stats { total_size: 40, ..Stats::default() };
+        stats.listed.files = 3;
         assert_eq!(
-            p.finish(0).unwrap(),
-            "\r              0 100%    0.00kB/s    0:00:00 (xfr#0, to-chk=0/1)\n"
+            p.finish(&stats, 0).unwrap(),
+            "\r              0   0%    0.00kB/s    0:00:00 (xfr#0, to-chk=0/3)\n"
         );
     }
 }

@@ -19,6 +19,17 @@ pub enum Driver {
     Polling,
 }
 
+impl Driver {
+    /// Its name for users.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::DeferredRing => "io_uring with deferred work",
+            Self::PlainRing => "io_uring",
+            Self::Polling => "epoll",
+        }
+    }
+}
+
 /// Submission entries. A session has few operations under way at a time.
 const ENTRIES: u32 = 256;
 

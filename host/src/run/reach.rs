@@ -13,6 +13,7 @@ use crate::{
     },
     output::console::Console,
     session::{Args, DaemonCall, Link, Password, Speak, TcpCall},
+    transport::Proxy,
 };
 
 /// Port of daemons.
@@ -52,6 +53,15 @@ pub(super) fn reach<'a>(
     })
 }
 
+/// The first path at the other machine.
+pub(super) fn first_path(resolved: &Resolved) -> &[u8] {
+    match &resolved.route {
+        Route::Push { dest, .. } => dest,
+        Route::Pull { paths, .. } => paths.first().map_or(b"", Vec::as_slice),
+        _ => b"",
+    }
+}
+
 fn variable(name: &str) -> Option<Vec<u8>> {
     env::var_os(name).map(OsString::into_vec)
 }
@@ -74,17 +84,23 @@ fn socket(
             .ok_or_else(|| refuse("unsafe host characters for RSYNC_CONNECT_PROG"))?;
         return Ok(Link::Connector(command));
     }
-    if variable("RSYNC_PROXY").is_some_and(|proxy| !proxy.is_empty()) {
-        return Err(refuse("rsync: RSYNC_PROXY is not supported by this build of arsync yet"));
-    }
+    let proxy = variable("RSYNC_PROXY").filter(|text| !text.is_empty());
+    let proxy =
+        proxy.map(|text| Proxy::parse(&String::from_utf8_lossy(&text))).transpose().map_err(|fault| {
+            console.say(MsgTag::Error, role, fault.to_string().as_bytes());
+            ExitCode::SOCKET_IO
+        })?;
     let typed = u32::try_from(cli.port).ok().filter(|port| *port > 0);
+    let port = port.filter(|port| *port > 0).or(typed).unwrap_or(PORT);
+    console.dialing(&to.host, port);
     Ok(Link::Tcp(TcpCall {
         host: to.host.clone(),
-        port: port.filter(|port| *port > 0).or(typed).unwrap_or(PORT),
+        port,
         family: cli.ip_version,
         address: cli.address.clone(),
         options: cli.sockopts.clone(),
         limit: u32::try_from(cli.contimeout).unwrap_or(0),
+        proxy,
     }))
 }
 

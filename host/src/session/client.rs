@@ -11,7 +11,6 @@ use arsync_core::{
     charset::Conversion,
     error::{Error, Role},
     exit::ExitCode,
-    mux::MsgTag,
     options::SessionOptions,
     rt::{Either, select2},
     session::{self, Inbox, Outbox, Rules, SourceArgs},
@@ -21,7 +20,7 @@ use arsync_core::{
 };
 
 use super::{
-    Speak,
+    Handshaken, Speak,
     batch::Recording,
     daemon_client::{self, Admission, DaemonCall},
     entrance::DestEntrance,
@@ -99,10 +98,11 @@ pub(crate) fn capabilities(options: &SessionOptions, receiving: bool) -> Capabil
 
 /// Runs it. An error is an end without a summary, of which everything is said already.
 pub(crate) fn run_client<O: Speak>(run: ClientRun<'_, O>) -> Result<Ended, ExitCode> {
-    let (runtime, _) = match ring::runtime::build() {
+    let (runtime, driver) = match ring::runtime::build() {
         Ok(built) => built,
         Err(error) => return Ok(failed(ExitCode::IPC, format!("cannot start the I/O runtime: {error}"))),
     };
+    run.observer.handshake(Side::Client, &Handshaken::Transport(driver.name()));
     let ended = runtime.block_on(connected(run));
     // In-flight reads of a child that still lives would delay the end.
     core::mem::forget(runtime);
@@ -118,8 +118,7 @@ async fn connected<O: Speak>(run: ClientRun<'_, O>) -> Result<Ended, ExitCode> {
         ClientRole::Push(_) => Role::Sender,
         ClientRole::Pull(..) => Role::ReceiverSide,
     };
-    let told = |text: &str| run.observer.say(MsgTag::Error, role, text.as_bytes());
-    let (mut reader, mut writer, child) = match run.link.open(role, &told).await {
+    let (mut reader, mut writer, child) = match run.link.open(role, run.observer).await {
         Ok(opened) => opened,
         Err(Unreachable { code, reason }) => return reason.map(|text| failed(code, text)).ok_or(code),
     };
@@ -172,11 +171,13 @@ async fn converse<O: Speak>(
     let handshake = wire::handshake(Side::Client, options, capabilities(options, !pushes), !pushes);
     let recording = run.recording.is_some();
     let shaken = match &run.daemon {
-        None => wire::shake_hands(&mut r, &mut w, handshake, options, recording).await,
+        None => wire::shake_hands(&mut r, &mut w, handshake, options, run.observer, recording).await,
         Some(call) => match daemon_client::call(call, &mut r, &mut w, run.observer, role).await? {
             Admission::Listed => return Ok(None),
             Admission::Admitted(agreed) => {
-                let shaken = wire::after_version(&mut r, &mut w, handshake, options, recording, agreed).await;
+                let shaken =
+                    wire::after_version(&mut r, &mut w, handshake, options, run.observer, recording, agreed)
+                        .await;
                 // The statistics of a session with a daemon begin here.
                 r.restart_count();
                 w.restart_count();

@@ -6,12 +6,15 @@ use arsync_core::{
     error::{Error, ProtocolError, Role},
     exit::ExitCode,
     mux::MsgTag,
-    setup::daemon::{Answer, AuthDigest, BadGreeting, Greeting, MAX_LINE, greeting},
+    setup::{
+        Side,
+        daemon::{Answer, AuthDigest, BadGreeting, Greeting, MAX_LINE, greeting},
+    },
     version::ProtocolVersion,
 };
 
 use super::{
-    Speak, os_str,
+    Handshaken, Speak, os_str,
     password::Password,
     wire::{Fault, Reader, Writer},
 };
@@ -117,6 +120,8 @@ pub(crate) async fn call<O: Speak>(
         return Err(ProtocolError::VersionMismatch { got: theirs.protocol }.into());
     };
     send_args(args, w, protocol).await?;
+    let versions = Handshaken::Versions { remote: theirs.protocol, negotiated: protocol };
+    observer.handshake(Side::Client, &versions);
     Ok(Admission::Admitted(protocol))
 }
 

@@ -96,11 +96,33 @@ impl<O: Speak> DestEntrance<'_, O> {
         }
     }
 
+    /// Whether the directory for backups is there. What is there must be one.
+    fn backup_dir_exists(&self, dest: Option<&OwnedFd>, name: &[u8]) -> Result<bool, ExitCode> {
+        let found = match dest {
+            Some(dest) => statat(dest, name, AtFlags::empty()),
+            None if name.starts_with(b"/") => stat(name),
+            None => return Ok(false),
+        };
+        match found {
+            Ok(st) if FileType::from_raw_mode(st.st_mode) == FileType::Directory => Ok(true),
+            Ok(_) => {
+                let text = [b"The backup-dir is not a directory: ", name].concat();
+                Err(self.error(ExitCode::SYNTAX, &text))
+            }
+            Err(Errno::NOENT) => Ok(false),
+            Err(errno) => {
+                let why = strerror::text(errno.raw_os_error());
+                let text = [b"Failed to stat ", name, b": ", why.as_bytes()].concat();
+                Err(self.error(ExitCode::FILE_IO, &text))
+            }
+        }
+    }
+
     fn target(&self, dir: Option<OwnedFd>, path: &[u8]) -> Result<TreeTarget, ExitCode> {
         self.roots.borrow_mut().dest = absolute(path);
         if let Some(backup) = self.options.transfer.backup_dir.as_deref().filter(|_| !self.options.list_only)
         {
-            let found = dir.as_ref().is_some_and(|d| statat(d, backup, AtFlags::empty()).is_ok());
+            let found = self.backup_dir_exists(dir.as_ref(), backup)?;
             let notice = Notice::BackupDir { dir: backup, new: !found };
             self.observer.notice(Role::ReceiverSide, &notice);
         }
@@ -126,7 +148,11 @@ impl<O: Speak> DestEntrance<'_, O> {
             };
             let dir = self.options.transfer.alt_dests.get(number).cloned().unwrap_or_default();
             let what = if error.0 == 20 { "is not a dir" } else { "does not exist" };
-            let text = [kind.as_bytes(), b" arg ", what.as_bytes(), b": ", &dir].concat();
+            let shown = match (dir.first(), absolute(path)) {
+                (Some(b'/'), _) => dir,
+                (_, dest) => [dest.strip_suffix(b"/").unwrap_or(&dest), b"/", &dir].concat(),
+            };
+            let text = [kind.as_bytes(), b" arg ", what.as_bytes(), b": ", &shown].concat();
             self.observer.say(MsgTag::Warning, Role::ReceiverSide, &text);
         }
         Ok(target.at_path(absolute(path)))

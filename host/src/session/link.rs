@@ -8,13 +8,14 @@ use std::{
     os::unix::ffi::OsStringExt,
 };
 
-use arsync_core::{error::Role, exit::ExitCode};
+use arsync_core::{error::Role, exit::ExitCode, mux::MsgTag, setup::Side};
 
+use super::{Handshaken, Speak};
 use crate::{
     output::strerror,
     transport::{
-        NotConnected, ReadAhead, RemoteShell, SocketComplaint, SshConnection, TcpAddress, TcpTransport,
-        WriteQueue, set_socket_options,
+        NotConnected, Proxy, ProxyFault, ReadAhead, RemoteShell, SocketComplaint, SshConnection, TcpAddress,
+        TcpTransport, WriteQueue, set_socket_options,
     },
 };
 
@@ -44,6 +45,8 @@ pub(crate) struct TcpCall {
     pub(crate) options: Option<Vec<u8>>,
     /// Seconds of `--contimeout`; 0: no limit.
     pub(crate) limit: u32,
+    /// The way there (`RSYNC_PROXY`).
+    pub(crate) proxy: Option<Proxy>,
 }
 
 /// Both directions, and the program if its exit code counts.
@@ -62,8 +65,8 @@ fn unreachable<T>(code: ExitCode, reason: impl Into<Option<String>>) -> Result<T
 }
 
 impl Link {
-    /// Opens it. `told` gets texts that end nothing.
-    pub(crate) async fn open(&self, role: Role, told: &dyn Fn(&str)) -> Result<Opened, Unreachable> {
+    /// Opens it. The observer is told what ends nothing.
+    pub(crate) async fn open<O: Speak>(&self, role: Role, observer: &O) -> Result<Opened, Unreachable> {
         match self {
             Self::Program(command) => spawn(command, &[], role),
             Self::DaemonShell(command, port) => {
@@ -75,7 +78,7 @@ impl Link {
                 let (reader, writer, _) = spawn(&[shell, b"-c".to_vec(), text.clone()], &[], role)?;
                 Ok((reader, writer, None))
             }
-            Self::Tcp(call) => call.dial(role, told).await,
+            Self::Tcp(call) => call.dial(role, observer).await,
         }
     }
 
@@ -101,14 +104,44 @@ fn spawn(command: &[Vec<u8>], env: &[(&OsStr, &OsStr)], role: Role) -> Result<Op
 }
 
 impl TcpCall {
-    async fn dial(&self, role: Role, told: &dyn Fn(&str)) -> Result<Opened, Unreachable> {
+    async fn dial<O: Speak>(&self, role: Role, observer: &O) -> Result<Opened, Unreachable> {
         let host = String::from_utf8_lossy(&self.host);
         let Ok(port) = u16::try_from(self.port) else {
             return unreachable(ExitCode::SOCKET_IO, format!("rsync: invalid port {}", self.port));
         };
-        let bind = self.address.as_deref().map(|name| local_address(name, self.family)).transpose()?;
-        let address = TcpAddress { host: &host, port, family: self.family, bind };
         let limit = (self.limit > 0).then(|| Duration::from_secs(self.limit.into()));
+        let Some(proxy) = &self.proxy else {
+            return self.connect(&host, port, limit, role, observer).await;
+        };
+        let Ok(proxy_port) = proxy.port.parse() else {
+            let text = format!("rsync: getaddrinfo: {} {}: no such port", proxy.host, proxy.port);
+            return unreachable(ExitCode::SOCKET_IO, text);
+        };
+        let (mut reader, mut writer, none) =
+            self.connect(&proxy.host, proxy_port, limit, role, observer).await?;
+        let asking = proxy.open(&mut reader, &mut writer, &host, port);
+        let asked = match limit {
+            Some(limit) => compio::time::timeout(limit, asking)
+                .await
+                .map_err(|_| Unreachable { code: ExitCode::CONNECT_TIMEOUT, reason: None })?,
+            None => asking.await,
+        };
+        match asked {
+            Ok(()) => Ok((reader, writer, none)),
+            Err(fault) => unreachable(ExitCode::SOCKET_IO, of_proxy(&fault, role)),
+        }
+    }
+
+    async fn connect<O: Speak>(
+        &self,
+        host: &str,
+        port: u16,
+        limit: Option<Duration>,
+        role: Role,
+        observer: &O,
+    ) -> Result<Opened, Unreachable> {
+        let bind = self.address.as_deref().map(|name| local_address(name, self.family)).transpose()?;
+        let address = TcpAddress { host, port, family: self.family, bind };
         let options = self.options.as_deref().map(String::from_utf8_lossy);
         let complaints = RefCell::new(Vec::new());
         let connected = TcpTransport::dial(address, limit, &|socket| {
@@ -117,30 +150,46 @@ impl TcpCall {
         })
         .await;
         for complaint in complaints.into_inner() {
-            told(&text_of(&complaint, role));
+            observer.say(MsgTag::Error, role, text_of(&complaint, role).as_bytes());
         }
         match connected {
-            Ok(transport) => {
+            Ok((transport, address)) => {
+                observer.handshake(Side::Client, &Handshaken::Reached { host, address });
                 let (reader, writer) = transport.into_split();
                 Ok((reader, writer, None))
             }
-            Err(NotConnected::Timeout) => unreachable(ExitCode::CONNECT_TIMEOUT, None),
-            Err(NotConnected::Lookup(error)) => unreachable(
-                ExitCode::SOCKET_IO,
-                format!("rsync: getaddrinfo: {host} {port}: {}", why(&error)),
-            ),
-            Err(NotConnected::Refused(failures)) if failures.is_empty() => {
-                let text = format!("rsync: {host} has no address of the wanted family");
-                unreachable(ExitCode::SOCKET_IO, text)
-            }
-            Err(NotConnected::Refused(failures)) => {
-                let lines = failures.iter().map(|(address, error)| {
-                    let errno = strerror::suffix(error.raw_os_error().unwrap_or(0));
-                    format!("rsync: [{}] failed to connect to {host} ({address}){errno}", role.name())
-                });
-                unreachable(ExitCode::SOCKET_IO, lines.collect::<Vec<_>>().join("\n"))
-            }
+            Err(fault) => not_connected(&fault, host, port, role),
         }
+    }
+}
+
+fn not_connected<T>(fault: &NotConnected, host: &str, port: u16, role: Role) -> Result<T, Unreachable> {
+    let text = match fault {
+        NotConnected::Timeout => return unreachable(ExitCode::CONNECT_TIMEOUT, None),
+        NotConnected::Lookup(error) => format!("rsync: getaddrinfo: {host} {port}: {}", why(error)),
+        NotConnected::Refused(failures) if failures.is_empty() => {
+            format!("rsync: {host} has no address of the wanted family")
+        }
+        NotConnected::Refused(failures) => {
+            let lines = failures.iter().map(|(address, error)| {
+                let errno = strerror::suffix(error.raw_os_error().unwrap_or(0));
+                format!("rsync: [{}] failed to connect to {host} ({address}){errno}", role.name())
+            });
+            lines.collect::<Vec<_>>().join("\n")
+        }
+    };
+    unreachable(ExitCode::SOCKET_IO, text)
+}
+
+fn of_proxy(fault: &ProxyFault, role: Role) -> String {
+    let failed = |what: &str, error: &std::io::Error| match error.raw_os_error() {
+        Some(errno) => format!("rsync: [{}] failed to {what} proxy{}", role.name(), strerror::suffix(errno)),
+        None => format!("rsync: [{}] failed to {what} proxy: it closed the connection", role.name()),
+    };
+    match fault {
+        ProxyFault::Write(error) => failed("write to", error),
+        ProxyFault::Read(error) => failed("read from", error),
+        ProxyFault::Refused(status) => format!("bad response from proxy -- {status}"),
     }
 }
 

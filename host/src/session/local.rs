@@ -17,7 +17,7 @@ use arsync_core::{
     version::ProtocolVersion,
 };
 
-use super::{Speak, entrance::DestEntrance, wire};
+use super::{Handshaken, Speak, entrance::DestEntrance, wire};
 use crate::{engine::Workers, output::message::Roots};
 
 /// How a session ended.
@@ -80,6 +80,18 @@ fn agreement(options: &SessionOptions) -> Agreed {
     }
 }
 
+/// As in a session with a peer: nothing was negotiated, and it is known nevertheless.
+fn tell_agreement<O: Speak>(observer: &O, agreed: &Agreed) {
+    let remote = i32::from(agreed.protocol.number());
+    let versions = Handshaken::Versions { remote, negotiated: agreed.protocol };
+    let chosen = agreed.transfer_sum.name();
+    let sums = Handshaken::Names { what: "checksum", own: b"", theirs: None, chosen };
+    for side in [Side::Client, Side::Server] {
+        observer.handshake(side, &versions);
+        observer.handshake(side, &sums);
+    }
+}
+
 /// Runs it.
 pub(crate) fn run_local<O: Speak>(run: LocalRun<'_, O>) -> Ended {
     let agreed = agreement(run.options);
@@ -88,6 +100,7 @@ pub(crate) fn run_local<O: Speak>(run: LocalRun<'_, O>) -> Ended {
         let stats = Stats::default();
         return Ended { code: ExitCode::PROTOCOL, reason, stats, protocol: agreed.protocol };
     }
+    tell_agreement(run.observer, &agreed);
     (run.protocol_known)(agreed.protocol, agreed.inc_recurse());
     let mut shared = wire::shared(run.options, agreed, run.observer, Side::Client, Rc::new(Outbox::new()));
     shared.local = true;

@@ -16,13 +16,14 @@ mod watchdog;
 pub(crate) mod wire;
 
 use core::cell::RefCell;
-use std::{ffi::OsStr, os::unix::ffi::OsStrExt};
+use std::{ffi::OsStr, net::IpAddr, os::unix::ffi::OsStrExt};
 
 use arsync_core::{
     error::{Error, ProtocolError, Role},
     mux::MsgTag,
     options::{Append, SessionOptions},
     ports::Observer,
+    setup::Side,
     version::ProtocolVersion,
 };
 
@@ -47,6 +48,21 @@ pub(crate) use self::{
 pub(crate) trait Speak: Observer {
     /// Shows a text, without its final newline, as the message of that kind would be.
     fn say(&self, tag: MsgTag, role: Role, text: &[u8]);
+    /// Told what the two ends say to each other before a session begins.
+    fn handshake(&self, _side: Side, _fact: &Handshaken<'_>) {}
+}
+
+/// What became known in a handshake.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Handshaken<'a> {
+    /// The peer's version, and the one that is spoken.
+    Versions { remote: i32, negotiated: ProtocolVersion },
+    /// Names of algorithms for `what`: the own ones, those of the peer, and the choice.
+    Names { what: &'static str, own: &'a [u8], theirs: Option<&'a [u8]>, chosen: &'a str },
+    /// The address of the host that took a connection.
+    Reached { host: &'a str, address: IpAddr },
+    /// What carries the bytes.
+    Transport(&'a str),
 }
 
 /// Takes another identity, or says why it cannot be had.

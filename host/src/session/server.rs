@@ -196,10 +196,10 @@ async fn converse<O: Speak>(
     }
     let capabilities = handshake.capabilities;
     let agreed = match greeted {
-        None => wire::shake_hands(&mut r, &mut w, handshake, options, false).await,
+        None => wire::shake_hands(&mut r, &mut w, handshake, options, run.observer, false).await,
         Some((protocol, _)) => {
             // What was said before is not part of the session that both sides account for.
-            wire::after_version(&mut r, &mut w, handshake, options, false, protocol).await
+            wire::after_version(&mut r, &mut w, handshake, options, run.observer, false, protocol).await
         }
     };
     read.set(r.count());

@@ -13,7 +13,7 @@ use arsync_core::{
     version::ProtocolVersion,
 };
 
-use super::Speak;
+use super::{Handshaken, Speak};
 use crate::transport::{self, ReadAhead, WriteQueue};
 
 /// Control bytes are collected in a buffer of this size before they go to the transport.
@@ -83,11 +83,14 @@ pub(crate) async fn shake_hands<O: Speak>(
     writer: &mut Writer,
     handshake: Handshake,
     options: &SessionOptions,
+    observer: &O,
     recording: bool,
 ) -> Result<Agreed, Fault> {
     setup::send_version(writer, handshake.max_protocol).await?;
-    let protocol = ProtocolVersion::agree(handshake.max_protocol, reader.i32().await?)?;
-    after_version(reader, writer, handshake, options, recording, protocol).await
+    let remote = reader.i32().await?;
+    let protocol = ProtocolVersion::agree(handshake.max_protocol, remote)?;
+    observer.handshake(handshake.side, &Handshaken::Versions { remote, negotiated: protocol });
+    after_version(reader, writer, handshake, options, observer, recording, protocol).await
 }
 
 /// The handshake where the version is known already (behind a daemon's greeting).
@@ -96,6 +99,7 @@ pub(crate) async fn after_version<O: Speak>(
     writer: &mut Writer,
     mut handshake: Handshake,
     options: &SessionOptions,
+    observer: &O,
     recording: bool,
     protocol: ProtocolVersion,
 ) -> Result<Agreed, Fault> {
@@ -108,5 +112,17 @@ pub(crate) async fn after_version<O: Speak>(
     }
     // The peer checks the same at this point, and would be gone.
     super::check_protocol(options, protocol)?;
-    setup::after_version(reader, writer, &handshake, protocol).await
+    let (agreed, offers) = setup::settle(reader, writer, &handshake, protocol).await?;
+    let sum = agreed.transfer_sum.name();
+    let theirs = offers.checksums.as_deref();
+    let own = &handshake.checksum_names;
+    let sums = Handshaken::Names { what: "checksum", own, theirs, chosen: sum };
+    observer.handshake(handshake.side, &sums);
+    if handshake.compress != WantCompress::Off {
+        let chosen = agreed.compress.unwrap_or(CompressKind::None).name();
+        let theirs = offers.compressors.as_deref();
+        let own = &handshake.compress_names;
+        observer.handshake(handshake.side, &Handshaken::Names { what: "compress", own, theirs, chosen });
+    }
+    Ok(agreed)
 }

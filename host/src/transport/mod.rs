@@ -6,6 +6,7 @@
 
 mod activity;
 mod pipe;
+mod proxy;
 mod read_ahead;
 mod socket_options;
 mod ssh;
@@ -18,6 +19,7 @@ use std::io;
 pub use self::{
     activity::Activity,
     pipe::PipeTransport,
+    proxy::{BadProxy, Proxy, ProxyFault},
     read_ahead::ReadAhead,
     socket_options::{SocketComplaint, set_socket_options},
     ssh::{RemoteShell, SshConnection},

@@ -51,7 +51,8 @@ pub struct TcpTransport {
 impl TcpTransport {
     /// Connects to the first address of the host that accepts; returns the error of the last one otherwise.
     pub async fn connect(address: TcpAddress<'_>) -> Result<Self, Error> {
-        Self::dial(address, None, &|_| ()).await.map_err(|fault| match fault {
+        let dialed = Self::dial(address, None, &|_| ()).await;
+        dialed.map(|(transport, _)| transport).map_err(|fault| match fault {
             NotConnected::Lookup(error) => Error(error),
             NotConnected::Timeout => Error(io::ErrorKind::TimedOut.into()),
             NotConnected::Refused(errors) => {
@@ -62,12 +63,12 @@ impl TcpTransport {
     }
 
     /// Connects to the first address of the host that accepts, each within `limit`. `prepare` is given every
-    /// socket before it is connected.
+    /// socket before it is connected. Returns the address too.
     pub async fn dial(
         address: TcpAddress<'_>,
         limit: Option<Duration>,
         prepare: &dyn Fn(BorrowedFd<'_>),
-    ) -> Result<Self, NotConnected> {
+    ) -> Result<(Self, IpAddr), NotConnected> {
         let mut failures = Vec::new();
         let targets = (address.host, address.port).to_socket_addrs_async().await;
         for target in targets.map_err(NotConnected::Lookup)? {
@@ -87,7 +88,7 @@ impl TcpTransport {
                 None => connecting.await,
             };
             match connected.and_then(|stream| Self::from_stream(&stream).map_err(|error| error.0)) {
-                Ok(transport) => return Ok(transport),
+                Ok(transport) => return Ok((transport, target.ip())),
                 Err(error) => failures.push((target.ip(), error)),
             }
         }

@@ -1,0 +1,35 @@
+//! The lines that stand for items where these do not travel (below protocol 29).
+
+use alloc::vec::Vec;
+
+use super::{decide, scan::below};
+use crate::{flist::entry::EntryRef, item::ItemFlags, options::SessionOptions, ports::Rights};
+
+/// The line with the name of something that changed, where items do not travel (below protocol 29).
+pub(super) fn name_line(entry: EntryRef<'_>, link: Option<&[u8]>) -> Vec<u8> {
+    let name = below(entry.name());
+    let link = link.filter(|link| !link.is_empty());
+    match (entry.entry.is_dir(), link, entry.link_target()) {
+        (true, ..) => [name, b"/\n"].concat(),
+        (false, Some(link), _) => [name, b" => ", link, b"\n"].concat(),
+        (false, None, b"") => [name, b"\n"].concat(),
+        (false, None, target) => [name, b" -> ", target, b"\n"].concat(),
+    }
+}
+
+/// Whether such a line is due: it tells of what was made, and of directories whose attributes were set.
+pub(super) fn is_worth_a_line(
+    entry: EntryRef<'_>,
+    flags: ItemFlags,
+    options: &SessionOptions,
+    rights: &Rights,
+) -> bool {
+    if !options.report.names {
+        return false;
+    }
+    match (entry.entry.is_dir(), flags.contains(ItemFlags::IS_NEW)) {
+        (true, true) => options.dry_run || decide::new_dir_lacks(entry.entry, options, rights),
+        (true, false) => flags.is_significant(),
+        (false, _) => flags.contains(ItemFlags::LOCAL_CHANGE),
+    }
+}
