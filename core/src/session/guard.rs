@@ -4,7 +4,7 @@ use alloc::vec::Vec;
 
 use super::{
     Shared,
-    scan::{MUNGE_PREFIX, below, clamp_name},
+    scan::{below, clamp_name},
 };
 use crate::{
     error::{NameFault, ProtocolError},
@@ -13,6 +13,9 @@ use crate::{
     options::FilesFrom,
     ports::Observer,
 };
+
+/// What stands in front of the target of a munged symlink (spec: symlinks).
+pub(super) const MUNGE_PREFIX: &[u8] = b"/rsyncd-munged/";
 
 /// What a pulling client knows about the names that it may get.
 #[derive(Debug, Default)]

@@ -4,7 +4,7 @@ use alloc::vec::Vec;
 
 use hashbrown::HashMap;
 
-use super::{Shared, extended, io_error, lists::DirRecord, rules};
+use super::{Shared, extended, guard::MUNGE_PREFIX, io_error, lists::DirRecord, rules};
 use crate::{
     checksum::Digest,
     error::{Error, Role},
@@ -14,9 +14,6 @@ use crate::{
     names::is_unsafe_link,
     ports::{Child, Notice, Observer, Op, PortError, Source, SourcePath, Stat, Step},
 };
-
-/// What stands in front of the target of a munged symlink (spec: symlinks).
-pub(super) const MUNGE_PREFIX: &[u8] = b"/rsyncd-munged/";
 
 /// What the sender was asked for.
 #[derive(Debug, Default)]
@@ -667,8 +664,7 @@ impl<'a, S: Source, O: Observer> Scanner<'a, S, O> {
         let options = self.shared.options;
         let kind = stat.kind();
         let mut file_mode = stat.mode;
-        let applies = self.shared.is_client() || options.preserve.chmod_by_server;
-        if let (Some(chmod), true) = (&options.preserve.chmod, applies)
+        if let Some(chmod) = self.shared.chmod()
             && kind != FileKind::Symlink
         {
             let perms = chmod.apply(file_mode & mode::PERMS, kind == FileKind::Dir, self.shared.umask.get());
