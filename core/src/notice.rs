@@ -299,6 +299,13 @@ pub enum Notice<'a> {
         /// `--groupmap`
         group: bool,
     },
+    /// `ERROR: daemon refused to receive file "NAME"`: a rule of the daemon hides it.
+    RefusedByDaemon {
+        /// The name.
+        name: &'a [u8],
+        /// It is a directory.
+        dir: bool,
+    },
     /// `found ".." dir in relative path: X`
     DotDotInRelative(&'a [u8]),
     /// `[sender] hiding file NAME because of pattern X` and relatives
@@ -338,6 +345,7 @@ impl Notice<'_> {
             },
             Self::NoReferent { .. }
             | Self::DotDotInRelative(_)
+            | Self::RefusedByDaemon { .. }
             | Self::FilterFault(_)
             | Self::NoWay { .. }
             | Self::SkippingContents

@@ -79,12 +79,16 @@ pub struct Preserve {
     pub hard_links: u8,
     /// `--numeric-ids`
     pub numeric_ids: bool,
+    /// Ids have no names on this side, and names no ids (a daemon's `numeric ids`). The wire stays as it is.
+    pub nameless_ids: bool,
     /// `--super` (`Some(true)`), `--no-super` (`Some(false)`), or by uid.
     pub super_user: Option<bool>,
     /// `--fake-super`
     pub fake_super: bool,
     /// `--chmod`, applied by the client; see [`crate::chmod`].
     pub chmod: Option<crate::chmod::Chmod>,
+    /// This server applies `chmod` (a daemon's `incoming chmod` and `outgoing chmod`).
+    pub chmod_by_server: bool,
     /// `--usermap`, `--groupmap`, `--chown`: text of the lists, parsed on the receiving side.
     pub usermap: Option<Vec<u8>>,
     /// See `usermap`.
@@ -99,6 +103,10 @@ pub struct Preserve {
 pub struct Select {
     /// `--confine-root`: absolute path; what options name must not lead out of it.
     pub confine_root: Option<Vec<u8>>,
+    /// The roots of the transfer and everything reached below them are inside of it too (a daemon's module).
+    pub confine_all: bool,
+    /// What this side cannot read does not exist for it (a daemon's `ignore nonreadable`).
+    pub ignore_nonreadable: bool,
     /// `-r`
     pub recursive: bool,
     /// `-d` or implied by `-r`, listing, `--files-from`
@@ -119,6 +127,8 @@ pub struct Select {
     pub safe_links: bool,
     /// `--munge-links`
     pub munge_links: bool,
+    /// Targets of received symlinks are kept below the transfer (a daemon's module without munging).
+    pub sanitize_links: bool,
     /// `-K`
     pub keep_dirlinks: bool,
     /// `-m`

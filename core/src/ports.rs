@@ -677,6 +677,8 @@ pub trait Observer {
     fn progress(&self, progress: &FileProgress<'_>);
     /// The peer asks to be reported dead after this many seconds (`MSG_IO_TIMEOUT`).
     fn lower_timeout(&self, _seconds: u32) {}
+    /// The session is about to end with this code, and what is said now still reaches the peer.
+    fn ending(&self, _code: ExitCode) {}
     /// The session is about to end with this code because the peer said so.
     fn peer_exit(&self, _code: ExitCode) {}
 }

@@ -7,6 +7,7 @@
 extern crate alloc;
 
 mod cli;
+mod daemon;
 mod engine;
 mod output;
 mod pipe_session;

@@ -16,7 +16,7 @@ use arsync_core::{
     checksum::ChecksumKind,
     error::Role,
     exit::ExitCode,
-    filter::FilterList,
+    filter::{FilterConfig, FilterList},
     mux::MsgTag,
     options::{Compress, FilesFrom},
     session::{Outbox, Rules, SourceArgs},
@@ -38,10 +38,11 @@ use crate::{
         resolve::{NameList, Resolved},
         server_args::{daemon_args, module_of, server_args},
     },
+    daemon,
     engine::{Confinement, Identity, NoIdentity},
     output::{console::Console, exit_line::exit_line, message::Roots, strerror},
     session::{
-        self, ClientRole, ClientRun, Ended, Link, LocalRun, ReplayRun, ServerRole, ServerRun, Speak,
+        self, ClientRole, ClientRun, Ended, Link, LocalRun, Opening, ReplayRun, ServerRole, ServerRun, Speak,
         batch::{self, Recording, Replayed},
         filters, interrupt, names, run_client, run_local, run_replay, run_server,
     },
@@ -49,8 +50,10 @@ use crate::{
 
 mod charsets;
 mod reach;
+mod visit;
 
-use charsets::Names;
+pub(crate) use charsets::Names;
+pub(crate) use visit::{Visit, serve};
 
 /// Longest argument vector that comes through stdin (`-s`), bytes.
 const MAX_STREAM_ARGS: u64 = 4 << 20;
@@ -82,7 +85,8 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> u8 {
             let words = core::iter::once(name).chain(argv).map(OsString::into_vec).collect::<Vec<_>>();
             prepared(*resolved, &words).unwrap_or_else(|failure| stopped(&failure.into(), program))
         }
-        Ok(Command::Secluded(_) | Command::Daemon(_)) => ExitCode::UNSUPPORTED,
+        Ok(Command::Daemon(cli)) => daemon::run(&cli, &shown),
+        Ok(Command::Secluded(_)) => ExitCode::UNSUPPORTED,
         Err(stop) => stopped(&stop, program),
     };
     code.0
@@ -163,13 +167,13 @@ fn prepared(mut resolved: Resolved, words: &[Vec<u8>]) -> Result<ExitCode, Failu
         resolved.opts.transfer.whole_file.get_or_insert(true);
     }
     let identity = identity(&resolved)?;
-    Ok(run_session(&resolved, Prepared { batch, names, identity }, words))
+    Ok(run_session(&resolved, Prepared { batch, names, identity, visit: None }, words))
 }
 
 /// Reports rules that cannot be used, if there are any.
 fn bad_rules(resolved: &Resolved) -> Option<ExitCode> {
     let (roots, outbox) = (Rc::new(RefCell::new(Roots::here())), Rc::new(Outbox::new()));
-    let console = Console::new(resolved, roots, outbox, None);
+    let console = Console::new(resolved, roots, outbox, None, None);
     let config = filters::config(&resolved.opts, resolved.from0, true);
     let code = filters::build(&resolved.filters, config, true, true, &console).err()?;
     console.finish(None, code, Role::Client);
@@ -239,16 +243,20 @@ struct Prepared {
     batch: Batch,
     names: Option<Names>,
     identity: Option<Identity>,
+    visit: Option<Visit>,
 }
 
 /// Runs a transfer or a listing and shows how it ended.
 fn run_session(resolved: &Resolved, prepared: Prepared, words: &[Vec<u8>]) -> ExitCode {
     let role = resolved.route.role();
-    let roots = Rc::new(RefCell::new(Roots::here()));
+    let mut here = Roots::here();
+    here.module = prepared.visit.as_ref().map(Visit::place);
+    let roots = Rc::new(RefCell::new(here));
     let outbox = Rc::new(Outbox::new());
     let console = {
         let charset = prepared.names.as_ref().map(|names| names.charset.clone());
-        Console::new(resolved, roots.clone(), outbox.clone(), charset)
+        let visitor = prepared.visit.as_ref().map(|visit| visit.visitor.clone());
+        Console::new(resolved, roots.clone(), outbox.clone(), charset, visitor)
     };
     interrupt::watch(role);
     if let Some(at) = resolved.cli.stop_at
@@ -278,7 +286,7 @@ fn start(
     prepared: Prepared,
     words: &[Vec<u8>],
 ) -> Result<Ended, ExitCode> {
-    let Prepared { batch, names, identity } = prepared;
+    let Prepared { batch, names, identity, visit } = prepared;
     let options = &resolved.opts;
     let conversion = names.as_ref().map(Names::conversion);
     let charset_known = || {
@@ -406,9 +414,14 @@ fn start(
         }
         Route::Server { sender, args } => {
             charset_known();
+            let (opening, veil, refusal) = visit.map_or((Opening::Stdio, None, None), Visit::into_parts);
+            let rules = FilterConfig { veil, ..config() };
             Ok(run_server(ServerRun {
                 options,
-                role: if *sender {
+                opening,
+                role: if let Some(refusal) = refusal {
+                    ServerRole::Refuser(refusal)
+                } else if *sender {
                     ServerRole::Sender(source_args(resolved, args, console)?)
                 } else {
                     let names = match options.select.files_from {
@@ -418,7 +431,7 @@ fn start(
                     ServerRole::Receiver(args.first().cloned(), names)
                 },
                 client_info: resolved.client_info.clone(),
-                rules: Rules::FromPeer(config()),
+                rules: Rules::FromPeer(rules),
                 observer: console,
                 roots,
                 bwlimit: resolved.cli.bwlimit.unwrap_or(0),

@@ -71,7 +71,7 @@ fn state(row: &Row) -> String {
     let name =
         if row.long.is_empty() { format!("-{}", row.short.unwrap()) } else { format!("--{}", row.long) };
     if MODES.contains(&row.long.as_str()) {
-        return if row.long == "daemon" { "refused".into() } else { "built".into() };
+        return "built".into();
     }
     let dir = bench();
     let word = if row.takes_value { format!("{name}={}", value(&row.long)) } else { name };

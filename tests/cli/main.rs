@@ -197,39 +197,13 @@ fn exit_codes_are_those_of_the_installed_rsync() {
     assert!(faults.is_empty(), "{} faults\n{}", faults.len(), faults.join("\n"));
 }
 
-/// What is not built is refused with its name and code 4 before anything is touched. An option leaves this list when
-/// it is built; none may be ignored in between.
+/// The front page says what is missing, and names no option that is there.
 #[test]
-fn what_is_not_built_is_refused_by_name() {
-    let unbuilt = include_str!("unbuilt.txt");
-    for line in unbuilt.lines().filter(|line| !line.starts_with('#') && !line.is_empty()) {
-        let dir = bench();
-        let (words, name) = line.split_once(" | ").unwrap();
-        let words: Vec<_> = words.split(' ').collect();
-        let (code, out, err) = run(dir.path(), &words);
-        let message = format!("rsync: {name} is not supported by this build of arsync yet");
-        assert_eq!((code, out.as_str(), first_line(&err)), (4, "", message.as_str()), "{line}");
-        assert!(!dir.path().join("dst").exists(), "{line}: the destination was made");
-    }
-}
-
-/// The front page says what is missing.
-#[test]
-fn the_readme_names_what_is_refused() {
+fn the_readme_names_what_is_missing() {
     let readme = include_str!("../../README.md");
     let missing = readme.split("## What is not there yet").nth(1).unwrap().split("\n## ").next().unwrap();
-    let unbuilt = include_str!("unbuilt.txt");
-    let refused: Vec<_> =
-        unbuilt.lines().filter_map(|line| line.split_once(" | --")?.1.split(' ').next()).collect();
-    for name in &refused {
-        assert!(
-            missing.contains(&format!("`--{name}`")),
-            "--{name} is refused, and README.md does not say so"
-        );
-    }
     for name in missing.split("`--").skip(1).map(|rest| rest.split('`').next().unwrap()) {
-        let known = ["stop-after", "early-input", "crtimes"];
-        assert!(refused.contains(&name) || known.contains(&name), "README.md says that --{name} is missing");
+        assert_eq!(name, "crtimes", "README.md says that --{name} is missing");
     }
 }
 

@@ -1,4 +1,5 @@
-//! The client against stock rsync's daemon: over TCP, over a remote shell, over a program in place of a socket.
+//! Clients and daemons, stock rsync and arsync at either end: over TCP, over a remote shell, over a program in place of a
+//! socket.
 
 use std::{
     fs,
@@ -10,30 +11,37 @@ use std::{
 };
 
 use crate::{
-    matrix::{Bench, Link, check},
-    peers::{ARSYNC, Outcome, command, fake_shell, run, script},
+    matrix::{Bench, Link, Urls, check},
+    peers::{ARSYNC, Outcome, Program, command, fake_shell, run, script},
     remote_cases,
 };
 
-/// A stock daemon, which ends with this value.
-struct Daemon {
+/// A daemon, which ends with this value.
+pub(crate) struct Daemon {
     child: Child,
-    port: u16,
-    config: PathBuf,
+    pub(crate) port: u16,
+    pub(crate) config: PathBuf,
 }
 
 impl Daemon {
-    /// Serves `dir` as the modules `all` (writable), `private` (for joe, whose password is `secret`) and `hidden`.
+    /// Stock rsync serves `dir` as the modules `all` (writable), `private` (for joe, whose password is `secret`) and
+    /// `hidden`.
     fn start(dir: &Path) -> Self {
-        let (config, secrets) = (dir.join("rsyncd.conf"), dir.join("secrets"));
+        Self::of(Program::Stock, dir)
+    }
+
+    /// A program serves the same modules.
+    pub(crate) fn of(program: Program, dir: &Path) -> Self {
+        let secrets = dir.join("secrets");
         fs::write(&secrets, "joe:secret\n").unwrap();
         fs::set_permissions(&secrets, fs::Permissions::from_mode(0o600)).unwrap();
         fs::write(dir.join("motd"), "Be welcome\n").unwrap();
         let ids = if rustix::process::geteuid().is_root() { "uid = root\ngid = root\n" } else { "" };
         let shown = dir.display();
-        fs::write(
-            &config,
-            format!(
+        Self::with(
+            program,
+            dir,
+            &format!(
                 "use chroot = no\nmunge symlinks = no\n{ids}motd file = {shown}/motd\nlog file = {shown}/log\n\
                  [all]\npath = {shown}\nread only = no\ncomment = everything\n\
                  [private]\npath = {shown}\nauth users = joe\nsecrets file = {shown}/secrets\n\
@@ -41,11 +49,16 @@ impl Daemon {
                  [hidden]\npath = {shown}\nlist = no\n"
             ),
         )
-        .unwrap();
+    }
+
+    /// A program serves what a configuration says.
+    pub(crate) fn with(program: Program, dir: &Path, text: &str) -> Self {
+        let config = dir.join(format!("{program:?}.conf"));
+        fs::write(&config, text).unwrap();
         // Another process may take the port in between: then the next one is tried.
         for _ in 0..5 {
             let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap().port();
-            let mut child = Command::new("rsync")
+            let mut child = Command::new(program.path())
                 .args(["--daemon", "--no-detach", "--address=127.0.0.1"])
                 .arg(format!("--port={port}"))
                 .arg(format!("--config={}", config.display()))
@@ -64,10 +77,20 @@ impl Daemon {
             let _ = child.kill();
             let _ = child.wait();
         }
-        panic!("no stock daemon could be started");
+        panic!("no daemon of {program:?} could be started");
     }
 
-    fn url(&self, rest: &str) -> String {
+    /// The number of its process.
+    pub(crate) fn process(&self) -> rustix::process::Pid {
+        rustix::process::Pid::from_child(&self.child)
+    }
+
+    /// Waits for its end.
+    pub(crate) fn wait(&mut self) -> Option<i32> {
+        self.child.wait().unwrap().code()
+    }
+
+    pub(crate) fn url(&self, rest: &str) -> String {
         format!("rsync://127.0.0.1:{}/{rest}", self.port)
     }
 }
@@ -80,7 +103,7 @@ impl Drop for Daemon {
 }
 
 /// A run of arsync with these words, and these variables in its environment.
-fn arsync(dir: &Path, env: &[(&str, &str)], words: &[&str]) -> Outcome {
+pub(crate) fn arsync(dir: &Path, env: &[(&str, &str)], words: &[&str]) -> Outcome {
     run(command(ARSYNC, dir).envs(env.iter().copied()).args(words))
 }
 
@@ -89,14 +112,14 @@ macro_rules! versions {
         #[test]
         fn $push() {
             let bench = Bench::new();
-            let daemon = Daemon::start(bench.path());
-            check(&bench, &Link::DaemonPush(daemon.url("all")), $protocol, &cases($protocol));
+            let daemons = both(&bench);
+            check(&bench, &Link::DaemonPush(urls(&daemons)), $protocol, &cases($protocol));
         }
         #[test]
         fn $pull() {
             let bench = Bench::new();
-            let daemon = Daemon::start(bench.path());
-            check(&bench, &Link::DaemonPull(daemon.url("all")), $protocol, &cases($protocol));
+            let daemons = both(&bench);
+            check(&bench, &Link::DaemonPull(urls(&daemons)), $protocol, &cases($protocol));
         }
     )*};
 }
@@ -106,6 +129,14 @@ versions! {
     push_to_29 pull_from_29 29,
     push_to_30 pull_from_30 30,
     push_to_32 pull_from_32 32
+}
+
+fn both(bench: &Bench) -> [Daemon; 2] {
+    [Program::Stock, Program::Arsync].map(|program| Daemon::of(program, bench.path()))
+}
+
+fn urls([stock, own]: &[Daemon; 2]) -> Urls {
+    Urls { stock: stock.url("all"), own: own.url("all") }
 }
 
 /// What the wire changes with; the rest is as with a remote shell.

@@ -16,6 +16,7 @@ mod peers;
 mod proxy;
 mod reports;
 mod ring;
+mod serving;
 mod snapshot;
 mod sshd;
 mod tree;

@@ -25,10 +25,26 @@ pub(crate) enum Link {
     Push(Shell),
     /// The client receives.
     Pull(Shell),
-    /// The client sends to a module of a stock daemon, which is the directory of the bench.
-    DaemonPush(String),
+    /// The client sends to a module of a daemon, which is the directory of the bench.
+    DaemonPush(Urls),
     /// The client receives from one.
-    DaemonPull(String),
+    DaemonPull(Urls),
+}
+
+/// The same module at both daemons.
+#[derive(Debug, Clone)]
+pub(crate) struct Urls {
+    pub(crate) stock: String,
+    pub(crate) own: String,
+}
+
+impl Urls {
+    fn of(&self, server: Program) -> &str {
+        match server {
+            Program::Stock => &self.stock,
+            Program::Arsync => &self.own,
+        }
+    }
 }
 
 /// A remote shell: the words of `-e`, and the name of the machine.
@@ -105,11 +121,13 @@ impl Bench {
             Link::Local => line.args(sources).arg(dest),
             Link::Push(shell) => line.args(sources).arg(remote(&dest, shell)),
             Link::Pull(shell) => line.args(sources.map(|s| remote(&s, shell))).arg(dest),
-            Link::DaemonPush(url) => {
+            Link::DaemonPush(urls) => {
+                let url = urls.of(server);
                 let name = side.file_name().unwrap().to_string_lossy();
                 line.args(sources).arg(format!("{url}/{name}/dst"))
             }
-            Link::DaemonPull(url) => {
+            Link::DaemonPull(urls) => {
+                let url = urls.of(server);
                 line.args(case.sources.iter().map(|name| format!("{url}/{name}"))).arg(dest)
             }
         };
@@ -260,9 +278,7 @@ pub(crate) fn check(bench: &Bench, link: &Link, protocol: u8, cases: &[Case]) {
         let expected = bench.make(case, link, Program::Stock, Program::Stock, protocol);
         let pairs = match link {
             Link::Local => &PAIRS[..1],
-            // The daemon is stock in any case.
-            Link::DaemonPush(_) | Link::DaemonPull(_) => &PAIRS[1..2],
-            Link::Push(_) | Link::Pull(_) => &PAIRS[..],
+            _ => &PAIRS[..],
         };
         for &(client, server) in pairs {
             let got = bench.make(case, link, client, server, protocol);

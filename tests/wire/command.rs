@@ -40,6 +40,13 @@ fn charsets(case: &Case) -> Option<[TestCharset; 2]> {
 impl Command {
     pub fn of(case: &Case) -> Self {
         let mut words: Vec<String> = case.words("server_argv");
+        if case.is_daemon() {
+            // Daemons are sent no name of a program. Below protocol 30 the first list goes on where it should end.
+            words = vec![String::new()];
+            let args = strings(case.handshake("daemon_args"));
+            words.extend(args.into_iter().take_while(|word| word != "." && word != "(null)"));
+            words.extend(strings(case.handshake("daemon_args_secluded")).into_iter().skip(1));
+        }
         words.extend(strings(case.handshake("stdin_args")).into_iter().skip(1));
         // Below protocol 30 nobody says that it can convert the targets of symlinks.
         let links = case.json["protocol"].as_u64() >= Some(30);
@@ -59,6 +66,7 @@ impl Command {
                 None => c.letters(word.trim_start_matches('-')),
             }
         }
+        c.secluded &= !case.is_daemon();
         // Below protocol 30 the old part is always verified.
         if c.options.transfer.append != Append::Off && case.json["protocol"].as_u64() < Some(30) {
             c.options.transfer.append = Append::Verify;

@@ -80,6 +80,11 @@ impl Case {
         strings(&self.json[key])
     }
 
+    /// The server is a daemon.
+    pub fn is_daemon(&self) -> bool {
+        !self.handshake("server_greeting").is_null()
+    }
+
     /// The client receives.
     pub fn is_pull(&self) -> bool {
         self.json["direction"] == "pull"

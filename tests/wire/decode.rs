@@ -30,7 +30,7 @@ use arsync_core::{
     wire::ndx::{NDX_DEL_STATS, NDX_DONE, NDX_FLIST_EOF, NDX_FLIST_OFFSET, NdxState},
 };
 
-use crate::{command::Command, corpus::Case};
+use crate::{command::Command, corpus::Case, greeting::prelude};
 
 /// Why a session was not read to its end.
 #[derive(Debug)]
@@ -211,7 +211,8 @@ pub fn handshake<'a>(
     command: &Command,
     piece: usize,
 ) -> Result<(Agreed, Stream<'a>, Stream<'a>), Fault> {
-    let mut skipped = 0;
+    let prelude = if case.is_daemon() { prelude(case)? } else { None };
+    let (mut skipped, answered_before) = prelude.map_or((0, 0), |prelude| (prelude.c2s, prelude.s2c));
     if command.secluded {
         let (len, words) = secluded_words(&case.c2s).ok_or(Fault::Wire(Error::Eof))?;
         ensure!(
@@ -221,7 +222,7 @@ pub fn handshake<'a>(
         skipped = len;
     }
     let mut c2s = Stream::new(&case.c2s, skipped, piece);
-    let mut s2c = Stream::new(&case.s2c, 0, piece);
+    let mut s2c = Stream::new(&case.s2c, answered_before, piece);
     let side = |side: Side| {
         let (who, number) =
             if side == Side::Client { ("client", "client_version") } else { ("server", "server_version") };
@@ -240,11 +241,15 @@ pub fn handshake<'a>(
         }
         h
     };
-    let as_client = exchange(&mut s2c.reader, &side(Side::Client));
-    let as_server = exchange(&mut c2s.reader, &side(Side::Server));
+    let known = prelude.map(|prelude| prelude.protocol);
+    let as_client = exchange(&mut s2c.reader, &side(Side::Client), known);
+    let as_server = exchange(&mut c2s.reader, &side(Side::Server), known);
     let ((client, sent), (server, answered)) = (as_client?, as_server?);
     ensure!(case.c2s[skipped..c2s.position()] == sent, "client's handshake differs: {sent:x?}");
-    ensure!(case.s2c[..s2c.position()] == answered, "server's handshake differs: {answered:x?}");
+    ensure!(
+        case.s2c[answered_before..s2c.position()] == answered,
+        "server's handshake differs: {answered:x?}"
+    );
     for agreed in [&client, &server] {
         let number = |key: &str| case.handshake(key).as_i64();
         let name = |key: &str| case.handshake(key).as_str();
@@ -268,10 +273,18 @@ pub fn handshake<'a>(
     Ok((client, c2s, s2c))
 }
 
-fn exchange(reader: &mut Reader<'_>, handshake: &Handshake) -> Result<(Agreed, Vec<u8>), Fault> {
+/// `known`: the version that a daemon and its client have agreed on in their greetings.
+fn exchange(
+    reader: &mut Reader<'_>,
+    handshake: &Handshake,
+    known: Option<ProtocolVersion>,
+) -> Result<(Agreed, Vec<u8>), Fault> {
     let mut out = Vec::new();
     let mut writer = WireWriter::new(&mut out, [0u8; 1024]);
-    let agreed = block_on_ready(setup::exchange(reader, &mut writer, handshake))?;
+    let agreed = match known {
+        Some(protocol) => block_on_ready(setup::after_version(reader, &mut writer, handshake, protocol))?,
+        None => block_on_ready(setup::exchange(reader, &mut writer, handshake))?,
+    };
     block_on_ready(writer.flush())?;
     Ok((agreed, out))
 }

@@ -5,6 +5,7 @@ mod check;
 mod command;
 mod corpus;
 mod decode;
+mod greeting;
 mod hostile;
 mod negative;
 mod properties;

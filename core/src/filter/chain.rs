@@ -98,13 +98,25 @@ impl Scope {
     /// What the rules say about a name below the transfer root. With `ignore_perishable`, perishable rules do not
     /// count: for the contents of a directory that is being deleted.
     pub fn check(&self, name: &[u8], is_dir: bool, ignore_perishable: bool) -> Verdict {
+        if self.is_veiled(name, is_dir) {
+            return Verdict::Exclude;
+        }
         self.evaluate(Name::new(name, is_dir, false, &self.cwd), ignore_perishable)
     }
 
     /// As [`Self::check`], with the rule that decided.
     pub fn decision(&self, name: &[u8], is_dir: bool, ignore_perishable: bool) -> Option<Decision<'_>> {
+        if self.is_veiled(name, is_dir) {
+            return Some(Decision { include: false, pattern: None, directory: false, file: None, cvs: false });
+        }
         let name = Name::new(name, is_dir, false, &self.cwd)?;
         self.decide(&self.items, &name, ignore_perishable)
+    }
+
+    /// True if a daemon hides the name, or a directory on the way to it.
+    pub fn is_veiled(&self, name: &[u8], is_dir: bool) -> bool {
+        let veil = self.shared.config.veil.as_ref();
+        veil.is_some_and(|veil| veil.hides_in(&self.cwd, name, is_dir))
     }
 
     /// What the rules with modifier `x` say about the name of an extended attribute.
@@ -229,7 +241,7 @@ impl Scope {
 }
 
 /// Without slashes in front and behind.
-fn trim(path: &[u8]) -> &[u8] {
+pub(super) fn trim(path: &[u8]) -> &[u8] {
     let path = &path[path.iter().take_while(|&&b| b == b'/').count()..];
     &path[..path.len() - path.iter().rev().take_while(|&&b| b == b'/').count()]
 }

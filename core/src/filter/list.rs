@@ -4,7 +4,7 @@ use alloc::{sync::Arc, vec::Vec};
 use core::sync::atomic::{AtomicBool, Ordering};
 
 use super::{
-    chain::{Scope, Slot},
+    chain::{Scope, Slot, trim},
     load::{Context, Item, Loader},
     parse::{FilterError, FilterWarning, Form, RuleSource, Syntax, Template},
     rule::FilterSide,
@@ -24,6 +24,47 @@ pub struct FilterConfig {
     pub cvs_home: Option<Vec<u8>>,
     /// `$CVSIGNORE`
     pub cvs_env: Option<Vec<u8>>,
+    /// Names that a daemon hides, whatever other rules say.
+    pub veil: Option<Veil>,
+}
+
+/// The list of a daemon module, in front of all others.
+#[derive(Debug, Clone)]
+pub struct Veil {
+    scope: Arc<Scope>,
+    /// Path of the module, without a slash in front or behind.
+    root: Arc<[u8]>,
+}
+
+impl Veil {
+    /// `list`: made by [`FilterList::daemon`]. `root`: absolute path of the module.
+    pub fn new(list: &FilterList, root: &[u8]) -> Self {
+        Self { scope: Arc::new(list.scope(FilterSide::Sender, b"")), root: trim(root).into() }
+    }
+
+    /// Whether a path of the module, or a directory on the way to it, is hidden.
+    pub fn hides(&self, path: &[u8], is_dir: bool) -> bool {
+        let path = trim(path);
+        !path.is_empty() && path != b"." && self.scope.check_path(path, is_dir).is_excluded()
+    }
+
+    /// The same for a name in a directory: an absolute path, without the slash in front.
+    pub(super) fn hides_in(&self, dir: &[u8], name: &[u8], is_dir: bool) -> bool {
+        let below = match (dir.strip_prefix(&*self.root), name.first()) {
+            // An absolute name begins at the root of the file system.
+            (_, Some(b'/')) => &b""[..],
+            (Some(rest), _) if self.root.is_empty() || rest.first().is_none_or(|&b| b == b'/') => rest,
+            _ => return false,
+        };
+        let name = if below.is_empty() {
+            name.strip_prefix(&[b"/", &*self.root].concat()[..]).unwrap_or(name)
+        } else {
+            name
+        };
+        let parts = below.split(|&b| b == b'/').chain(name.split(|&b| b == b'/'));
+        let parts: Vec<&[u8]> = parts.filter(|part| !matches!(part, [] | [b'.'])).collect();
+        self.hides(&parts.join(&b'/'), is_dir)
+    }
 }
 
 /// Reads a file of rules. A path without a slash in front is relative to the current directory of the program, `-` is

@@ -275,7 +275,9 @@ where
                 files.iter().filter_map(|c| {
                     let stat = c.stat.as_ref().ok().filter(|s| s.is_regular() && s.size > 0)?;
                     let free = *basis != BasisType::Fuzzy || !self.fuzzy.taken.contains(&c.name);
-                    free.then_some((*basis, &c.name, *stat))
+                    let hidden =
+                        self.side.scope.is_veiled(&super::receiver::sibling_name(name, &c.name), false);
+                    (free && !hidden).then_some((*basis, &c.name, *stat))
                 })
             })
         };

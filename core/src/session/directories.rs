@@ -38,6 +38,11 @@ where
             return Ok(());
         }
         let shown = name.bytes();
+        if self.is_refused(name, true) {
+            self.report(&Notice::SkippingContents);
+            self.skipped.push(shown.to_vec());
+            return Ok(());
+        }
         let found = self.standing(name).await;
         // Something that is no directory stands above it.
         let blocked = found == Err(PortError::NOT_DIR);

@@ -507,6 +507,15 @@ where
         })
     }
 
+    /// A daemon hides the name: nothing of it is touched, which is told.
+    pub(super) fn is_refused(&self, name: RelName<'_>, dir: bool) -> bool {
+        let refused = self.side.scope.is_veiled(name.bytes(), dir);
+        if refused {
+            self.report(&Notice::RefusedByDaemon { name: name.bytes(), dir });
+        }
+        refused
+    }
+
     /// Anything but a directory.
     pub(super) async fn item(
         &mut self,
@@ -523,7 +532,7 @@ where
         {
             group.closed |= segment.turn(ndx) >= group.last;
         }
-        if self.is_skipped(name.bytes()) {
+        if self.is_skipped(name.bytes()) || self.is_refused(name, false) {
             return self.no_leader(ndx, entry).await;
         }
         let shown = entry.rel_name();

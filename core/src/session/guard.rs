@@ -4,7 +4,7 @@ use alloc::vec::Vec;
 
 use super::{
     Shared,
-    scan::{MUNGE_PREFIX, below, clamp_name},
+    scan::{below, clamp_name},
 };
 use crate::{
     error::{NameFault, ProtocolError},
@@ -14,6 +14,9 @@ use crate::{
     ports::Observer,
 };
 
+/// What stands in front of the target of a munged symlink (spec: symlinks).
+pub(super) const MUNGE_PREFIX: &[u8] = b"/rsyncd-munged/";
+
 /// What a pulling client knows about the names that it may get.
 #[derive(Debug, Default)]
 pub(super) struct Guard {
@@ -22,6 +25,8 @@ pub(super) struct Guard {
     requested: Option<Requested>,
     /// Targets of symlinks get a prefix with which they lead nowhere.
     munge: bool,
+    /// They are kept below the transfer.
+    sanitize: bool,
 }
 
 impl Guard {
@@ -29,8 +34,9 @@ impl Guard {
     pub(super) fn new<O: Observer>(shared: &Shared<'_, O>, filters: &FilterList) -> Self {
         let options = shared.options;
         let munge = options.select.munge_links && !shared.local;
+        let sanitize = options.select.sanitize_links && !munge;
         if options.trust_sender || !shared.is_client() || shared.local {
-            return Self { munge, ..Self::default() };
+            return Self { munge, sanitize, ..Self::default() };
         }
         // Rules with absolute paths mean the sender's machine, whose directories are not known here.
         let scope = filters.scope(FilterSide::Sender, b"\xff\xff");
@@ -42,7 +48,12 @@ impl Guard {
         let requested = (!names.is_empty()).then(|| {
             Requested::new(names.iter().map(Vec::as_slice), select.relative, select.recursive, select.dirs)
         });
-        Self { rules: (scope.is_constant() && !filters.is_empty()).then_some(scope), requested, munge }
+        Self {
+            rules: (scope.is_constant() && !filters.is_empty()).then_some(scope),
+            requested,
+            munge,
+            sanitize,
+        }
     }
 
     /// Only names that were asked for are taken.
@@ -50,13 +61,18 @@ impl Guard {
         self.requested.is_some()
     }
 
-    /// Refuses names that the user excluded or did not ask for. Directories that are only on the way to something
+    /// Rewrites targets of symlinks, and refuses names that the user excluded or did not ask for. Directories that are only on the way to something
     /// are marked so, whatever the sender says.
     pub(super) fn check(&self, list: &mut FileList) -> Result<(), ProtocolError> {
-        for i in (0..list.len()).filter(|_| self.munge) {
+        for i in (0..list.len()).filter(|_| self.munge || self.sanitize) {
             if let Some(entry) = list.get(i).filter(|e| e.entry.is_symlink()) {
-                let munged = [MUNGE_PREFIX, entry.link_target()].concat();
-                let span = list.store(&munged);
+                let target = if self.munge {
+                    [MUNGE_PREFIX, entry.link_target()].concat()
+                } else {
+                    let depth = memchr::memchr_iter(b'/', entry.name()).count();
+                    below_transfer(entry.link_target(), depth)
+                };
+                let span = list.store(&target);
                 list.extra_mut(i).link = span;
             }
         }
@@ -87,5 +103,52 @@ impl Guard {
             }
         }
         Ok(())
+    }
+}
+
+/// The target of a symlink `depth` directories below the root of the transfer, without what would lead above that
+/// root: a slash in front goes, and so does each `..` too many.
+fn below_transfer(target: &[u8], depth: usize) -> Vec<u8> {
+    let mut left = depth;
+    let mut ups = 0;
+    let mut parts: Vec<&[u8]> = Vec::new();
+    for part in target.split(|&b| b == b'/') {
+        match part {
+            b"" | b"." => {}
+            b".." if parts.len() > ups => {
+                parts.pop();
+            }
+            b".." if left > 0 => {
+                left -= 1;
+                ups += 1;
+                parts.push(part);
+            }
+            b".." => {}
+            part => parts.push(part),
+        }
+    }
+    if parts.is_empty() {
+        return b".".to_vec();
+    }
+    let mut out = parts.join(&b'/');
+    if target.ends_with(b"/") {
+        out.push(b'/');
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn targets_stay_below_the_transfer() {
+        let of = |target: &str, depth| {
+            alloc::string::String::from_utf8(super::below_transfer(target.as_bytes(), depth)).unwrap()
+        };
+        assert_eq!(of("/etc/passwd", 0), "etc/passwd");
+        assert_eq!(of("../x", 0), "x");
+        assert_eq!(of("../../x", 1), "../x");
+        assert_eq!(of("a/../../x", 1), "../x");
+        assert_eq!(of("a/./b//c/", 0), "a/b/c/");
+        assert_eq!(of("..", 0), ".");
     }
 }

@@ -114,7 +114,7 @@ pub(super) fn prepare<T: Target, O: Observer>(
             }
         });
     }
-    if let (Some(chmod), true, false) = (&p.chmod, shared.is_client(), shared.local) {
+    if let (Some(chmod), false) = (shared.chmod(), shared.local) {
         for e in list.entries.iter_mut().filter(|e| !e.is_symlink() && e.kind() != FileKind::Missing) {
             let perms = chmod.apply(e.mode & mode::PERMS, e.is_dir(), shared.umask.get());
             e.mode = (e.mode & mode::TYPE) | perms;

@@ -219,6 +219,12 @@ impl<'a, O: Observer> Shared<'a, O> {
         self.wake_generator.notify();
     }
 
+    /// The change of permissions that this side makes to entries.
+    pub(crate) fn chmod(&self) -> Option<&crate::chmod::Chmod> {
+        let preserve = &self.options.preserve;
+        preserve.chmod.as_ref().filter(|_| self.is_client() || preserve.chmod_by_server)
+    }
+
     /// This side is what the user sees.
     pub fn is_client(&self) -> bool {
         self.side == Side::Client

@@ -263,7 +263,8 @@ where
                     return Err(ProtocolError::NotRegular { ndx }.into());
                 }
                 self.takes_on(ndx, dir.entry());
-                if extended::read_reply(self.r, self.shared(), dir.entry(), &header).await? {
+                let has_xattrs = extended::read_reply(self.r, self.shared(), dir.entry(), &header).await?;
+                if has_xattrs && !self.is_hidden(dir.entry()) {
                     self.shared().standing_for_answer(ndx).await;
                     self.side.set_xattrs(dir.entry(), Role::Receiver).await;
                 }
@@ -281,7 +282,7 @@ where
         let has_xattrs = extended::read_reply(self.r, self.shared(), entry, &header).await?;
         self.count_created(&header, entry);
         if !is_transfer {
-            if has_xattrs {
+            if has_xattrs && !self.is_hidden(entry) {
                 self.shared().standing_for_answer(segment.turn(ndx)).await;
                 self.side.set_xattrs(entry, Role::Receiver).await;
             }
@@ -302,6 +303,10 @@ where
             stats.transferred_size += entry.entry.size;
         }
         let options = self.shared().options;
+        if self.is_hidden(entry) {
+            // The generator asked for nothing of that name.
+            return self.discard(ndx, &segment, entry).await;
+        }
         if options.read_batch && !self.shared().wants(ndx, segment.turn(ndx), redo).await {
             self.shared()
                 .report(Role::Receiver, &Notice::SkippingBatched(self.side.local_name(entry).bytes()));
@@ -319,6 +324,11 @@ where
             return Ok(());
         }
         self.file(ndx, &segment, entry, &header, redo).await
+    }
+
+    /// A daemon hides what stands at the entry's name.
+    fn is_hidden(&self, entry: EntryRef<'_>) -> bool {
+        self.side.scope.is_veiled(self.side.local_name(entry).bytes(), entry.entry.is_dir())
     }
 
     fn count_created(&self, header: &ItemHeader, entry: EntryRef<'_>) {
@@ -361,6 +371,9 @@ where
         }
         match header.basis {
             BasisType::Name => Ok(Place::Dest(name)),
+            BasisType::Fuzzy | BasisType::FuzzyAlt(_) if self.side.scope.is_veiled(sibling, false) => {
+                Ok(Place::Dest(name))
+            }
             BasisType::PartialDir => Ok(Place::Partial(name)),
             BasisType::Backup => Ok(Place::Backup(name)),
             BasisType::AltDest(n) => {

@@ -148,7 +148,7 @@ fn filter_fault<O: Observer, E>(shared: &Shared<'_, O>, fault: &FilterError) -> 
 
 /// Tells the peer with which code this side ends, where the protocol has a word for it, and that it need not
 /// answer to a word of its own. True: the peer was told and leaves.
-async fn say_exit<W: ChunkWrite, O, E>(
+async fn say_exit<W: ChunkWrite, O: Observer, E>(
     shared: &Shared<'_, O>,
     w: &mut WireWriter<W, Vec<u8>>,
     error: &Error<E>,
@@ -156,12 +156,15 @@ async fn say_exit<W: ChunkWrite, O, E>(
     if !shared.agreed.protocol.has_extended_goodbye() || !w.is_framed() {
         return false;
     }
+    let code = error.exit_code();
+    if !matches!(error, Error::PeerExit(_) | Error::Io(_) | Error::Eof) {
+        shared.observer.ending(code);
+    }
     while let Some((tag, payload)) = shared.outbox.pop() {
         if w.message(tag, &payload).await.is_err() {
             return false;
         }
     }
-    let code = error.exit_code();
     let payload = match error {
         Error::PeerExit(_) => Vec::new(),
         Error::Io(_) | Error::Eof => return false,

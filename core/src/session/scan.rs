@@ -4,7 +4,7 @@ use alloc::vec::Vec;
 
 use hashbrown::HashMap;
 
-use super::{Shared, extended, io_error, lists::DirRecord, rules};
+use super::{Shared, extended, guard::MUNGE_PREFIX, io_error, lists::DirRecord, rules};
 use crate::{
     checksum::Digest,
     error::{Error, Role},
@@ -14,9 +14,6 @@ use crate::{
     names::is_unsafe_link,
     ports::{Child, Notice, Observer, Op, PortError, Source, SourcePath, Stat, Step},
 };
-
-/// What stands in front of the target of a munged symlink (spec: symlinks).
-pub(super) const MUNGE_PREFIX: &[u8] = b"/rsyncd-munged/";
 
 /// What the sender was asked for.
 #[derive(Debug, Default)]
@@ -259,6 +256,10 @@ impl<'a, S: Source, O: Observer> Scanner<'a, S, O> {
         };
         let dot_dir = argument.kind == ArgKind::DotDir;
         let scope = self.root_scope.with_cwd(&self.source.base_path(base));
+        if scope.is_veiled(below(&name), stat.is_dir()) {
+            self.failed(Op::LinkStat, path, PortError::NOT_FOUND);
+            return Ok(());
+        }
         if !dot_dir && self.is_excluded(&scope, below(&name), stat.is_dir()) {
             return Ok(());
         }
@@ -688,7 +689,7 @@ impl<'a, S: Source, O: Observer> Scanner<'a, S, O> {
         let options = self.shared.options;
         let kind = stat.kind();
         let mut file_mode = stat.mode;
-        if let (Some(chmod), true) = (&options.preserve.chmod, self.shared.is_client())
+        if let Some(chmod) = self.shared.chmod()
             && kind != FileKind::Symlink
         {
             let perms = chmod.apply(file_mode & mode::PERMS, kind == FileKind::Dir, self.shared.umask.get());

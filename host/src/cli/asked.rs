@@ -300,6 +300,5 @@ pub(crate) enum Line {
     /// A client or a server.
     Run(Box<Cli>),
     /// `--daemon`.
-    #[allow(dead_code, reason = "used by the daemon")]
     Daemon(Box<DaemonCli>),
 }

@@ -18,15 +18,14 @@ pub(crate) mod parse;
 pub(crate) mod remote_shell;
 pub(crate) mod resolve;
 pub(crate) mod server_args;
-pub(crate) mod unbuilt;
 pub(crate) mod words;
 
 use std::{ffi::OsString, os::unix::ffi::OsStringExt};
 
-use arsync_core::error::Role;
+use arsync_core::{error::Role, exit::ExitCode};
 
 use asked::{Cli, DaemonCli, Line};
-use failure::Stop;
+use failure::{Failure, Stop};
 use parse::World;
 use resolve::Resolved;
 
@@ -39,14 +38,13 @@ pub(crate) enum Command {
     /// [`secluded`]. With the text of `--iconv`, which holds for these strings already.
     Secluded(Option<Vec<u8>>),
     /// `--daemon`, or with its `server` field set a daemon for one connection on stdin and stdout.
-    #[allow(dead_code, reason = "used by the daemon")]
     Daemon(Box<DaemonCli>),
 }
 
 /// Parses and resolves a command line (without the program's name) and refuses what this build cannot do.
 pub(crate) fn command(argv: &[OsString], world: &World<'_>) -> Result<Command, Stop> {
     match parse::parse(argv, world)? {
-        Line::Daemon(_) => Err(unbuilt::daemon(Role::Client).into()),
+        Line::Daemon(cli) => Ok(Command::Daemon(cli)),
         Line::Run(cli) if needs_secluded(&cli) => Ok(Command::Secluded(cli.iconv)),
         Line::Run(cli) => session(*cli, world),
     }
@@ -62,13 +60,18 @@ pub(crate) fn secluded(
     argv.extend(strings.into_iter().skip(1).map(OsString::from_vec));
     match parse::parse(&argv, world)? {
         Line::Run(cli) => session(*cli, world),
-        Line::Daemon(_) => Err(unbuilt::daemon(Role::Server).into()),
+        Line::Daemon(_) => Err(hack()),
     }
 }
 
 /// A server with `-s` whose command line ends before the `.`.
 fn needs_secluded(cli: &Cli) -> bool {
     cli.server && cli.secluded_args == Some(true) && cli.version == 0
+}
+
+/// A client must not turn a server into a daemon.
+fn hack() -> Stop {
+    Failure::plain("Attempt to hack rsync thwarted!", ExitCode::SYNTAX, Role::Server).into()
 }
 
 fn session(cli: Cli, world: &World<'_>) -> Result<Command, Stop> {

@@ -28,7 +28,6 @@ pub(crate) struct OptSpec {
     /// What it does; several spellings may do the same.
     pub(crate) id: OptId,
     /// Wildcards of a daemon's `refuse options` do not touch it.
-    #[allow(dead_code, reason = "used by the daemon")]
     pub(crate) exact_only: bool,
 }
 

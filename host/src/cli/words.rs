@@ -184,6 +184,17 @@ impl Choices {
         read_list(list, &words, &mut self.debug)
     }
 
+    /// Lowers each word to the level that so many `-v` give it (a daemon's `max verbosity`).
+    pub(crate) fn cap(&mut self, verbosity: u32) {
+        let most = Levels::new(verbosity, &[], &Self::default());
+        for (slot, most) in self.info.iter_mut().zip(most.info) {
+            *slot = slot.map(|level| level.min(most));
+        }
+        for (slot, most) in self.debug.iter_mut().zip(most.debug) {
+            *slot = slot.map(|level| level.min(most));
+        }
+    }
+
     /// The value of `--info=` for the other side, if something is to be said (spec: forwarding).
     pub(crate) fn forwarded(&self, remote_is_sender: bool) -> Option<String> {
         let relevant: Vec<(Info, Option<u8>)> = Info::ALL

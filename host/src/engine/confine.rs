@@ -6,7 +6,7 @@
 use std::{
     ffi::OsStr,
     os::{
-        fd::{AsFd, AsRawFd, OwnedFd},
+        fd::{AsFd, OwnedFd},
         unix::ffi::{OsStrExt, OsStringExt},
     },
     path::Path,
@@ -14,9 +14,11 @@ use std::{
 };
 
 use rustix::{
-    fs::{Mode, OFlags, openat, readlink},
+    fs::{Mode, OFlags, openat},
     io::{self, Errno},
 };
+
+use super::fds;
 
 /// The directory that must not be left, if there is one.
 #[derive(Debug, Clone, Default)]
@@ -35,9 +37,8 @@ impl Confinement {
     /// Fails with `ELOOP`, as a link that must not be followed does, if the file is outside.
     pub fn admits(&self, file: impl AsFd) -> io::Result<()> {
         let Some(root) = &self.0 else { return Ok(()) };
-        let shown = format!("/proc/self/fd/{}", file.as_fd().as_raw_fd());
-        let path = readlink(shown, Vec::new())?;
-        match path.to_bytes().strip_prefix(&**root) {
+        let path = fds::path_of(file)?;
+        match path.strip_prefix(&**root) {
             Some(rest) if rest.is_empty() || rest.starts_with(b"/") => Ok(()),
             _ => Err(Errno::LOOP),
         }

@@ -1,10 +1,12 @@
-//! Names of users and groups, by the C library (which knows the name services), remembered.
+//! Names of users and groups, by the C library (which knows the name services) or a program in its place, remembered.
 
 use alloc::ffi::CString;
 use core::{cell::RefCell, hash::Hash, mem::MaybeUninit, ptr};
 use std::collections::HashMap;
 
 use rustix::io::Errno;
+
+use super::converter;
 
 /// The four lookups, each remembered for the life of the value.
 #[derive(Debug, Default)]
@@ -13,6 +15,8 @@ pub struct Names {
     groups: Memo<u32, Vec<u8>>,
     uids: Memo<Vec<u8>, u32>,
     gids: Memo<Vec<u8>, u32>,
+    /// Nothing is looked up.
+    silent: bool,
 }
 
 #[derive(Debug)]
@@ -36,9 +40,20 @@ impl<K: Eq + Hash, V: Clone> Memo<K, V> {
 }
 
 impl Names {
+    /// `silent`: ids have no names, and names no ids.
+    pub fn new(silent: bool) -> Self {
+        Self { silent, ..Self::default() }
+    }
+
     /// Name of a user.
     pub fn user(&self, uid: u32) -> Option<Vec<u8>> {
+        if self.silent {
+            return None;
+        }
         self.users.get(uid, |&uid| {
+            if let Some(answer) = converter::ask("uid", uid.to_string().as_bytes()) {
+                return answer;
+            }
             // SAFETY: `getpwuid_r` fills `record` with pointers into `buf` only.
             record(
                 |record, buf, len, out| unsafe { libc::getpwuid_r(uid, record, buf, len, out) },
@@ -52,7 +67,13 @@ impl Names {
 
     /// Name of a group.
     pub fn group(&self, gid: u32) -> Option<Vec<u8>> {
+        if self.silent {
+            return None;
+        }
         self.groups.get(gid, |&gid| {
+            if let Some(answer) = converter::ask("gid", gid.to_string().as_bytes()) {
+                return answer;
+            }
             // SAFETY: `getgrgid_r` fills `record` with pointers into `buf` only.
             record(
                 |record, buf, len, out| unsafe { libc::getgrgid_r(gid, record, buf, len, out) },
@@ -66,7 +87,13 @@ impl Names {
 
     /// Id of a user.
     pub fn uid(&self, name: &[u8]) -> Option<u32> {
+        if self.silent {
+            return None;
+        }
         self.uids.get(name.to_vec(), |name| {
+            if let Some(answer) = converter::ask_number("usr", name) {
+                return answer;
+            }
             let name = CString::new(name.as_slice()).ok()?;
             record(
                 // SAFETY: `name` is a C string that outlives the call; the rest as above.
@@ -78,7 +105,13 @@ impl Names {
 
     /// Id of a group.
     pub fn gid(&self, name: &[u8]) -> Option<u32> {
+        if self.silent {
+            return None;
+        }
         self.gids.get(name.to_vec(), |name| {
+            if let Some(answer) = converter::ask_number("grp", name) {
+                return answer;
+            }
             let name = CString::new(name.as_slice()).ok()?;
             record(
                 // SAFETY: `name` is a C string that outlives the call; the rest as above.
@@ -126,6 +159,11 @@ impl Identity {
         Ok(Self { uid, gid, groups })
     }
 
+    /// Of these ids.
+    pub fn new(uid: u32, gid: u32, groups: Vec<u32>) -> Self {
+        Self { uid, gid, groups }
+    }
+
     /// Takes the identity for the whole process, for good. The error says which call failed.
     pub fn assume(&self) -> Result<(), (&'static str, Errno)> {
         let done = |name, result: libc::c_int| {
@@ -142,7 +180,7 @@ impl Identity {
 }
 
 /// The main group of a user, and all of its groups.
-fn groups_of(uid: u32) -> Option<(u32, Vec<u32>)> {
+pub fn groups_of(uid: u32) -> Option<(u32, Vec<u32>)> {
     // SAFETY: `getpwuid_r` fills `record` with pointers into `buf` only.
     let call = |record, buf, len, out| unsafe { libc::getpwuid_r(uid, record, buf, len, out) };
     record(call, |r: &libc::passwd| {

@@ -1,7 +1,7 @@
 //! Attributes: owner, times, permissions, in this order, and no call that would change nothing
 //! (spec: attributes, order and conditions).
 
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::fd::OwnedFd;
 
 use arsync_core::{
     flist::entry::{FileKind, mode},
@@ -9,13 +9,13 @@ use arsync_core::{
 };
 use rustix::{
     fs::{
-        AtFlags, CWD, Gid, Mode, OFlags, Timespec, Timestamps, UTIME_OMIT, Uid, chmodat, chownat, fchmod,
-        fchown, fstat, futimens, openat, statat, utimensat,
+        AtFlags, Gid, Mode, OFlags, Timespec, Timestamps, UTIME_OMIT, Uid, chmodat, chownat, fchmod, fchown,
+        fstat, futimens, openat, statat, utimensat,
     },
     io::{self, Errno},
 };
 
-use super::to_stat;
+use super::{fds, to_stat};
 
 /// What attributes are set on.
 #[derive(Clone, Copy)]
@@ -130,7 +130,7 @@ pub fn chmod_at(dir: &OwnedFd, name: &[u8], bits: u32, kind: FileKind) -> io::Re
         }
     }
     let file = openat(dir, name, base | OFlags::PATH, Mode::empty())?;
-    chmodat(CWD, format!("/proc/self/fd/{}", file.as_raw_fd()), bits, AtFlags::empty())
+    chmodat(fds::all()?, fds::number(&file), bits, AtFlags::empty())
 }
 
 #[cfg(test)]

@@ -13,11 +13,13 @@ mod beneath;
 mod block_sums;
 mod charset;
 mod confine;
+mod converter;
 mod copy;
 mod digest;
 mod draft;
 mod extended;
 mod fake;
+mod fds;
 mod ids;
 mod listing;
 mod meta;
@@ -34,12 +36,17 @@ mod xattr;
 use arsync_core::ports::{PortError, Stat};
 use rustix::io::Errno;
 
-pub(crate) use self::charset::Iconv;
+pub(crate) use self::{
+    beneath::{Links, Tree},
+    charset::Iconv,
+};
 #[allow(unused_imports, reason = "used by the sessions")]
 pub use self::{
     confine::Confinement,
+    converter::convert_by,
     copy::copy_contents,
-    ids::{Identity, Names as IdNames, NoIdentity},
+    fds::enter_jail,
+    ids::{Identity, Names as IdNames, NoIdentity, groups_of},
     source::{FileSource, SourceFile},
     target::{SetupError, TreeTarget},
     workers::Workers,

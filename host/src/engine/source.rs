@@ -56,6 +56,10 @@ pub struct FileSource {
     listed: Confinement,
     /// The same for filter files.
     confinement: Confinement,
+    /// Nothing at all may be outside.
+    confine_all: bool,
+    /// What cannot be read is not there.
+    readable_only: bool,
     copy_devices: bool,
     fake: bool,
     pace: Option<Arc<Pace>>,
@@ -182,7 +186,7 @@ impl FileSource {
         Self {
             bases: RefCell::default(),
             paths: Rc::default(),
-            names: Names::default(),
+            names: Names::new(options.preserve.nameless_ids),
             ways: Ways {
                 through_links: follow_dirs || select.relative,
                 follow_files,
@@ -190,8 +194,10 @@ impl FileSource {
                 super_user: rustix::process::geteuid().is_root(),
                 no_atime: options.preserve.open_noatime || options.preserve.atimes > 1,
             },
-            listed: if lists { confinement.clone() } else { Confinement::default() },
+            listed: if lists || select.confine_all { confinement.clone() } else { Confinement::default() },
             confinement,
+            confine_all: select.confine_all,
+            readable_only: select.ignore_nonreadable,
             copy_devices: select.copy_devices,
             fake: options.preserve.fake_super,
             pace: None,
@@ -271,6 +277,11 @@ impl FileSource {
             reader.list(path.name, self.fake)?
         };
         let Listing { dir, mut children, error } = listing;
+        if self.readable_only {
+            children.retain(|child| {
+                !child.stat.as_ref().is_ok_and(|stat| is_unreadable(&dir, &child.name, stat))
+            });
+        }
         if self.copy_devices {
             for child in &mut children {
                 if let Ok(stat) = &mut child.stat {
@@ -293,8 +304,11 @@ impl Source for FileSource {
             Some(known) => known,
             None => {
                 let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
-                accessat(CWD, path, Access::EXEC_OK, AtFlags::EACCESS).map_err(port)?;
                 let root = openat(CWD, path, flags, Mode::empty()).map_err(port)?;
+                accessat(&root, ".", Access::EXEC_OK, AtFlags::EACCESS).map_err(port)?;
+                if self.confine_all {
+                    self.confinement.admits(&root).map_err(port)?;
+                }
                 bases.push(Base { path: path.to_vec(), tree: Arc::new(Tree::new(root, Links::Never)) });
                 self.paths.borrow_mut().push(absolute(path));
                 bases.len() - 1
@@ -318,6 +332,9 @@ impl Source for FileSource {
         let mut stat = to_stat(&statat(&at.dir, at.name, flags).map_err(port)?);
         if self.fake {
             fake::overlay(Handle::Name(&at.dir, at.name), follow, &mut stat).map_err(port)?;
+        }
+        if self.readable_only && is_unreadable(&at.dir, at.name, &stat) {
+            return Err(PortError::NOT_FOUND);
         }
         self.device_as_file(&at.dir, at.name, &mut stat);
         Ok(stat)
@@ -430,6 +447,11 @@ impl Source for FileSource {
     fn group_name(&self, gid: u32) -> Option<Vec<u8>> {
         self.names.group(gid)
     }
+}
+
+/// A file or directory that this process may not read.
+fn is_unreadable(dir: &OwnedFd, name: &[u8], stat: &Stat) -> bool {
+    (stat.is_regular() || stat.is_dir()) && accessat(dir, name, Access::READ_OK, AtFlags::EACCESS).is_err()
 }
 
 /// The contents of a file, at most `limit` bytes.

@@ -97,14 +97,17 @@ impl TreeTarget {
         let shared = Shared::new(tree, options, rights.umask, rights.super_user)
             .map_err(|e| SetupError::TempDir(port(e)))?;
         let open = |path: &Vec<u8>| {
-            Ok(Tree::new(shared.confinement().open_dir(shared.tree().root()?, path)?, Links::Any))
+            Ok(Tree::new(
+                shared.confinement().open_dir(shared.tree().root()?, path)?,
+                alternate_links(options),
+            ))
         };
         let alternates = options.transfer.alt_dests.iter().map(open).collect();
         let removals = Removals::new(&rights, !options.preserve.fake_super);
         Ok(Self {
             shared: Arc::new(shared),
             alternates,
-            names: Names::default(),
+            names: Names::new(options.preserve.nameless_ids),
             rights,
             keep_dirlinks,
             path: Vec::new(),
@@ -145,7 +148,7 @@ impl TreeTarget {
             let path = [b"/", parts.join(&b'/').as_slice()].concat();
             let dir = openat(CWD, path, flags, Mode::empty())?;
             self.shared.confinement().admits(&dir)?;
-            Ok(Tree::new(dir, Links::Any))
+            Ok(Tree::new(dir, alternate_links(options)))
         };
         self.alternates = options.transfer.alt_dests.iter().map(open).collect();
         self
@@ -364,7 +367,7 @@ impl Target for TreeTarget {
         };
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let tree = self.alternate(number).map_err(port)?;
-        let dir = tree.open_with(name.bytes(), flags, Links::Any).map_err(port)?;
+        let dir = tree.open_with(name.bytes(), flags, tree.links()).map_err(port)?;
         Ok(children(&dir, self.is_fake()).0)
     }
 
@@ -613,6 +616,11 @@ impl Target for TreeTarget {
     fn rights(&self) -> Rights {
         self.rights.clone()
     }
+}
+
+/// Which links names in alternate directories lead through: any, unless nothing may lead out.
+fn alternate_links(options: &SessionOptions) -> Links {
+    if options.select.confine_all { Links::Never } else { Links::Any }
 }
 
 fn optional(stat: io::Result<Stat>) -> Result<Option<Stat>, PortError> {

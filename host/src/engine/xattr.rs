@@ -1,9 +1,6 @@
 //! Extended attributes by system calls: listed, read, written, removed. Knows no rules about names.
 
-use std::{
-    ffi::CString,
-    os::fd::{AsRawFd, OwnedFd},
-};
+use std::{ffi::CString, os::fd::OwnedFd};
 
 use rustix::{
     fs::{
@@ -13,16 +10,13 @@ use rustix::{
     io::{self, Errno},
 };
 
-use super::meta::Handle;
+use super::{fds, meta::Handle};
 
 /// Room for the first try of a list or a value, bytes.
 const FIRST: usize = 256;
 
-/// A path to a name in an open directory, which also works for directories opened with `O_PATH`. None of its
-/// components but the last can be a symlink that somebody put there.
 fn path(dir: &OwnedFd, name: &[u8]) -> io::Result<CString> {
-    let full = [format!("/proc/self/fd/{}/", dir.as_raw_fd()).as_bytes(), name].concat();
-    CString::new(full).map_err(|_| Errno::INVAL)
+    CString::new(fds::path_in(dir, name)?).map_err(|_| Errno::INVAL)
 }
 
 fn c_name(name: &[u8]) -> io::Result<CString> {

@@ -36,12 +36,14 @@ use super::{
     message::{self, Roots, Wording},
     number,
     progress::Progress,
+    stdout::Stdout,
     steps, strerror,
     summary::{SummaryView, summary},
+    visitor::Visitor,
 };
 use crate::{
     cli::{
-        asked::{OutBuf, StderrMode},
+        asked::StderrMode,
         operands::Route,
         resolve::{Output, Resolved},
         words::{Debug, Info, Levels},
@@ -51,59 +53,6 @@ use crate::{
 };
 
 mod surroundings;
-
-/// stdout that is no terminal is written in pieces of about this size, bytes.
-const BLOCK: usize = 32 << 10;
-/// Lines do not wait longer than this for the block to fill, ms.
-const PATIENCE: u128 = 50;
-
-/// stdout with the buffering that was asked for.
-#[derive(Debug)]
-struct Stdout {
-    buffer: Vec<u8>,
-    mode: Option<OutBuf>,
-    terminal: bool,
-    flushed: Instant,
-    /// Nobody reads any more.
-    broken: bool,
-}
-
-impl Stdout {
-    fn write(&mut self, text: &[u8]) {
-        self.buffer.extend_from_slice(text);
-        let due = match self.mode {
-            Some(OutBuf::None) => true,
-            Some(OutBuf::Line) => text.contains(&b'\n'),
-            Some(OutBuf::Block) => self.buffer.len() >= BLOCK,
-            None => {
-                self.terminal || self.buffer.len() >= BLOCK || self.flushed.elapsed().as_millis() >= PATIENCE
-            }
-        };
-        if due {
-            self.flush();
-        }
-    }
-
-    fn flush(&mut self) {
-        let mut rest = self.buffer.as_slice();
-        while !rest.is_empty() && !self.broken {
-            match rustix::io::write(rustix::stdio::stdout(), rest) {
-                Ok(n) => rest = rest.get(n..).unwrap_or_default(),
-                Err(rustix::io::Errno::INTR) => {}
-                Err(rustix::io::Errno::AGAIN) => {
-                    let mut fds = [rustix::event::PollFd::from_borrowed_fd(
-                        rustix::stdio::stdout(),
-                        rustix::event::PollFlags::OUT,
-                    )];
-                    self.broken = rustix::event::poll(&mut fds, None).is_err();
-                }
-                Err(_) => self.broken = true,
-            }
-        }
-        self.buffer.clear();
-        self.flushed = Instant::now();
-    }
-}
 
 /// The observer.
 pub(crate) struct Console {
@@ -137,7 +86,11 @@ pub(crate) struct Console {
     /// Who said the last error: the one that the exit line of a fatal error names.
     complained: Cell<Option<Role>>,
     mark: &'static str,
-    log: Option<LogFile>,
+    log: Option<Rc<LogFile>>,
+    /// Format of the lines of items in the log; empty: there are none.
+    log_format: Vec<u8>,
+    /// A daemon's client.
+    visitor: Option<Visitor>,
     /// Steps are shown.
     steps: bool,
     /// A batch file is written or read.
@@ -153,6 +106,7 @@ impl Console {
         roots: Rc<RefCell<Roots>>,
         outbox: Rc<Outbox>,
         iconv: Option<Rc<dyn charset::Charset>>,
+        visitor: Option<Visitor>,
     ) -> Self {
         let output = resolved.output.clone();
         let server = matches!(resolved.route, Route::Server { .. });
@@ -174,9 +128,14 @@ impl Console {
         let here =
             std::env::current_dir().map(|d| d.into_os_string().into_encoded_bytes()).unwrap_or_default();
         let mut no_log = None;
-        let log = resolved.log.as_ref().and_then(|(path, format)| {
-            LogFile::open(path, format.clone(), charset).map_err(|error| no_log = Some((path, error))).ok()
+        let own_log = resolved.log.as_ref().and_then(|(path, _)| {
+            LogFile::open(path, charset).map(Rc::new).map_err(|error| no_log = Some((path, error))).ok()
         });
+        let own_format = resolved.log.as_ref().map(|(_, format)| format.clone()).unwrap_or_default();
+        let (log, log_format) = match &visitor {
+            Some(visitor) => (Some(visitor.log.clone()), visitor.format.clone()),
+            None => (own_log, own_format),
+        };
         let console = Self {
             options: resolved.opts.clone(),
             levels: resolved.levels.clone(),
@@ -186,13 +145,7 @@ impl Console {
             charset,
             roots,
             outbox,
-            stdout: RefCell::new(Stdout {
-                buffer: Vec::new(),
-                mode: output.outbuf,
-                terminal: clib::is_terminal(),
-                flushed: Instant::now(),
-                broken: false,
-            }),
+            stdout: RefCell::new(Stdout::new(output.outbuf)),
             progress: RefCell::new(progress),
             open_line: Cell::new(false),
             open_list: Cell::new(false),
@@ -207,6 +160,8 @@ impl Console {
             complained: Cell::new(None),
             mark,
             log,
+            log_format,
+            visitor,
             steps: steps::followed(&resolved.levels),
             batch: resolved.read_batch.is_some() || resolved.batch_to_write().is_some(),
             iconv,
@@ -232,6 +187,9 @@ impl Console {
     pub(crate) fn protocol_known(&self, protocol: ProtocolVersion, incremental: bool) {
         self.protocol.set(Some(protocol));
         self.incremental.set(incremental);
+        if self.visitor.as_ref().is_some_and(|visitor| visitor.refused) {
+            return;
+        }
         let sends = self.route.role() == Role::Sender;
         self.server_starts();
         self.log(if sends { b"building file list" } else { b"receiving file list" });
@@ -291,8 +249,11 @@ impl Console {
     }
 
     fn log(&self, text: &[u8]) {
-        if let Some(log) = &self.log {
-            log.add(i64::try_from(now()).unwrap_or(i64::MAX), text);
+        let now = i64::try_from(now()).unwrap_or(i64::MAX);
+        match (&self.log, &self.visitor) {
+            (Some(log), Some(_)) => log.line(now, text.strip_suffix(b"\n").unwrap_or(text)),
+            (Some(log), None) => log.add(now, text),
+            (None, _) => {}
         }
     }
 
@@ -352,8 +313,8 @@ impl Console {
 
     /// Shows a text of one line without its newline, or hands it to the client.
     fn emit(&self, tag: MsgTag, text: &[u8]) {
-        if !(self.server && self.is_framed(tag)) {
-            // What travels is logged where it is shown.
+        if self.visitor.is_some() || !(self.server && self.is_framed(tag)) {
+            // What travels is logged where it is shown, and by a daemon.
             self.log(text);
         }
         self.show(tag, text);
@@ -571,15 +532,17 @@ impl Console {
 
     /// The line of an item in the log. A dry run leaves out what would have been data or a deletion.
     fn log_item(&self, event: &ItemEvent<'_>) {
-        let Some(log) = self.log.as_ref().filter(|log| !log.format.is_empty()) else { return };
+        if self.log_format.is_empty() {
+            return;
+        }
         let deleted = event.flags.contains(ItemFlags::DELETED);
         let dry = self.options.dry_run && !self.options.batch_only;
         if dry && (self.server || deleted || event.flags.contains(ItemFlags::TRANSFER)) {
             return;
         }
         let format = match deleted {
-            true if !format::uses(&log.format, b"io") => b"deleting %n",
-            _ => &log.format[..],
+            true if !format::uses(&self.log_format, b"io") => b"deleting %n",
+            _ => &self.log_format[..],
         };
         let worth = if self.server { event.flags.is_significant() } else { self.is_worth_a_line(event) };
         if deleted || worth {
@@ -599,6 +562,7 @@ impl Console {
             false => ChecksumKind::Md4,
         });
         let sender = self.route.role() == Role::Sender;
+        let daemon = self.visitor.as_ref().map(Visitor::view);
         let view = View {
             sender,
             remote: !matches!(self.route, Route::Local { .. }),
@@ -622,7 +586,7 @@ impl Console {
                 && base == b"/"
                 && self.options.select.relative
                 && self.options.select.files_from == FilesFrom::None,
-            daemon: None,
+            daemon: daemon.as_ref(),
         };
         format::expand(format, event, &view)
     }
@@ -744,6 +708,16 @@ impl Observer for Console {
         let mut stdout = self.stdout.borrow_mut();
         stdout.write(text.as_bytes());
         stdout.flush();
+    }
+
+    fn ending(&self, code: ExitCode) {
+        // Over a socket there is no other way for the last line; elsewhere `finish` writes it to stderr.
+        if self.visitor.is_some() && self.is_framed(MsgTag::Error) {
+            let role = self.complained.get().unwrap_or_else(|| self.route.role());
+            let line = exit_line(code, role);
+            self.emit(MsgTag::Error, line.strip_suffix(b"\n").unwrap_or(&line));
+            self.told_to_end.set(true);
+        }
     }
 
     fn peer_exit(&self, _code: ExitCode) {

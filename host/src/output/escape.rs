@@ -9,6 +9,8 @@ pub(crate) enum Charset {
     Utf8,
     /// Bytes above 127 are shown (`-8`).
     Bytes,
+    /// Bytes from 160 on are shown: what a log of a daemon escapes is control characters.
+    Log,
 }
 
 /// Appends a text with control characters (but not tabs) and foreign bytes as `\#ooo`. So that this can be undone, the
@@ -24,6 +26,7 @@ pub(crate) fn escape(text: &[u8], charset: Charset, out: &mut Vec<u8>) {
                 Charset::Ascii => 0,
                 Charset::Utf8 => sequence(rest),
                 Charset::Bytes => 1,
+                Charset::Log => usize::from(b >= 0xa0),
             },
             _ => 0,
         };
@@ -78,5 +81,6 @@ mod tests {
         assert_eq!(shown("ä中".as_bytes(), Charset::Utf8), "ä中".as_bytes());
         assert_eq!(shown("ä".as_bytes(), Charset::Ascii), b"\\#303\\#244");
         assert_eq!(shown(b"\xff\n", Charset::Bytes), b"\xff\\#012");
+        assert_eq!(shown(b"\x9f\xa0", Charset::Log), b"\\#237\xa0");
     }
 }

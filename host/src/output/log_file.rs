@@ -1,10 +1,11 @@
-//! The log of `--log-file`: `YYYY/MM/DD HH:MM:SS [PID] TEXT` (spec: log file lines).
+//! The log of `--log-file` and of a daemon: `YYYY/MM/DD HH:MM:SS [PID] TEXT` in a file (spec: log file lines), or
+//! lines for the system's log.
 
 use std::{
     cell::RefCell,
     fs::{File, OpenOptions},
     io::{self, Write},
-    os::unix::{ffi::OsStrExt, fs::OpenOptionsExt},
+    os::unix::{ffi::OsStrExt, fs::OpenOptionsExt, net::UnixDatagram},
     path::Path,
 };
 
@@ -13,26 +14,78 @@ use super::{
     time::Local,
 };
 
+/// Where the system's log listens.
+const SYSTEM_LOG: &str = "/dev/log";
+/// Priorities of lines there.
+const WARNING: i32 = 4;
+const INFO: i32 = 6;
+
 /// An open log.
 #[derive(Debug)]
 pub(crate) struct LogFile {
-    file: RefCell<File>,
+    sink: Sink,
     charset: Charset,
-    /// Format of the lines of items; empty: no such lines.
-    pub(crate) format: Vec<u8>,
+}
+
+/// Where lines go.
+#[derive(Debug)]
+enum Sink {
+    File(RefCell<File>),
+    /// The system's log, if there is one.
+    System {
+        socket: Option<UnixDatagram>,
+        facility: i32,
+        tag: Vec<u8>,
+    },
 }
 
 impl LogFile {
     /// Opens a log at its end, or begins one.
-    pub(crate) fn open(path: &[u8], format: Vec<u8>, charset: Charset) -> io::Result<Self> {
+    pub(crate) fn open(path: &[u8], charset: Charset) -> io::Result<Self> {
         let path = Path::new(std::ffi::OsStr::from_bytes(path));
         let file = OpenOptions::new().append(true).create(true).mode(0o644).open(path)?;
-        Ok(Self { file: RefCell::new(file), charset, format })
+        Ok(Self { sink: Sink::File(RefCell::new(file)), charset })
+    }
+
+    /// The system's log.
+    pub(crate) fn system(facility: i32, tag: Vec<u8>, charset: Charset) -> Self {
+        let socket = UnixDatagram::unbound().and_then(|s| s.connect(SYSTEM_LOG).map(|()| s)).ok();
+        Self { sink: Sink::System { socket, facility, tag }, charset }
     }
 
     /// Adds a text, each of its lines with time and process. Empty lines are layout and left out.
     pub(crate) fn add(&self, now: i64, text: &[u8]) {
+        let lines: Vec<&[u8]> = text.split(|b| *b == b'\n').filter(|line| !line.is_empty()).collect();
+        self.write(INFO, now, &lines);
+    }
+
+    /// Adds a text as one line, whatever is in it: parts of it may come from somebody who would like to write lines of
+    /// his own.
+    pub(crate) fn line(&self, now: i64, text: &[u8]) {
+        self.write(INFO, now, &[text]);
+    }
+
+    /// The same for what went wrong.
+    pub(crate) fn warn(&self, now: i64, text: &[u8]) {
+        self.write(WARNING, now, &[text]);
+    }
+
+    fn write(&self, priority: i32, now: i64, lines: &[&[u8]]) {
         let at = Local::at(now);
+        let file = match &self.sink {
+            Sink::File(file) => file,
+            Sink::System { socket, facility, tag } => {
+                let Some(socket) = socket else { return };
+                let head = format!("<{}>{} ", facility * 8 + priority, at.in_mail());
+                for line in lines {
+                    let mut out = [head.as_bytes(), tag].concat();
+                    out.extend(format!("[{}]: ", std::process::id()).bytes());
+                    escape(line, self.charset, &mut out);
+                    let _ = socket.send(&out);
+                }
+                return;
+            }
+        };
         let head = format!(
             "{:04}/{:02}/{:02} {:02}:{:02}:{:02} [{}] ",
             at.year,
@@ -44,12 +97,12 @@ impl LogFile {
             std::process::id()
         );
         let mut out = Vec::new();
-        for line in text.split(|b| *b == b'\n').filter(|line| !line.is_empty()) {
+        for line in lines {
             out.extend_from_slice(head.as_bytes());
             escape(line, self.charset, &mut out);
             out.push(b'\n');
         }
         // A log that cannot be written must not stop the transfer, and there is nowhere else to say so.
-        let _ = self.file.borrow_mut().write_all(&out);
+        let _ = file.borrow_mut().write_all(&out);
     }
 }

@@ -21,12 +21,40 @@ pub(crate) struct Roots {
     pub(crate) dest: Vec<u8>,
     /// Absolute paths of the sender's directories, by number; whoever registers them lets it grow.
     pub(crate) bases: Rc<RefCell<Vec<Vec<u8>>>>,
+    /// Absolute path and name of the module that a daemon serves.
+    pub(crate) module: Option<(Vec<u8>, Vec<u8>)>,
 }
 
 impl Roots {
     /// Below the directory that the process works in; nothing else is known yet.
     pub(crate) fn here() -> Self {
         Self { start: crate::engine::absolute(b"."), ..Self::default() }
+    }
+
+    /// A name as messages have it: its absolute path; of a module, the path below it and the module's name.
+    pub(crate) fn quoted(&self, base: Option<u32>, name: &[u8]) -> Vec<u8> {
+        let dir = match base {
+            Some(number) => self.bases.borrow().get(number as usize).cloned().unwrap_or_default(),
+            None if self.dest.is_empty() => self.start.clone(),
+            None => self.dest.clone(),
+        };
+        self.quoted_below(&dir, name)
+    }
+
+    /// The same for a name in this directory.
+    pub(crate) fn quoted_below(&self, dir: &[u8], name: &[u8]) -> Vec<u8> {
+        let Some((root, module)) = &self.module else {
+            return [b"\"", &join(dir, name)[..], b"\""].concat();
+        };
+        let root = root.strip_suffix(b"/").unwrap_or(root);
+        let dir = dir.strip_suffix(b"/").or_else(|| dir.strip_suffix(b"/.")).unwrap_or(dir);
+        let shown = if dir == root && !name.starts_with(b"/") {
+            name.to_vec()
+        } else {
+            let whole = join(dir, name);
+            whole.strip_prefix(root).map(<[u8]>::to_vec).unwrap_or(whole)
+        };
+        [b"\"", &shown[..], b"\" (in ", module, b")"].concat()
     }
 
     /// The absolute path of a name below a directory of the sender, or below the destination.
@@ -89,14 +117,14 @@ pub(crate) struct Wording<'a> {
 ///
 /// The start and the end of the file list have no text here: theirs is one line in two steps.
 pub(crate) fn text(from: Role, notice: &Notice<'_>, w: &Wording<'_>) -> Option<Vec<u8>> {
-    let full = |base: Option<u32>, name: &[u8]| [b"\"", &w.roots.path(base, name)[..], b"\""].concat();
+    let full = |base: Option<u32>, name: &[u8]| w.roots.quoted(base, name);
     let info = |word, level| w.levels.info(word) >= level;
     let plain = |parts: &[&[u8]]| Some(parts.concat());
     let at_level = |word, parts: &[&[u8]]| if info(word, 1) { plain(parts) } else { None };
     match *notice {
         Notice::Failed { op, name, base, other, error } => {
             let full = match op {
-                Op::ChangeDir => [b"\"", &join(&w.roots.start, name)[..], b"\""].concat(),
+                Op::ChangeDir => w.roots.quoted_below(&w.roots.start, name),
                 _ => full(base, name),
             };
             let mut out = format!("rsync: [{from}] ").into_bytes();
@@ -258,6 +286,10 @@ pub(crate) fn text(from: Role, notice: &Notice<'_>, w: &Wording<'_>) -> Option<V
             let option: &[u8] = if group { b"--groupmap" } else { b"--usermap" };
             plain(&[what.as_bytes(), b" ", option, b": ", text])
         }
+        Notice::RefusedByDaemon { name, dir } => {
+            let what: &[u8] = if dir { b"directory" } else { b"file" };
+            plain(&[b"ERROR: daemon refused to receive ", what, b" \"", name, b"\""])
+        }
         Notice::DotDotInRelative(path) => plain(&[b"found \"..\" dir in relative path: ", path]),
         Notice::FilterFault(fault) => Some(fault.message()),
         Notice::Internal(text) => plain(&[text.as_bytes()]),
@@ -352,6 +384,7 @@ mod tests {
             start: b"/tmp/ex".to_vec(),
             dest: b"/tmp/d".to_vec(),
             bases: Rc::new(RefCell::new(vec![b"/tmp/ex".to_vec(), b"/tmp/ex/lk".to_vec()])),
+            module: None,
         };
         let levels = Levels::new(verbosity, &[], &Choices::default());
         let wording = Wording {

@@ -43,6 +43,14 @@ impl Local {
         }
     }
 
+    /// As lines for the system's log begin: `Nov  8 21:16:21`.
+    pub(crate) fn in_mail(&self) -> String {
+        const MONTHS: [&str; 12] =
+            ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
+        let month = usize::try_from(self.month - 1).ok().and_then(|m| MONTHS.get(m)).unwrap_or(&"Jan");
+        format!("{month} {:>2} {:02}:{:02}:{:02}", self.day, self.hour, self.minute, self.second)
+    }
+
     /// Seconds since 1970; values outside of their ranges carry over (30 February is 1 or 2 March).
     #[allow(unsafe_code)]
     pub(crate) fn seconds(&self) -> Option<i64> {

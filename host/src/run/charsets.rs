@@ -19,7 +19,7 @@ use crate::{
 
 /// An opened charset.
 #[derive(Debug, Clone)]
-pub(super) struct Names {
+pub(crate) struct Names {
     /// Its name, for the user.
     pub(super) name: Vec<u8>,
     /// Who tells it.
@@ -37,6 +37,17 @@ impl Names {
         let role = if server && resolved.secluded_args { Role::Server } else { resolved.route.role() };
         let Some(spec) = &resolved.iconv else { return Ok(None) };
         Self::open(spec, server, resolved.secluded_args, role)
+    }
+
+    /// The charset of a daemon's module.
+    pub(crate) fn of_module(charset: &[u8]) -> Result<Option<Self>, Failure> {
+        Self::open(charset, true, false, Role::Server)
+    }
+
+    /// The same where arguments came converted (`-s`).
+    pub(crate) fn with_args(mut self, protected: bool) -> Self {
+        self.protected = protected;
+        self
     }
 
     /// The charset of a server that gets its arguments through the connection.

@@ -23,7 +23,7 @@ use rustix::{
 
 use super::Speak;
 use crate::{
-    engine::{SetupError, TreeTarget, absolute},
+    engine::{Confinement, SetupError, TreeTarget, absolute},
     output::{message::Roots, strerror},
 };
 
@@ -41,10 +41,30 @@ pub(crate) struct DestEntrance<'a, O> {
     pub(crate) shows: bool,
 }
 
-fn open_dir(path: &[u8]) -> Result<OwnedFd, Errno> {
+/// Opens a directory that the options admit.
+fn open_dir(path: &[u8], options: &SessionOptions) -> Result<OwnedFd, Errno> {
     // A directory that may not be searched cannot be entered, although it can be opened.
     accessat(CWD, path, Access::EXEC_OK, AtFlags::EACCESS)?;
-    openat(CWD, path, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())
+    let dir = openat(CWD, path, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?;
+    if options.select.confine_all {
+        Confinement::new(options.select.confine_root.as_deref()).admits(&dir)?;
+    }
+    Ok(dir)
+}
+
+/// Makes a directory whose parent the options admit.
+fn make_dir(path: &[u8], options: &SessionOptions) -> Result<(), Errno> {
+    let mode = Mode::from_raw_mode(0o777);
+    if !options.select.confine_all {
+        return mkdirat(CWD, path, mode);
+    }
+    let path = path.strip_suffix(b"/").unwrap_or(path);
+    let (parent, name) = match memchr::memrchr(b'/', path) {
+        Some(0) => (&b"/"[..], &path[1..]),
+        Some(at) => (&path[..at], &path[at + 1..]),
+        None => (&b"."[..], path),
+    };
+    mkdirat(open_dir(parent, options)?, name, mode)
 }
 
 impl<O: Speak> DestEntrance<'_, O> {
@@ -57,9 +77,14 @@ impl<O: Speak> DestEntrance<'_, O> {
     fn os_error(&self, code: ExitCode, what: &str, path: &[u8], tail: &str, errno: Errno) -> ExitCode {
         let mut text = b"rsync: [Receiver] ".to_vec();
         text.extend_from_slice(what.as_bytes());
-        text.extend_from_slice(b" \"");
-        text.extend_from_slice(&absolute(path));
-        text.extend_from_slice(b"\"");
+        text.push(b' ');
+        let roots = self.roots.borrow();
+        // Below a module the path is shown as it was asked for.
+        text.extend(match roots.module {
+            Some(_) => roots.quoted_below(&roots.start, path),
+            None => [b"\"", &absolute(path)[..], b"\""].concat(),
+        });
+        drop(roots);
         text.extend_from_slice(tail.as_bytes());
         text.extend_from_slice(strerror::suffix(errno.raw_os_error()).as_bytes());
         self.error(code, &text)
@@ -160,7 +185,7 @@ impl<O: Speak> DestEntrance<'_, O> {
             }
             made += 1;
             if !self.options.dry_run {
-                mkdirat(CWD, part, Mode::from_raw_mode(0o777))
+                make_dir(part, self.options)
                     .map_err(|e| self.os_error(ExitCode::FILE_IO, "mkdir", part, " failed", e))?;
             }
         }
@@ -179,7 +204,7 @@ impl<O: Speak> DestEntrance<'_, O> {
             None => (&b"."[..], dest),
         };
         let name = name.to_vec();
-        match open_dir(dir) {
+        match open_dir(dir, self.options) {
             Ok(fd) => {
                 let target = self.target(Some(fd), dir)?;
                 Ok(Entered { target, single_name: Some(name), missing_root: false, created_root: false })
@@ -199,7 +224,7 @@ impl<O: Speak> Entrance for DestEntrance<'_, O> {
     async fn enter(&self, list: &FirstList) -> Result<Entered<TreeTarget>, ExitCode> {
         let Some(dest) = self.dest.as_deref().filter(|_| !self.options.list_only) else {
             // A listing, or a server that was given no destination: nothing is written there.
-            return match open_dir(b".") {
+            return match open_dir(b".", self.options) {
                 Ok(fd) => self.entered(fd, b".", false),
                 Err(e) => Err(self.os_error(ExitCode::FILE_SELECT, "change_dir#1", b".", " failed", e)),
             };
@@ -214,10 +239,12 @@ impl<O: Speak> Entrance for DestEntrance<'_, O> {
         }
         let many = list.count > 1;
         match stat(Path::new(OsStr::from_bytes(dest))) {
-            Ok(st) if FileType::from_raw_mode(st.st_mode) == FileType::Directory => match open_dir(dest) {
-                Ok(fd) => self.entered(fd, dest, false),
-                Err(e) => Err(self.os_error(ExitCode::FILE_SELECT, "change_dir#1", dest, " failed", e)),
-            },
+            Ok(st) if FileType::from_raw_mode(st.st_mode) == FileType::Directory => {
+                match open_dir(dest, self.options) {
+                    Ok(fd) => self.entered(fd, dest, false),
+                    Err(e) => Err(self.os_error(ExitCode::FILE_SELECT, "change_dir#1", dest, " failed", e)),
+                }
+            }
             Ok(_) if many => Err(self.error(
                 ExitCode::FILE_SELECT,
                 b"ERROR: destination must be a directory when copying more than 1 file",
@@ -234,7 +261,7 @@ impl<O: Speak> Entrance for DestEntrance<'_, O> {
                     if self.options.dry_run && !(many || slash) {
                         return self.single(dest);
                     }
-                    if let Ok(fd) = open_dir(dest) {
+                    if let Ok(fd) = open_dir(dest, self.options) {
                         return self.entered(fd, dest, false);
                     }
                 }
@@ -246,10 +273,10 @@ impl<O: Speak> Entrance for DestEntrance<'_, O> {
                     self.info([b"created directory ", shown].concat());
                     return self.nothing(dest);
                 }
-                mkdirat(CWD, dest, Mode::from_raw_mode(0o777))
+                make_dir(dest, self.options)
                     .map_err(|e| self.os_error(ExitCode::FILE_IO, "mkdir", shown, " failed", e))?;
                 self.info([b"created directory ", shown].concat());
-                match open_dir(dest) {
+                match open_dir(dest, self.options) {
                     Ok(fd) => self.entered(fd, dest, true),
                     Err(e) => Err(self.os_error(ExitCode::FILE_SELECT, "change_dir#1", dest, " failed", e)),
                 }

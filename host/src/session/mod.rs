@@ -40,7 +40,7 @@ pub(crate) use self::{
     local::{Ended, LocalRun, run_local},
     password::Password,
     replay::{ReplayRun, run_replay},
-    server::{ServerRole, ServerRun, run_server},
+    server::{Greeted, Opening, Refusal, ServerRole, ServerRun, run_server},
     wire::FRAME_BUFFER,
 };
 

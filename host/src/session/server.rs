@@ -2,6 +2,7 @@
 
 use std::{
     cell::{Cell, RefCell},
+    os::fd::OwnedFd,
     rc::Rc,
 };
 
@@ -9,6 +10,7 @@ use arsync_core::{
     charset::Conversion,
     error::{Error, Role},
     exit::ExitCode,
+    mux::MsgTag,
     options::SessionOptions,
     rt::{Either, select2},
     session::{self, Inbox, Outbox, Rules, SourceArgs},
@@ -27,7 +29,7 @@ use super::{
 use crate::{
     output::message::Roots,
     ring,
-    transport::{Activity, PipeTransport},
+    transport::{self, Activity, PipeTransport, ReadAhead, WriteQueue},
 };
 
 /// What a server's run gets.
@@ -54,6 +56,47 @@ pub(crate) struct ServerRun<'a, O> {
     pub(crate) conversion: Option<Conversion>,
     /// Told the version once it is known.
     pub(crate) protocol_known: &'a dyn Fn(ProtocolVersion, bool),
+    /// The connection.
+    pub(crate) opening: Opening,
+}
+
+/// Where the client is.
+pub(crate) enum Opening {
+    /// At the standard streams; nothing was said yet.
+    Stdio,
+    /// Behind a daemon's greeting and arguments.
+    Greeted(Greeted),
+}
+
+/// A connection on which a daemon has spoken.
+pub(crate) struct Greeted {
+    /// What is read, and what is written; they may be one socket.
+    pub(crate) streams: (OwnedFd, OwnedFd),
+    /// What was read and belongs to the session.
+    pub(crate) early: Vec<u8>,
+    /// The version agreed on.
+    pub(crate) protocol: ProtocolVersion,
+    /// Seconds of silence that end the session, which the client must know of; 0: none.
+    pub(crate) timeout: u32,
+}
+
+/// Both directions, and of a greeted client the version agreed on and the seconds of silence that end its session.
+type Opened = (ReadAhead, WriteQueue, Option<(ProtocolVersion, u32)>);
+
+impl Opening {
+    fn open(self) -> Result<Opened, transport::Error> {
+        match self {
+            Self::Stdio => {
+                let (reader, writer) = PipeTransport::from_stdio()?.into_split();
+                Ok((reader, writer, None))
+            }
+            Self::Greeted(Greeted { streams: (read, write), early, protocol, timeout }) => {
+                let (mut reader, writer) = PipeTransport::from_fds(read, write)?.into_split();
+                reader.put_back(early);
+                Ok((reader, writer, Some((protocol, timeout))))
+            }
+        }
+    }
 }
 
 /// What the server does.
@@ -62,10 +105,23 @@ pub(crate) enum ServerRole {
     Sender(SourceArgs),
     /// Receives into this destination; the names of a `--files-from` list on this machine go to the sender.
     Receiver(Option<Vec<u8>>, Option<Vec<Vec<u8>>>),
+    /// Says why there is no session, once a client can hear it.
+    Refuser(Refusal),
+}
+
+/// Why a client of a daemon is turned away behind its arguments.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Refusal {
+    /// What it is told.
+    pub(crate) texts: Vec<Vec<u8>>,
+    /// The exit code.
+    pub(crate) code: ExitCode,
+    /// The client waits for names of a list first.
+    pub(crate) names_awaited: bool,
 }
 
 /// Runs it.
-pub(crate) fn run_server<O: Speak>(run: ServerRun<'_, O>) -> Ended {
+pub(crate) fn run_server<O: Speak>(mut run: ServerRun<'_, O>) -> Ended {
     let failed = |code, reason| Ended {
         code,
         reason: Some(reason),
@@ -79,8 +135,9 @@ pub(crate) fn run_server<O: Speak>(run: ServerRun<'_, O>) -> Ended {
     let role =
         if matches!(run.role, ServerRole::Sender(_)) { Role::Sender } else { Role::ReceiverSide }.name();
     let ended = runtime.block_on(async {
-        let (mut reader, mut writer) = match PipeTransport::from_stdio() {
-            Ok(pipe) => pipe.into_split(),
+        let opening = core::mem::replace(&mut run.opening, Opening::Stdio);
+        let (mut reader, mut writer, greeted) = match opening.open() {
+            Ok(opened) => opened,
             Err(error) => return failed(ExitCode::IPC, format!("cannot use the standard streams: {error}")),
         };
         let activity = Activity::default();
@@ -92,7 +149,7 @@ pub(crate) fn run_server<O: Speak>(run: ServerRun<'_, O>) -> Ended {
         let read = Cell::new(0u64);
         let stats = Cell::new(Stats::default());
         let protocol = Cell::new(ProtocolVersion::MAX);
-        let conversation = converse(run, reader, writer, &stats, &protocol, &read);
+        let conversation = converse(run, (reader, writer, greeted), &stats, &protocol, &read);
         match select2(conversation, expire(&activity, &timeout, &outbox)).await {
             Either::A(Ok(code)) => Ended { code, reason: None, stats: stats.get(), protocol: protocol.get() },
             Either::A(Err(error)) => {
@@ -122,8 +179,7 @@ pub(crate) fn run_server<O: Speak>(run: ServerRun<'_, O>) -> Ended {
 
 async fn converse<O: Speak>(
     run: ServerRun<'_, O>,
-    reader: crate::transport::ReadAhead,
-    writer: crate::transport::WriteQueue,
+    (reader, writer, greeted): Opened,
     stats: &Cell<Stats>,
     protocol: &Cell<ProtocolVersion>,
     read: &Cell<u64>,
@@ -139,11 +195,23 @@ async fn converse<O: Speak>(
         handshake.max_protocol = pre_release(handshake.max_protocol, version, sub);
     }
     let capabilities = handshake.capabilities;
-    let agreed = wire::shake_hands(&mut r, &mut w, handshake, options, run.observer, false).await;
+    let agreed = match greeted {
+        None => wire::shake_hands(&mut r, &mut w, handshake, options, run.observer, false).await,
+        Some((protocol, _)) => {
+            // What was said before is not part of the session that both sides account for.
+            wire::after_version(&mut r, &mut w, handshake, options, run.observer, false, protocol).await
+        }
+    };
     read.set(r.count());
     let agreed = agreed?;
     protocol.set(agreed.protocol);
     (run.protocol_known)(agreed.protocol, agreed.inc_recurse());
+    if let Some((_, seconds)) = greeted
+        && seconds > 0
+        && agreed.protocol.has_extended_goodbye()
+    {
+        run.outbox.push(MsgTag::IoTimeout, seconds.to_le_bytes().to_vec());
+    }
     let mut state = wire::shared(options, agreed, run.observer, Side::Server, run.outbox);
     let links = agreed.protocol.has_varints() && capabilities.contains(Capabilities::SYMLINK_ICONV);
     state.conversion = run.conversion.map(|conversion| conversion.with_links(links));
@@ -158,10 +226,35 @@ async fn converse<O: Speak>(
                 DestEntrance { dest, options, observer: run.observer, roots: run.roots, shows: run.shows };
             session::run_receiver(&shared, &entrance, run.rules, names.as_deref(), r, w).await
         }
+        ServerRole::Refuser(refusal) => refuse(&shared, &refusal, w).await,
     };
     stats.set(*shared.stats.borrow());
     read.set(shared.stats.borrow().read);
     result.map(|()| shared.partial_code())
+}
+
+/// Tells a client that its request is refused, and why.
+async fn refuse<O: Speak>(
+    shared: &session::Shared<'_, O>,
+    refusal: &Refusal,
+    mut w: Writer,
+) -> Result<(), Fault> {
+    w.start_framing();
+    if refusal.names_awaited {
+        w.u8(0).await?;
+    }
+    for text in &refusal.texts {
+        shared.observer.say(MsgTag::Error, Role::ReceiverSide, text);
+    }
+    shared.observer.ending(refusal.code);
+    while let Some((tag, payload)) = shared.outbox.pop() {
+        w.message(tag, &payload).await?;
+    }
+    if shared.agreed.protocol.has_extended_goodbye() {
+        w.message(MsgTag::ErrorExit, &i32::from(refusal.code.0).to_le_bytes()).await?;
+    }
+    w.flush().await?;
+    Err(Error::Exit(refusal.code))
 }
 
 /// What a server offers to a client of a pre-release (spec: version exchange, sub-protocol).

@@ -47,6 +47,13 @@ impl ReadAhead {
         }
     }
 
+    /// Puts bytes in front that somebody else has read from the stream.
+    pub fn put_back(&mut self, bytes: Vec<u8>) {
+        debug_assert!(self.in_flight.is_none() && self.buffered().is_empty(), "the stream was read already");
+        self.ready = bytes;
+        self.pos = 0;
+    }
+
     /// Counts completed reads there.
     pub fn watch(&mut self, activity: Activity) {
         self.activity = activity;

@@ -1,0 +1,70 @@
+//! Open files by what the kernel shows of them in `/proc/self/fd`, also for a process that has changed its root.
+
+use core::sync::atomic::{AtomicBool, Ordering};
+use std::{
+    os::fd::{AsFd, AsRawFd, OwnedFd},
+    sync::OnceLock,
+};
+
+use rustix::{
+    fs::{CWD, Mode, OFlags, openat, readlinkat},
+    io::{self, Errno},
+};
+
+/// The process has changed its root: `/proc` has no path any more.
+static JAILED: AtomicBool = AtomicBool::new(false);
+
+/// Has the process change its root, and keeps what will be needed of `/proc`.
+pub fn enter_jail(change_root: impl FnOnce() -> io::Result<()>) -> io::Result<()> {
+    all()?;
+    change_root()?;
+    JAILED.store(true, Ordering::Relaxed);
+    Ok(())
+}
+
+/// The directory of the open files of this process.
+pub fn all() -> io::Result<&'static OwnedFd> {
+    static FILES: OnceLock<Option<OwnedFd>> = OnceLock::new();
+    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let open = || openat(CWD, "/proc/self/fd", flags, Mode::empty()).ok();
+    FILES.get_or_init(open).as_ref().ok_or(Errno::NOENT)
+}
+
+/// Where an open file is.
+pub fn path_of(file: impl AsFd) -> io::Result<Vec<u8>> {
+    // It stays open until the kernel has answered.
+    Ok(readlinkat(all()?, number(&file), Vec::new())?.into_bytes())
+}
+
+/// The name of an open file in [`all`]. It stands for the file itself.
+pub fn number(file: impl AsFd) -> String {
+    file.as_fd().as_raw_fd().to_string()
+}
+
+/// A path to a name in an open directory, which also works for directories opened with `O_PATH`. None of its components
+/// but the last can be a symlink that somebody put there; below a changed root one can, and leads nowhere but below it.
+pub fn path_in(dir: &OwnedFd, name: &[u8]) -> io::Result<Vec<u8>> {
+    if JAILED.load(Ordering::Relaxed) {
+        return Ok([&path_of(dir)?[..], b"/", name].concat());
+    }
+    Ok([format!("/proc/self/fd/{}/", dir.as_raw_fd()).as_bytes(), name].concat())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{fs, os::unix::ffi::OsStrExt};
+
+    use super::*;
+
+    #[test]
+    fn open_files_are_found() {
+        let dir = tempfile::tempdir().unwrap();
+        let place = dir.path().canonicalize().unwrap();
+        fs::write(place.join("f"), "x").unwrap();
+        let file: OwnedFd = fs::File::open(place.join("f")).unwrap().into();
+        assert_eq!(path_of(&file).unwrap(), place.join("f").as_os_str().as_bytes());
+        let dir: OwnedFd = fs::File::open(&place).unwrap().into();
+        let name = path_in(&dir, b"f").unwrap();
+        assert_eq!(fs::read(std::ffi::OsStr::from_bytes(&name)).unwrap(), b"x");
+    }
+}
