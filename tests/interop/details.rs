@@ -289,3 +289,21 @@ fn append_of_old_protocols() {
         }
     }
 }
+
+#[test]
+fn a_listing_deletes_nothing() {
+    for program in BOTH {
+        let dir = tree(&["src", "here"], &["src/f", "here/keep"]);
+        let (here, source) = (dir.path().join("here"), format!("{}/", dir.path().join("src").display()));
+        let shell = fake_shell(dir.path());
+        let (path, remote) = (format!("--rsync-path={}", program.path()), format!("h:{source}"));
+        for when in ["--delete", "--delete-before", "--delete-during", "--delete-delay", "--delete-after"] {
+            let pull = ["-r", when, "-e", shell.to_str().unwrap(), &path, &remote];
+            for words in [&["-r", when, &source][..], &pull] {
+                let out = run(program, &here, words);
+                assert_eq!(out.code, Some(0), "{program:?} {words:?}: {out:?}");
+                assert!(here.join("keep").exists(), "{program:?} {words:?}");
+            }
+        }
+    }
+}
