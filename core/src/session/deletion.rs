@@ -166,6 +166,10 @@ where
 
     /// One pass over all directories of the list.
     pub(super) async fn delete_everywhere(&mut self) -> Result<(), Error<L::Error>> {
+        if self.options().list_only {
+            // A listing has no destination; what is open in its place is none of its business.
+            return Ok(());
+        }
         let only = self.side.lists.borrow().oldest();
         let Some(segment) = only else { return Ok(()) };
         for position in 0..segment.list.len() {
