@@ -282,7 +282,6 @@ fn steps_are_those_of_the_reference() {
         &["-a", "--debug=send"],
         &["-a", "--debug=del3", "--delete", "--force"],
         &["-a", "--debug=time2"],
-        &["-ay", "--debug=fuzzy2"],
         &["-a", "--debug=proto,nstr2"],
         &["-az", "--zc=zlib", "--debug=nstr2"],
         &["-a", "--no-whole-file", "--debug=deltasum2"],
