@@ -107,7 +107,13 @@ impl Scope {
     /// As [`Self::check`], with the rule that decided.
     pub fn decision(&self, name: &[u8], is_dir: bool, ignore_perishable: bool) -> Option<Decision<'_>> {
         if self.is_veiled(name, is_dir) {
-            return Some(Decision { include: false, pattern: None, directory: false, file: None, cvs: false });
+            return Some(Decision {
+                include: false,
+                pattern: None,
+                directory: false,
+                file: None,
+                cvs: false,
+            });
         }
         let name = Name::new(name, is_dir, false, &self.cwd)?;
         self.decide(&self.items, &name, ignore_perishable)
