@@ -71,6 +71,6 @@ fn the_futures_of_the_roles_stay_within_their_budget() {
 const SENDER: usize = 5632;
 const RECEIVER: usize = 18 << 10;
 const LOCAL: usize = 7680;
-const TINY: usize = 4 << 10;
+const TINY: usize = 4224;
 const TINY_SERVED: usize = 4608;
 const TINY_DAEMON: usize = 5 << 10;

@@ -25,7 +25,7 @@ use super::{
     daemon_client::{self, Admission, DaemonCall},
     entrance::DestEntrance,
     link::{Link, Unreachable},
-    local::{Ended, Text},
+    local::Ended,
     watchdog::expire,
     wire::{self, FRAME_BUFFER, Fault, Reader, Writer},
 };
@@ -235,15 +235,12 @@ async fn finish(
         Ok(None) => Err(ExitCode::OK),
         Err(error) => {
             let code = error.exit_code();
-            let closed = || {
-                let role = role.name();
-                Some(format!("rsync: connection unexpectedly closed ({read} bytes received so far) [{role}]"))
-            };
             let reason = match &error {
-                Error::Exit(_) | Error::PeerExit(_) => None,
-                Error::Eof => closed(),
-                Error::Io(e) if e.0.kind() == std::io::ErrorKind::BrokenPipe => closed(),
-                other => Some(other.text()),
+                // It closed its end, whichever side noticed first.
+                Error::Io(e) if e.0.kind() == std::io::ErrorKind::BrokenPipe => {
+                    wire::reason(&Error::Eof, read, role)
+                }
+                other => wire::reason(other, read, role),
             };
             let code = if matches!(&error, Error::Io(_)) && !socket { ExitCode::STREAM_IO } else { code };
             // A peer that only lost this side has nothing to say about the reason.

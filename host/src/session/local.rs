@@ -96,7 +96,7 @@ fn tell_agreement<O: Speak>(observer: &O, agreed: &Agreed) {
 pub(crate) fn run_local<O: Speak>(run: LocalRun<'_, O>) -> Ended {
     let agreed = agreement(run.options);
     if let Err(fault) = super::check_protocol::<Infallible>(run.options, agreed.protocol) {
-        let reason = Some(fault.map_io(|never| match never {}).text());
+        let reason = Some(fault.to_string());
         let stats = Stats::default();
         return Ended { code: ExitCode::PROTOCOL, reason, stats, protocol: agreed.protocol };
     }
@@ -126,20 +126,8 @@ pub(crate) fn run_local<O: Speak>(run: LocalRun<'_, O>) -> Ended {
     let (code, reason) = match result {
         Ok(()) => (shared.partial_code(), None),
         Err(Error::Exit(code)) => (code, None),
-        Err(other) => (other.exit_code(), Some(other.map_io(|never| match never {}).text())),
+        Err(other) => (other.exit_code(), Some(other.to_string())),
     };
     let stats = *shared.stats.borrow();
     Ended { code, reason, stats, protocol: agreed.protocol }
-}
-
-/// The text of an error, for the user.
-pub(crate) trait Text {
-    /// The text.
-    fn text(&self) -> String;
-}
-
-impl Text for Error<crate::transport::Error> {
-    fn text(&self) -> String {
-        self.to_string()
-    }
 }

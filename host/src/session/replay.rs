@@ -4,7 +4,7 @@ use std::{cell::RefCell, rc::Rc};
 
 use arsync_core::{
     charset::Conversion,
-    error::Error,
+    error::{Error, Role},
     exit::ExitCode,
     options::SessionOptions,
     session::{self, Inbox, Outbox, Rules},
@@ -17,7 +17,7 @@ use super::{
     Speak,
     batch::Replayed,
     entrance::DestEntrance,
-    local::{Ended, Text},
+    local::Ended,
     wire::{self, FRAME_BUFFER, Fault, Reader, Writer},
 };
 use crate::{output::message::Roots, ring, transport::PipeTransport};
@@ -86,14 +86,7 @@ pub(crate) fn run_replay<O: Speak>(run: ReplayRun<'_, O>) -> Ended {
         match result {
             Ok(()) => Ended { code: shared.partial_code(), reason: None, stats, protocol },
             Err(error) => {
-                let reason = match &error {
-                    Error::Exit(_) | Error::PeerExit(_) => None,
-                    Error::Eof => Some(format!(
-                        "rsync: connection unexpectedly closed ({} bytes received so far) [receiver]",
-                        stats.read
-                    )),
-                    other => Some(other.text()),
-                };
+                let reason = wire::reason(&error, stats.read, Role::Receiver);
                 let code =
                     if matches!(&error, Error::Io(_)) { ExitCode::STREAM_IO } else { error.exit_code() };
                 Ended { code, reason, stats, protocol }

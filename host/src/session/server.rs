@@ -22,7 +22,7 @@ use arsync_core::{
 use super::{
     Speak,
     entrance::DestEntrance,
-    local::{Ended, Text},
+    local::Ended,
     watchdog::expire,
     wire::{self, FRAME_BUFFER, Fault, Reader, Writer},
 };
@@ -132,8 +132,7 @@ pub(crate) fn run_server<O: Speak>(mut run: ServerRun<'_, O>) -> Ended {
         Ok(built) => built,
         Err(error) => return failed(ExitCode::IPC, format!("cannot start the I/O runtime: {error}")),
     };
-    let role =
-        if matches!(run.role, ServerRole::Sender(_)) { Role::Sender } else { Role::ReceiverSide }.name();
+    let role = if matches!(run.role, ServerRole::Sender(_)) { Role::Sender } else { Role::ReceiverSide };
     let ended = runtime.block_on(async {
         let opening = core::mem::replace(&mut run.opening, Opening::Stdio);
         let (mut reader, mut writer, greeted) = match opening.open() {
@@ -153,14 +152,7 @@ pub(crate) fn run_server<O: Speak>(mut run: ServerRun<'_, O>) -> Ended {
         match select2(conversation, expire(&activity, &timeout, &outbox)).await {
             Either::A(Ok(code)) => Ended { code, reason: None, stats: stats.get(), protocol: protocol.get() },
             Either::A(Err(error)) => {
-                let reason = match &error {
-                    Error::Exit(_) | Error::PeerExit(_) => None,
-                    Error::Eof => Some(format!(
-                        "rsync: connection unexpectedly closed ({} bytes received so far) [{role}]",
-                        read.get()
-                    )),
-                    other => Some(other.text()),
-                };
+                let reason = wire::reason(&error, read.get(), role);
                 let code = match &error {
                     Error::Io(_) => ExitCode::STREAM_IO,
                     other => other.exit_code(),
@@ -169,7 +161,7 @@ pub(crate) fn run_server<O: Speak>(mut run: ServerRun<'_, O>) -> Ended {
             }
             Either::B(()) => failed(
                 ExitCode::TIMEOUT,
-                format!("[{role}] io timeout after {} seconds -- exiting", timeout.get()),
+                format!("[{}] io timeout after {} seconds -- exiting", role.name(), timeout.get()),
             ),
         }
     });

@@ -1,10 +1,11 @@
 //! One end of a session over a transport, whatever the transport is.
 
 use alloc::rc::Rc;
+use std::io::ErrorKind;
 
 use arsync_core::{
     checksum::ChecksumKind,
-    error::Error,
+    error::{Error, Role},
     io::{WireReader, WireWriter},
     options::{Compress, SessionOptions},
     session::{Inbox, Outbox, Shared},
@@ -14,7 +15,10 @@ use arsync_core::{
 };
 
 use super::{Handshaken, Speak};
-use crate::transport::{self, ReadAhead, WriteQueue};
+use crate::{
+    output::strerror,
+    transport::{self, ReadAhead, WriteQueue},
+};
 
 /// Control bytes are collected in a buffer of this size before they go to the transport.
 pub(crate) const FRAME_BUFFER: usize = 64 << 10;
@@ -25,6 +29,24 @@ pub(crate) type Reader<'a, O> = WireReader<ReadAhead, Inbox<'a, O>>;
 pub(crate) type Writer = WireWriter<WriteQueue, Vec<u8>>;
 /// How a session over a transport fails.
 pub(crate) type Fault = Error<transport::Error>;
+
+/// Why a session ended, for the user; none where the exit code says it all or it was said. `read`: bytes that had come.
+pub(crate) fn reason(fault: &Fault, read: u64, role: Role) -> Option<String> {
+    let role = role.name();
+    match fault {
+        Error::Exit(_) | Error::PeerExit(_) => None,
+        Error::Eof => {
+            Some(format!("rsync: connection unexpectedly closed ({read} bytes received so far) [{role}]"))
+        }
+        Error::Io(error) => {
+            // A pipe breaks for who writes to it.
+            let what = if error.0.kind() == ErrorKind::BrokenPipe { "write" } else { "read" };
+            let why = error.0.raw_os_error().map_or_else(|| format!(": {error}"), strerror::suffix);
+            Some(format!("rsync: [{role}] {what} error{why}"))
+        }
+        other => Some(other.to_string()),
+    }
+}
 
 /// The handshake that goes with the options.
 pub(crate) fn handshake(
