@@ -72,5 +72,5 @@ const SENDER: usize = 5632;
 const RECEIVER: usize = 18 << 10;
 const LOCAL: usize = 7680;
 const TINY: usize = 4224;
-const TINY_SERVED: usize = 4608;
+const TINY_SERVED: usize = 4736;
 const TINY_DAEMON: usize = 5 << 10;
