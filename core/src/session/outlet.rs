@@ -600,7 +600,10 @@ impl<'a, S: Source, T: Target, O: Observer, C: LocalCopy<S, T>> LocalOutlet<'a, 
         let mut matcher = Matcher::new(head, weak, strong, sums, in_place);
         let mut window: Vec<u8> = Vec::new();
         let window_len = matcher.window_len();
-        self.step(Role::Sender, &Step::Searching { block_len: head.block_len, len: size });
+        // An empty file is not searched.
+        if size > 0 {
+            self.step(Role::Sender, &Step::Searching { block_len: head.block_len, len: size });
+        }
         let mut unmatched = 0;
         let (mut pos, mut filled, mut base) = (0usize, 0usize, 0u64);
         let (mut literal, mut matched) = (0u64, 0u64);
@@ -654,7 +657,9 @@ impl<'a, S: Source, T: Target, O: Observer, C: LocalCopy<S, T>> LocalOutlet<'a, 
                 break;
             }
         }
-        self.step(Role::Sender, &Step::Searched);
+        if size > 0 {
+            self.step(Role::Sender, &Step::Searched);
+        }
         context.sending_sum(matcher.stats());
         let mut stats = shared.stats.borrow_mut();
         stats.literal += literal;

@@ -303,7 +303,10 @@ impl Outgoing {
         hasher: &mut Hasher,
     ) -> Result<(), Error<W::Error>> {
         let shared = reading.context.shared;
-        shared.step(Role::Sender, &Step::Searching { block_len: head.block_len, len: size });
+        // An empty file is not searched.
+        if size > 0 {
+            shared.step(Role::Sender, &Step::Searching { block_len: head.block_len, len: size });
+        }
         let mut window = core::mem::take(&mut self.window);
         let window_len = matcher.window_len();
         let mut unmatched = 0u64;
@@ -359,7 +362,9 @@ impl Outgoing {
             }
         }
         self.window = window;
-        shared.step(Role::Sender, &Step::Searched);
+        if size > 0 {
+            shared.step(Role::Sender, &Step::Searched);
+        }
         reading.context.sending_sum(matcher.stats());
         let mut stats = shared.stats.borrow_mut();
         stats.literal += literal;
