@@ -660,14 +660,7 @@ impl<'a, S: Source, T: Target, O: Observer, C: LocalCopy<S, T>> LocalOutlet<'a, 
         if size > 0 {
             self.step(Role::Sender, &Step::Searched);
         }
-        context.sending_sum(matcher.stats());
-        let mut stats = shared.stats.borrow_mut();
-        stats.literal += literal;
-        stats.matched += matched;
-        let found = matcher.stats();
-        stats.matches += found.matches;
-        stats.hash_hits += found.hash_hits;
-        stats.false_alarms += found.false_alarms;
+        context.searched(matcher.stats(), literal, matched);
         Ok(true)
     }
 }

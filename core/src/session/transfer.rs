@@ -70,6 +70,17 @@ impl<O: Observer> FileContext<'_, '_, O> {
         self.shared.step(Role::Sender, &Step::SendingSum { false_alarms, hash_hits, matches });
     }
 
+    /// A search ended with this.
+    pub(super) fn searched(&self, found: MatchStats, literal: u64, matched: u64) {
+        self.sending_sum(found);
+        let mut stats = self.shared.stats.borrow_mut();
+        stats.literal += literal;
+        stats.matched += matched;
+        stats.matches += found.matches;
+        stats.hash_hits += found.hash_hits;
+        stats.false_alarms += found.false_alarms;
+    }
+
     fn received(&self, step: &Step<'_>) {
         self.shared.step(Role::Receiver, step);
     }
@@ -365,14 +376,7 @@ impl Outgoing {
         if size > 0 {
             shared.step(Role::Sender, &Step::Searched);
         }
-        reading.context.sending_sum(matcher.stats());
-        let mut stats = shared.stats.borrow_mut();
-        stats.literal += literal;
-        stats.matched += matched;
-        let found = matcher.stats();
-        stats.matches += found.matches;
-        stats.hash_hits += found.hash_hits;
-        stats.false_alarms += found.false_alarms;
+        reading.context.searched(matcher.stats(), literal, matched);
         Ok(())
     }
 }
