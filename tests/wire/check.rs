@@ -140,6 +140,11 @@ fn arguments(case: &Case) -> (Vec<String>, Option<String>) {
     }
     let listing = words.iter().any(|w| w == "--list-only");
     let dest = if listing || places.len() < 2 { None } else { places.pop() };
+    // The module of a daemon that receives is the destination.
+    let dest = dest.map(|dest| match dest.split_once("/mod/") {
+        Some((_, below)) if dest.starts_with("rsync://") => format!("dst/{below}"),
+        _ => dest,
+    });
     (places, dest)
 }
 
