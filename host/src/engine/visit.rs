@@ -183,7 +183,7 @@ mod tests {
 
     fn child(name: &str, mode: u32, nlink: u32) -> Child {
         let stat = Stat { mode, nlink, size: 3, ..Stat::default() };
-        Child { name: name.into(), stat: Ok(stat) }
+        Child { name: Bytes::copy_from_slice(name.as_bytes()), stat: Ok(stat) }
     }
 
     fn name(name: &str) -> RelName<'_> {
