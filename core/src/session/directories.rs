@@ -210,7 +210,7 @@ where
         } else {
             wanted_mode
         };
-        let changed = self.set_attrs(entry, name, opened, stat, false).await;
+        let changed = self.set_attrs(entry, name, opened, stat, false, false).await;
         let time = keeps.then_some((entry.entry.mtime, entry.entry.nsec));
         // As the reference does: only the right to write is taken away again.
         let final_mode = (opened != wanted_mode && wanted_mode & 0o200 == 0).then_some(wanted_mode);
