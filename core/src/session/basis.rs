@@ -274,7 +274,8 @@ where
             self.fuzzy.files.iter().flat_map(|(basis, files)| {
                 files.iter().filter_map(|c| {
                     let stat = c.stat.as_ref().ok().filter(|s| s.is_regular() && s.size > 0)?;
-                    let free = *basis != BasisType::Fuzzy || !self.fuzzy.taken.iter().any(|taken| c.name == *taken);
+                    let free =
+                        *basis != BasisType::Fuzzy || !self.fuzzy.taken.iter().any(|taken| c.name == *taken);
                     let hidden =
                         self.side.scope.is_veiled(&super::receiver::sibling_name(name, &c.name), false);
                     (free && !hidden).then_some((*basis, &c.name, *stat))

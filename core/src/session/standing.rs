@@ -108,11 +108,8 @@ where
         let stays = attrs.uid.is_none_or(|uid| uid == stat.uid)
             && attrs.gid.is_none_or(|gid| gid == stat.gid)
             && attrs.mode.is_none_or(|m| (m ^ stat.mode) & mode::PERMS == 0);
-        let extended = if same_extended && stays {
-            None
-        } else {
-            self.side.generator_extended(entry, name).await
-        };
+        let extended =
+            if same_extended && stays { None } else { self.side.generator_extended(entry, name).await };
         let set = match extended {
             Some(extended) => self.side.target.set_extended(at, stat, &attrs, &extended).await,
             None => self.side.target.set_attrs(at, stat, &attrs).await,

@@ -56,14 +56,7 @@ fn length(result: libc::c_long) -> io::Result<usize> {
 pub fn list(dir: &OwnedFd, name: &CStr, follow: bool, buf: &mut [u8]) -> io::Result<usize> {
     // SAFETY: `dir`, `name` and `buf` are borrowed until the call is over; at most `buf.len()` bytes are written.
     length(unsafe {
-        libc::syscall(
-            LISTXATTRAT,
-            dir.as_raw_fd(),
-            name.as_ptr(),
-            flags(follow),
-            buf.as_mut_ptr(),
-            buf.len(),
-        )
+        libc::syscall(LISTXATTRAT, dir.as_raw_fd(), name.as_ptr(), flags(follow), buf.as_mut_ptr(), buf.len())
     })
 }
 
@@ -107,13 +100,7 @@ pub fn set(dir: &OwnedFd, name: &CStr, attribute: &CStr, value: &[u8]) -> io::Re
 pub fn remove(dir: &OwnedFd, name: &CStr, attribute: &CStr) -> io::Result<()> {
     // SAFETY: everything is borrowed until the call is over, and nothing is written.
     let result = unsafe {
-        libc::syscall(
-            REMOVEXATTRAT,
-            dir.as_raw_fd(),
-            name.as_ptr(),
-            flags(false),
-            attribute.as_ptr(),
-        )
+        libc::syscall(REMOVEXATTRAT, dir.as_raw_fd(), name.as_ptr(), flags(false), attribute.as_ptr())
     };
     length(result).map(drop)
 }
