@@ -234,3 +234,30 @@ fn a_receiving_server_does_not_take_the_session_for_a_list_of_names() {
     assert!(!out.panicked() && out.code != Some(0), "{out:?}");
     assert!(out.stderr.contains("no list of names on its standard input"), "{out:?}");
 }
+
+#[test]
+fn directories_with_attributes_keep_no_right_that_they_were_opened_with() {
+    // Seen at the stock binary: without attributes the owner keeps what the directory was opened with.
+    for program in [Program::Stock, Program::Arsync] {
+        let dir = tempfile::tempdir().unwrap();
+        for name in ["s", "s/with", "s/without", "d"] {
+            fs::create_dir(dir.path().join(name)).unwrap();
+        }
+        let with = dir.path().join("s/with");
+        rustix::fs::setxattr(&with, "user.a", b"1", rustix::fs::XattrFlags::empty()).unwrap();
+        let mode = |name: &str, mode| {
+            fs::set_permissions(dir.path().join(name), fs::Permissions::from_mode(mode)).unwrap();
+        };
+        for (name, bits) in [("", 0o777), ("d", 0o777), ("s/with", 0o670), ("s/without", 0o670)] {
+            mode(name, bits);
+        }
+        let (shell, path) =
+            (peers::fake_shell(dir.path()).display().to_string(), format!("--rsync-path={}", program.path()));
+        let there = format!("h:{}/d", dir.path().display());
+        let words = ["-rpX", "-M--copy-as=daemon:bin", "-e", &shell, &path, "s/", &there];
+        let out = run(program, dir.path(), &words);
+        assert_eq!((out.code, out.stderr.as_str()), (Some(0), ""), "{program:?}");
+        let bits = |name: &str| fs::metadata(dir.path().join(name)).unwrap().mode() & 0o7777;
+        assert_eq!((bits("d/with"), bits("d/without")), (0o670, 0o770), "{program:?}");
+    }
+}

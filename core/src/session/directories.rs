@@ -212,8 +212,9 @@ where
         };
         let changed = self.set_attrs(entry, name, opened, stat, false, false).await;
         let time = keeps.then_some((entry.entry.mtime, entry.entry.nsec));
-        // As the reference does: only the right to write is taken away again.
-        let final_mode = (opened != wanted_mode && wanted_mode & 0o200 == 0).then_some(wanted_mode);
+        // As the reference does: only the right to write is taken away again, or all where attributes come behind the item.
+        let withdrawn = wanted_mode & 0o200 == 0 || self.shared().extended.is_pending(entry.extra().xattrs);
+        let final_mode = (opened != wanted_mode && withdrawn).then_some(wanted_mode);
         if time.is_some() || final_mode.is_some() {
             let number = self.side.lists.borrow().dir_number(ndx);
             self.retouch.push(name.bytes(), number, time, final_mode);

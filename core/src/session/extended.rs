@@ -130,7 +130,7 @@ impl State {
     }
 
     /// The set's attributes are left to whoever gets the sender's answer.
-    fn is_pending(&self, number: u32) -> bool {
+    pub(super) fn is_pending(&self, number: u32) -> bool {
         self.receiving.borrow().pending.as_ref().is_some_and(|(set, _)| *set == number)
     }
 
