@@ -5,7 +5,7 @@ use alloc::vec::Vec;
 
 use super::{
     decide,
-    fuzzy::{LIMIT, distance, suffix},
+    fuzzy::{HOPELESS, LIMIT, distance, suffix},
     generator::{Generator, Outlet},
 };
 use crate::{
@@ -295,7 +295,7 @@ where
             for (basis, candidate, stat) in candidates() {
                 let mut score = distance(candidate, base, lowest);
                 let own = suffix(candidate);
-                if score <= lowest && (!own.is_empty() || !wanted_suffix.is_empty()) {
+                if score != HOPELESS && (!own.is_empty() || !wanted_suffix.is_empty()) {
                     score =
                         score.saturating_add(distance(own, wanted_suffix, u32::MAX / 16).saturating_mul(10));
                 }

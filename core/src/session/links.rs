@@ -15,7 +15,7 @@ use crate::{
     item::ItemFlags,
     names::RelName,
     options::AltDestKind,
-    ports::{Notice, Observer, Op, Place, Stat, Step, Target},
+    ports::{BackupBy, Notice, Observer, Op, Place, Stat, Step, Target},
 };
 
 /// A hard-link group on its way (spec: hard links, choice of the leader).
@@ -226,7 +226,7 @@ where
                     return Ok(());
                 }
             } else {
-                if options.transfer.backup && !options.dry_run && !self.back_up(name, true).await? {
+                if options.transfer.backup && !options.dry_run && !self.back_up(name, BackupBy::Link).await? {
                     return Ok(());
                 }
                 replace = true;

@@ -21,10 +21,7 @@ use crate::{
     item::{BasisType, ItemFlags},
     names::RelName,
     options::Append,
-    ports::{
-        CommitStep, Create, Destination, FileTransfer, ItemEvent, Notice, Observer, Op, Place, PortError,
-        Step, Target, Turn, WriteMode,
-    },
+    ports::{BackupBy, CommitStep, Create, Destination, FileTransfer, ItemEvent, Notice, Observer, Op, Place, PortError, Step, Target, Turn, WriteMode},
     trace::event,
     wire::ndx::{NDX_DEL_STATS, NDX_DONE, NDX_FLIST_EOF},
 };
@@ -88,7 +85,7 @@ where
         let (mut list, errors) = self.lists.decoder.list(self.r, start).await?;
         self.lists.report_foreign(shared, Role::Receiver);
         received_names(shared, Role::Receiver, &list);
-        self.lists.guard.check(&mut list)?;
+        self.lists.guard.check(shared, &mut list, true)?;
         self.take_list(dir, list, errors)
     }
 
@@ -415,9 +412,14 @@ where
         let sibling = sibling_name(name, header.xname.as_deref().unwrap_or_default());
         let place = self.basis_place(header, name, &sibling, redo).await?;
         let append = if redo { Append::Off } else { transfer.append.under(shared.agreed.protocol) };
-        // What the generator found missing a moment ago need not be asked for again.
+        // What the generator found missing a moment ago need not be asked for again; what it could not read may have
+        // to be backed up.
         let new = header.flags.contains(ItemFlags::IS_NEW) && !redo;
-        let standing = if new { None } else { target.stat(Place::Dest(name), false).await.ok().flatten() };
+        let standing = if new && !transfer.backup {
+            None
+        } else {
+            target.stat(Place::Dest(name), false).await.ok().flatten()
+        };
         let is_dir = standing.as_ref().is_some_and(crate::ports::Stat::is_dir);
         if is_dir {
             shared.report(Role::Receiver, &Notice::ReceiveIsDir(name.bytes()));
@@ -430,7 +432,7 @@ where
         let basis = basis.map(|(basis, _)| basis);
         // Without `-p` the file has the permissions of what it is made from.
         let model = match place {
-            Place::Dest(at) if at == name => standing,
+            Place::Dest(at) if at == name => standing.filter(|_| !new),
             other => target.stat(other, false).await.ok().flatten().or(standing),
         };
         let wanted_mode = decide::dest_mode(
@@ -661,7 +663,7 @@ async fn promote<T: Target, O: Observer>(side: &DestSide<'_, T, O>, role: Role, 
     };
     let backup = side.shared.options.transfer.backup;
     if backup && matches!(side.target.stat(Place::Dest(name), false).await, Ok(Some(_))) {
-        if let Err(error) = side.target.back_up(name, true).await {
+        if let Err(error) = side.target.back_up(name, BackupBy::Link).await {
             return failed(Op::Backup, &[], error);
         }
         side.shared.report(role, &Notice::BackedUp(name.bytes()));

@@ -14,7 +14,7 @@ use arsync_core::{
     names::RelName,
     options::SessionOptions,
     ports::{
-        AttrStep, Attrs, Child, CommitStep, Create, Destination, Doomed, Extended, ExtendedFailure, MayGo,
+        AttrStep, Attrs, BackupBy, Child, CommitStep, Create, Destination, Doomed, Extended, ExtendedFailure, MayGo,
         Place, PortError, Rights, Stat, Target, Turn,
     },
 };
@@ -478,8 +478,8 @@ impl Target for TreeTarget {
         self.remove(at, AtFlags::REMOVEDIR).map_err(port)
     }
 
-    async fn back_up(&self, name: RelName<'_>, keep: bool) -> Result<(), PortError> {
-        self.shared.backups().back_up(&self.shared, name, keep).map_err(port)
+    async fn back_up(&self, name: RelName<'_>, by: BackupBy) -> Result<(), PortError> {
+        self.shared.backups().back_up(&self.shared, name, by).map_err(port)
     }
 
     async fn promote_partial(&self, name: RelName<'_>) -> Result<(), PortError> {

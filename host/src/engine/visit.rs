@@ -147,13 +147,13 @@ impl Visits {
     }
 }
 
-/// A whole directory, or nothing.
+/// A whole directory, or nothing. One that cannot be entered yet may be opened before it is visited.
 fn read(shared: &Shared, dir: &[u8]) -> Option<Vec<Child>> {
     let tree = shared.tree();
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NONBLOCK | OFlags::NOCTTY;
     let dir = tree.open_with(dir, flags, tree.links()).ok()?;
     match children(&dir, false) {
-        (found, None) => Some(found),
+        (found, None) if found.iter().all(|child| child.stat.is_ok()) => Some(found),
         _ => None,
     }
 }

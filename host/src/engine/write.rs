@@ -15,7 +15,7 @@ use arsync_core::{
     flist::entry::mode,
     names::RelName,
     options::SessionOptions,
-    ports::{AttrStep, Attrs, CommitStep, Create, Destination, Extended, PortError, WriteMode},
+    ports::{AttrStep, Attrs, BackupBy, CommitStep, Create, Destination, Extended, PortError, WriteMode},
 };
 use rustix::{
     fs::{
@@ -401,7 +401,7 @@ impl Shared {
             Destination::Partial => self.make_partial_spot(name).map_err(|e| (CommitStep::PartialDir, e))?,
             Destination::Final { backup } | Destination::KeptPartial { backup } => {
                 if backup {
-                    match self.backups.back_up(self, name, true) {
+                    match self.backups.back_up(self, name, BackupBy::Link) {
                         Ok(()) | Err(Errno::NOENT) => {}
                         Err(error) => return Err((CommitStep::Backup, error)),
                     }
