@@ -11,8 +11,7 @@ use arsync_core::{
     flist::entry::FileKind,
     names::RelName,
     ports::{
-        BackupBy,
-        AttrStep, Attrs, Child, CommitStep, Create, Destination, Place, PortError, Rights, Source,
+        AttrStep, Attrs, BackupBy, Child, CommitStep, Create, Destination, Place, PortError, Rights, Source,
         SourcePath, Stat, Target, WriteMode,
     },
 };

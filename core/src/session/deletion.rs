@@ -119,7 +119,9 @@ where
             return Ok(());
         }
         if shared.io_error.get() & io_error::GENERAL != 0 && !shared.options.delete.ignore_errors {
-            if !core::mem::replace(&mut self.deleting.notice_given, true) {
+            // Nothing would be looked through in a directory that a dry run does not make.
+            let nothing_there = shared.options.dry_run && self.is_new_dir(name);
+            if !nothing_there && !core::mem::replace(&mut self.deleting.notice_given, true) {
                 self.report(&Notice::DeletionSkipped);
             }
             return Ok(());
@@ -195,7 +197,9 @@ where
     /// A pass over all directories counts what it looks at.
     fn count_scanned(&mut self, more: usize) {
         let shared = self.shared();
-        let Some(before) = self.deleting.scanned.filter(|_| shared.is_client() && !shared.local) else { return };
+        let Some(before) = self.deleting.scanned.filter(|_| shared.is_client() && !shared.local) else {
+            return;
+        };
         let after = before + more as u64;
         for hundreds in before.div_ceil(SCAN_SHOWN)..after.div_ceil(SCAN_SHOWN) {
             self.report(&Notice::DeletionScan(hundreds * SCAN_SHOWN));

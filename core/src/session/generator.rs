@@ -21,7 +21,9 @@ use crate::{
     mux::MsgTag,
     names::{RelName, is_unsafe_link},
     options::{Append, DeleteWhen},
-    ports::{BackupBy, DeleteWhy, ItemEvent, Notice, Observer, Op, Place, PortError, Rights, Stat, Step, Target},
+    ports::{
+        BackupBy, DeleteWhy, ItemEvent, Notice, Observer, Op, Place, PortError, Rights, Stat, Step, Target,
+    },
     stats::Counts,
 };
 
@@ -130,8 +132,7 @@ pub(super) struct Generator<'a, T, O, L> {
 pub(super) fn sends_whole_files<O>(shared: &Shared<'_, O>) -> bool {
     let transfer = &shared.options.transfer;
     let local = shared.local && transfer.append == Append::Off;
-    transfer.whole_file.unwrap_or(local)
-        || shared.agreed.transfer_sum == crate::checksum::ChecksumKind::None
+    transfer.whole_file.unwrap_or(local) || shared.agreed.transfer_sum == crate::checksum::ChecksumKind::None
 }
 
 /// Says how files are transferred: for a listing, too.

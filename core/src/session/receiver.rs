@@ -21,7 +21,10 @@ use crate::{
     item::{BasisType, ItemFlags},
     names::RelName,
     options::Append,
-    ports::{BackupBy, CommitStep, Create, Destination, FileTransfer, ItemEvent, Notice, Observer, Op, Place, PortError, Step, Target, Turn, WriteMode},
+    ports::{
+        BackupBy, CommitStep, Create, Destination, FileTransfer, ItemEvent, Notice, Observer, Op, Place,
+        PortError, Step, Target, Turn, WriteMode,
+    },
     trace::event,
     wire::ndx::{NDX_DEL_STATS, NDX_DONE, NDX_FLIST_EOF},
 };

@@ -3,10 +3,10 @@
 use alloc::{rc::Rc, vec::Vec};
 
 use super::{
+    basis::basis_place,
     decide,
     generator::{Generator, Outlet, Request, sends_whole_files},
     lists::Segment,
-    outlet::basis_place,
     receiver::sibling_name,
 };
 use crate::{
@@ -130,6 +130,7 @@ where
                 basis = (BasisType::Backup, standing.size);
             }
         }
+        self.takes_fuzzy(name);
         let doing = ItemFlags::TRANSFER | self.change_flag();
         let mut flags = self.flags_of(entry, wanted_mode, Some(&standing), doing);
         flags |= self.side.extended_flags(entry, wanted_mode, Some(Place::Dest(name))).await;

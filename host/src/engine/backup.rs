@@ -134,7 +134,9 @@ impl Backups {
             return copy(&from.dir, from.name, &stat, &to, &attrs, self.copies.files);
         }
         make_way(&to)?;
-        if by != BackupBy::Rename && linkat(&from.dir, from.name, &to.dir, &*to.name, AtFlags::empty()).is_ok() {
+        if by != BackupBy::Rename
+            && linkat(&from.dir, from.name, &to.dir, &*to.name, AtFlags::empty()).is_ok()
+        {
             return Ok(());
         }
         shared.tree().forget_link(name.bytes());

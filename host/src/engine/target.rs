@@ -14,8 +14,8 @@ use arsync_core::{
     names::RelName,
     options::SessionOptions,
     ports::{
-        AttrStep, Attrs, BackupBy, Child, CommitStep, Create, Destination, Doomed, Extended, ExtendedFailure, MayGo,
-        Place, PortError, Rights, Stat, Target, Turn,
+        AttrStep, Attrs, BackupBy, Child, CommitStep, Create, Destination, Doomed, Extended, ExtendedFailure,
+        MayGo, Place, PortError, Rights, Stat, Target, Turn,
     },
 };
 use rustix::{

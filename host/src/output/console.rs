@@ -684,7 +684,8 @@ impl Observer for Console {
         self.log_item(event);
         let deleted = event.flags.contains(ItemFlags::DELETED);
         // Old protocols have no message for deletions: the client gets the line (and asked for `%i` alone).
-        let for_client = deleted && self.protocol.get().is_some_and(|protocol| !protocol.has_deleted_message());
+        let for_client =
+            deleted && self.protocol.get().is_some_and(|protocol| !protocol.has_deleted_message());
         if (self.server && !for_client) || self.output.quiet {
             return;
         }
