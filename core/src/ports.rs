@@ -312,7 +312,10 @@ pub enum BackupBy {
     /// It keeps its name too, if possible: the next step renames over it.
     Link,
     /// A copy, because it will be written in place.
-    Copy,
+    Copy {
+        /// Its time has whole seconds, like times that travel in old protocols.
+        whole_seconds: bool,
+    },
 }
 
 /// Where a completed file goes.

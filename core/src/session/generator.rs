@@ -388,7 +388,9 @@ where
                 }
             }
         }
-        if self.options().select.checksum && !self.side.missing_root && incremental {
+        // Reading changes times of access, which are looked at before.
+        let ahead = self.options().select.checksum && self.options().preserve.atimes == 0;
+        if ahead && !self.side.missing_root && incremental {
             self.announce_digests(segment);
         }
         for position in 0..segment.list.len() {

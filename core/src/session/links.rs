@@ -232,8 +232,8 @@ where
                 replace = true;
             }
         }
-        // What was superfluous was said to be the same: it comes as a new link.
-        let compares = stat.is_none() && joins != Joins::Superfluous;
+        // What waited, or was said to be superfluous, comes as a new link.
+        let compares = stat.is_none() && joins == Joins::AtOnce;
         let alternate = if compares { self.same_as_alternate(entry, name, leader_stat).await } else { None };
         // What stands in the way is shown as changed, whatever its kind.
         let before = stat.as_ref().or(alternate.as_ref().map(|a| &a.stat));

@@ -123,7 +123,8 @@ where
             basis = (BasisType::PartialDir, len);
         } else if options.transfer.inplace && options.transfer.backup && !options.dry_run && !redo {
             // What is there is copied to the backup, which is also what the sender's blocks refer to.
-            if !self.back_up(name, BackupBy::Copy).await? {
+            let whole_seconds = !self.shared().agreed.protocol.has_nanoseconds();
+            if !self.back_up(name, BackupBy::Copy { whole_seconds }).await? {
                 return self.no_leader(ndx, entry).await;
             }
             if self.shared().agreed.protocol.has_item_flags() {

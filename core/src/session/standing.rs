@@ -93,10 +93,9 @@ where
         let mut attrs =
             decide::wanted(entry.entry, &entry.extra(), wanted_mode, self.options(), &self.side.rights, true);
         attrs.mtime = attrs.mtime.filter(|&time| times && time != (stat.mtime, stat.nsec));
-        if attrs.mtime.is_none() {
-            // It travels in whole seconds.
-            attrs.atime = attrs.atime.filter(|&time| time != stat.atime || (exact && stat.atime_nsec != 0));
-        }
+        // It travels in whole seconds; an exact time comes with one that has none but these.
+        let exact_too = exact && attrs.mtime.is_some();
+        attrs.atime = attrs.atime.filter(|&time| time != stat.atime || exact_too);
         if self.options().dry_run {
             return self.side.would_change(entry, name, wanted_mode, stat, &attrs).await;
         }

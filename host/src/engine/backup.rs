@@ -129,8 +129,11 @@ impl Backups {
         let from = shared.tree().at(name)?;
         let stat = to_stat(&statat(&from.dir, from.name, AtFlags::SYMLINK_NOFOLLOW)?);
         let to = self.prepare(shared, name)?;
-        if by == BackupBy::Copy && stat.is_regular() {
-            let attrs = self.copies.attrs(&stat, shared);
+        if let BackupBy::Copy { whole_seconds } = by
+            && stat.is_regular()
+        {
+            let mut attrs = self.copies.attrs(&stat, shared);
+            attrs.mtime = attrs.mtime.map(|(sec, nsec)| (sec, if whole_seconds { 0 } else { nsec }));
             return copy(&from.dir, from.name, &stat, &to, &attrs, self.copies.files);
         }
         make_way(&to)?;
@@ -145,7 +148,7 @@ impl Backups {
                 copy(&from.dir, from.name, &stat, &to, &all_of(&stat), Carried::ALL)?;
                 match by {
                     BackupBy::Rename => unlinkat(&from.dir, from.name, AtFlags::empty()),
-                    BackupBy::Link | BackupBy::Copy => Ok(()),
+                    BackupBy::Link | BackupBy::Copy { .. } => Ok(()),
                 }
             }
             other => other,

@@ -72,6 +72,8 @@ pub struct Shared {
     preallocate: bool,
     fsync: bool,
     write_devices: bool,
+    /// What is read keeps its time of access.
+    no_atime: bool,
     umask: u32,
     euid: u32,
     super_user: bool,
@@ -134,6 +136,7 @@ impl Shared {
             preallocate: transfer.preallocate,
             fsync: transfer.fsync,
             write_devices: options.select.write_devices,
+            no_atime: options.preserve.open_noatime || options.preserve.atimes > 1,
             umask,
             euid: rustix::process::geteuid().as_raw(),
             super_user,
@@ -490,6 +493,16 @@ impl Shared {
         let set = self.setter.apply(Handle::File(&file), create.name.bytes(), &stat, attrs, None);
         guard.keep();
         applied(set)
+    }
+
+    /// Opens something that stands at the destination, or beside it, to read its data.
+    pub fn open_to_read(&self, dir: &OwnedFd, name: &[u8]) -> io::Result<OwnedFd> {
+        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
+        let open = |flags| openat(dir, name, flags, Mode::empty());
+        match self.no_atime.then(|| open(flags | OFlags::NOATIME)) {
+            None | Some(Err(Errno::PERM)) => open(flags),
+            Some(opened) => opened,
+        }
     }
 
     /// Device contents may be written (`--write-devices`).

@@ -369,7 +369,13 @@ fn an_in_place_backup_is_a_copy() {
     });
     fs::write(f.path("x"), "old").unwrap();
     fs::set_permissions(f.path("x"), fs::Permissions::from_mode(0o4640)).unwrap();
-    block_on(f.target.back_up(name("x"), BackupBy::Copy)).unwrap();
+    let copy = |whole_seconds| {
+        block_on(f.target.back_up(name("x"), BackupBy::Copy { whole_seconds })).unwrap();
+        fs::metadata(f.path("x~")).unwrap().mtime_nsec()
+    };
+    let time = std::time::UNIX_EPOCH + std::time::Duration::new(5, 7);
+    File::options().write(true).open(f.path("x")).unwrap().set_modified(time).unwrap();
+    assert_eq!((copy(true), copy(false)), (0, 7));
     f.receive(&Create { mode: WriteMode::InPlace, ..plain("x") }, b"new", &ATTRS, DONE).unwrap();
     assert_eq!(fs::read(f.path("x~")).unwrap(), b"old");
     assert_eq!(fs::metadata(f.path("x~")).unwrap().mode(), 0o104_640);
