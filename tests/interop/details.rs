@@ -531,3 +531,17 @@ fn a_member_that_waited_for_its_leader_is_a_new_link() {
         assert_eq!(links, ["hf+++++++++ b => a"], "{program:?}: {out:?}");
     }
 }
+
+/// What is written in place keeps its permissions, and so does its backup.
+#[test]
+fn permissions_in_place_with_a_backup() {
+    for program in BOTH {
+        let dir = tree(&["src", "dst"], &["src/f=new text", "dst/f=old"]);
+        let mode = |name: &str| fs::metadata(dir.path().join(name)).unwrap().mode() & 0o7777;
+        let open = <fs::Permissions as std::os::unix::fs::PermissionsExt>::from_mode(0o1666);
+        fs::set_permissions(dir.path().join("dst/f"), open).unwrap();
+        let out = run(program, dir.path(), &["-r", "--inplace", "-b", "src/", "dst/"]);
+        assert_eq!(out.code, Some(0), "{program:?}: {out:?}");
+        assert_eq!((mode("dst/f"), mode("dst/f~")), (0o1666, 0o1666), "{program:?}");
+    }
+}

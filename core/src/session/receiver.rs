@@ -238,7 +238,7 @@ where
         self.shared().report(Role::Receiver, &Notice::Failed { op, name, base: None, other, error });
     }
 
-    fn show(&self, entry: EntryRef<'_>, header: &ItemHeader, transfer: Option<FileTransfer>) {
+    fn show(&self, entry: EntryRef<'_>, header: &ItemHeader, file_mode: u32, transfer: Option<FileTransfer>) {
         if !self.shared().is_client() && !self.shared().options.report.logs {
             return;
         }
@@ -250,7 +250,7 @@ where
             basis: header.basis,
             transfer,
             kind: entry.entry.kind(),
-            perms: entry.entry.mode & crate::flist::entry::mode::PERMS,
+            perms: file_mode & crate::flist::entry::mode::PERMS,
         });
     }
 
@@ -269,7 +269,7 @@ where
                     self.side.set_xattrs(dir.entry(), Role::Receiver).await;
                 }
                 self.count_created(&header, dir.entry());
-                self.show(dir.entry(), &header, None);
+                self.show(dir.entry(), &header, dir.entry().entry.mode, None);
                 return Ok(());
             }
             Found::Entry(segment) => segment,
@@ -286,7 +286,7 @@ where
                 self.shared().standing_for_answer(segment.turn(ndx)).await;
                 self.side.set_xattrs(entry, Role::Receiver).await;
             }
-            self.show(entry, &header, None);
+            self.show(entry, &header, entry.entry.mode, None);
             return Ok(());
         }
         if !entry.entry.is_regular() {
@@ -313,7 +313,7 @@ where
             return self.discard(ndx, &segment, entry).await;
         }
         if options.dry_run {
-            self.show(entry, &header, None);
+            self.show(entry, &header, entry.entry.mode, None);
             // The data is recorded, or was.
             if options.read_batch || (options.batch_only && self.shared().is_client()) {
                 self.discard(ndx, &segment, entry).await?;
@@ -473,7 +473,7 @@ where
             }
         };
         if !after && output.is_some() {
-            self.show(entry, header, None);
+            self.show(entry, header, wanted_mode, None);
         }
         // Only what is written to can hold blocks that stay where they are.
         let in_place = write_mode != WriteMode::Temporary
@@ -491,7 +491,7 @@ where
         if after && sink.output.is_some() {
             let sum = received.sum;
             let figures = FileTransfer { sent: 0, received: self.r.count() - count_before, sum };
-            self.show(entry, header, Some(figures));
+            self.show(entry, header, wanted_mode, Some(figures));
         }
         let Some(output) = sink.output else {
             shared.event(Event::Failed(ndx));

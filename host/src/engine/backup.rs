@@ -4,7 +4,7 @@ use alloc::sync::Arc;
 use std::{os::fd::OwnedFd, sync::OnceLock};
 
 use arsync_core::{
-    flist::entry::{FileKind, mode},
+    flist::entry::FileKind,
     names::RelName,
     options::SessionOptions,
     ports::{AttrStep, Attrs, BackupBy, Stat},
@@ -46,7 +46,6 @@ struct BackupDir {
 #[derive(Debug)]
 struct Copies {
     times: bool,
-    perms: bool,
     owner: bool,
     group: bool,
     /// What copies carry, and what backup directories do: as the reference has it.
@@ -94,7 +93,6 @@ impl Backups {
             }),
             copies: Copies {
                 times: preserve.times,
-                perms: preserve.perms,
                 owner: preserve.owner,
                 group: preserve.group,
                 files: Carried {
@@ -158,9 +156,8 @@ impl Backups {
 
 impl Copies {
     fn attrs(&self, stat: &Stat, shared: &Shared) -> Attrs {
-        let perms = if self.perms { stat.mode & mode::PERMS } else { stat.mode & 0o777 & !shared.umask() };
         Attrs {
-            mode: Some(stat.mode & mode::TYPE | perms),
+            mode: Some(stat.mode),
             mtime: self.times.then_some((stat.mtime, stat.nsec)),
             ..self.owners(stat, shared)
         }

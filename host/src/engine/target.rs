@@ -94,8 +94,8 @@ impl TreeTarget {
             groups,
             umask: super::umask(),
         };
-        let shared = Shared::new(tree, options, rights.umask, rights.super_user)
-            .map_err(|e| SetupError::TempDir(port(e)))?;
+        let shared =
+            Shared::new(tree, options, rights.super_user).map_err(|e| SetupError::TempDir(port(e)))?;
         let open = |path: &Vec<u8>| {
             Ok(Tree::new(
                 shared.confinement().open_dir(shared.tree().root()?, path)?,

@@ -74,7 +74,6 @@ pub struct Shared {
     write_devices: bool,
     /// What is read keeps its time of access.
     no_atime: bool,
-    umask: u32,
     euid: u32,
     super_user: bool,
     setter: Setter,
@@ -114,7 +113,7 @@ pub const SMALL: usize = PIECE;
 
 impl Shared {
     /// For a destination tree. A temporary directory that cannot be opened is an error.
-    pub fn new(tree: Tree, options: &SessionOptions, umask: u32, super_user: bool) -> io::Result<Self> {
+    pub fn new(tree: Tree, options: &SessionOptions, super_user: bool) -> io::Result<Self> {
         let transfer = &options.transfer;
         let confinement = Confinement::new(options.select.confine_root.as_deref());
         let temp_dir = match (&transfer.temp_dir, tree.root()) {
@@ -137,7 +136,6 @@ impl Shared {
             fsync: transfer.fsync,
             write_devices: options.select.write_devices,
             no_atime: options.preserve.open_noatime || options.preserve.atimes > 1,
-            umask,
             euid: rustix::process::geteuid().as_raw(),
             super_user,
             setter: Setter::new(options.preserve.fake_super),
@@ -160,11 +158,6 @@ impl Shared {
     /// How attributes are set.
     pub fn setter(&self) -> &Setter {
         &self.setter
-    }
-
-    /// File creation mask of the process.
-    pub fn umask(&self) -> u32 {
-        self.umask
     }
 
     /// Owners may be changed.
@@ -255,7 +248,9 @@ impl Shared {
         let perms = file_mode & mode::PERMS;
         let perms = if self.setter.is_fake() { fake::real_perms(perms, false) } else { perms };
         let alike = perms & !0o777 == 0 && perms >> 3 & 7 == perms & 7;
-        if alike && !self.private { perms } else { (perms | 0o200) & 0o700 }
+        // Where the owner cannot be set, the permissions are not set either.
+        let fails = self.super_user && self.euid != 0 && !self.setter.is_fake();
+        if alike && !self.private && !fails { perms } else { (perms | 0o200) & 0o700 }
     }
 
     /// Starts a file.

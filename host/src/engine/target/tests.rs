@@ -364,11 +364,10 @@ fn backup_directories_resemble_the_real_ones() {
 fn an_in_place_backup_is_a_copy() {
     let f = fixture(|options, _| {
         options.transfer.inplace = true;
-        options.preserve.perms = true;
         options.preserve.times = true;
     });
     fs::write(f.path("x"), "old").unwrap();
-    fs::set_permissions(f.path("x"), fs::Permissions::from_mode(0o4640)).unwrap();
+    fs::set_permissions(f.path("x"), fs::Permissions::from_mode(0o4666)).unwrap();
     let copy = |whole_seconds| {
         block_on(f.target.back_up(name("x"), BackupBy::Copy { whole_seconds })).unwrap();
         fs::metadata(f.path("x~")).unwrap().mtime_nsec()
@@ -378,7 +377,7 @@ fn an_in_place_backup_is_a_copy() {
     assert_eq!((copy(true), copy(false)), (0, 7));
     f.receive(&Create { mode: WriteMode::InPlace, ..plain("x") }, b"new", &ATTRS, DONE).unwrap();
     assert_eq!(fs::read(f.path("x~")).unwrap(), b"old");
-    assert_eq!(fs::metadata(f.path("x~")).unwrap().mode(), 0o104_640);
+    assert_eq!(fs::metadata(f.path("x~")).unwrap().mode(), 0o104_666);
 }
 
 #[test]
