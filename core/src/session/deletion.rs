@@ -347,8 +347,11 @@ where
         let mut protected = false;
         let mut out = Vec::with_capacity(found.len());
         for Doomed { child, removed } in found {
-            let name =
-                if dir == RelName::ROOT { child.name } else { [dir.bytes(), b"/", &child.name].concat() };
+            let name = if dir == RelName::ROOT {
+                child.name.to_vec()
+            } else {
+                [dir.bytes(), b"/", &child.name].concat()
+            };
             let stat = match child.stat {
                 Ok(stat) => stat,
                 Err(error) => {
