@@ -86,6 +86,17 @@ impl TokenEncoder {
         Ok(Self { codec, run: None, previous: 0, dirty: false })
     }
 
+    /// The same, with `zlib` and `zlibx` at the level that compresses nothing. The form stays theirs; other compressors
+    /// know no such level.
+    #[must_use]
+    pub fn storing(mut self) -> Self {
+        #[cfg(feature = "zlib")]
+        if let Codec::Zlib { deflate, .. } = &mut self.codec {
+            *deflate = zlib_rs::Deflate::new(0, false, 15);
+        }
+        self
+    }
+
     /// True for the form without compression. A caller that has literal data in a buffer of its own may then
     /// write the i32 LE length (at most 32768) and the data itself instead of calling [`Self::literal`].
     pub fn is_plain(&self) -> bool {

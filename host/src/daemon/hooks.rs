@@ -17,7 +17,7 @@ use std::{
     process::{Command, Stdio},
 };
 
-use super::privileges::{Death, Half, await_end, divide, silence};
+use super::privileges::{Death, Half, Stream, await_end, divide, silence};
 use crate::engine::convert_by;
 
 /// Most output of a hook that a client gets, bytes.
@@ -137,9 +137,8 @@ impl Keeper {
             Half::Child => Ok(Self(here)),
             Half::Parent(child) => {
                 drop(here);
-                for stream in 0..2 {
-                    silence(stream);
-                }
+                // What a hook prints has a pipe of its own.
+                let _ = silence(&[Stream::Input, Stream::Output]);
                 let death = keep(hooks, variables, there, told, &|| await_end(child));
                 std::process::exit(death.code.unwrap_or(i32::from(arsync_core::exit::ExitCode::SIGNAL.0)));
             }
@@ -175,7 +174,11 @@ fn keep(
         let mut all = variables.clone();
         let mut rest = message.as_slice();
         while let (Some(name), Some(value)) = (take(&mut rest), take(&mut rest)) {
-            all.push((String::from_utf8_lossy(&name).into_owned(), value));
+            // Whoever speaks for a client must not set what a shell of the operator obeys.
+            let name = String::from_utf8_lossy(&name).into_owned();
+            if name.starts_with("RSYNC_") && name != "RSYNC_SHELL" {
+                all.push((name, value));
+            }
         }
         let outcome = run(pre, &all, b"").unwrap_or_else(|why| {
             told(&text_of(&why));

@@ -112,6 +112,7 @@ pub(super) fn on_options(resolved: &mut Resolved, terms: &Terms<'_>) {
         options.select.confine_all = true;
         options.select.sanitize_links = !terms.munge;
     }
+    options.select.insecure_links = terms.values.is(Param::InsecureLinks);
     options.preserve.nameless_ids = terms.numeric;
     options.select.ignore_nonreadable = terms.values.is(Param::IgnoreNonreadable);
     let rules = terms.values.text(if sends { Param::OutgoingChmod } else { Param::IncomingChmod });
@@ -123,9 +124,8 @@ pub(super) fn on_options(resolved: &mut Resolved, terms: &Terms<'_>) {
         options.report.checksums |= format::uses(format, b"C");
     }
     let words = terms.values.text(Param::DontCompress).unwrap_or_default();
-    if sends && words.split(u8::is_ascii_whitespace).any(|word| word == b"*") {
-        options.transfer.compress_level = Some(1);
-    }
+    // No compressor changes its level from file to file, so that other patterns say nothing.
+    options.transfer.stored = sends && words.split(u8::is_ascii_whitespace).any(|word| word == b"*");
 }
 
 #[cfg(test)]

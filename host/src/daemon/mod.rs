@@ -38,7 +38,7 @@ use self::{
     config::{Config, Param, Values},
     connection::{Plug, Server},
     journal::Journal,
-    privileges::{change_root, silence, take_stream},
+    privileges::{Stream, change_root, silence, take_stream},
 };
 use crate::{cli::asked::DaemonCli, engine::Identity, output::exit_line::exit_line};
 
@@ -63,15 +63,14 @@ pub(crate) fn run(cli: &DaemonCli, name: &OsStr) -> ExitCode {
         journal.warn(complaint);
     }
     if cli.server {
-        let streams = (take_stream(0), take_stream(1));
+        let streams = (take_stream(Stream::Input), take_stream(Stream::Output));
         let (Ok(input), Ok(output)) = streams else { return ExitCode::IPC };
         return connection::serve(Server { cli, config: &config, journal, plug: Plug::Shell }, input, output);
     }
     if is_socket(rustix::stdio::stdin()) {
-        let Ok(socket) = take_stream(0) else { return ExitCode::IPC };
-        for stream in 1..3 {
-            silence(stream);
-        }
+        let Ok(socket) = take_stream(Stream::Input) else { return ExitCode::IPC };
+        // Nothing that is printed by accident may reach the client.
+        let Ok(()) = silence(&[Stream::Output, Stream::Errors]) else { return ExitCode::IPC };
         let _ = rustix::net::sockopt::set_socket_keepalive(&socket, true);
         // Output is gathered already; what is flushed is waited for.
         let _ = rustix::net::sockopt::set_tcp_nodelay(&socket, true);

@@ -1,9 +1,12 @@
 //! `max connections`: slots in a lock file, which the kernel frees when the process that holds one ends (spec:
 //! connection limits).
 
-use std::{fs::File, os::unix::fs::OpenOptionsExt, path::Path};
+use std::fs::File;
+
+use rustix::fs::OFlags;
 
 use super::privileges::lock_range;
+use crate::vouched::{self, Trust};
 
 /// Bytes of the file that stand for one slot.
 const SLOT: i64 = 4;
@@ -18,14 +21,14 @@ pub(super) enum NoSlot {
 }
 
 /// Takes one of `max` slots. It is held as long as the file that is returned is open; 0: none is needed.
-pub(super) fn take(path: &Path, max: i32) -> Result<Option<File>, NoSlot> {
+pub(super) fn take(path: &[u8], max: i32) -> Result<Option<File>, NoSlot> {
     if max == 0 {
         return Ok(None);
     }
     if max < 0 {
         return Err(NoSlot::Full);
     }
-    let file = File::options().read(true).write(true).create(true).truncate(false).mode(0o600).open(path);
+    let file = vouched::file(path, OFlags::RDWR | OFlags::CREATE, 0o600, Trust::Own);
     let file = file.map_err(|_| NoSlot::BadFile)?;
     if (0..i64::from(max)).any(|slot| lock_range(&file, slot * SLOT, SLOT)) {
         return Ok(Some(file));

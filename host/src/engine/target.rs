@@ -134,7 +134,6 @@ impl TreeTarget {
     /// that `..` is resolved by name.
     #[must_use]
     pub fn with_alternates_of(mut self, root: &[u8], options: &SessionOptions) -> Self {
-        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let open = |path: &Vec<u8>| {
             let mut parts: Vec<&[u8]> = Vec::new();
             let whole = if path.starts_with(b"/") { path.clone() } else { [root, b"/", path].concat() };
@@ -146,9 +145,7 @@ impl TreeTarget {
                 }
             }
             let path = [b"/", parts.join(&b'/').as_slice()].concat();
-            let dir = openat(CWD, path, flags, Mode::empty())?;
-            self.shared.confinement().admits(&dir)?;
-            Ok(Tree::new(dir, alternate_links(options)))
+            Ok(Tree::new(self.shared.confinement().open_dir(CWD, &path)?, alternate_links(options)))
         };
         self.alternates = options.transfer.alt_dests.iter().map(open).collect();
         self
@@ -376,7 +373,12 @@ impl Target for TreeTarget {
             Some(name) => self.open_inside(name, OFlags::RDONLY, Links::Inside).map_err(port)?,
             None => {
                 let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK;
-                openat(self.tree().root().map_err(port)?, path, flags, Mode::empty()).map_err(port)?
+                let root = self.tree().root().map_err(port)?;
+                return read_limited(
+                    &self.shared.confinement().open_file(root, path, flags).map_err(port)?,
+                    limit,
+                )
+                .map_err(port);
             }
         };
         self.shared.confinement().admits(&file).map_err(port)?;

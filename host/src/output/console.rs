@@ -50,6 +50,7 @@ use crate::{
     },
     engine::IdNames,
     session::{Ended, Handshaken, Speak},
+    vouched::Trust,
 };
 
 mod surroundings;
@@ -129,7 +130,11 @@ impl Console {
             std::env::current_dir().map(|d| d.into_os_string().into_encoded_bytes()).unwrap_or_default();
         let mut no_log = None;
         let own_log = resolved.log.as_ref().and_then(|(path, _)| {
-            LogFile::open(path, charset).map(Rc::new).map_err(|error| no_log = Some((path, error))).ok()
+            let trust = Trust::of(resolved.opts.select.insecure_links);
+            LogFile::open(path, trust, charset)
+                .map(Rc::new)
+                .map_err(|error| no_log = Some((path, error)))
+                .ok()
         });
         let own_format = resolved.log.as_ref().map(|(_, format)| format.clone()).unwrap_or_default();
         let (log, log_format) = match &visitor {
