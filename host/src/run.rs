@@ -346,6 +346,9 @@ fn start(
             let daemon_args = |protocol| {
                 let args = daemon_args(resolved, protocol);
                 console.daemon_args(&args.argv);
+                if let Some(strings) = &args.stream {
+                    console.protected_args(strings);
+                }
                 (args.argv, args.stream.map(to_wire))
             };
             let (link, daemon) = match resolved.route.machine() {

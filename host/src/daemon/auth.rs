@@ -1,10 +1,6 @@
 //! Who may use a module: `auth users` and the file of secrets (spec: authentication).
 
-use std::{
-    fs::File,
-    io::Read,
-    os::unix::fs::MetadataExt,
-};
+use std::{fs::File, io::Read, os::unix::fs::MetadataExt};
 
 use arsync_core::{filter::wildmatch, setup::daemon::AuthDigest};
 use rustix::fs::OFlags;

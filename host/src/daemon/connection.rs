@@ -3,10 +3,7 @@
 use std::{
     ffi::OsString,
     io::Read,
-    os::{
-        fd::OwnedFd,
-        unix::ffi::OsStringExt,
-    },
+    os::{fd::OwnedFd, unix::ffi::OsStringExt},
 };
 
 use arsync_core::{

@@ -4,10 +4,7 @@
 use std::{
     ffi::OsString,
     fs::File,
-    os::{
-        fd::OwnedFd,
-        unix::ffi::OsStringExt,
-    },
+    os::{fd::OwnedFd, unix::ffi::OsStringExt},
     time::{SystemTime, UNIX_EPOCH},
 };
 

@@ -5,7 +5,10 @@
 
 use alloc::sync::Arc;
 use core::cell::RefCell;
-use std::{collections::HashSet, os::fd::OwnedFd};
+use std::{
+    collections::HashSet,
+    os::fd::{AsFd, BorrowedFd, OwnedFd},
+};
 
 use arsync_core::{
     checksum::{ChecksumKind, Digest, TransferSums},
@@ -96,12 +99,7 @@ impl TreeTarget {
         };
         let shared = Shared::new(tree, options, rights.umask, rights.super_user)
             .map_err(|e| SetupError::TempDir(port(e)))?;
-        let open = |path: &Vec<u8>| {
-            Ok(Tree::new(
-                shared.confinement().open_dir(shared.tree().root()?, path)?,
-                alternate_links(options),
-            ))
-        };
+        let open = |path: &Vec<u8>| alternate(&shared, shared.tree().root()?.as_fd(), path, options);
         let alternates = options.transfer.alt_dests.iter().map(open).collect();
         let removals = Removals::new(&rights, !options.preserve.fake_super);
         Ok(Self {
@@ -145,7 +143,7 @@ impl TreeTarget {
                 }
             }
             let path = [b"/", parts.join(&b'/').as_slice()].concat();
-            Ok(Tree::new(self.shared.confinement().open_dir(CWD, &path)?, alternate_links(options)))
+            alternate(&self.shared, CWD, &path, options)
         };
         self.alternates = options.transfer.alt_dests.iter().map(open).collect();
         self
@@ -620,9 +618,17 @@ impl Target for TreeTarget {
     }
 }
 
-/// Which links names in alternate directories lead through: any, unless nothing may lead out.
-fn alternate_links(options: &SessionOptions) -> Links {
-    if options.select.confine_all { Links::Never } else { Links::Any }
+/// Opens an alternate directory. Names in it may lead through links, but not out of where options may lead; below a
+/// module none is followed.
+fn alternate(
+    shared: &Shared,
+    base: BorrowedFd<'_>,
+    path: &[u8],
+    options: &SessionOptions,
+) -> io::Result<Tree> {
+    let links = if options.select.confine_all { Links::Never } else { Links::Any };
+    let bounds = shared.confinement();
+    Ok(Tree::new(bounds.open_dir(base, path)?, links).within(bounds.clone()))
 }
 
 fn optional(stat: io::Result<Stat>) -> Result<Option<Stat>, PortError> {

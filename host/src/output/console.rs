@@ -246,7 +246,10 @@ impl Console {
         let told_elsewhere = self.told_to_end.get() || (self.server && left_out);
         if !told_elsewhere {
             let line = exit_line(code, role);
-            self.log(&line);
+            // All went well: there is nothing to say.
+            if !line.is_empty() {
+                self.log(&line);
+            }
             write_stderr(&line);
         }
         tell_exit(1, &format!("about to call exit({})", code.0));
