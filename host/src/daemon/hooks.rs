@@ -249,7 +249,8 @@ mod tests {
 
     #[test]
     fn what_stands_in_a_command_is_one_word() {
-        let vars = variables(&[("RSYNC_USER_NAME", ""), ("RSYNC_MODULE_NAME", "m"), ("RSYNC_REQUEST", "(NONE)")]);
+        let vars =
+            variables(&[("RSYNC_USER_NAME", ""), ("RSYNC_MODULE_NAME", "m"), ("RSYNC_REQUEST", "(NONE)")]);
         let of = |text: &str| String::from_utf8(command_text(text.as_bytes(), &vars).unwrap()).unwrap();
         assert_eq!(of("test %RSYNC_USER_NAME% = joe"), "test '' = joe");
         assert_eq!(of("x%RSYNC_MODULE_NAME%y"), "x'm'y");

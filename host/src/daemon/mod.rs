@@ -40,7 +40,11 @@ use self::{
     journal::Journal,
     privileges::{Stream, change_root, silence, take_stream},
 };
-use crate::{cli::asked::DaemonCli, engine::Identity, output::exit_line::exit_line};
+use crate::{
+    cli::asked::DaemonCli,
+    engine::{Identity, NoIdentity, enter_jail},
+    output::exit_line::exit_line,
+};
 
 /// The configuration of the machine.
 const SYSTEM_CONFIG: &str = "/etc/rsyncd.conf";
@@ -125,7 +129,7 @@ fn shell_address(input: impl AsFd) -> String {
 /// Takes the root and the user of `daemon chroot`, `daemon uid` and `daemon gid`.
 fn step_down(globals: &Values) -> Result<(), String> {
     if let Some(root) = globals.text(Param::DaemonChroot) {
-        change_root(root)
+        enter_jail(|| change_root(root))
             .map_err(|errno| format!("daemon chroot failed: {}", std::io::Error::from(errno)))?;
     }
     let (user, group) = (globals.text(Param::DaemonUid), globals.text(Param::DaemonGid));
@@ -135,6 +139,10 @@ fn step_down(globals: &Values) -> Result<(), String> {
     let user =
         user.map_or_else(|| rustix::process::geteuid().as_raw().to_string().into_bytes(), <[u8]>::to_vec);
     let text = group.map_or_else(|| user.clone(), |group| [&user[..], b":", group].concat());
-    let identity = Identity::parse(&text).map_err(|_| "invalid daemon uid or daemon gid".to_owned())?;
+    let identity = Identity::parse(&text).map_err(|fault| match fault {
+        NoIdentity::User(name) => format!("Invalid daemon uid: {}", String::from_utf8_lossy(name)),
+        NoIdentity::Group(name) => format!("Invalid daemon gid: {}", String::from_utf8_lossy(name)),
+        NoIdentity::Entry => "the groups of the daemon uid are not known".to_owned(),
+    })?;
     identity.assume().map_err(|(call, errno)| format!("{call} failed: {}", std::io::Error::from(errno)))
 }

@@ -38,17 +38,20 @@ pub(super) fn take(path: &[u8], max: i32) -> Result<Option<File>, NoSlot> {
 
 #[cfg(test)]
 mod tests {
+    use std::{os::unix::ffi::OsStrExt, path::Path};
+
     use super::*;
 
     #[test]
     fn the_file_is_touched_only_where_there_is_a_limit() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("lock");
-        assert!(take(&path, 0).unwrap().is_none());
-        assert_eq!(take(&path, -1).unwrap_err(), NoSlot::Full);
+        let of = |path: &Path, max| take(path.as_os_str().as_bytes(), max);
+        assert!(of(&path, 0).unwrap().is_none());
+        assert_eq!(of(&path, -1).unwrap_err(), NoSlot::Full);
         assert!(!path.exists());
-        assert!(take(&path, 1).unwrap().is_some());
+        assert!(of(&path, 1).unwrap().is_some());
         assert!(path.exists());
-        assert_eq!(take(&dir.path().join("no/lock"), 1).unwrap_err(), NoSlot::BadFile);
+        assert_eq!(of(&dir.path().join("no/lock"), 1).unwrap_err(), NoSlot::BadFile);
     }
 }
