@@ -89,12 +89,15 @@ impl TokenEncoder {
     /// The same, with `zlib` and `zlibx` at the level that compresses nothing. The form stays theirs; other compressors
     /// know no such level.
     #[must_use]
-    pub fn storing(mut self) -> Self {
-        #[cfg(feature = "zlib")]
-        if let Codec::Zlib { deflate, .. } = &mut self.codec {
-            *deflate = zlib_rs::Deflate::new(0, false, 15);
-        }
-        self
+    pub fn storing(self) -> Self {
+        let codec = match self.codec {
+            #[cfg(feature = "zlib")]
+            Codec::Zlib { pending, history, .. } => {
+                Codec::Zlib { deflate: zlib_rs::Deflate::new(0, false, 15), pending, history }
+            }
+            other => other,
+        };
+        Self { codec, ..self }
     }
 
     /// True for the form without compression. A caller that has literal data in a buffer of its own may then
