@@ -228,9 +228,9 @@ fn the_system_log_gets_lines() {
     }
     let [reference, own] = &all[..] else { unreachable!() };
     assert_eq!(own, reference);
-    // Facility 19, priority 6 and 4.
+    // Facility 19, priority 6.
     assert_eq!(own.first().unwrap(), "<158>served[N]: rsyncd version N.N.N starting, listening on port N");
-    assert_eq!(own.last().unwrap(), "<156>served[N]: rsync denied on module away from localhost (N.N.N.N)");
+    assert_eq!(own.last().unwrap(), "<158>served[N]: rsync denied on module away from localhost (N.N.N.N)");
 }
 
 /// A line for the system's log without its time, and with `N` for each number but the priority.

@@ -261,7 +261,7 @@ fn check_host(server: &Server<'_>, module: &Module, peer: &Peer) -> Result<(), E
         }
         return Ok(());
     }
-    server.journal.warn([b"rsync denied on module ", &module.name[..], b" from ", shown.as_bytes()].concat());
+    server.journal.say([b"rsync denied on module ", &module.name[..], b" from ", shown.as_bytes()].concat());
     Err(if values.is(Param::List) {
         refused(&[b"access denied to ", &module.name, b" from ", shown.as_bytes()])
     } else {

@@ -87,7 +87,8 @@ impl Confinement {
         loop {
             let at = if here.is_empty() { &b"."[..] } else { here };
             match self.open_dir(base, at) {
-                Err(Errno::NOENT) if !here.is_empty() => {}
+                // What is no directory makes way for one, or the making says so.
+                Err(Errno::NOENT | Errno::NOTDIR) if !here.is_empty() => {}
                 Err(error) => return Err(error),
                 Ok(_) if self.root.is_some() && missing.split(|&b| b == b'/').any(|part| part == b"..") => {
                     return Err(Errno::LOOP);
