@@ -237,6 +237,8 @@ pub enum Notice<'a> {
     ReceiveIsDir(&'a [u8]),
     /// `sender removed NAME`
     SenderRemoved(&'a [u8]),
+    /// `sender file already removed: NAME`: it was in the transfer under another name too.
+    SenderRemovedBefore(&'a [u8]),
     /// `ERROR: Skipping sender remove for changed file: NAME`
     SenderChanged(&'a [u8]),
     /// `removing duplicate name NAME from file list (N)`
@@ -277,6 +279,10 @@ pub enum Notice<'a> {
     ListStart,
     /// The file list is complete (not incremental), with so many entries: `done`, `N files to consider`
     ListDone(usize),
+    /// ` N files...`: so many names were looked at in a pass over all directories that looks for what to delete.
+    DeletionScan(u64),
+    /// Such a pass is over.
+    DeletionScanned,
     /// `total: matches=M  hash_hits=H  false_alarms=F data=D`
     DeltaTotals(&'a Stats),
     /// `delta-transmission disabled for local transfer or --whole-file` / `enabled`

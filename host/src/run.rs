@@ -339,6 +339,14 @@ fn start(
                 // The reference forks here: its other half knows of names that only --progress asked for.
                 args.argv.insert(1, b"--info=NAME".to_vec());
             }
+            if let (None, Some(format)) = (resolved.route.machine(), &resolved.output.format)
+                && let Some(protocol) = resolved.opts.protocol.and_then(ProtocolVersion::new)
+                && !protocol.has_deleted_message()
+                && let Some(form) = args.argv.iter_mut().find(|arg| arg.starts_with(b"--log-format="))
+            {
+                // It knows the client's format, too, and makes the lines of deletions with it.
+                *form = [b"--log-format=", &format[..]].concat();
+            }
             let to_wire = |strings| match &names {
                 Some(names) => names.args(Toward::Wire, strings),
                 None => strings,

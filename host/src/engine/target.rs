@@ -17,8 +17,8 @@ use arsync_core::{
     names::RelName,
     options::SessionOptions,
     ports::{
-        AttrStep, Attrs, Child, CommitStep, Create, Destination, Doomed, Extended, ExtendedFailure, MayGo,
-        Place, PortError, Rights, Stat, Target, Turn,
+        AttrStep, Attrs, BackupBy, Child, CommitStep, Create, Destination, Doomed, Extended, ExtendedFailure,
+        MayGo, Place, PortError, Rights, Stat, Target, Turn,
     },
 };
 use rustix::{
@@ -97,8 +97,8 @@ impl TreeTarget {
             groups,
             umask: super::umask(),
         };
-        let shared = Shared::new(tree, options, rights.umask, rights.super_user)
-            .map_err(|e| SetupError::TempDir(port(e)))?;
+        let shared =
+            Shared::new(tree, options, rights.super_user).map_err(|e| SetupError::TempDir(port(e)))?;
         let open = |path: &Vec<u8>| alternate(&shared, shared.tree().root()?.as_fd(), path, options);
         let alternates = options.transfer.alt_dests.iter().map(open).collect();
         let removals = Removals::new(&rights, !options.preserve.fake_super);
@@ -237,8 +237,7 @@ impl TreeTarget {
     /// Opens a regular file for reading, or a device where those may be written.
     fn open(&self, place: Place<'_>) -> io::Result<(OwnedFd, u64)> {
         let at = self.spot(place)?;
-        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
-        let file = openat(&at.dir, &*at.name, flags, Mode::empty())?;
+        let file = self.shared.open_to_read(&at.dir, &at.name)?;
         let stat = fstat(&file)?;
         match FileType::from_raw_mode(stat.st_mode) {
             FileType::RegularFile => Ok((file, stat.st_size.cast_unsigned())),
@@ -393,8 +392,7 @@ impl Target for TreeTarget {
             let name = key.clone();
             let job = digest::job(kind, size, move || {
                 let at = shared.tree().at(RelName::new(&name)?).ok()?;
-                let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY;
-                let file = openat(&at.dir, at.name, flags | OFlags::CLOEXEC, Mode::empty()).ok()?;
+                let file = shared.open_to_read(&at.dir, at.name).ok()?;
                 let stat = to_stat(&fstat(&file).ok()?);
                 (stat.is_regular() && stat.size == size).then_some((file, size))
             });
@@ -478,8 +476,8 @@ impl Target for TreeTarget {
         self.remove(at, AtFlags::REMOVEDIR).map_err(port)
     }
 
-    async fn back_up(&self, name: RelName<'_>, keep: bool) -> Result<(), PortError> {
-        self.shared.backups().back_up(&self.shared, name, keep).map_err(port)
+    async fn back_up(&self, name: RelName<'_>, by: BackupBy) -> Result<(), PortError> {
+        self.shared.backups().back_up(&self.shared, name, by).map_err(port)
     }
 
     async fn promote_partial(&self, name: RelName<'_>) -> Result<(), PortError> {

@@ -15,7 +15,7 @@ use arsync_core::{
     flist::entry::mode,
     names::RelName,
     options::SessionOptions,
-    ports::{AttrStep, Attrs, CommitStep, Create, Destination, Extended, PortError, WriteMode},
+    ports::{AttrStep, Attrs, BackupBy, CommitStep, Create, Destination, Extended, PortError, WriteMode},
 };
 use rustix::{
     fs::{
@@ -72,7 +72,8 @@ pub struct Shared {
     preallocate: bool,
     fsync: bool,
     write_devices: bool,
-    umask: u32,
+    /// What is read keeps its time of access.
+    no_atime: bool,
     euid: u32,
     super_user: bool,
     setter: Setter,
@@ -112,7 +113,7 @@ pub const SMALL: usize = PIECE;
 
 impl Shared {
     /// For a destination tree. A temporary directory that cannot be opened is an error.
-    pub fn new(tree: Tree, options: &SessionOptions, umask: u32, super_user: bool) -> io::Result<Self> {
+    pub fn new(tree: Tree, options: &SessionOptions, super_user: bool) -> io::Result<Self> {
         let transfer = &options.transfer;
         let confinement = Confinement::of(&options.select);
         let temp_dir = match (&transfer.temp_dir, tree.root()) {
@@ -134,7 +135,7 @@ impl Shared {
             preallocate: transfer.preallocate,
             fsync: transfer.fsync,
             write_devices: options.select.write_devices,
-            umask,
+            no_atime: options.preserve.open_noatime || options.preserve.atimes > 1,
             euid: rustix::process::geteuid().as_raw(),
             super_user,
             setter: Setter::new(options.preserve.fake_super),
@@ -157,11 +158,6 @@ impl Shared {
     /// How attributes are set.
     pub fn setter(&self) -> &Setter {
         &self.setter
-    }
-
-    /// File creation mask of the process.
-    pub fn umask(&self) -> u32 {
-        self.umask
     }
 
     /// Owners may be changed.
@@ -252,7 +248,9 @@ impl Shared {
         let perms = file_mode & mode::PERMS;
         let perms = if self.setter.is_fake() { fake::real_perms(perms, false) } else { perms };
         let alike = perms & !0o777 == 0 && perms >> 3 & 7 == perms & 7;
-        if alike && !self.private { perms } else { (perms | 0o200) & 0o700 }
+        // Where the owner cannot be set, the permissions are not set either.
+        let fails = self.super_user && self.euid != 0 && !self.setter.is_fake();
+        if alike && !self.private && !fails { perms } else { (perms | 0o200) & 0o700 }
     }
 
     /// Starts a file.
@@ -401,7 +399,7 @@ impl Shared {
             Destination::Partial => self.make_partial_spot(name).map_err(|e| (CommitStep::PartialDir, e))?,
             Destination::Final { backup } | Destination::KeptPartial { backup } => {
                 if backup {
-                    match self.backups.back_up(self, name, true) {
+                    match self.backups.back_up(self, name, BackupBy::Link) {
                         Ok(()) | Err(Errno::NOENT) => {}
                         Err(error) => return Err((CommitStep::Backup, error)),
                     }
@@ -490,6 +488,16 @@ impl Shared {
         let set = self.setter.apply(Handle::File(&file), create.name.bytes(), &stat, attrs, None);
         guard.keep();
         applied(set)
+    }
+
+    /// Opens something that stands at the destination, or beside it, to read its data.
+    pub fn open_to_read(&self, dir: &OwnedFd, name: &[u8]) -> io::Result<OwnedFd> {
+        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
+        let open = |flags| openat(dir, name, flags, Mode::empty());
+        match self.no_atime.then(|| open(flags | OFlags::NOATIME)) {
+            None | Some(Err(Errno::PERM)) => open(flags),
+            Some(opened) => opened,
+        }
     }
 
     /// Device contents may be written (`--write-devices`).

@@ -455,6 +455,20 @@ impl Console {
         }
     }
 
+    /// The count of what is looked at is a line that is written over.
+    fn scan_line(&self, count: Option<u64>) {
+        if self.server || self.levels.info(Info::Flist) < 2 || self.output.quiet {
+            return;
+        }
+        match count {
+            Some(count) => {
+                self.stdout.borrow_mut().write(format!(" {count} files...\r").as_bytes());
+                self.open_line.set(true);
+            }
+            None => self.raw(MsgTag::Info, format!("{:20}\r", "").as_bytes()),
+        }
+    }
+
     fn wording<'a>(&'a self, roots: &'a Roots) -> Wording<'a> {
         let transfer = &self.options.transfer;
         Wording {
@@ -609,6 +623,11 @@ impl Observer for Console {
         if matches!(notice, Notice::ListStart | Notice::ListDone(_)) {
             return self.list_line(from, notice);
         }
+        match notice {
+            Notice::DeletionScan(count) => return self.scan_line(Some(*count)),
+            Notice::DeletionScanned => return self.scan_line(None),
+            _ => {}
+        }
         let text = message::text(from, notice, &self.wording(&self.roots.borrow()));
         let tag = match severity {
             Severity::Info => MsgTag::Info,
@@ -671,11 +690,15 @@ impl Observer for Console {
 
     fn item(&self, event: &ItemEvent<'_>) {
         self.log_item(event);
-        if self.server || self.output.quiet {
+        let deleted = event.flags.contains(ItemFlags::DELETED);
+        // Old protocols have no message for deletions: the client gets the line (and asked for `%i` alone).
+        let for_client =
+            deleted && self.protocol.get().is_some_and(|protocol| !protocol.has_deleted_message());
+        if (self.server && !for_client) || self.output.quiet {
             return;
         }
         let report = &self.options.report;
-        if event.flags.contains(ItemFlags::DELETED) {
+        if deleted {
             let line = match self.format() {
                 Some(format) if report.itemize || report.operation => self.item_line(format, event),
                 None if self.levels.info(Info::Del) == 0 => return,
