@@ -23,8 +23,7 @@ use arsync_core::{
 };
 use rustix::{
     fs::{
-        AtFlags, CWD, FileType, Mode, OFlags, SeekFrom, fstat, mkdirat, openat, readlinkat, seek, statat,
-        unlinkat,
+        AtFlags, CWD, FileType, Mode, OFlags, SeekFrom, fstat, mkdirat, readlinkat, seek, statat, unlinkat,
     },
     io::{self, Errno},
     process::{getegid, geteuid, getgroups},
