@@ -105,6 +105,8 @@ pub struct Select {
     pub confine_root: Option<Vec<u8>>,
     /// The roots of the transfer and everything reached below them are inside of it too (a daemon's module).
     pub confine_all: bool,
+    /// `--insecure-links`: in paths that options name, symlinks of everybody are followed.
+    pub insecure_links: bool,
     /// What this side cannot read does not exist for it (a daemon's `ignore nonreadable`).
     pub ignore_nonreadable: bool,
     /// `-r`
@@ -308,6 +310,8 @@ pub struct Transfer {
     pub compress: Compress,
     /// `--compress-level`
     pub compress_level: Option<i32>,
+    /// Compressors that can store do: a daemon's `dont compress = *`. The peer decodes as usual.
+    pub stored: bool,
     /// `--checksum-choice`: transfer and file-list algorithm; `None` in a half: automatic.
     pub checksum_choice: Option<(Option<ChecksumKind>, Option<ChecksumKind>)>,
     /// `RSYNC_CHECKSUM_LIST`, this side's part: replaces the offered list.

@@ -15,6 +15,7 @@ mod ring;
 mod run;
 mod session;
 pub mod transport;
+mod vouched;
 
 pub use pipe_session::{
     MultiplexReader, MultiplexWriter, Summary, handshake, handshake_receiver, handshake_sender,

@@ -46,6 +46,7 @@ use crate::{
         batch::{self, Recording, Replayed},
         filters, interrupt, names, run_client, run_local, run_replay, run_server,
     },
+    vouched::Trust,
 };
 
 mod charsets;
@@ -175,7 +176,8 @@ fn bad_rules(resolved: &Resolved) -> Option<ExitCode> {
     let (roots, outbox) = (Rc::new(RefCell::new(Roots::here())), Rc::new(Outbox::new()));
     let console = Console::new(resolved, roots, outbox, None, None);
     let config = filters::config(&resolved.opts, resolved.from0, true);
-    let code = filters::build(&resolved.filters, config, true, true, &console).err()?;
+    let trust = Trust::of(resolved.opts.select.insecure_links);
+    let code = filters::build(&resolved.filters, config, true, true, trust, &console).err()?;
     console.finish(None, code, Role::Client);
     Some(code)
 }
@@ -296,7 +298,8 @@ fn start(
     };
     let config = || filters::config(options, resolved.from0, true);
     let modern = options.protocol.is_none_or(|p| p >= 30);
-    let own_rules = |pulls| filters::build(&resolved.filters, config(), pulls, modern, console);
+    let trust = Trust::of(options.select.insecure_links);
+    let own_rules = |pulls| filters::build(&resolved.filters, config(), pulls, modern, trust, console);
     let shows = options.report.itemize || options.report.names;
     let protocol_known = |protocol, incremental| console.protocol_known(protocol, incremental);
     let recording = match &batch {
@@ -351,6 +354,9 @@ fn start(
             let daemon_args = |protocol| {
                 let args = daemon_args(resolved, protocol);
                 console.daemon_args(&args.argv);
+                if let Some(strings) = &args.stream {
+                    console.protected_args(strings);
+                }
                 (args.argv, args.stream.map(to_wire))
             };
             let (link, daemon) = match resolved.route.machine() {
@@ -529,7 +535,7 @@ fn source_args(resolved: &Resolved, args: &[Vec<u8>], console: &Console) -> Resu
 fn local_names(resolved: &Resolved, for_peer: bool, console: &Console) -> Result<Vec<Vec<u8>>, ExitCode> {
     // A user's own list may be anywhere; one that a server is asked to read may not.
     if let (true, NameList::File(file)) = (resolved.cli.server, &resolved.files_from)
-        && let Err(error) = Confinement::new(resolved.opts.select.confine_root.as_deref()).admits(file)
+        && let Err(error) = Confinement::of(&resolved.opts.select).admits(file)
     {
         let name = resolved.cli.files_from.as_deref().unwrap_or_default();
         let reason = strerror::of(&error.into());

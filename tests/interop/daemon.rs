@@ -53,6 +53,11 @@ impl Daemon {
 
     /// A program serves what a configuration says.
     pub(crate) fn with(program: Program, dir: &Path, text: &str) -> Self {
+        Self::with_words(program, dir, text, &[])
+    }
+
+    /// The same, with further words of the command line.
+    pub(crate) fn with_words(program: Program, dir: &Path, text: &str, words: &[&str]) -> Self {
         let config = dir.join(format!("{program:?}.conf"));
         fs::write(&config, text).unwrap();
         // Another process may take the port in between: then the next one is tried.
@@ -60,6 +65,7 @@ impl Daemon {
             let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap().port();
             let mut child = Command::new(program.path())
                 .args(["--daemon", "--no-detach", "--address=127.0.0.1"])
+                .args(words)
                 .arg(format!("--port={port}"))
                 .arg(format!("--config={}", config.display()))
                 .stdin(Stdio::null())

@@ -2,6 +2,7 @@
 //!
 //! `ARSYNC_CASE=TEXT` restricts the matrix to option sets that contain the text.
 
+mod alike;
 mod bad_input;
 mod batch;
 mod cases;

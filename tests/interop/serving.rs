@@ -162,13 +162,16 @@ fn the_log_has_the_lines_of_the_reference() {
         let log = fs::read_to_string(dir.path().join("log")).unwrap();
         log.lines().map(|line| line.split_once("] ").unwrap().1.to_owned()).collect()
     };
-    for _ in 0..200 {
-        if lines().last().is_some_and(|line| line.starts_with("sent ")) {
-            break;
+    let wait_for = |sessions: usize| {
+        for _ in 0..200 {
+            if lines().iter().filter(|line| line.starts_with("sent ")).count() == sessions {
+                break;
+            }
+            std::thread::sleep(Duration::from_millis(25));
         }
-        std::thread::sleep(Duration::from_millis(25));
-    }
-    let lines = lines();
+        lines()
+    };
+    let lines = wait_for(1);
     assert!(lines[0].starts_with("rsyncd version 3.5.0 starting, listening on port "), "{}", lines[0]);
     let from = "UNDETERMINED (127.0.0.1)";
     // The test looked first whether somebody listens.
@@ -178,6 +181,9 @@ fn the_log_has_the_lines_of_the_reference() {
     assert_eq!(rest[2], "building file list");
     assert_eq!(rest[3], "send UNDETERMINED [127.0.0.1] m () a 2");
     assert!(rest[4].starts_with("sent ") && rest[4].ends_with(" total size 2"), "{}", rest[4]);
+    // A session that ended well has nothing to add.
+    assert_eq!(client("rsync", dir.path(), &[], &[&daemon.url("m/a"), "got"]).code, Some(0));
+    assert!(!wait_for(2).contains(&String::new()));
 }
 
 #[test]
@@ -560,6 +566,35 @@ fn slow_clients_are_sent_away() {
     assert_eq!(got, GREETING);
     let log = fs::read_to_string(dir.path().join("log")).unwrap();
     assert!(log.contains("daemon handshake timeout -- exiting"), "{log}");
+}
+
+/// Whatever a crowd of clients leaves unsaid or says too much of, the next one is served.
+#[test]
+fn a_crowd_that_says_too_little_or_too_much_keeps_nobody_out() {
+    let dir = tempfile::tempdir().unwrap();
+    fs::write(dir.path().join("a"), "a").unwrap();
+    let daemon = serve(dir.path(), "path = DIR\n[m]\n[auth]\nauth users = joe\nsecrets file = DIR/none\n");
+    let mut crowd = Vec::new();
+    for number in 0..200 {
+        let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, daemon.port)).unwrap();
+        // Half a greeting, or no arguments.
+        let said = if number % 2 == 0 { "@RSYNC" } else { "@RSYNCD: 31.0 md5\nm\n" };
+        stream.write_all(said.as_bytes()).unwrap();
+        crowd.push(stream);
+    }
+    // More arguments than there may be, and one without an end.
+    let flood = [&b"@RSYNCD: 31.0 md5\nm\n"[..], &b"--server\0".repeat(16_001), b"\0"].concat();
+    assert!(answer(&daemon, &flood).ends_with("@RSYNCD: OK\n"));
+    let endless = [&b"@RSYNCD: 31.0 md5\nm\n"[..], &vec![b'x'; 4 << 20]].concat();
+    assert!(answer(&daemon, &endless).ends_with("@RSYNCD: OK\n"));
+    // Nobody has a name that long.
+    let long = [&b"@RSYNCD: 31.0 md5\nauth\njoe "[..], &vec![b'x'; 1 << 20], b"\n"].concat();
+    assert!(!answer(&daemon, &long).contains("@ERROR"));
+    for program in CLIENTS {
+        let got = client(program, dir.path(), &[], &[&daemon.url("m/a"), "got"]);
+        assert_eq!((got.code, &*got.stderr), (Some(0), ""));
+    }
+    drop(crowd);
 }
 
 #[test]

@@ -565,13 +565,8 @@ where
         if kind == FileKind::Regular {
             return self.regular(ndx, segment, redo).await;
         }
-        let stat = match self.standing(name).await {
-            Ok(stat) => stat,
-            Err(error) => {
-                self.failed(Op::GeneratorStat, shown.bytes(), error);
-                return Ok(());
-            }
-        };
+        // Where nothing can be looked at, making the item says why; it may not be wanted at all.
+        let stat = self.standing(name).await.unwrap_or(None);
         if self.skips_by_existence(entry, stat.as_ref()).await {
             return Ok(());
         }

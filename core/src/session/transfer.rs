@@ -197,9 +197,10 @@ impl<S: Source, O: Observer> Reading<'_, '_, S, O> {
 
 impl Outgoing {
     pub(super) fn new(options: &SessionOptions, agreed: &Agreed) -> Result<Self, ProtocolError> {
+        let tokens = TokenEncoder::new(agreed.compress, options.transfer.compress_level, agreed.protocol)?;
         Ok(Self {
             sums: agreed.sums(),
-            tokens: TokenEncoder::new(agreed.compress, options.transfer.compress_level, agreed.protocol)?,
+            tokens: if options.transfer.stored { tokens.storing() } else { tokens },
             pool: ChunkPool::default(),
             window: Vec::new(),
             out: Vec::new(),

@@ -86,6 +86,20 @@ impl TokenEncoder {
         Ok(Self { codec, run: None, previous: 0, dirty: false })
     }
 
+    /// The same, with `zlib` and `zlibx` at the level that compresses nothing. The form stays theirs; other compressors
+    /// know no such level.
+    #[must_use]
+    pub fn storing(self) -> Self {
+        let codec = match self.codec {
+            #[cfg(feature = "zlib")]
+            Codec::Zlib { pending, history, .. } => {
+                Codec::Zlib { deflate: zlib_rs::Deflate::new(0, false, 15), pending, history }
+            }
+            other => other,
+        };
+        Self { codec, ..self }
+    }
+
     /// True for the form without compression. A caller that has literal data in a buffer of its own may then
     /// write the i32 LE length (at most 32768) and the data itself instead of calling [`Self::literal`].
     pub fn is_plain(&self) -> bool {

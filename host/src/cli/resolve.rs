@@ -25,7 +25,10 @@ use super::{
     parse::World,
     words::{Info, Levels},
 };
-use crate::output::{format, strerror};
+use crate::{
+    output::{format, strerror},
+    vouched::{self, Trust},
+};
 
 /// What a run is to do.
 #[derive(Debug)]
@@ -475,6 +478,7 @@ pub(crate) fn resolve(mut cli: Cli, world: &World<'_>) -> Result<Resolved, Stop>
         select: Select {
             confine_root: cli.confine_root.clone(),
             confine_all: false,
+            insecure_links: cli.insecure_links,
             ignore_nonreadable: false,
             recursive,
             dirs,
@@ -541,6 +545,7 @@ pub(crate) fn resolve(mut cli: Cli, world: &World<'_>) -> Result<Resolved, Stop>
             remove_source: cli.remove_source.is_some(),
             compress,
             compress_level: cli.compress_level,
+            stored: false,
             checksum_choice,
             checksum_list: algorithm_list(world, "RSYNC_CHECKSUM_LIST", cli.server),
             compress_list: algorithm_list(world, "RSYNC_COMPRESS_LIST", cli.server),
@@ -736,7 +741,7 @@ fn name_list(cli: &Cli, role: Role) -> Result<NameList, Stop> {
     {
         return Ok(NameList::Remote(spec.path));
     }
-    match File::open(std::ffi::OsString::from_vec(text.clone())) {
+    match vouched::read(text, Trust::of(cli.insecure_links)) {
         Ok(file) => Ok(NameList::File(file)),
         Err(e) => {
             let reason = strerror::of(&e);

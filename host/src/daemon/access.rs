@@ -5,6 +5,8 @@ use std::net::ToSocketAddrs;
 
 use arsync_core::filter::wildmatch;
 
+use super::lookup::is_in_netgroup;
+
 /// Who connects.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Peer {
@@ -65,9 +67,8 @@ fn matches_any(text: &[u8], peer: &Peer, list: List, forward: bool) -> bool {
 }
 
 fn matches(word: &str, peer: &Peer, list: List, forward: bool) -> bool {
-    if word.starts_with('@') {
-        // Netgroups are not asked; who is on such a list cannot be told. Refused rather than let in.
-        return list == List::Deny;
+    if let Some(group) = word.strip_prefix('@') {
+        return is_in_netgroup(group, &peer.name);
     }
     if let Some(found) = address(word, peer) {
         return found;
@@ -181,8 +182,8 @@ mod tests {
         assert!(!admits(None, Some(b"no-such-host.invalid"), &host, true));
         assert!(!admits(Some(b"no-such-host.invalid"), None, &host, true));
         assert!(admits(None, Some(b"no-such-host.invalid"), &host, false));
-        assert!(!admits(None, Some(b"@group"), &host, true));
-        assert!(!admits(Some(b"@group"), None, &host, true));
+        assert!(admits(None, Some(b"@no-such-group"), &host, true));
+        assert!(!admits(Some(b"@no-such-group"), None, &host, true));
         assert!(admits(Some(b"localhost"), None, &peer("127.0.0.1", "UNKNOWN"), true));
     }
 }

@@ -1,13 +1,11 @@
 //! Who may use a module: `auth users` and the file of secrets (spec: authentication).
 
-use std::{
-    fs::File,
-    io::Read,
-    os::unix::fs::{MetadataExt, OpenOptionsExt},
-    path::Path,
-};
+use std::{fs::File, io::Read, os::unix::fs::MetadataExt};
 
 use arsync_core::{filter::wildmatch, setup::daemon::AuthDigest};
+use rustix::fs::OFlags;
+
+use crate::vouched::{self, Trust};
 
 /// Largest file of secrets that is read, bytes.
 const MAX_SECRETS: u64 = 16 << 20;
@@ -76,7 +74,7 @@ pub(super) struct Claim<'a> {
 pub(super) fn judge(
     claim: &Claim<'_>,
     rules: &[u8],
-    secrets: Option<&Path>,
+    secrets: Option<&[u8]>,
     strict: bool,
     groups: &dyn Fn(&[u8]) -> Vec<Vec<u8>>,
 ) -> Result<Access, Denied> {
@@ -132,7 +130,7 @@ fn option(word: &[u8]) -> (&[u8], Option<Access>) {
     }
 }
 
-fn read_secrets(path: &Path, strict: bool) -> Result<Vec<u8>, Denied> {
+fn read_secrets(path: &[u8], strict: bool) -> Result<Vec<u8>, Denied> {
     let file = open_trusted(path).map_err(|_| Denied::NoSecrets)?;
     let meta = file.metadata().map_err(|_| Denied::NoSecrets)?;
     let root = rustix::process::geteuid().is_root();
@@ -144,16 +142,9 @@ fn read_secrets(path: &Path, strict: bool) -> Result<Vec<u8>, Denied> {
     Ok(text)
 }
 
-/// Opens a file that the operator named. A symlink is followed only if root or this process's user made it.
-pub(super) fn open_trusted(path: &Path) -> std::io::Result<File> {
-    let mut options = File::options();
-    options.read(true).custom_flags(rustix::fs::OFlags::NONBLOCK.bits().cast_signed());
-    let link = std::fs::symlink_metadata(path)?;
-    let owner = link.uid();
-    if link.is_symlink() && owner != 0 && owner != rustix::process::geteuid().as_raw() {
-        return Err(std::io::ErrorKind::PermissionDenied.into());
-    }
-    let file = options.open(path)?;
+/// Opens a file that the operator named. What is no file, such as a pipe that nobody fills, must not hold up a client.
+pub(super) fn open_trusted(path: &[u8]) -> std::io::Result<File> {
+    let file = vouched::file(path, OFlags::RDONLY | OFlags::NONBLOCK, 0, Trust::Own)?;
     if file.metadata()?.is_file() { Ok(file) } else { Err(std::io::ErrorKind::InvalidInput.into()) }
 }
 
@@ -187,7 +178,10 @@ pub(super) fn is_strong_enough(digest: AuthDigest, minimum: Option<&[u8]>) -> bo
 
 #[cfg(test)]
 mod tests {
-    use std::{fs, os::unix::fs::PermissionsExt};
+    use std::{
+        fs,
+        os::unix::{ffi::OsStrExt, fs::PermissionsExt},
+    };
 
     use super::*;
 
@@ -206,7 +200,7 @@ mod tests {
         fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
         let claim =
             Claim { user: user.as_bytes(), answer: ANSWER, challenge: CHALLENGE, digest: AuthDigest::Md5 };
-        judge(&claim, rules.as_bytes(), Some(&path), strict, &groups)
+        judge(&claim, rules.as_bytes(), Some(path.as_os_str().as_bytes()), strict, &groups)
     }
 
     #[test]
@@ -240,7 +234,7 @@ mod tests {
         assert_eq!(verdict("#joe", "*", "#joe:secret\n", 0o600, true), Err(Denied::BadName));
         let claim = Claim { user: b"joe", answer: ANSWER, challenge: CHALLENGE, digest: AuthDigest::Md5 };
         assert_eq!(judge(&claim, b"joe", None, true, &groups), Err(Denied::NoSecrets));
-        let none = Path::new("/nonexistent/secrets");
+        let none = &b"/nonexistent/secrets"[..];
         assert_eq!(judge(&claim, b"joe", Some(none), true, &groups), Err(Denied::NoSecrets));
     }
 

@@ -1,13 +1,9 @@
 //! One connection, from the greeting to the session (spec: order on a connection).
 
 use std::{
-    ffi::{OsStr, OsString},
+    ffi::OsString,
     io::Read,
-    os::{
-        fd::OwnedFd,
-        unix::ffi::{OsStrExt, OsStringExt},
-    },
-    path::Path,
+    os::{fd::OwnedFd, unix::ffi::OsStringExt},
 };
 
 use arsync_core::{
@@ -191,7 +187,7 @@ fn motd(config: &Config) -> Option<Vec<u8>> {
     let path = config.globals.text(Param::MotdFile)?;
     let path = expand(path, &environment);
     let mut text = Vec::new();
-    if let Ok(file) = auth::open_trusted(Path::new(OsStr::from_bytes(&path))) {
+    if let Ok(file) = auth::open_trusted(&path) {
         let _ = file.take(MAX_MOTD).read_to_end(&mut text);
     }
     text.push(b'\n');

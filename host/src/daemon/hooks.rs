@@ -17,7 +17,7 @@ use std::{
     process::{Command, Stdio},
 };
 
-use super::privileges::{Death, Half, await_end, divide, silence};
+use super::privileges::{Death, Half, Stream, await_end, divide, silence};
 use crate::engine::convert_by;
 
 /// Most output of a hook that a client gets, bytes.
@@ -28,6 +28,12 @@ const MAX_REQUEST: usize = 1 << 10;
 const MAX_MESSAGE: u32 = 128 << 20;
 /// Bytes that mean something to a shell; a value with one of them is never put into a command.
 const SHELL: &[u8] = b"'\"`$\\;&|<>()*?[]#!~{} ";
+
+/// Variables that may stand in the text of a command: what is known before the request is.
+const IN_COMMANDS: [&str; 5] =
+    ["RSYNC_MODULE_NAME", "RSYNC_MODULE_PATH", "RSYNC_USER_NAME", "RSYNC_HOST_NAME", "RSYNC_HOST_ADDR"];
+/// The status of a program that has not ended by itself, as `exit 1` would be.
+const KILLED: i32 = 1 << 8;
 
 /// Variables that hooks see.
 pub(super) type Variables = Vec<(String, Vec<u8>)>;
@@ -50,18 +56,19 @@ pub(super) struct Outcome {
     pub(super) output: Vec<u8>,
 }
 
-/// Puts variables of the connection into a command. Their values come from outside.
+/// Puts variables of the connection into a command, each as one word. Their values come from outside.
 fn command_text(text: &[u8], variables: &Variables) -> Result<Vec<u8>, NotRun> {
     let bad = RefCell::new(None);
     let found = super::config::expand(text, &|name| {
         if !name.starts_with("RSYNC_") {
             return std::env::var_os(name).map(OsString::into_vec);
         }
-        let value = variables.iter().find(|(known, _)| known == name).map(|(_, value)| value.clone())?;
+        let known = variables.iter().filter(|(known, _)| IN_COMMANDS.contains(&known.as_str()));
+        let value = known.into_iter().find(|(known, _)| known == name).map(|(_, value)| value)?;
         if value.iter().any(|b| SHELL.contains(b) || b.is_ascii_control()) {
             bad.borrow_mut().get_or_insert_with(|| name.to_owned());
         }
-        Some(value)
+        Some([b"'", value.as_slice(), b"'"].concat())
     });
     bad.into_inner().map_or(Ok(found), |name| Err(NotRun::Unsafe(name)))
 }
@@ -92,7 +99,7 @@ pub(super) fn run(text: &[u8], variables: &Variables, input: &[u8]) -> Result<Ou
         let _ = std::io::copy(&mut stdout, &mut std::io::sink());
     }
     let status = child.wait().map_err(|_| NotRun::Failed)?;
-    Ok(Outcome { status: status.into_raw(), output })
+    Ok(Outcome { status: status.code().map_or(KILLED, |_| status.into_raw()), output })
 }
 
 /// Starts the command of `name converter`, which answers questions until it has no more input.
@@ -137,9 +144,8 @@ impl Keeper {
             Half::Child => Ok(Self(here)),
             Half::Parent(child) => {
                 drop(here);
-                for stream in 0..2 {
-                    silence(stream);
-                }
+                // What a hook prints has a pipe of its own.
+                let _ = silence(&[Stream::Input, Stream::Output]);
                 let death = keep(hooks, variables, there, told, &|| await_end(child));
                 std::process::exit(death.code.unwrap_or(i32::from(arsync_core::exit::ExitCode::SIGNAL.0)));
             }
@@ -175,7 +181,11 @@ fn keep(
         let mut all = variables.clone();
         let mut rest = message.as_slice();
         while let (Some(name), Some(value)) = (take(&mut rest), take(&mut rest)) {
-            all.push((String::from_utf8_lossy(&name).into_owned(), value));
+            // Whoever speaks for a client must not set what a shell of the operator obeys.
+            let name = String::from_utf8_lossy(&name).into_owned();
+            if name.starts_with("RSYNC_") && name != "RSYNC_SHELL" {
+                all.push((name, value));
+            }
         }
         let outcome = run(pre, &all, b"").unwrap_or_else(|why| {
             told(&text_of(&why));
@@ -235,6 +245,22 @@ mod tests {
         let vars = variables(&[("RSYNC_MODULE_NAME", "m"), ("RSYNC_REQUEST", "m/a b")]);
         let ran = run(b"cat; echo %RSYNC_MODULE_NAME% $RSYNC_REQUEST; exit 3", &vars, b"in:").unwrap();
         assert_eq!((ran.status, &*ran.output), (3 << 8, &b"in:m m/a b\n"[..]));
+    }
+
+    #[test]
+    fn what_stands_in_a_command_is_one_word() {
+        let vars =
+            variables(&[("RSYNC_USER_NAME", ""), ("RSYNC_MODULE_NAME", "m"), ("RSYNC_REQUEST", "(NONE)")]);
+        let of = |text: &str| String::from_utf8(command_text(text.as_bytes(), &vars).unwrap()).unwrap();
+        assert_eq!(of("test %RSYNC_USER_NAME% = joe"), "test '' = joe");
+        assert_eq!(of("x%RSYNC_MODULE_NAME%y"), "x'm'y");
+        // Not known yet when the text is read.
+        assert_eq!(of("%RSYNC_REQUEST% %RSYNC_PID%"), "%RSYNC_REQUEST% %RSYNC_PID%");
+    }
+
+    #[test]
+    fn a_command_that_is_killed_has_failed() {
+        assert_eq!(run(b"kill -9 $$", &Vec::new(), b"").unwrap().status, 256);
     }
 
     #[test]

@@ -64,10 +64,12 @@ pub(super) fn on_words(cli: &mut Cli, terms: &Terms<'_>) {
         cli.temp_dir = terms.temp_dir.map(<[u8]>::to_vec);
     } else {
         below(&mut cli.temp_dir, terms.root);
+        level(&mut cli.temp_dir, terms.confined);
     }
     for path in [&mut cli.backup_dir, &mut cli.partial_dir] {
         below(path, terms.root);
     }
+    level(&mut cli.backup_dir, terms.confined);
     if let Some((_, dirs)) = &mut cli.alt_dest {
         for dir in dirs {
             rooted(dir, terms.root);
@@ -77,8 +79,8 @@ pub(super) fn on_words(cli: &mut Cli, terms: &Terms<'_>) {
         *list = [terms.root, b"/", &super::args::inside(list)].concat();
     }
     cli.confine_root = None;
-    // That the module serves dangling symlinks to nobody else is not the client's to say.
-    cli.insecure_links = false;
+    // Whose symlinks are followed is not the client's to say.
+    cli.insecure_links = values.is(Param::InsecureLinks);
 }
 
 /// The smaller limit; 0 is none.
@@ -92,6 +94,14 @@ fn smaller(a: i32, b: i32) -> i32 {
 fn below(path: &mut Option<Vec<u8>>, root: &[u8]) {
     if let Some(path) = path {
         rooted(path, root);
+    }
+}
+
+/// A directory of temporaries or backups does not lead up from the destination, where only this program holds it back.
+/// Alternate directories may: what is beside a destination is what one compares it with.
+fn level(path: &mut Option<Vec<u8>>, confined: bool) {
+    if let Some(path) = path.as_mut().filter(|path| confined && !path.starts_with(b"/")) {
+        *path = super::args::inside(path);
     }
 }
 
@@ -123,9 +133,8 @@ pub(super) fn on_options(resolved: &mut Resolved, terms: &Terms<'_>) {
         options.report.checksums |= format::uses(format, b"C");
     }
     let words = terms.values.text(Param::DontCompress).unwrap_or_default();
-    if sends && words.split(u8::is_ascii_whitespace).any(|word| word == b"*") {
-        options.transfer.compress_level = Some(1);
-    }
+    // No compressor changes its level from file to file, so that other patterns say nothing.
+    options.transfer.stored = sends && words.split(u8::is_ascii_whitespace).any(|word| word == b"*");
 }
 
 #[cfg(test)]
@@ -144,6 +153,21 @@ mod tests {
             let mut path = path.as_bytes().to_vec();
             rooted(&mut path, root.as_bytes());
             assert_eq!(path, found.as_bytes());
+        }
+    }
+
+    #[test]
+    fn directories_for_writing_do_not_lead_up() {
+        for (path, confined, found) in [
+            ("../bak", true, "bak"),
+            ("a/../../bak/", true, "bak/"),
+            ("..", true, "."),
+            ("/srv/m/bak", true, "/srv/m/bak"),
+            ("../bak", false, "../bak"),
+        ] {
+            let mut path = Some(path.as_bytes().to_vec());
+            level(&mut path, confined);
+            assert_eq!(path.as_deref(), Some(found.as_bytes()));
         }
     }
 

@@ -37,7 +37,7 @@ use rustix::{
 use super::{
     config::{Config, Param, expand},
     journal::Journal,
-    privileges::{Half, divide, leave_terminal, lock_range, silence},
+    privileges::{Half, Stream, divide, leave_terminal, lock_range, silence},
     stop,
 };
 use crate::{
@@ -69,8 +69,8 @@ pub(super) fn run(cli: &DaemonCli, config: &Config, path: &Path, name: &OsStr) -
             Ok(Half::Parent(_)) => return ExitCode::OK,
             Ok(Half::Child) => {
                 leave_terminal();
-                for stream in 0..3 {
-                    silence(stream);
+                if let Err(error) = silence(&Stream::ALL) {
+                    return stop(&format!("rsync: /dev/null: {error}\n"), ExitCode::IPC);
                 }
             }
             Err(errno) => return stop(&format!("rsync: fork failed: {errno}\n"), ExitCode::IPC),

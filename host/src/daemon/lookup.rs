@@ -1,7 +1,7 @@
 //! The name of an address, by the C library (which knows the name services).
 
 use core::{ffi::CStr, mem::size_of, net::IpAddr};
-use std::net::ToSocketAddrs;
+use std::{ffi::CString, net::ToSocketAddrs};
 
 /// Longest name of a host, bytes, with its end.
 const MAX_NAME: usize = 1025;
@@ -55,6 +55,25 @@ fn reverse(ip: IpAddr) -> Option<String> {
     };
     let text = CStr::from_bytes_until_nul(&name).ok()?;
     (done == 0).then(|| text.to_string_lossy().into_owned())
+}
+
+unsafe extern "C" {
+    /// Netgroups of the GNU C library, for which the crate `libc` has no name.
+    fn innetgr(
+        group: *const libc::c_char,
+        host: *const libc::c_char,
+        user: *const libc::c_char,
+        domain: *const libc::c_char,
+    ) -> libc::c_int;
+}
+
+/// Whether a host is in a netgroup, by the name services of this machine.
+#[allow(unsafe_code)]
+pub(super) fn is_in_netgroup(group: &str, host: &str) -> bool {
+    let [Ok(group), Ok(host)] = [group, host].map(CString::new) else { return false };
+    // SAFETY: both strings end in NUL and outlive the call, and null stands for any user and domain. The library keeps
+    // its place in the netgroup behind a lock.
+    unsafe { innetgr(group.as_ptr(), host.as_ptr(), core::ptr::null(), core::ptr::null()) == 1 }
 }
 
 #[cfg(test)]

@@ -38,9 +38,13 @@ use self::{
     config::{Config, Param, Values},
     connection::{Plug, Server},
     journal::Journal,
-    privileges::{change_root, silence, take_stream},
+    privileges::{Stream, change_root, silence, take_stream},
 };
-use crate::{cli::asked::DaemonCli, engine::Identity, output::exit_line::exit_line};
+use crate::{
+    cli::asked::DaemonCli,
+    engine::{Identity, NoIdentity, enter_jail},
+    output::exit_line::exit_line,
+};
 
 /// The configuration of the machine.
 const SYSTEM_CONFIG: &str = "/etc/rsyncd.conf";
@@ -63,15 +67,14 @@ pub(crate) fn run(cli: &DaemonCli, name: &OsStr) -> ExitCode {
         journal.warn(complaint);
     }
     if cli.server {
-        let streams = (take_stream(0), take_stream(1));
+        let streams = (take_stream(Stream::Input), take_stream(Stream::Output));
         let (Ok(input), Ok(output)) = streams else { return ExitCode::IPC };
         return connection::serve(Server { cli, config: &config, journal, plug: Plug::Shell }, input, output);
     }
     if is_socket(rustix::stdio::stdin()) {
-        let Ok(socket) = take_stream(0) else { return ExitCode::IPC };
-        for stream in 1..3 {
-            silence(stream);
-        }
+        let Ok(socket) = take_stream(Stream::Input) else { return ExitCode::IPC };
+        // Nothing that is printed by accident may reach the client.
+        let Ok(()) = silence(&[Stream::Output, Stream::Errors]) else { return ExitCode::IPC };
         let _ = rustix::net::sockopt::set_socket_keepalive(&socket, true);
         // Output is gathered already; what is flushed is waited for.
         let _ = rustix::net::sockopt::set_tcp_nodelay(&socket, true);
@@ -126,7 +129,7 @@ fn shell_address(input: impl AsFd) -> String {
 /// Takes the root and the user of `daemon chroot`, `daemon uid` and `daemon gid`.
 fn step_down(globals: &Values) -> Result<(), String> {
     if let Some(root) = globals.text(Param::DaemonChroot) {
-        change_root(root)
+        enter_jail(|| change_root(root))
             .map_err(|errno| format!("daemon chroot failed: {}", std::io::Error::from(errno)))?;
     }
     let (user, group) = (globals.text(Param::DaemonUid), globals.text(Param::DaemonGid));
@@ -136,6 +139,10 @@ fn step_down(globals: &Values) -> Result<(), String> {
     let user =
         user.map_or_else(|| rustix::process::geteuid().as_raw().to_string().into_bytes(), <[u8]>::to_vec);
     let text = group.map_or_else(|| user.clone(), |group| [&user[..], b":", group].concat());
-    let identity = Identity::parse(&text).map_err(|_| "invalid daemon uid or daemon gid".to_owned())?;
+    let identity = Identity::parse(&text).map_err(|fault| match fault {
+        NoIdentity::User(name) => format!("Invalid daemon uid: {}", String::from_utf8_lossy(name)),
+        NoIdentity::Group(name) => format!("Invalid daemon gid: {}", String::from_utf8_lossy(name)),
+        NoIdentity::Entry => "the groups of the daemon uid are not known".to_owned(),
+    })?;
     identity.assume().map_err(|(call, errno)| format!("{call} failed: {}", std::io::Error::from(errno)))
 }

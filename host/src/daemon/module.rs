@@ -2,13 +2,9 @@
 //! checks).
 
 use std::{
-    ffi::{OsStr, OsString},
+    ffi::OsString,
     fs::File,
-    os::{
-        fd::OwnedFd,
-        unix::ffi::{OsStrExt, OsStringExt},
-    },
-    path::Path,
+    os::{fd::OwnedFd, unix::ffi::OsStringExt},
     time::{SystemTime, UNIX_EPOCH},
 };
 
@@ -32,7 +28,6 @@ use super::{
     hooks::{self, Hooks, Keeper, Variables},
     impose::{self, Terms},
     place::{self, Place},
-    privileges::silence,
     refuse::Refusals,
     slots::{self, NoSlot},
 };
@@ -266,7 +261,7 @@ fn check_host(server: &Server<'_>, module: &Module, peer: &Peer) -> Result<(), E
         }
         return Ok(());
     }
-    server.journal.warn([b"rsync denied on module ", &module.name[..], b" from ", shown.as_bytes()].concat());
+    server.journal.say([b"rsync denied on module ", &module.name[..], b" from ", shown.as_bytes()].concat());
     Err(if values.is(Param::List) {
         refused(&[b"access denied to ", &module.name, b" from ", shown.as_bytes()])
     } else {
@@ -278,7 +273,7 @@ fn check_host(server: &Server<'_>, module: &Module, peer: &Peer) -> Result<(), E
 fn take_slot(server: &Server<'_>, module: &Module) -> Result<Option<File>, End> {
     let max = module.values.int(Param::MaxConnections);
     let lock = module.values.text(Param::LockFile).map(|file| expand(file, &environment)).unwrap_or_default();
-    slots::take(Path::new(OsStr::from_bytes(&lock)), max).map_err(|fault| match fault {
+    slots::take(&lock, max).map_err(|fault| match fault {
         NoSlot::Full => {
             server.journal.warn(format!("max connections ({max}) reached"));
             End::Refused(format!("max connections ({max}) reached -- try again later").into_bytes())
@@ -330,9 +325,8 @@ fn authenticate(
     };
     let claim = auth::Claim { user, answer, challenge: challenge.as_str(), digest };
     let secrets = values.text(Param::SecretsFile).map(|file| expand(file, &environment));
-    let secrets = secrets.as_deref().map(|file| Path::new(OsStr::from_bytes(file)));
     let strict = values.is(Param::StrictModes);
-    match auth::judge(&claim, rules, secrets, strict, &groups_of_user) {
+    match auth::judge(&claim, rules, secrets.as_deref(), strict, &groups_of_user) {
         Ok(access) => Ok((user.to_vec(), access)),
         Err(denied) => {
             let parts: [&[u8]; 7] = [
@@ -362,7 +356,7 @@ fn hidden(values: &Values, variables: &Variables) -> Result<Option<FilterList>, 
     let mut list = FilterList::daemon(FilterConfig::default());
     let mut read = |path: &[u8]| {
         use std::io::Read;
-        let file = auth::open_trusted(Path::new(OsStr::from_bytes(path)));
+        let file = auth::open_trusted(path);
         let mut text = Vec::new();
         let read = file.and_then(|file| file.take(16 << 20).read_to_end(&mut text));
         read.map(|_| text).map_err(|e| PortError(e.raw_os_error().unwrap_or(5)))
@@ -424,11 +418,6 @@ pub(super) fn receive(
         }
     };
     let (input, output, early) = dialogue.into_parts();
-    if server.plug == Plug::Socket {
-        for stream in 1..3 {
-            silence(stream);
-        }
-    }
     let format = log_format(&server, &guest.module.values);
     let visitor = Visitor {
         log: journal.log(),

@@ -2,10 +2,27 @@
 
 use std::{
     fs::File,
-    os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd},
+    os::fd::{AsRawFd, OwnedFd},
 };
 
-use rustix::process::{Pid, WaitOptions, chroot, waitpid};
+use rustix::{
+    io::fcntl_dupfd_cloexec,
+    process::{Pid, WaitOptions, chroot, waitpid},
+    stdio,
+};
+
+/// A standard stream.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Stream {
+    Input,
+    Output,
+    Errors,
+}
+
+impl Stream {
+    /// All of them.
+    pub(super) const ALL: [Self; 3] = [Self::Input, Self::Output, Self::Errors];
+}
 
 /// Makes a directory the root of this process, and its working directory.
 pub(super) fn change_root(dir: &[u8]) -> rustix::io::Result<()> {
@@ -22,17 +39,23 @@ pub(super) enum Half {
     Parent(Pid),
 }
 
-/// Divides the process. There must be one thread only.
+/// Divides the process, which must have one thread only: `EAGAIN` otherwise.
 #[allow(unsafe_code)]
 pub(super) fn divide() -> rustix::io::Result<Half> {
-    // SAFETY: the callers do this before the first thread exists, so that no lock is held by anybody who is gone in
-    // the new process.
+    // A lock that another thread holds would never be released in the new process.
+    if std::fs::read_dir("/proc/self/task").is_ok_and(|threads| threads.count() > 1) {
+        return Err(rustix::io::Errno::AGAIN);
+    }
+    // SAFETY: there is no other thread, which was asked above and is so by design: daemons divide before they have a
+    // runtime. So nothing in the new process waits for a thread that it does not have.
     let number = unsafe { libc::fork() };
     match number {
         0 => Ok(Half::Child),
+        // The number is that of a process, or -1.
         number => match Pid::from_raw(number).filter(|_| number > 0) {
             Some(pid) => Ok(Half::Parent(pid)),
-            None => Err(rustix::io::Errno::AGAIN),
+            None => Err(rustix::io::Errno::from_io_error(&std::io::Error::last_os_error())
+                .unwrap_or(rustix::io::Errno::AGAIN)),
         },
     }
 }
@@ -65,27 +88,29 @@ pub(super) fn leave_terminal() {
     let _ = rustix::process::setsid();
 }
 
-/// Puts `/dev/null` in the place of a standard stream.
-#[allow(unsafe_code)]
-pub(super) fn silence(stream: RawFd) {
-    let Ok(null) = File::options().read(true).write(true).open("/dev/null") else { return };
-    // SAFETY: the number of a standard stream may be taken over by another open file at any time; whoever writes to
-    // the stream uses the number.
-    unsafe { libc::dup2(null.as_raw_fd(), stream) };
+/// Puts `/dev/null` in the place of standard streams.
+pub(super) fn silence(streams: &[Stream]) -> std::io::Result<()> {
+    let null = File::options().read(true).write(true).open("/dev/null")?;
+    for stream in streams {
+        match stream {
+            Stream::Input => stdio::dup2_stdin(&null),
+            Stream::Output => stdio::dup2_stdout(&null),
+            Stream::Errors => stdio::dup2_stderr(&null),
+        }?;
+    }
+    Ok(())
 }
 
 /// Takes the open file behind a standard stream and leaves `/dev/null` in its place.
-#[allow(unsafe_code)]
-pub(super) fn take_stream(stream: RawFd) -> std::io::Result<OwnedFd> {
-    // SAFETY: duplicating a number touches no memory; the new descriptor belongs to nobody else.
-    let taken = unsafe {
-        let copy = libc::fcntl(stream, libc::F_DUPFD_CLOEXEC, 3);
-        if copy < 0 {
-            return Err(std::io::Error::last_os_error());
-        }
-        OwnedFd::from_raw_fd(copy)
+pub(super) fn take_stream(stream: Stream) -> std::io::Result<OwnedFd> {
+    let open = match stream {
+        Stream::Input => stdio::stdin(),
+        Stream::Output => stdio::stdout(),
+        Stream::Errors => stdio::stderr(),
     };
-    silence(stream);
+    // Not among the standard streams, and not for the programs that this one starts.
+    let taken = fcntl_dupfd_cloexec(open, 3)?;
+    silence(&[stream])?;
     Ok(taken)
 }
 

@@ -105,7 +105,10 @@ impl Refusals {
             || (cli.sender && options.transfer.remove_source);
         let both = self.refuses(OptId::DeleteBefore) && self.refuses(OptId::DeleteDuring);
         let in_place = transfer.inplace;
+        // What asks for no conversion need not be said.
+        let converts = cli.iconv.as_deref().is_some_and(|spec| spec != b"-");
         let found = [
+            (!converts, OptId::NoIconv, OptId::NoIconv),
             (deletes, OptId::Delete, OptId::Delete),
             (cli.delete && both, OptId::DeleteBefore, OptId::DeleteBefore),
             (transfer.compress != arsync_core::options::Compress::Off, OptId::Compress, OptId::Compress),

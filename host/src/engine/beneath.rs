@@ -17,6 +17,8 @@ use rustix::{
     io::{self, Errno},
 };
 
+use super::confine::Confinement;
+
 /// What is done with symlinks in the directory part of a name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Links {
@@ -39,6 +41,8 @@ const DIR: OFlags = OFlags::PATH.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC)
 pub struct Tree {
     root: Option<Arc<OwnedFd>>,
     links: Links,
+    /// Where links that are followed anywhere must not lead out of.
+    bounds: Confinement,
     cache: Mutex<Cache>,
     no_openat2: AtomicBool,
 }
@@ -71,6 +75,7 @@ impl Tree {
         Self {
             root: Some(Arc::new(root)),
             links,
+            bounds: Confinement::default(),
             cache: Mutex::default(),
             no_openat2: AtomicBool::new(false),
         }
@@ -78,7 +83,19 @@ impl Tree {
 
     /// A tree whose root does not exist (dry run): every name is missing.
     pub fn absent() -> Self {
-        Self { root: None, links: Links::Never, cache: Mutex::default(), no_openat2: AtomicBool::new(true) }
+        Self {
+            root: None,
+            links: Links::Never,
+            bounds: Confinement::default(),
+            cache: Mutex::default(),
+            no_openat2: AtomicBool::new(true),
+        }
+    }
+
+    /// The same tree, of which no link leads out of a larger one.
+    #[must_use]
+    pub fn within(self, bounds: Confinement) -> Self {
+        Self { bounds, ..self }
     }
 
     /// The root directory.
@@ -148,7 +165,11 @@ impl Tree {
         let flags = flags | OFlags::CLOEXEC;
         let mut resolve = ResolveFlags::BENEATH | ResolveFlags::NO_MAGICLINKS;
         match links {
-            Links::Any => return openat(root, path, flags, Mode::empty()),
+            Links::Any => {
+                let opened = openat(root, path, flags, Mode::empty())?;
+                self.bounds.admits(&opened)?;
+                return Ok(opened);
+            }
             Links::Never => resolve |= ResolveFlags::NO_SYMLINKS,
             Links::Inside => {}
         }

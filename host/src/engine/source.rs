@@ -180,7 +180,7 @@ impl FileSource {
         let select = &options.select;
         let follow_files = select.copy_links || select.copy_unsafe_links;
         let follow_dirs = follow_files || select.copy_dirlinks;
-        let confinement = Confinement::new(select.confine_root.as_deref());
+        let confinement = Confinement::of(select);
         // Where links are to be followed they may lead anywhere, as those below a root of the transfer (stock binary).
         let lists = select.files_from != FilesFrom::None && !follow_dirs;
         Self {
@@ -374,8 +374,7 @@ impl Source for FileSource {
         let at = self.at(path).map_err(port)?;
         // A filter file may be a pipe that the user's shell fills.
         let flags = OFlags::RDONLY | OFlags::NOCTTY | OFlags::CLOEXEC;
-        let file = openat(&at.dir, at.name, flags, Mode::empty()).map_err(port)?;
-        self.confinement.admits(&file).map_err(port)?;
+        let file = self.confinement.open_file(&at.dir, at.name, flags).map_err(port)?;
         read_limited(&file, limit).map_err(port)
     }
 

@@ -5,7 +5,10 @@
 
 use alloc::sync::Arc;
 use core::cell::RefCell;
-use std::{collections::HashSet, os::fd::OwnedFd};
+use std::{
+    collections::HashSet,
+    os::fd::{AsFd, BorrowedFd, OwnedFd},
+};
 
 use arsync_core::{
     checksum::{ChecksumKind, Digest, TransferSums},
@@ -20,8 +23,7 @@ use arsync_core::{
 };
 use rustix::{
     fs::{
-        AtFlags, CWD, FileType, Mode, OFlags, SeekFrom, fstat, mkdirat, openat, readlinkat, seek, statat,
-        unlinkat,
+        AtFlags, CWD, FileType, Mode, OFlags, SeekFrom, fstat, mkdirat, readlinkat, seek, statat, unlinkat,
     },
     io::{self, Errno},
     process::{getegid, geteuid, getgroups},
@@ -96,12 +98,7 @@ impl TreeTarget {
         };
         let shared =
             Shared::new(tree, options, rights.super_user).map_err(|e| SetupError::TempDir(port(e)))?;
-        let open = |path: &Vec<u8>| {
-            Ok(Tree::new(
-                shared.confinement().open_dir(shared.tree().root()?, path)?,
-                alternate_links(options),
-            ))
-        };
+        let open = |path: &Vec<u8>| alternate(&shared, shared.tree().root()?.as_fd(), path, options);
         let alternates = options.transfer.alt_dests.iter().map(open).collect();
         let removals = Removals::new(&rights, !options.preserve.fake_super);
         Ok(Self {
@@ -134,7 +131,6 @@ impl TreeTarget {
     /// that `..` is resolved by name.
     #[must_use]
     pub fn with_alternates_of(mut self, root: &[u8], options: &SessionOptions) -> Self {
-        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let open = |path: &Vec<u8>| {
             let mut parts: Vec<&[u8]> = Vec::new();
             let whole = if path.starts_with(b"/") { path.clone() } else { [root, b"/", path].concat() };
@@ -146,9 +142,7 @@ impl TreeTarget {
                 }
             }
             let path = [b"/", parts.join(&b'/').as_slice()].concat();
-            let dir = openat(CWD, path, flags, Mode::empty())?;
-            self.shared.confinement().admits(&dir)?;
-            Ok(Tree::new(dir, alternate_links(options)))
+            alternate(&self.shared, CWD, &path, options)
         };
         self.alternates = options.transfer.alt_dests.iter().map(open).collect();
         self
@@ -375,7 +369,12 @@ impl Target for TreeTarget {
             Some(name) => self.open_inside(name, OFlags::RDONLY, Links::Inside).map_err(port)?,
             None => {
                 let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK;
-                openat(self.tree().root().map_err(port)?, path, flags, Mode::empty()).map_err(port)?
+                let root = self.tree().root().map_err(port)?;
+                return read_limited(
+                    &self.shared.confinement().open_file(root, path, flags).map_err(port)?,
+                    limit,
+                )
+                .map_err(port);
             }
         };
         self.shared.confinement().admits(&file).map_err(port)?;
@@ -616,9 +615,17 @@ impl Target for TreeTarget {
     }
 }
 
-/// Which links names in alternate directories lead through: any, unless nothing may lead out.
-fn alternate_links(options: &SessionOptions) -> Links {
-    if options.select.confine_all { Links::Never } else { Links::Any }
+/// Opens an alternate directory. Names in it may lead through links, but not out of where options may lead; below a
+/// module none is followed.
+fn alternate(
+    shared: &Shared,
+    base: BorrowedFd<'_>,
+    path: &[u8],
+    options: &SessionOptions,
+) -> io::Result<Tree> {
+    let links = if options.select.confine_all { Links::Never } else { Links::Any };
+    let bounds = shared.confinement();
+    Ok(Tree::new(bounds.open_dir(base, path)?, links).within(bounds.clone()))
 }
 
 fn optional(stat: io::Result<Stat>) -> Result<Option<Stat>, PortError> {

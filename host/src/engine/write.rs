@@ -115,7 +115,7 @@ impl Shared {
     /// For a destination tree. A temporary directory that cannot be opened is an error.
     pub fn new(tree: Tree, options: &SessionOptions, super_user: bool) -> io::Result<Self> {
         let transfer = &options.transfer;
-        let confinement = Confinement::new(options.select.confine_root.as_deref());
+        let confinement = Confinement::of(&options.select);
         let temp_dir = match (&transfer.temp_dir, tree.root()) {
             (Some(path), Ok(root)) => Some(Arc::new(confinement.open_dir(root, path)?)),
             _ => None,

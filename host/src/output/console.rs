@@ -50,6 +50,7 @@ use crate::{
     },
     engine::IdNames,
     session::{Ended, Handshaken, Speak},
+    vouched::Trust,
 };
 
 mod surroundings;
@@ -129,7 +130,11 @@ impl Console {
             std::env::current_dir().map(|d| d.into_os_string().into_encoded_bytes()).unwrap_or_default();
         let mut no_log = None;
         let own_log = resolved.log.as_ref().and_then(|(path, _)| {
-            LogFile::open(path, charset).map(Rc::new).map_err(|error| no_log = Some((path, error))).ok()
+            let trust = Trust::of(resolved.opts.select.insecure_links);
+            LogFile::open(path, trust, charset)
+                .map(Rc::new)
+                .map_err(|error| no_log = Some((path, error)))
+                .ok()
         });
         let own_format = resolved.log.as_ref().map(|(_, format)| format.clone()).unwrap_or_default();
         let (log, log_format) = match &visitor {
@@ -241,7 +246,10 @@ impl Console {
         let told_elsewhere = self.told_to_end.get() || (self.server && left_out);
         if !told_elsewhere {
             let line = exit_line(code, role);
-            self.log(&line);
+            // All went well: there is nothing to say.
+            if !line.is_empty() {
+                self.log(&line);
+            }
             write_stderr(&line);
         }
         tell_exit(1, &format!("about to call exit({})", code.0));

@@ -3,16 +3,18 @@
 
 use std::{
     cell::RefCell,
-    fs::{File, OpenOptions},
+    fs::File,
     io::{self, Write},
-    os::unix::{ffi::OsStrExt, fs::OpenOptionsExt, net::UnixDatagram},
-    path::Path,
+    os::unix::net::UnixDatagram,
 };
+
+use rustix::fs::OFlags;
 
 use super::{
     escape::{Charset, escape},
     time::Local,
 };
+use crate::vouched::{self, Trust};
 
 /// Where the system's log listens.
 const SYSTEM_LOG: &str = "/dev/log";
@@ -41,9 +43,8 @@ enum Sink {
 
 impl LogFile {
     /// Opens a log at its end, or begins one.
-    pub(crate) fn open(path: &[u8], charset: Charset) -> io::Result<Self> {
-        let path = Path::new(std::ffi::OsStr::from_bytes(path));
-        let file = OpenOptions::new().append(true).create(true).mode(0o644).open(path)?;
+    pub(crate) fn open(path: &[u8], trust: Trust, charset: Charset) -> io::Result<Self> {
+        let file = vouched::file(path, OFlags::WRONLY | OFlags::APPEND | OFlags::CREATE, 0o644, trust)?;
         Ok(Self { sink: Sink::File(RefCell::new(file)), charset })
     }
 

@@ -14,6 +14,7 @@ use crate::{
     output::console::Console,
     session::{Args, DaemonCall, Link, Password, Speak, TcpCall},
     transport::Proxy,
+    vouched::Trust,
 };
 
 /// Port of daemons.
@@ -134,6 +135,7 @@ fn connector(program: &[u8], host: &[u8]) -> Option<Vec<u8>> {
 
 fn daemon_call<'a>(resolved: &Resolved, to: &Machine, args: &'a ArgsOf<'a>) -> DaemonCall<'a> {
     let cli = &resolved.cli;
+    let trust = Trust::of(cli.insecure_links);
     let path = match &resolved.route {
         Route::Push { dest, .. } => dest,
         Route::Pull { paths, .. } => paths.first().map_or(&[][..], |path| path),
@@ -146,12 +148,12 @@ fn daemon_call<'a>(resolved: &Resolved, to: &Machine, args: &'a ArgsOf<'a>) -> D
         module: module_of(path).to_vec(),
         user: user.filter(|user| !user.is_empty()).unwrap_or_else(|| b"nobody".to_vec()),
         password: match (&cli.password_file, variable("RSYNC_PASSWORD")) {
-            (Some(file), _) => Password::File(file.clone()),
+            (Some(file), _) => Password::File(file.clone(), trust),
             (None, Some(password)) => Password::Given(password),
             (None, None) => Password::Ask,
         },
         motd: !cli.no_motd,
-        early_input: cli.early_input.clone(),
+        early_input: cli.early_input.clone().map(|file| (file, trust)),
         args,
     }
 }

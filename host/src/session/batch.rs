@@ -3,10 +3,9 @@
 
 use std::{
     cell::RefCell,
-    fs::{File, OpenOptions},
+    fs::File,
     io::{self, Read, Write},
-    os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt},
-    path::Path,
+    os::unix::fs::FileTypeExt,
     rc::Rc,
 };
 
@@ -21,8 +20,14 @@ use arsync_core::{
     wire::varint,
 };
 
-use super::os_str;
-use crate::{cli::failure::Failure, engine::absolute, output::strerror};
+use rustix::fs::OFlags;
+
+use crate::{
+    cli::failure::Failure,
+    engine::absolute,
+    output::strerror,
+    vouched::{self, Trust},
+};
 
 /// What is collected before it is written, bytes.
 const BUFFER: usize = 256 << 10;
@@ -33,17 +38,8 @@ fn failed(path: &[u8], error: &io::Error, code: ExitCode) -> Failure {
     Failure::plain(text.concat(), code, Role::ReceiverSide)
 }
 
-/// Opens through a symlink only if it belongs to root or to this user.
-fn guarded(path: &[u8], open: impl FnOnce(&Path) -> io::Result<File>) -> io::Result<File> {
-    let path = Path::new(os_str(path));
-    let foreign = std::fs::symlink_metadata(path).is_ok_and(|m| {
-        m.file_type().is_symlink() && m.uid() != 0 && m.uid() != rustix::process::geteuid().as_raw()
-    });
-    if foreign { Err(rustix::io::Errno::LOOP.into()) } else { open(path) }
-}
-
-fn create(path: &[u8], mode: u32) -> io::Result<File> {
-    guarded(path, |path| OpenOptions::new().write(true).create(true).truncate(true).mode(mode).open(path))
+fn create(path: &[u8], mode: u32, trust: Trust) -> io::Result<File> {
+    vouched::file(path, OFlags::WRONLY | OFlags::CREATE | OFlags::TRUNC, mode, trust)
 }
 
 /// A batch that is being written.
@@ -87,10 +83,11 @@ impl Output {
 impl Recording {
     /// Creates the file and its script; the file begins with the state of the options.
     pub(crate) fn create(name: &[u8], options: &SessionOptions, iconv: bool) -> Result<Self, Failure> {
+        let trust = Trust::of(options.select.insecure_links);
         let script_name = [name, b".sh"].concat();
-        let script =
-            create(&script_name, 0o700).map_err(|e| failed(&script_name, &e, ExitCode::FILE_SELECT))?;
-        let file = create(name, 0o600).map_err(|e| failed(name, &e, ExitCode::FILE_IO))?;
+        let script = create(&script_name, 0o700, trust)
+            .map_err(|e| failed(&script_name, &e, ExitCode::FILE_SELECT))?;
+        let file = create(name, 0o600, trust).map_err(|e| failed(name, &e, ExitCode::FILE_IO))?;
         let tape = Writer(RefCell::new(Output { file, buffer: Vec::new(), error: None }));
         tape.record(&StreamFlags::of(options, iconv).bits().to_le_bytes());
         Ok(Self { tape: Rc::new(tape), script: RefCell::new(script) })
@@ -145,7 +142,8 @@ pub(crate) fn open(
         let stdin = rustix::stdio::stdin().try_clone_to_owned();
         File::from(stdin.map_err(|e| failed(name, &e, ExitCode::FILE_IO))?)
     } else {
-        let file = guarded(name, |p| File::open(p)).map_err(|e| failed(name, &e, ExitCode::FILE_IO))?;
+        let file = vouched::read(name, Trust::of(options.select.insecure_links))
+            .map_err(|e| failed(name, &e, ExitCode::FILE_IO))?;
         let kind = file.metadata().map_err(|e| failed(name, &e, ExitCode::FILE_IO))?.file_type();
         if !kind.is_file() && !kind.is_fifo() {
             let text = [b"Batch file \"", name, b"\" is neither a regular file nor a FIFO"].concat();

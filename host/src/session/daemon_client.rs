@@ -1,6 +1,6 @@
 //! What a client says to a daemon before the session (spec: daemon protocol, order on a connection).
 
-use std::fs;
+use std::io::Read;
 
 use arsync_core::{
     error::{Error, ProtocolError, Role},
@@ -14,11 +14,14 @@ use arsync_core::{
 };
 
 use super::{
-    Handshaken, Speak, os_str,
+    Handshaken, Speak,
     password::Password,
     wire::{Fault, Reader, Writer},
 };
-use crate::output::strerror;
+use crate::{
+    output::strerror,
+    vouched::{self, Trust},
+};
 
 /// Longest `--early-input`, bytes.
 const MAX_EARLY: usize = 5120;
@@ -39,7 +42,7 @@ pub(crate) struct DaemonCall<'a> {
     /// Text of the daemon is shown.
     pub(crate) motd: bool,
     /// File of `--early-input`.
-    pub(crate) early_input: Option<Vec<u8>>,
+    pub(crate) early_input: Option<(Vec<u8>, Trust)>,
     /// The arguments for a version.
     pub(crate) args: &'a dyn Fn(ProtocolVersion) -> Args,
 }
@@ -87,8 +90,8 @@ pub(crate) async fn call<O: Speak>(
     let in_range = u8::try_from(agreed).ok().and_then(ProtocolVersion::new);
     let protocol = in_range.filter(|_| theirs.protocol <= 40);
     let args = protocol.map(call.args);
-    if let Some(name) = &call.early_input {
-        let early = early_input(name, role).map_err(|text| fail(&text))?;
+    if let Some((name, trust)) = &call.early_input {
+        let early = early_input(name, *trust, role).map_err(|text| fail(&text))?;
         if !early.is_empty() {
             send(w, &[format!("#early_input={}\n", early.len()).as_bytes(), &early]).await?;
         }
@@ -172,8 +175,12 @@ fn no_digest<O: Speak>(observer: &O, role: Role, theirs: &[u8]) -> Fault {
     Error::Exit(ExitCode::UNSUPPORTED)
 }
 
-fn early_input(name: &[u8], role: Role) -> Result<Vec<u8>, Vec<u8>> {
-    let text = fs::read(os_str(name)).map_err(|e| {
+fn early_input(name: &[u8], trust: Trust, role: Role) -> Result<Vec<u8>, Vec<u8>> {
+    let mut text = Vec::new();
+    // One byte more than is allowed tells that there is more.
+    let read =
+        vouched::read(name, trust).and_then(|file| file.take(MAX_EARLY as u64 + 1).read_to_end(&mut text));
+    read.map_err(|e| {
         let why = strerror::suffix(e.raw_os_error().unwrap_or(0));
         let head = format!("rsync: [{}] failed to open ", role.name());
         [head.as_bytes(), name, why.as_bytes()].concat()

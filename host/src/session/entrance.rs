@@ -17,7 +17,7 @@ use arsync_core::{
     session::{Entered, Entrance, FirstList},
 };
 use rustix::{
-    fs::{Access, AtFlags, CWD, FileType, Mode, OFlags, accessat, mkdirat, openat, stat, statat},
+    fs::{Access, AtFlags, CWD, FileType, Mode, OFlags, accessat, mkdirat, stat, statat},
     io::Errno,
 };
 
@@ -25,6 +25,7 @@ use super::Speak;
 use crate::{
     engine::{Confinement, SetupError, TreeTarget, absolute},
     output::{message::Roots, strerror},
+    vouched::{self, Trust},
 };
 
 /// A destination that is opened or made when it is entered.
@@ -41,33 +42,41 @@ pub(crate) struct DestEntrance<'a, O> {
     pub(crate) shows: bool,
 }
 
-/// Opens a directory that the options admit.
-fn open_dir(path: &[u8], options: &SessionOptions) -> Result<OwnedFd, Errno> {
-    // A directory that may not be searched cannot be entered, although it can be opened.
-    accessat(CWD, path, Access::EXEC_OK, AtFlags::EACCESS)?;
-    let dir = openat(CWD, path, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?;
-    if options.select.confine_all {
-        Confinement::new(options.select.confine_root.as_deref()).admits(&dir)?;
-    }
-    Ok(dir)
-}
-
-/// Makes a directory whose parent the options admit.
-fn make_dir(path: &[u8], options: &SessionOptions) -> Result<(), Errno> {
-    let mode = Mode::from_raw_mode(0o777);
-    if !options.select.confine_all {
-        return mkdirat(CWD, path, mode);
-    }
-    let path = path.strip_suffix(b"/").unwrap_or(path);
-    let (parent, name) = match memchr::memrchr(b'/', path) {
-        Some(0) => (&b"/"[..], &path[1..]),
-        Some(at) => (&path[..at], &path[at + 1..]),
-        None => (&b"."[..], path),
-    };
-    mkdirat(open_dir(parent, options)?, name, mode)
-}
-
 impl<O: Speak> DestEntrance<'_, O> {
+    /// Opens a directory that the options admit. The links on the way to it must be of somebody who is trusted, except
+    /// below a module, which a daemon does not leave anyway.
+    fn open_dir(&self, path: &[u8]) -> Result<OwnedFd, Errno> {
+        let select = &self.options.select;
+        let trust = Trust::of(select.insecure_links || self.roots.borrow().module.is_some());
+        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let dir = vouched::open_at(CWD, path, flags, Mode::empty(), trust)?;
+        // A directory that may not be searched cannot be entered, although it can be opened.
+        accessat(&dir, ".", Access::EXEC_OK, AtFlags::EACCESS)?;
+        if select.confine_all {
+            Confinement::of(select).admits(&dir)?;
+        }
+        Ok(dir)
+    }
+
+    /// Makes a directory whose parent the options admit.
+    fn make_dir(&self, path: &[u8]) -> Result<(), Errno> {
+        let path = path.strip_suffix(b"/").unwrap_or(path);
+        let (parent, name) = match memchr::memrchr(b'/', path) {
+            Some(0) => (&b"/"[..], &path[1..]),
+            Some(at) => (&path[..at], &path[at + 1..]),
+            None => (&b"."[..], path),
+        };
+        mkdirat(self.open_dir(parent)?, name, Mode::from_raw_mode(0o777))
+    }
+
+    /// What is said of a directory that cannot be made.
+    fn not_made(&self, path: &[u8], errno: Errno) -> ExitCode {
+        match errno {
+            Errno::LOOP => self.os_error(ExitCode::FILE_SELECT, "change_dir#2", path, " failed", errno),
+            _ => self.os_error(ExitCode::FILE_IO, "mkdir", path, " failed", errno),
+        }
+    }
+
     fn error(&self, code: ExitCode, text: &[u8]) -> ExitCode {
         self.observer.say(MsgTag::Error, Role::ReceiverSide, text);
         code
@@ -147,7 +156,12 @@ impl<O: Speak> DestEntrance<'_, O> {
                 _ => "--compare-dest",
             };
             let dir = self.options.transfer.alt_dests.get(number).cloned().unwrap_or_default();
-            let what = if error.0 == 20 { "is not a dir" } else { "does not exist" };
+            let what = match error.0 {
+                20 => "is not a dir",
+                // A symlink of somebody else is on the way, or it leads out of where it may lead.
+                40 => "is not to be used",
+                _ => "does not exist",
+            };
             let shown = match (dir.first(), absolute(path)) {
                 (Some(b'/'), _) => dir,
                 (_, dest) => [dest.strip_suffix(b"/").unwrap_or(&dest), b"/", &dir].concat(),
@@ -185,8 +199,7 @@ impl<O: Speak> DestEntrance<'_, O> {
             }
             made += 1;
             if !self.options.dry_run {
-                make_dir(part, self.options)
-                    .map_err(|e| self.os_error(ExitCode::FILE_IO, "mkdir", part, " failed", e))?;
+                self.make_dir(part).map_err(|e| self.not_made(part, e))?;
             }
         }
         if made > 0 {
@@ -204,7 +217,7 @@ impl<O: Speak> DestEntrance<'_, O> {
             None => (&b"."[..], dest),
         };
         let name = name.to_vec();
-        match open_dir(dir, self.options) {
+        match self.open_dir(dir) {
             Ok(fd) => {
                 let target = self.target(Some(fd), dir)?;
                 Ok(Entered { target, single_name: Some(name), missing_root: false, created_root: false })
@@ -224,7 +237,7 @@ impl<O: Speak> Entrance for DestEntrance<'_, O> {
     async fn enter(&self, list: &FirstList) -> Result<Entered<TreeTarget>, ExitCode> {
         let Some(dest) = self.dest.as_deref().filter(|_| !self.options.list_only) else {
             // A listing, or a server that was given no destination: nothing is written there.
-            return match open_dir(b".", self.options) {
+            return match self.open_dir(b".") {
                 Ok(fd) => self.entered(fd, b".", false),
                 Err(e) => Err(self.os_error(ExitCode::FILE_SELECT, "change_dir#1", b".", " failed", e)),
             };
@@ -240,7 +253,7 @@ impl<O: Speak> Entrance for DestEntrance<'_, O> {
         let many = list.count > 1;
         match stat(Path::new(OsStr::from_bytes(dest))) {
             Ok(st) if FileType::from_raw_mode(st.st_mode) == FileType::Directory => {
-                match open_dir(dest, self.options) {
+                match self.open_dir(dest) {
                     Ok(fd) => self.entered(fd, dest, false),
                     Err(e) => Err(self.os_error(ExitCode::FILE_SELECT, "change_dir#1", dest, " failed", e)),
                 }
@@ -261,7 +274,7 @@ impl<O: Speak> Entrance for DestEntrance<'_, O> {
                     if self.options.dry_run && !(many || slash) {
                         return self.single(dest);
                     }
-                    if let Ok(fd) = open_dir(dest, self.options) {
+                    if let Ok(fd) = self.open_dir(dest) {
                         return self.entered(fd, dest, false);
                     }
                 }
@@ -273,10 +286,9 @@ impl<O: Speak> Entrance for DestEntrance<'_, O> {
                     self.info([b"created directory ", shown].concat());
                     return self.nothing(dest);
                 }
-                make_dir(dest, self.options)
-                    .map_err(|e| self.os_error(ExitCode::FILE_IO, "mkdir", shown, " failed", e))?;
+                self.make_dir(dest).map_err(|e| self.not_made(shown, e))?;
                 self.info([b"created directory ", shown].concat());
-                match open_dir(dest, self.options) {
+                match self.open_dir(dest) {
                     Ok(fd) => self.entered(fd, dest, true),
                     Err(e) => Err(self.os_error(ExitCode::FILE_SELECT, "change_dir#1", dest, " failed", e)),
                 }

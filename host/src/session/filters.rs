@@ -1,6 +1,6 @@
 //! Filter rules of the command line: from its arguments, in order, to a list.
 
-use std::{ffi::OsStr, io::Read, os::unix::ffi::OsStrExt};
+use std::{io::Read, os::unix::ffi::OsStrExt};
 
 use arsync_core::{
     error::Role,
@@ -12,7 +12,11 @@ use arsync_core::{
 };
 
 use super::Speak;
-use crate::{cli::asked::FilterArg, output::strerror};
+use crate::{
+    cli::asked::FilterArg,
+    output::strerror,
+    vouched::{self, Trust},
+};
 
 /// Largest file of rules that is read, bytes.
 const MAX_RULES: u64 = 16 << 20;
@@ -30,12 +34,12 @@ pub(crate) fn config(options: &SessionOptions, from0: bool, home_rules: bool) ->
     }
 }
 
-fn read_file(path: &[u8]) -> Result<Vec<u8>, PortError> {
+fn read_file(path: &[u8], trust: Trust) -> Result<Vec<u8>, PortError> {
     let mut out = Vec::new();
     let result = if path == b"-" {
         std::io::stdin().lock().take(MAX_RULES).read_to_end(&mut out)
     } else {
-        std::fs::File::open(OsStr::from_bytes(path)).and_then(|f| f.take(MAX_RULES).read_to_end(&mut out))
+        vouched::read(path, trust).and_then(|f| f.take(MAX_RULES).read_to_end(&mut out))
     };
     result.map(|_| out).map_err(|e| PortError(e.raw_os_error().unwrap_or(5)))
 }
@@ -46,10 +50,11 @@ pub(crate) fn build<O: Speak>(
     config: FilterConfig,
     pulls: bool,
     perishable_partial: bool,
+    trust: Trust,
     observer: &O,
 ) -> Result<FilterList, ExitCode> {
     let mut list = FilterList::new(config);
-    let mut read = |path: &[u8]| read_file(path);
+    let mut read = |path: &[u8]| read_file(path, trust);
     for arg in args {
         let added = match arg {
             FilterArg::Rule(rule) => list.add_filter(rule, &mut read),

@@ -20,9 +20,13 @@ static PIPE: AtomicI32 = AtomicI32::new(-1);
 extern "C" fn on_signal(signal: libc::c_int) {
     let fd = PIPE.load(Ordering::Relaxed);
     let byte = signal.to_ne_bytes();
-    // SAFETY: write is async-signal-safe; the buffer lives on this stack and the descriptor is never closed.
+    // SAFETY: write is async-signal-safe; the buffer lives on this stack and the descriptor is never closed. `errno` is
+    // this thread's own, and whoever is interrupted finds it as it was.
     unsafe {
+        let errno = libc::__errno_location();
+        let before = *errno;
         libc::write(fd, byte.as_ptr().cast(), byte.len());
+        *errno = before;
     }
 }
 

@@ -16,7 +16,7 @@ mod watchdog;
 pub(crate) mod wire;
 
 use core::cell::RefCell;
-use std::{ffi::OsStr, net::IpAddr, os::unix::ffi::OsStrExt};
+use std::net::IpAddr;
 
 use arsync_core::{
     error::{Error, ProtocolError, Role},
@@ -70,11 +70,6 @@ pub(crate) fn assume(identity: &Identity, role: Role) -> Result<(), String> {
     identity.assume().map_err(|(call, errno)| {
         format!("rsync: [{role}] {call} failed{}", strerror::suffix(errno.raw_os_error()))
     })
-}
-
-/// A name as a path.
-pub(crate) fn os_str(name: &[u8]) -> &OsStr {
-    OsStr::from_bytes(name)
 }
 
 /// The sender's files; the directories of its arguments are noted for messages.

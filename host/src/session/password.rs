@@ -8,8 +8,10 @@ use std::{
 
 use rustix::termios::{LocalModes, OptionalActions, tcgetattr, tcsetattr};
 
-use super::os_str;
-use crate::output::strerror;
+use crate::{
+    output::strerror,
+    vouched::{self, Trust},
+};
 
 /// Longest password that is read, bytes.
 const MAX: u64 = 1024;
@@ -18,7 +20,7 @@ const MAX: u64 = 1024;
 #[derive(Debug, Clone)]
 pub(crate) enum Password {
     /// `--password-file`; `-` is the standard input.
-    File(Vec<u8>),
+    File(Vec<u8>, Trust),
     /// `RSYNC_PASSWORD`.
     Given(Vec<u8>),
     /// Nobody named one: the user is asked.
@@ -30,19 +32,19 @@ impl Password {
     pub(crate) fn read(&self, role: &str) -> Result<Vec<u8>, String> {
         match self {
             Self::Given(password) => Ok(password.clone()),
-            Self::File(name) => from_file(name, role),
+            Self::File(name, trust) => from_file(name, *trust, role),
             Self::Ask => Ok(ask()),
         }
     }
 }
 
-fn from_file(name: &[u8], role: &str) -> Result<Vec<u8>, String> {
+fn from_file(name: &[u8], trust: Trust, role: &str) -> Result<Vec<u8>, String> {
     let shown = String::from_utf8_lossy(name);
     let mut text = Vec::new();
     let read = if name == b"-" {
         std::io::stdin().take(MAX).read_to_end(&mut text)
     } else {
-        let file = File::open(os_str(name)).map_err(|e| {
+        let file = vouched::read(name, trust).map_err(|e| {
             let why = strerror::suffix(e.raw_os_error().unwrap_or(0));
             format!("rsync: [{role}] could not open password file {shown}{why}")
         })?;
@@ -110,7 +112,7 @@ mod tests {
         let read = |text: &str, mode| {
             fs::write(&path, text).unwrap();
             fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
-            Password::File(name.clone()).read("Receiver")
+            Password::File(name.clone(), Trust::Own).read("Receiver")
         };
         assert_eq!(read("\n\r\nsecret word\r\nnext\n", 0o600), Ok(b"secret word".to_vec()));
         assert_eq!(
@@ -120,7 +122,7 @@ mod tests {
         assert_eq!(read("x", 0o604), Err("ERROR: password file must not be other-accessible".into()));
         fs::remove_file(&path).unwrap();
         assert_eq!(
-            Password::File(name.clone()).read("Receiver"),
+            Password::File(name.clone(), Trust::Own).read("Receiver"),
             Err(format!(
                 "rsync: [Receiver] could not open password file {}: No such file or directory (2)",
                 path.display()

@@ -3,6 +3,7 @@
 use std::{
     ffi::OsStr,
     fs,
+    io::Read,
     os::unix::ffi::{OsStrExt, OsStringExt},
     path::{Path, PathBuf},
 };
@@ -11,6 +12,7 @@ use super::{
     lex::{self, Item},
     params::{self, COUNT, DAEMON_FACILITY, Kind, Param, Value},
 };
+use crate::vouched::{self, Trust};
 
 /// Files that name each other, at most.
 const MAX_DEPTH: u32 = 16;
@@ -150,7 +152,10 @@ impl Loader<'_> {
         if self.depth == MAX_DEPTH {
             return Err(NoConfig::TooDeep(path.to_owned()));
         }
-        let text = fs::read(path).map_err(|e| NoConfig::Unreadable(path.to_owned(), why(&e)))?;
+        let mut text = Vec::new();
+        vouched::read(path.as_os_str().as_bytes(), Trust::Own)
+            .and_then(|mut file| file.read_to_end(&mut text))
+            .map_err(|e| NoConfig::Unreadable(path.to_owned(), why(&e)))?;
         self.depth += 1;
         for (line, item) in lex::items(&text) {
             let item = item.map_err(|fault| NoConfig::Line(path.to_owned(), line, fault.text()))?;
