@@ -206,6 +206,10 @@ pub enum Notice<'a> {
     },
     /// `deleting in DIR`: one of the directories of a pass of its own
     DeletingIn(&'a [u8]),
+    /// A pass of deletions, or the late ones, looked into a directory with so many entries: ` 0 files...`
+    DeletionScan(usize),
+    /// A pass of deletions is over: blanks cover what was counted.
+    DeletionPassDone,
     /// `IO error encountered -- skipping file deletion`
     DeletionSkipped,
     /// `Deletions stopped due to --max-delete limit (K skipped)`
@@ -239,6 +243,20 @@ pub enum Notice<'a> {
     SenderRemoved(&'a [u8]),
     /// `ERROR: Skipping sender remove for changed file: NAME`
     SenderChanged(&'a [u8]),
+    /// `failed to re-read xattr X for NAME`: the sender has no value for what it is asked.
+    XattrGone {
+        /// The file.
+        name: &'a [u8],
+        /// The attribute.
+        xattr: &'a [u8],
+    },
+    /// `Missing abbreviated xattr value, X, for FULL`: nobody has sent it.
+    XattrMissing {
+        /// The file.
+        name: &'a [u8],
+        /// The attribute.
+        xattr: &'a [u8],
+    },
     /// `removing duplicate name NAME from file list (N)`
     Duplicate {
         /// The name.
@@ -350,6 +368,8 @@ impl Notice<'_> {
             | Self::NoWay { .. }
             | Self::SkippingContents
             | Self::SenderChanged(_)
+            | Self::XattrGone { .. }
+            | Self::XattrMissing { .. }
             | Self::ReceiveIsDir(_)
             | Self::ImpossibleId { .. }
             | Self::PartialDirFailed(_)

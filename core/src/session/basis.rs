@@ -103,7 +103,8 @@ where
         best
     }
 
-    /// A file that an alternate directory makes superfluous, or gives. True: nothing is left to do.
+    /// A file that an alternate directory makes superfluous, or gives. True: nothing is left to do. `new_mode`: that of
+    /// a file which is not there yet.
     pub(super) async fn use_alternate(
         &mut self,
         ndx: i32,
@@ -111,6 +112,7 @@ where
         name: RelName<'_>,
         alt: &Alternate,
         standing: Option<&Stat>,
+        new_mode: u32,
     ) -> Result<bool, Error<L::Error>> {
         let options = self.options();
         let Some(kind) = options.transfer.alt_dest_kind else { return Ok(false) };
@@ -149,10 +151,9 @@ where
                 return Ok(true);
             }
         }
-        let wanted_mode = decide::dest_mode(entry.entry.mode, None, options, self.side.mask(name).await);
-        let mut flags = self.flags_of(entry, wanted_mode, Some(&alt.stat), ItemFlags::LOCAL_CHANGE);
-        flags |= self.side.extended_flags(entry, wanted_mode, Some(at)).await;
-        if !options.dry_run && !self.copy_alternate(entry, name, wanted_mode, at).await {
+        let mut flags = self.flags_of(entry, new_mode, Some(&alt.stat), ItemFlags::LOCAL_CHANGE);
+        flags |= self.side.extended_flags(entry, new_mode, Some(at)).await;
+        if !options.dry_run && !self.copy_alternate(entry, name, new_mode, at).await {
             return Ok(false);
         }
         self.mention(ndx, entry, flags, None).await?;

@@ -32,6 +32,8 @@ pub(super) struct State {
     /// `--delete-delay`: found while walking, removed at the end.
     delayed: Vec<Vec<u8>>,
     summary_given: bool,
+    /// What is looked into is counted for the user: outside of the walk.
+    counted: bool,
 }
 
 /// Something to be removed: its name, what it is, and what became of it if it was removed already.
@@ -113,6 +115,12 @@ where
         if during && self.is_skipped(name.bytes()) {
             return Ok(());
         }
+        let is_new = self.is_new_dir(name);
+        // Afterwards a directory that was made is one like any other.
+        let told = !during && (!is_new || (when == Some(DeleteWhen::After) && !self.side.missing_root));
+        if told && dir.entry.flags.contains(EntryFlags::TOP_DIR) {
+            self.report(&Notice::DeletingIn(name.bytes()));
+        }
         if shared.io_error.get() & io_error::GENERAL != 0 && !shared.options.delete.ignore_errors {
             if !core::mem::replace(&mut self.deleting.notice_given, true) {
                 self.report(&Notice::DeletionSkipped);
@@ -124,13 +132,7 @@ where
         }
         self.step(&Step::DeleteIn(name.bytes()));
         self.step(&Step::Entering { dir: name.bytes(), base: None });
-        let is_new = self.is_new_dir(name);
-        // Afterwards a directory that was made is one like any other, as far as the user is told.
-        let told = !during && (!is_new || (when == Some(DeleteWhen::After) && !self.side.missing_root));
-        if told && dir.entry.flags.contains(EntryFlags::TOP_DIR) {
-            self.report(&Notice::DeletingIn(name.bytes()));
-        }
-        if is_new {
+        if is_new && !told {
             return Ok(());
         }
         let scope = self.dest_scope(name).await?;
@@ -172,6 +174,7 @@ where
         }
         let only = self.side.lists.borrow().oldest();
         let Some(segment) = only else { return Ok(()) };
+        self.deleting.counted = true;
         for position in 0..segment.list.len() {
             let Some(dir) = segment.list.get(position) else { continue };
             if dir.entry.is_dir() && dir.entry.is_active() {
@@ -179,11 +182,14 @@ where
             }
             self.outlet.pump().await?;
         }
+        self.deleting.counted = false;
+        self.report(&Notice::DeletionPassDone);
         Ok(())
     }
 
     /// `--delete-delay`: removes what was found.
     pub(super) async fn delete_delayed(&mut self) -> Result<(), Error<L::Error>> {
+        self.deleting.counted = true;
         for name in core::mem::take(&mut self.deleting.delayed) {
             let Some(rel) = RelName::new(&name) else { continue };
             let Ok(Some(stat)) = self.side.target.stat(Place::Dest(rel), false).await else { continue };
@@ -329,6 +335,9 @@ where
             out.sort_by(|a, b| order::compare(&a.0, a.1.is_dir(), &b.0, b.1.is_dir()));
         } else {
             out.sort_by(|a, b| a.0.cmp(&b.0));
+        }
+        if self.deleting.counted {
+            self.report(&Notice::DeletionScan(out.len()));
         }
         (out, protected)
     }

@@ -10,12 +10,13 @@ use core::cell::RefCell;
 use embedded_io_async::BufRead;
 
 use super::{
-    Inbox, Shared,
+    Inbox, Shared, decide,
     generator::DestSide,
     goodbye::ItemHeader,
     io_error,
     names::{NameRules, stored_names},
     scan::below,
+    standing::report_attrs,
 };
 use crate::{
     error::{Error, ProtocolError, Role},
@@ -255,18 +256,27 @@ async fn read_all<S: Source, O: Observer>(
     Ok(())
 }
 
-/// The value now of an attribute by the name under which it travels; empty if it cannot be read.
-async fn current_value<S: Source, O>(
+/// The value now of an attribute by the name under which it travels; empty if it cannot be read, which is reported.
+async fn current_value<S: Source, O: Observer>(
     shared: &Shared<'_, O>,
     source: &S,
     entry: EntryRef<'_>,
     name: &[u8],
 ) -> Vec<u8> {
     let path = SourcePath { base: entry.entry.base, name: below(entry.name()) };
+    let mut failure = None;
     for stored in stored_names(name, shared.options.preserve.fake_super) {
-        if let Ok(value) = source.xattr(path, !entry.entry.is_symlink(), &stored).await {
-            return value;
+        match source.xattr(path, !entry.entry.is_symlink(), &stored).await {
+            Ok(value) => return value,
+            Err(error) => {
+                failure.get_or_insert((stored, error));
+            }
         }
+    }
+    if let Some((xattr, error)) = failure {
+        let (op, base) = (Op::GetXattr, Some(path.base));
+        shared.report(Role::Sender, &Notice::Failed { op, name: path.name, base, other: &xattr, error });
+        shared.report(Role::Sender, &Notice::XattrGone { name: path.name, xattr: &xattr });
     }
     Vec::new()
 }
@@ -326,7 +336,12 @@ pub(super) async fn write_request<W: ChunkWrite, O: Observer>(
     w.bytes(&out).await
 }
 
-/// Receiver: takes the answer behind an item header. True: there was one, so that the attributes are to be set.
+/// A link to the leader of its group has the leader's attributes, whatever the answer says.
+const fn is_link(flags: ItemFlags) -> bool {
+    flags.contains(ItemFlags::XNAME_FOLLOWS.union(ItemFlags::LOCAL_CHANGE))
+}
+
+/// Receiver: takes the answer behind an item header. True: there was one, and the attributes are to be set.
 pub(super) async fn read_reply<R: BufRead, O: Observer>(
     r: &mut WireReader<R, Inbox<'_, O>>,
     shared: &Shared<'_, O>,
@@ -340,7 +355,9 @@ pub(super) async fn read_reply<R: BufRead, O: Observer>(
     let mut last = 0;
     loop {
         let mut value = Vec::new();
-        let Some(item) = xattr::read_value(r, last, &mut value).await? else { return Ok(true) };
+        let Some(item) = xattr::read_value(r, last, &mut value).await? else {
+            return Ok(!is_link(header.flags));
+        };
         shared.extended.supply(set, item, value, shared.options.read_batch)?;
         last = item;
     }
@@ -367,7 +384,7 @@ impl<T: Target, O: Observer> DestSide<'_, T, O> {
 
     /// Sets the attributes of an item whose turn has come, where the generator left them.
     pub(super) async fn set_answered(&self, entry: EntryRef<'_>, flags: ItemFlags) {
-        if list_follows(self.shared, flags) {
+        if list_follows(self.shared, flags) && !is_link(flags) {
             self.set_xattrs(entry, Role::Receiver).await;
         }
     }
@@ -561,6 +578,9 @@ impl<T: Target, O: Observer> DestSide<'_, T, O> {
             };
             if value.is_some() {
                 changes.push(XattrChange { name: xattr.name.clone(), value });
+            } else {
+                let notice = Notice::XattrMissing { name: name.bytes(), xattr: &xattr.name };
+                self.shared.report(Role::Receiver, &notice);
             }
         }
         for name in here {
@@ -642,13 +662,32 @@ impl<T: Target, O: Observer> DestSide<'_, T, O> {
             return;
         }
         let xattrs = self.xattr_changes(entry.extra().xattrs, name, Some(at)).await;
-        if xattrs.is_empty() {
+        let attrs = self.exact_times(entry, &stat);
+        if xattrs.is_empty() && attrs == Attrs::default() {
             return;
         }
         let extended = Extended { xattrs, ..Extended::default() };
-        // Nothing but attributes is set, and those are reported one by one.
-        let _ = self.target.set_extended(at, &stat, &Attrs::default(), &extended).await;
+        match self.target.set_extended(at, &stat, &attrs, &extended).await {
+            Ok(_) => {}
+            Err((step, error)) => report_attrs(self.shared, role, name.bytes(), step, error),
+        }
         self.report_failures(role);
+    }
+
+    /// The times of an item whose attributes were not those wanted: unless a window is set, they are made the same to the
+    /// nanosecond then (stock binary).
+    fn exact_times(&self, entry: EntryRef<'_>, standing: &Stat) -> Attrs {
+        let options = self.shared.options;
+        let window = match options.select.modify_window {
+            0 => -1,
+            window => window,
+        };
+        let theirs = (entry.entry.mtime, entry.entry.nsec);
+        if decide::same_time(window, theirs, (standing.mtime, standing.nsec)) {
+            return Attrs::default();
+        }
+        let all = decide::wanted(entry.entry, &entry.extra(), entry.entry.mode, options, &self.rights, true);
+        Attrs { mtime: all.mtime, atime: all.atime.filter(|_| all.mtime.is_some()), ..Attrs::default() }
     }
 
     /// Reports what could not be set.

@@ -242,8 +242,7 @@ impl TreeTarget {
     /// Opens a regular file for reading, or a device where those may be written.
     fn open(&self, place: Place<'_>) -> io::Result<(OwnedFd, u64)> {
         let at = self.spot(place)?;
-        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
-        let file = openat(&at.dir, &*at.name, flags, Mode::empty())?;
+        let file = self.shared.reading().open(&at.dir, &at.name, false)?;
         let stat = fstat(&file)?;
         match FileType::from_raw_mode(stat.st_mode) {
             FileType::RegularFile => Ok((file, stat.st_size.cast_unsigned())),
@@ -393,8 +392,7 @@ impl Target for TreeTarget {
             let name = key.clone();
             let job = digest::job(kind, size, move || {
                 let at = shared.tree().at(RelName::new(&name)?).ok()?;
-                let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY;
-                let file = openat(&at.dir, at.name, flags | OFlags::CLOEXEC, Mode::empty()).ok()?;
+                let file = shared.reading().open(&at.dir, at.name, false).ok()?;
                 let stat = to_stat(&fstat(&file).ok()?);
                 (stat.is_regular() && stat.size == size).then_some((file, size))
             });

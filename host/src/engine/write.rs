@@ -35,6 +35,7 @@ use super::{
     fake,
     meta::{Handle, chmod_at},
     port,
+    reading::Reading,
     temp::Temp,
     to_stat,
 };
@@ -66,6 +67,7 @@ pub struct Shared {
     tree: Tree,
     temp_dir: Option<Arc<OwnedFd>>,
     confinement: Confinement,
+    reading: Reading,
     partial: PartialDir,
     backups: Backups,
     sparse: bool,
@@ -130,6 +132,7 @@ impl Shared {
             partial,
             backups: Backups::new(options, &confinement),
             confinement,
+            reading: Reading::new(options),
             sparse: transfer.sparse,
             preallocate: transfer.preallocate,
             fsync: transfer.fsync,
@@ -172,6 +175,11 @@ impl Shared {
     /// What paths that options name must not lead out of.
     pub fn confinement(&self) -> &Confinement {
         &self.confinement
+    }
+
+    /// How files are opened for their contents.
+    pub fn reading(&self) -> Reading {
+        self.reading
     }
 
     /// A temporary directory is in use.

@@ -447,6 +447,24 @@ impl Console {
         }
     }
 
+    /// What a pass of deletions looked into, counted as lists are: each directory anew.
+    fn scan_line(&self, notice: &Notice<'_>) {
+        let receives = matches!(self.route, Route::Pull { .. } | Route::Batch { .. });
+        let counts = receives && !self.incremental.get() && !self.output.quiet;
+        if !counts || self.levels.info(Info::Flist) < 2 {
+            return;
+        }
+        match *notice {
+            Notice::DeletionScan(count) if count > 0 => {
+                let mut stdout = self.stdout.borrow_mut();
+                (0..count).step_by(100).for_each(|n| stdout.write(format!(" {n} files...\r").as_bytes()));
+                self.open_line.set(true);
+            }
+            Notice::DeletionPassDone => self.raw(MsgTag::Info, b"                    \r"),
+            _ => {}
+        }
+    }
+
     fn wording<'a>(&'a self, roots: &'a Roots) -> Wording<'a> {
         let transfer = &self.options.transfer;
         Wording {
@@ -481,7 +499,7 @@ impl Console {
 
     /// Items come to this side: before protocol 29 only a pulling client sees them, its own.
     fn shows_items_here(&self) -> bool {
-        matches!(self.route, Route::Pull { .. })
+        matches!(self.route, Route::Pull { .. } | Route::Batch { .. })
             || self.protocol.get().is_none_or(ProtocolVersion::has_item_flags)
     }
 
@@ -598,8 +616,10 @@ impl Observer for Console {
         if matches!(severity, Severity::Error | Severity::TransferError) {
             self.complained.set(Some(from));
         }
-        if matches!(notice, Notice::ListStart | Notice::ListDone(_)) {
-            return self.list_line(from, notice);
+        match notice {
+            Notice::ListStart | Notice::ListDone(_) => return self.list_line(from, notice),
+            Notice::DeletionScan(_) | Notice::DeletionPassDone => return self.scan_line(notice),
+            _ => {}
         }
         let text = message::text(from, notice, &self.wording(&self.roots.borrow()));
         let tag = match severity {
@@ -700,7 +720,12 @@ impl Observer for Console {
     fn progress(&self, progress: &FileProgress<'_>) {
         let mut state = self.progress.borrow_mut();
         let Some(state) = state.as_mut() else { return };
+        // A line that comes when the file is complete comes too late to name it.
+        let early = self.options.report.after_transfer && self.options.report.names && state.begins_file();
         let Some(text) = state.update(progress, self.elapsed()) else { return };
+        if early {
+            self.show(MsgTag::Info, progress.name);
+        }
         if clib::in_background() {
             return;
         }

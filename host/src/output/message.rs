@@ -246,6 +246,10 @@ pub(crate) fn text(from: Role, notice: &Notice<'_>, w: &Wording<'_>) -> Option<V
         Notice::ReceiveIsDir(name) => plain(&[b"recv_files: ", &full(None, name), b" is a directory"]),
         Notice::SenderRemoved(name) => at_level(Info::Remove, &[b"sender removed ", name]),
         Notice::SenderChanged(name) => plain(&[b"ERROR: Skipping sender remove for changed file: ", name]),
+        Notice::XattrGone { name, xattr } => plain(&[b"failed to re-read xattr ", xattr, b" for ", name]),
+        Notice::XattrMissing { name, xattr } => {
+            plain(&[b"Missing abbreviated xattr value, ", xattr, b", for ", &full(None, name)])
+        }
         Notice::Duplicate { name, ndx } if w.levels.debug(Debug::Dup) >= 1 => {
             plain(&[b"removing duplicate name ", name, format!(" from file list ({ndx})").as_bytes()])
         }
@@ -266,7 +270,7 @@ pub(crate) fn text(from: Role, notice: &Notice<'_>, w: &Wording<'_>) -> Option<V
             let reason = format!(" ({})", strerror::text(error.0));
             plain(&[head.as_bytes(), &full(base, name), reason.as_bytes()])
         }
-        Notice::ListStart | Notice::ListDone(_) => None,
+        Notice::ListStart | Notice::ListDone(_) | Notice::DeletionScan(_) | Notice::DeletionPassDone => None,
         Notice::DeltaTotals(stats) if w.levels.debug(Debug::Deltasum) >= 1 => Some(delta_totals(stats)),
         Notice::DeltaTotals(_) => None,
         Notice::DeltaTransmission(on) if w.levels.debug(Debug::Flist) >= 1 => plain(&[if on {

@@ -20,14 +20,14 @@ use arsync_core::{
 };
 
 use super::{
-    Handshaken, Speak,
+    Handshaken, OtherEnd, Speak,
     batch::Recording,
     daemon_client::{self, Admission, DaemonCall},
     entrance::DestEntrance,
     link::{Link, Unreachable},
     local::Ended,
     watchdog::expire,
-    wire::{self, FRAME_BUFFER, Fault, Reader, Writer},
+    wire::{self, FRAME_BUFFER, Fault, Meeting, Reader, Writer},
 };
 use crate::{
     engine::Identity,
@@ -42,6 +42,8 @@ pub(crate) struct ClientRun<'a, O> {
     pub(crate) options: &'a SessionOptions,
     /// How the other side is reached.
     pub(crate) link: Link,
+    /// Who is there.
+    pub(crate) other: OtherEnd,
     /// What is said first, if a daemon is there.
     pub(crate) daemon: Option<DaemonCall<'a>>,
     /// Strings that go first through the connection (`-s`).
@@ -169,14 +171,14 @@ async fn converse<O: Speak>(
         }
     }
     let handshake = wire::handshake(Side::Client, options, capabilities(options, !pushes), !pushes);
-    let recording = run.recording.is_some();
+    let meeting = Meeting { recording: run.recording.is_some(), other: run.other };
     let shaken = match &run.daemon {
-        None => wire::shake_hands(&mut r, &mut w, handshake, options, run.observer, recording).await,
+        None => wire::shake_hands(&mut r, &mut w, handshake, options, run.observer, meeting).await,
         Some(call) => match daemon_client::call(call, &mut r, &mut w, run.observer, role).await? {
             Admission::Listed => return Ok(None),
             Admission::Admitted(agreed) => {
                 let shaken =
-                    wire::after_version(&mut r, &mut w, handshake, options, run.observer, recording, agreed)
+                    wire::after_version(&mut r, &mut w, handshake, options, run.observer, meeting, agreed)
                         .await;
                 // The statistics of a session with a daemon begin here.
                 r.restart_count();

@@ -47,13 +47,7 @@ impl Console {
 
     /// Shows what a daemon is told, where that was asked for.
     pub(crate) fn daemon_args(&self, words: &[Vec<u8>]) {
-        if self.levels.debug(Debug::Cmd) > 0 {
-            let tail = format!("  ({} args)", words.len());
-            self.emit(
-                MsgTag::Info,
-                &[b"sending daemon args: ", &words.join(&b' ')[..], tail.as_bytes()].concat(),
-            );
-        }
+        self.words("sending daemon args: ", words);
     }
 
     /// A server says that it is there.
