@@ -357,7 +357,8 @@ impl Notice<'_> {
     pub fn severity(&self) -> Severity {
         match self {
             Self::Failed { op, .. } => match op {
-                Op::OpenBasis | Op::CopyFile => Severity::Error,
+                Op::OpenBasis => Severity::Error,
+                Op::CopyFile => Severity::Info,
                 Op::Fallocate => Severity::Warning,
                 _ => Severity::TransferError,
             },

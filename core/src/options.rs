@@ -103,6 +103,8 @@ pub struct Preserve {
 pub struct Select {
     /// `--confine-root`: absolute path; what options name must not lead out of it.
     pub confine_root: Option<Vec<u8>>,
+    /// `--insecure-links`: paths that options name may lead through symlinks of any user.
+    pub insecure_links: bool,
     /// The roots of the transfer and everything reached below them are inside of it too (a daemon's module).
     pub confine_all: bool,
     /// What this side cannot read does not exist for it (a daemon's `ignore nonreadable`).

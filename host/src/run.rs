@@ -532,7 +532,7 @@ fn source_args(resolved: &Resolved, args: &[Vec<u8>], console: &Console) -> Resu
 fn local_names(resolved: &Resolved, for_peer: bool, console: &Console) -> Result<Vec<Vec<u8>>, ExitCode> {
     // A user's own list may be anywhere; one that a server is asked to read may not.
     if let (true, NameList::File(file)) = (resolved.cli.server, &resolved.files_from)
-        && let Err(error) = Confinement::new(resolved.opts.select.confine_root.as_deref()).admits(file)
+        && let Err(error) = Confinement::of(&resolved.opts).admits(file)
     {
         let name = resolved.cli.files_from.as_deref().unwrap_or_default();
         let reason = strerror::of(&error.into());

@@ -153,7 +153,7 @@ where
         }
         let mut flags = self.flags_of(entry, new_mode, Some(&alt.stat), ItemFlags::LOCAL_CHANGE);
         flags |= self.side.extended_flags(entry, new_mode, Some(at)).await;
-        if !options.dry_run && !self.copy_alternate(entry, name, new_mode, at).await {
+        if !options.dry_run && !self.copy_alternate(entry, name, new_mode, alt.number).await {
             return Ok(false);
         }
         self.mention(ndx, entry, flags, None).await?;
@@ -184,23 +184,21 @@ where
         entry: EntryRef<'_>,
         name: RelName<'_>,
         wanted_mode: u32,
-        at: Place<'_>,
+        number: u8,
     ) -> bool {
         let options = self.options();
         let target = self.side.target;
+        let at = Place::Alt(number, name);
         let mode = if options.transfer.inplace { WriteMode::InPlace } else { WriteMode::Temporary };
         let create = Create { name, mode, file_mode: wanted_mode, size: entry.entry.size, append_from: 0 };
         let copied = target.copy_local(at, &create).await;
         let mut output = match copied {
             Ok(output) => output,
             Err(error) => {
-                self.report(&Notice::Failed {
-                    op: Op::CopyFile,
-                    name: name.bytes(),
-                    base: None,
-                    other: name.bytes(),
-                    error,
-                });
+                let directory = options.transfer.alt_dests.get(usize::from(number));
+                let path = [directory.map_or(&b""[..], Vec::as_slice), b"/", name.bytes()].concat();
+                let (op, other) = (Op::CopyFile, name.bytes());
+                self.report(&Notice::Failed { op, name: &path, base: None, other, error });
                 return false;
             }
         };

@@ -25,7 +25,7 @@ use crate::{
         Tables,
         acl::{Acl, Kind},
         entry::{EntryRef, FileList, mode},
-        xattr::{self, Value, ValueDigest, Xattr},
+        xattr::{self, Value, ValueDigest, ValueSums, Xattr},
     },
     io::{ChunkWrite, WireReader, WireWriter},
     item::ItemFlags,
@@ -72,11 +72,11 @@ enum HeldValue {
 }
 
 impl Held {
-    fn is(&self, value: &[u8]) -> bool {
+    fn is(&self, value: &[u8], sums: ValueSums) -> bool {
         match &self.value {
             HeldValue::Known(known) => known == value,
             HeldValue::Short { len, sum, .. } => {
-                u32::try_from(value.len()) == Ok(*len) && xattr::digest(value) == *sum
+                u32::try_from(value.len()) == Ok(*len) && sums.digest(value) == *sum
             }
         }
     }
@@ -176,13 +176,20 @@ impl State {
     }
 }
 
+fn value_sums<O>(shared: &Shared<'_, O>) -> ValueSums {
+    ValueSums::new(shared.agreed.protocol, shared.agreed.seed)
+}
+
 /// Values or requests stand behind an item header with these flags.
 fn list_follows<O>(shared: &Shared<'_, O>, flags: ItemFlags) -> bool {
     let agreed = &shared.agreed;
     let left_out = agreed.protocol.omits_xattrs_of_links()
         && !agreed.flags.contains(CompatFlags::AVOID_XATTR_OPTIM)
         && flags.contains(ItemFlags::XNAME_FOLLOWS | ItemFlags::LOCAL_CHANGE);
+    // Where flags do not travel, nobody can expect anything behind them.
+    let told = shared.local || agreed.protocol.has_item_flags();
     shared.options.preserve.xattrs > 0
+        && told
         && flags.contains(ItemFlags::REPORT_XATTR)
         && !shared.options.dry_run
         && !left_out
@@ -247,7 +254,7 @@ async fn read_all<S: Source, O: Observer>(
             let Some(sent) = rules.sent(&name) else { continue };
             let value = source.xattr(path, follow, &name).await;
             let value = value.map_err(|e| (Op::GetXattr, name.clone(), e))?;
-            set.push(Xattr { name: sent.to_vec(), value: Value::of(value) });
+            set.push(Xattr { name: sent.to_vec(), value: Value::of(value, value_sums(shared)) });
         }
         set.sort_by(|a, b| a.name.cmp(&b.name));
         set.dedup_by(|a, b| a.name == b.name);
@@ -439,7 +446,7 @@ impl<T: Target, O: Observer> DestSide<'_, T, O> {
         };
         for xattr in set.iter().filter(|x| matches!(x.value, HeldValue::Short { requested: false, .. })) {
             if let Ok(value) = self.target.xattr(at, &xattr.name).await
-                && xattr.is(&value)
+                && xattr.is(&value, value_sums(self.shared))
             {
                 self.shared.extended.learn(number, xattr.item, value);
             }
@@ -532,7 +539,11 @@ impl<T: Target, O: Observer> DestSide<'_, T, O> {
         for xattr in set.iter() {
             let mut same = false;
             if let (Some(at), Ok(_)) = (against, here.binary_search(&xattr.name)) {
-                same = self.target.xattr(at, &xattr.name).await.is_ok_and(|value| xattr.is(&value));
+                same = self
+                    .target
+                    .xattr(at, &xattr.name)
+                    .await
+                    .is_ok_and(|value| xattr.is(&value, value_sums(self.shared)));
             }
             if !same {
                 differs = true;
@@ -550,7 +561,7 @@ impl<T: Target, O: Observer> DestSide<'_, T, O> {
         let places = (0..alternates).filter_map(|n| Some(Place::Alt(u8::try_from(n).ok()?, name)));
         for at in core::iter::once(Place::Dest(name)).chain(places) {
             if let Ok(value) = self.target.xattr(at, &xattr.name).await
-                && xattr.is(&value)
+                && xattr.is(&value, value_sums(self.shared))
             {
                 return Some(value);
             }
@@ -568,7 +579,11 @@ impl<T: Target, O: Observer> DestSide<'_, T, O> {
         };
         for xattr in set.iter() {
             if let (Some(at), Ok(_)) = (at, here.binary_search(&xattr.name))
-                && self.target.xattr(at, &xattr.name).await.is_ok_and(|value| xattr.is(&value))
+                && self
+                    .target
+                    .xattr(at, &xattr.name)
+                    .await
+                    .is_ok_and(|value| xattr.is(&value, value_sums(self.shared)))
             {
                 continue;
             }
@@ -674,18 +689,13 @@ impl<T: Target, O: Observer> DestSide<'_, T, O> {
         self.report_failures(role);
     }
 
-    /// The times of an item whose attributes were not those wanted: unless a window is set, they are made the same to the
-    /// nanosecond then (stock binary).
+    /// The times of an item whose attributes were not those wanted: they are made the same to the nanosecond then,
+    /// whatever the window (stock binary).
     fn exact_times(&self, entry: EntryRef<'_>, standing: &Stat) -> Attrs {
-        let options = self.shared.options;
-        let window = match options.select.modify_window {
-            0 => -1,
-            window => window,
-        };
-        let theirs = (entry.entry.mtime, entry.entry.nsec);
-        if decide::same_time(window, theirs, (standing.mtime, standing.nsec)) {
+        if (entry.entry.mtime, entry.entry.nsec) == (standing.mtime, standing.nsec) {
             return Attrs::default();
         }
+        let options = self.shared.options;
         let all = decide::wanted(entry.entry, &entry.extra(), entry.entry.mode, options, &self.rights, true);
         Attrs { mtime: all.mtime, atime: all.atime.filter(|_| all.mtime.is_some()), ..Attrs::default() }
     }

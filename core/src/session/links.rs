@@ -213,7 +213,11 @@ where
             let mut flags =
                 self.flags_of(entry, wanted_mode, stat.as_ref(), doing).difference(ItemFlags::REPORT_TIME);
             flags |= self.side.extended_flags(entry, wanted_mode, Some(Place::Dest(name))).await;
-            if options.report.unchanged && self.shared().agreed.protocol.has_item_flags() {
+            // Where items do not travel, only a client that itemizes its own tells of what stands.
+            let shared = self.shared();
+            let items =
+                shared.agreed.protocol.has_item_flags() || (shared.is_client() && options.report.itemize);
+            if options.report.unchanged && items {
                 self.mention(ndx, entry, flags, Some(b"")).await?;
             }
             self.report(&Notice::UpToDate(entry.rel_name().bytes()));

@@ -471,6 +471,7 @@ pub(crate) fn resolve(mut cli: Cli, world: &World<'_>) -> Result<Resolved, Stop>
         },
         select: Select {
             confine_root: cli.confine_root.clone(),
+            insecure_links: cli.insecure_links,
             confine_all: false,
             ignore_nonreadable: false,
             recursive,

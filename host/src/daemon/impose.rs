@@ -77,8 +77,8 @@ pub(super) fn on_words(cli: &mut Cli, terms: &Terms<'_>) {
         *list = [terms.root, b"/", &super::args::inside(list)].concat();
     }
     cli.confine_root = None;
-    // That the module serves dangling symlinks to nobody else is not the client's to say.
-    cli.insecure_links = false;
+    // Not the client's to say.
+    cli.insecure_links = values.is(Param::InsecureLinks);
 }
 
 /// The smaller limit; 0 is none.

@@ -121,7 +121,7 @@ impl Backups {
     /// The same; the directories are made.
     fn prepare<'n>(&self, shared: &Shared, name: RelName<'n>) -> io::Result<Spot<'n>> {
         if let Some(dir) = &self.dir {
-            dir.make(shared, name, self.copies.dirs)?;
+            dir.make(shared, name, &self.copies)?;
         }
         self.spot(shared, name)
     }
@@ -173,9 +173,9 @@ impl BackupDir {
         Ok(self.tree.get_or_init(|| Tree::new(dir, Links::Never)))
     }
 
-    /// Makes the backup directory and below it what leads to `name`, with the owners and permissions of the
-    /// real directories. Times would not outlive the first backup.
-    fn make(&self, shared: &Shared, name: RelName<'_>, carried: Carried) -> io::Result<()> {
+    /// Makes the backup directory and below it what leads to `name`, with the permissions of the real directories, and
+    /// their owners where those are preserved. Times would not outlive the first backup.
+    fn make(&self, shared: &Shared, name: RelName<'_>, copies: &Copies) -> io::Result<()> {
         let root = shared.tree().root()?;
         let tree = match self.open(root) {
             Err(Errno::NOENT) => {
@@ -210,13 +210,13 @@ impl BackupDir {
             let made = to_stat(&statat(&at.dir, at.name, AtFlags::SYMLINK_NOFOLLOW)?);
             if real.is_dir() {
                 let on = Handle::Name(&at.dir, at.name);
-                carried.carry(Handle::Name(&original.dir, original.name), on);
+                copies.dirs.carry(Handle::Name(&original.dir, original.name), on);
                 // The owner must be able to put backups there.
                 let needed = if rustix::process::geteuid().is_root() { 0 } else { 0o300 };
                 let attrs = Attrs {
                     mode: Some(real.mode | needed),
-                    uid: Some(real.uid),
-                    gid: Some(real.gid),
+                    uid: (copies.owner && shared.is_super()).then_some(real.uid),
+                    gid: copies.group.then_some(real.gid),
                     ..Attrs::default()
                 };
                 let made = Stat { mode: meta::stat_of(on)?.mode, ..made };

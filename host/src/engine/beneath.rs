@@ -17,6 +17,8 @@ use rustix::{
     io::{self, Errno},
 };
 
+use super::trust::Trust;
+
 /// What is done with symlinks in the directory part of a name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Links {
@@ -24,14 +26,14 @@ pub enum Links {
     Never,
     /// Followed while they stay below the root (`--keep-dirlinks`).
     Inside,
-    /// Followed (paths and trees that the user vouches for).
-    Any,
+    /// Followed where the operator who named the tree may be believed to want that.
+    Named(Trust),
 }
 
 /// Directories kept open per tree. Generator and receiver each work in one directory and its parents.
 const CACHED: usize = 32;
 /// Symlinks followed in one name, as in the kernel.
-const MAX_LINKS: u32 = 40;
+pub(super) const MAX_LINKS: u32 = 40;
 const DIR: OFlags = OFlags::PATH.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
 
 /// A directory and everything below it.
@@ -148,7 +150,7 @@ impl Tree {
         let flags = flags | OFlags::CLOEXEC;
         let mut resolve = ResolveFlags::BENEATH | ResolveFlags::NO_MAGICLINKS;
         match links {
-            Links::Any => return openat(root, path, flags, Mode::empty()),
+            Links::Named(trust) => return trust.open(root, path, flags),
             Links::Never => resolve |= ResolveFlags::NO_SYMLINKS,
             Links::Inside => {}
         }
@@ -223,7 +225,7 @@ fn walk(root: &OwnedFd, path: &[u8], flags: OFlags, links: Links) -> io::Result<
 }
 
 /// The components of a path, last first.
-fn components(path: &[u8]) -> Vec<Vec<u8>> {
+pub(super) fn components(path: &[u8]) -> Vec<Vec<u8>> {
     path.split(|&b| b == b'/').rev().filter(|c| !c.is_empty() && *c != b".").map(<[u8]>::to_vec).collect()
 }
 
@@ -272,7 +274,7 @@ mod tests {
             for link in [&b"a/out"[..], b"abs", b"loop", b"a/../.."] {
                 assert_eq!(inside.dir(link).unwrap_err(), Errno::LOOP, "{openat2} {link:?}");
             }
-            let any = tree(dir.path(), Links::Any, openat2);
+            let any = tree(dir.path(), Links::Named(Trust::All), openat2);
             assert!(any.dir(b"abs/b").is_ok());
         }
     }

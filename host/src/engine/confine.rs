@@ -13,30 +13,45 @@ use std::{
     sync::Arc,
 };
 
+use arsync_core::options::SessionOptions;
 use rustix::{
-    fs::{Mode, OFlags, openat},
+    fs::OFlags,
     io::{self, Errno},
 };
 
-use super::fds;
+use super::{fds, trust::Trust};
 
-/// The directory that must not be left, if there is one.
+/// The directory that must not be left, if there is one, and the links that are followed.
 #[derive(Debug, Clone, Default)]
-pub struct Confinement(Option<Arc<[u8]>>);
+pub struct Confinement {
+    root: Option<Arc<[u8]>>,
+    trust: Trust,
+}
 
 impl Confinement {
+    /// As these options want it.
+    pub fn of(options: &SessionOptions) -> Self {
+        Self::new(options.select.confine_root.as_deref(), Trust::of(options))
+    }
+
     /// `root`: absolute path; `/` confines nothing. One that cannot be resolved admits nothing.
-    pub fn new(root: Option<&[u8]>) -> Self {
+    pub fn new(root: Option<&[u8]>, trust: Trust) -> Self {
         let resolved = root.map(|root| {
             let path = Path::new(OsStr::from_bytes(root));
             path.canonicalize().map_or_else(|_| root.to_vec(), |path| path.into_os_string().into_vec())
         });
-        Self(resolved.filter(|root| root != b"/").map(Arc::from))
+        Self { root: resolved.filter(|root| root != b"/").map(Arc::from), trust }
+    }
+
+    /// The same, whoever the links belong to.
+    #[must_use]
+    pub fn through_all_links(&self) -> Self {
+        Self { trust: Trust::All, ..self.clone() }
     }
 
     /// Fails with `ELOOP`, as a link that must not be followed does, if the file is outside.
     pub fn admits(&self, file: impl AsFd) -> io::Result<()> {
-        let Some(root) = &self.0 else { return Ok(()) };
+        let Some(root) = &self.root else { return Ok(()) };
         let path = fds::path_of(file)?;
         match path.strip_prefix(&**root) {
             Some(rest) if rest.is_empty() || rest.starts_with(b"/") => Ok(()),
@@ -46,23 +61,22 @@ impl Confinement {
 
     /// The same for what a name stands for, links followed.
     pub fn admits_target(&self, dir: &OwnedFd, name: &[u8]) -> io::Result<()> {
-        if self.0.is_none() {
+        if self.root.is_none() && self.trust == Trust::All {
             return Ok(());
         }
-        self.admits(openat(dir, name, OFlags::PATH | OFlags::CLOEXEC, Mode::empty())?)
+        self.admits(self.trust.open(dir, name, OFlags::PATH)?)
     }
 
     /// Opens a directory for use with the `…at` calls.
-    pub fn open_dir(&self, base: &OwnedFd, path: &[u8]) -> io::Result<OwnedFd> {
-        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        let dir = openat(base, path, flags, Mode::empty())?;
+    pub fn open_dir(&self, base: impl AsFd, path: &[u8]) -> io::Result<OwnedFd> {
+        let dir = self.trust.open(base, path, OFlags::PATH | OFlags::DIRECTORY)?;
         self.admits(&dir)?;
         Ok(dir)
     }
 
     /// Whether a directory may be made at a path: what exists of it is inside, and what is missing does not lead up.
     pub fn admits_new(&self, base: &OwnedFd, path: &[u8]) -> io::Result<()> {
-        if self.0.is_none() {
+        if self.root.is_none() {
             return Ok(());
         }
         let (mut here, mut missing) = (path, &[][..]);
@@ -85,7 +99,7 @@ impl Confinement {
 mod tests {
     use std::{fs, os::unix::fs::symlink};
 
-    use rustix::fs::CWD;
+    use rustix::fs::{CWD, Mode, openat};
 
     use super::*;
 
@@ -102,7 +116,7 @@ mod tests {
                 .unwrap()
         };
         let base = open("jail");
-        let confined = Confinement::new(Some(path("jail").as_os_str().as_bytes()));
+        let confined = Confinement::new(Some(path("jail").as_os_str().as_bytes()), Trust::All);
         assert!(confined.open_dir(&base, b"in").is_ok());
         assert!(confined.open_dir(&base, b".").is_ok());
         for outside in [&b"out"[..], b"..", b"../jailbreak", path("jailbreak").as_os_str().as_bytes(), b"/"] {
@@ -118,7 +132,7 @@ mod tests {
         ] {
             assert_eq!(confined.admits_new(&base, name.as_bytes()).is_ok(), fine, "{name}");
         }
-        assert!(Confinement::new(None).open_dir(&base, b"/").is_ok());
-        assert!(Confinement::new(Some(b"/")).admits_new(&base, b"../new").is_ok());
+        assert!(Confinement::new(None, Trust::All).open_dir(&base, b"/").is_ok());
+        assert!(Confinement::new(Some(b"/"), Trust::All).admits_new(&base, b"../new").is_ok());
     }
 }

@@ -29,6 +29,7 @@ mod source;
 mod special;
 mod target;
 pub mod temp;
+pub(crate) mod trust;
 mod visit;
 mod workers;
 mod write;

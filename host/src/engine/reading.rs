@@ -16,6 +16,9 @@ pub struct Reading {
 }
 
 impl Reading {
+    /// Access times are those that the system sets.
+    pub const LOUD: Self = Self { quiet: false };
+
     /// As these options want it.
     pub fn new(options: &SessionOptions) -> Self {
         let preserve = &options.preserve;

@@ -40,7 +40,9 @@ use super::{
     meta::Handle,
     port,
     reading::Reading,
-    to_stat, xattr,
+    to_stat,
+    trust::Trust,
+    xattr,
 };
 
 /// Files from this size on are announced to the kernel as read in order.
@@ -97,6 +99,8 @@ struct Ways {
     /// The same for a directory, when it is read.
     follow_dirs: bool,
     reading: Reading,
+    /// The links that names may lead through.
+    trust: Trust,
     /// Permissions do not bind this process.
     super_user: bool,
 }
@@ -104,7 +108,7 @@ struct Ways {
 impl Ways {
     fn links(self, name: &[u8]) -> Links {
         let typed = name.starts_with(b"/") || name.split(|&b| b == b'/').any(|c| c == b"..");
-        if self.through_links || typed { Links::Any } else { Links::Never }
+        if self.through_links || typed { Links::Named(self.trust) } else { Links::Never }
     }
 }
 
@@ -172,7 +176,7 @@ impl FileSource {
         let select = &options.select;
         let follow_files = select.copy_links || select.copy_unsafe_links;
         let follow_dirs = follow_files || select.copy_dirlinks;
-        let confinement = Confinement::new(select.confine_root.as_deref());
+        let confinement = Confinement::of(options);
         // Where links are to be followed they may lead anywhere, as those below a root of the transfer (stock binary).
         let lists = select.files_from != FilesFrom::None && !follow_dirs;
         Self {
@@ -185,8 +189,13 @@ impl FileSource {
                 follow_dirs,
                 super_user: rustix::process::geteuid().is_root(),
                 reading: Reading::new(options),
+                trust: if lists { Trust::of(options) } else { Trust::All },
             },
-            listed: if lists || select.confine_all { confinement.clone() } else { Confinement::default() },
+            listed: match (lists, select.confine_all) {
+                (true, _) => confinement.clone(),
+                (false, true) => confinement.through_all_links(),
+                (false, false) => Confinement::default(),
+            },
             confinement,
             confine_all: select.confine_all,
             readable_only: select.ignore_nonreadable,
@@ -218,7 +227,7 @@ impl FileSource {
     fn follows(&self, path: SourcePath<'_>, wanted: bool) -> bool {
         wanted
             && (self.ways.follow_dirs
-                || self.ways.links(path.name) == Links::Any
+                || self.ways.links(path.name) != Links::Never
                 || path.name.ends_with(b"/"))
     }
 

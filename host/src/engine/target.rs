@@ -40,10 +40,12 @@ use super::{
     listing::children,
     meta::{Handle, chmod_at},
     port,
+    reading::Reading,
     removal::Removals,
     source::read_limited,
     special::{self, Put},
     to_stat,
+    trust::Trust,
     visit::Visits,
     write::{Shared, Spot},
     xattr,
@@ -134,7 +136,6 @@ impl TreeTarget {
     /// that `..` is resolved by name.
     #[must_use]
     pub fn with_alternates_of(mut self, root: &[u8], options: &SessionOptions) -> Self {
-        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let open = |path: &Vec<u8>| {
             let mut parts: Vec<&[u8]> = Vec::new();
             let whole = if path.starts_with(b"/") { path.clone() } else { [root, b"/", path].concat() };
@@ -146,8 +147,7 @@ impl TreeTarget {
                 }
             }
             let path = [b"/", parts.join(&b'/').as_slice()].concat();
-            let dir = openat(CWD, path, flags, Mode::empty())?;
-            self.shared.confinement().admits(&dir)?;
+            let dir = self.shared.confinement().open_dir(CWD, &path)?;
             Ok(Tree::new(dir, alternate_links(options)))
         };
         self.alternates = options.transfer.alt_dests.iter().map(open).collect();
@@ -241,8 +241,12 @@ impl TreeTarget {
 
     /// Opens a regular file for reading, or a device where those may be written.
     fn open(&self, place: Place<'_>) -> io::Result<(OwnedFd, u64)> {
+        self.open_as(place, self.shared.reading())
+    }
+
+    fn open_as(&self, place: Place<'_>, reading: Reading) -> io::Result<(OwnedFd, u64)> {
         let at = self.spot(place)?;
-        let file = self.shared.reading().open(&at.dir, &at.name, false)?;
+        let file = reading.open(&at.dir, &at.name, false)?;
         let stat = fstat(&file)?;
         match FileType::from_raw_mode(stat.st_mode) {
             FileType::RegularFile => Ok((file, stat.st_size.cast_unsigned())),
@@ -453,7 +457,8 @@ impl Target for TreeTarget {
     }
 
     async fn copy_local(&self, from: Place<'_>, create: &Create<'_>) -> Result<Draft, PortError> {
-        let (file, _) = self.open(from).map_err(port)?;
+        // As the reference, whose copies leave a trace.
+        let (file, _) = self.open_as(from, Reading::LOUD).map_err(port)?;
         self.shared.copy(&file, create, None).map(|out| Draft::File(Box::new(out))).map_err(port)
     }
 
@@ -618,7 +623,7 @@ impl Target for TreeTarget {
 
 /// Which links names in alternate directories lead through: any, unless nothing may lead out.
 fn alternate_links(options: &SessionOptions) -> Links {
-    if options.select.confine_all { Links::Never } else { Links::Any }
+    if options.select.confine_all { Links::Never } else { Links::Named(Trust::of(options)) }
 }
 
 fn optional(stat: io::Result<Stat>) -> Result<Option<Stat>, PortError> {

@@ -116,7 +116,7 @@ impl Shared {
     /// For a destination tree. A temporary directory that cannot be opened is an error.
     pub fn new(tree: Tree, options: &SessionOptions, umask: u32, super_user: bool) -> io::Result<Self> {
         let transfer = &options.transfer;
-        let confinement = Confinement::new(options.select.confine_root.as_deref());
+        let confinement = Confinement::of(options);
         let temp_dir = match (&transfer.temp_dir, tree.root()) {
             (Some(path), Ok(root)) => Some(Arc::new(confinement.open_dir(root, path)?)),
             _ => None,

@@ -48,11 +48,14 @@ use crate::{
         resolve::{Output, Resolved},
         words::{Debug, Info, Levels},
     },
-    engine::IdNames,
+    engine::{IdNames, trust},
     session::{Ended, Handshaken, Speak},
 };
 
 mod surroundings;
+
+/// Beside other progress, that of a pass of deletions is shown at most once in this time, ms.
+const SCAN_INTERVAL: u64 = 1000;
 
 /// The observer.
 pub(crate) struct Console {
@@ -75,6 +78,8 @@ pub(crate) struct Console {
     list_since: Cell<u64>,
     /// How long it took, where it was made here.
     list_ms: Cell<u64>,
+    /// When a pass of deletions was last shown to go on, in milliseconds since the start.
+    scan_shown: Cell<Option<u64>>,
     protocol: Cell<Option<ProtocolVersion>>,
     incremental: Cell<bool>,
     /// What `%f` leaves out of absolute paths.
@@ -151,6 +156,7 @@ impl Console {
             open_list: Cell::new(false),
             list_since: Cell::new(0),
             list_ms: Cell::new(0),
+            scan_shown: Cell::new(None),
             protocol: Cell::new(None),
             incremental: Cell::new(false),
             here,
@@ -218,6 +224,9 @@ impl Console {
         }
         self.end_line();
         self.stdout.borrow_mut().flush();
+        if trust::take_refusal() {
+            write_stderr(message::REFUSED_LINK);
+        }
         let role = match self.complained.get() {
             Some(complained) if !is_complete(code) => complained,
             // The reference has split by then, and this is its half that stays.
@@ -456,6 +465,11 @@ impl Console {
         }
         match *notice {
             Notice::DeletionScan(count) if count > 0 => {
+                let (now, last) = (self.elapsed(), self.scan_shown.get());
+                if self.progress.borrow().is_some() && last.is_some_and(|last| now < last + SCAN_INTERVAL) {
+                    return;
+                }
+                self.scan_shown.set(Some(now));
                 let mut stdout = self.stdout.borrow_mut();
                 (0..count).step_by(100).for_each(|n| stdout.write(format!(" {n} files...\r").as_bytes()));
                 self.open_line.set(true);

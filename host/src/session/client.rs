@@ -232,7 +232,11 @@ async fn finish(
         .map_or(0, |s: ExitStatus| s.code().unwrap_or_else(|| if s.signal().is_some() { 12 } else { 0 }));
     let theirs = u8::try_from(theirs).unwrap_or(u8::MAX);
     match result {
-        Ok(Some(code)) => Ok(Ended { code: code.max(ExitCode(theirs)), reason: None, stats, protocol }),
+        // What was left out counts only where the other side has nothing to say.
+        Ok(Some(code)) => {
+            let code = if theirs == 0 { code } else { ExitCode(theirs) };
+            Ok(Ended { code, reason: None, stats, protocol })
+        }
         // A list of modules was shown, whatever the program that showed it thinks of that.
         Ok(None) => Err(ExitCode::OK),
         Err(error) => {

@@ -17,13 +17,13 @@ use arsync_core::{
     session::{Entered, Entrance, FirstList},
 };
 use rustix::{
-    fs::{Access, AtFlags, CWD, FileType, Mode, OFlags, accessat, mkdirat, openat, stat, statat},
+    fs::{Access, AtFlags, CWD, FileType, Mode, OFlags, accessat, mkdirat, stat, statat},
     io::Errno,
 };
 
 use super::Speak;
 use crate::{
-    engine::{Confinement, SetupError, TreeTarget, absolute},
+    engine::{Confinement, SetupError, TreeTarget, absolute, trust::Trust},
     output::{message::Roots, strerror},
 };
 
@@ -43,11 +43,11 @@ pub(crate) struct DestEntrance<'a, O> {
 
 /// Opens a directory that the options admit.
 fn open_dir(path: &[u8], options: &SessionOptions) -> Result<OwnedFd, Errno> {
+    let dir = Trust::of(options).open(CWD, path, OFlags::PATH | OFlags::DIRECTORY)?;
     // A directory that may not be searched cannot be entered, although it can be opened.
-    accessat(CWD, path, Access::EXEC_OK, AtFlags::EACCESS)?;
-    let dir = openat(CWD, path, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?;
+    accessat(&dir, ".", Access::EXEC_OK, AtFlags::EACCESS)?;
     if options.select.confine_all {
-        Confinement::new(options.select.confine_root.as_deref()).admits(&dir)?;
+        Confinement::of(options).admits(&dir)?;
     }
     Ok(dir)
 }
@@ -55,9 +55,6 @@ fn open_dir(path: &[u8], options: &SessionOptions) -> Result<OwnedFd, Errno> {
 /// Makes a directory whose parent the options admit.
 fn make_dir(path: &[u8], options: &SessionOptions) -> Result<(), Errno> {
     let mode = Mode::from_raw_mode(0o777);
-    if !options.select.confine_all {
-        return mkdirat(CWD, path, mode);
-    }
     let path = path.strip_suffix(b"/").unwrap_or(path);
     let (parent, name) = match memchr::memrchr(b'/', path) {
         Some(0) => (&b"/"[..], &path[1..]),
