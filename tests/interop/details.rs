@@ -345,6 +345,62 @@ fn existing_links_of_old_protocols() {
     }
 }
 
+/// Links of other users lead nowhere in paths that options name, unless the operator wants that.
+#[test]
+fn links_of_other_users_in_named_paths() {
+    for program in BOTH {
+        let dir = tree(
+            &["src", "alt", "real"],
+            &["src/f=x", "alt/f=x", "real/f=x", "list=theirs/f\n", "dir=theirs/\n"],
+        );
+        let at = |name: &str| dir.path().join(name);
+        for (name, owner) in [("theirs", 1), ("own", 0)] {
+            symlink("real", at(name)).unwrap();
+            std::os::unix::fs::lchown(at(name), Some(owner), Some(owner)).unwrap();
+        }
+        let codes = |words: &[&str]| {
+            let code = |more: &[&str]| {
+                fs::remove_dir_all(at("dst")).unwrap_or_default();
+                fs::create_dir(at("dst")).unwrap();
+                run(program, dir.path(), &[words, more].concat()).code
+            };
+            (code(&[]), code(&["--insecure-links"]))
+        };
+        assert_eq!(codes(&["-r", "src/", "theirs/"]), (Some(3), Some(0)), "{program:?}");
+        assert_eq!(codes(&["-r", "src/", "own/"]), (Some(0), Some(0)), "{program:?}");
+        assert_eq!(codes(&["-r", "--temp-dir=../own", "src/", "dst/"]), (Some(0), Some(0)), "{program:?}");
+        assert_eq!(codes(&["-r", "--files-from=list", ".", "dst/"]), (Some(23), Some(0)), "{program:?}");
+        assert_eq!(codes(&["-r", "--files-from=dir", ".", "dst/"]), (Some(23), Some(0)), "{program:?}");
+        let linked = |link: &str| {
+            fs::remove_dir_all(at("dst")).unwrap();
+            let alternate = format!("--link-dest=../{link}");
+            let out = run(program, dir.path(), &["-rt", &alternate, "src/", "dst/"]);
+            assert!(out.stderr.contains("refusing to follow") == (link == "theirs"), "{program:?}: {out:?}");
+            fs::metadata(at("dst/f")).unwrap().nlink()
+        };
+        assert_eq!((linked("own"), linked("theirs")), (2, 1), "{program:?}");
+    }
+}
+
+/// A link takes the place of a symlink, which has no ACL: that is shown.
+#[test]
+fn acls_of_links_in_place_of_symlinks() {
+    for program in BOTH {
+        let dir = tree(&["src", "dst"], &["src/a=x"]);
+        let at = |name: &str| dir.path().join(name);
+        let mut acl = std::process::Command::new("setfacl");
+        assert!(acl.args(["-m", "u:1234:r"]).arg(at("src/a")).status().unwrap().success());
+        fs::hard_link(at("src/a"), at("src/b")).unwrap();
+        let copied = run(Program::Stock, dir.path(), &["-aA", "src/a", "dst/"]);
+        assert_eq!(copied.code, Some(0), "{copied:?}");
+        symlink("elsewhere", at("dst/b")).unwrap();
+        old(&at("dst/b"));
+        let out = run(program, dir.path(), &["-aHAi", "src/", "dst/"]);
+        let items: Vec<&str> = out.stdout.lines().filter(|line| line.ends_with(" b => a")).collect();
+        assert_eq!(items, ["hf.s.p...a. b => a"], "{program:?}: {out:?}");
+    }
+}
+
 /// An alternate file that cannot be copied is told where that interests, and the file is sent.
 #[test]
 fn copies_of_alternates_that_fail() {

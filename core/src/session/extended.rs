@@ -419,6 +419,12 @@ impl<T: Target, O: Observer> DestSide<'_, T, O> {
         flags
     }
 
+    /// What comes in place of something that cannot have an ACL: one that says more than the mode is a change.
+    pub(super) fn acl_instead_of_none(&self, entry: EntryRef<'_>) -> ItemFlags {
+        let comes = self.shared.options.preserve.acls && !self.acl_of(entry, Kind::Access).is_trivial();
+        if comes { ItemFlags::REPORT_ACL } else { ItemFlags::empty() }
+    }
+
     /// [`Self::extended_flags`] of a new link: attributes are mentioned as with anything new, but the values are those
     /// that the link has.
     pub(super) async fn new_link_flags(

@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     error::Error,
-    flist::entry::{EntryFlags, EntryRef},
+    flist::entry::{EntryFlags, EntryRef, FileKind},
     item::ItemFlags,
     names::RelName,
     options::AltDestKind,
@@ -262,7 +262,10 @@ where
             }
             None => self.side.extended_flags(entry, mode, stat.map(|_| Place::Dest(name))).await,
         };
-        let flags = self.flags_of(entry, mode, before, ItemFlags::LOCAL_CHANGE) | extended;
+        let mut flags = self.flags_of(entry, mode, before, ItemFlags::LOCAL_CHANGE) | extended;
+        if stat.is_some_and(|s| s.kind() == FileKind::Symlink) {
+            flags |= self.side.acl_instead_of_none(entry);
+        }
         let was_linked = stat.is_none() && options.transfer.alt_dest_kind == Some(AltDestKind::Link);
         if was_linked && alternate.is_some() && !flags.is_significant() {
             // The directory to link to has the same group: nothing is new for a user.
