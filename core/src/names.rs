@@ -19,11 +19,7 @@ impl<'a> RelName<'a> {
 
     /// Wraps a name that is already clean.
     pub fn new(name: &'a [u8]) -> Option<Self> {
-        let clean = name == b"."
-            || (!name.is_empty()
-                && name.len() < MAX_PATH
-                && !name.contains(&0)
-                && name.split(|&b| b == b'/').all(|c| !c.is_empty() && c != b"." && c != b".."));
+        let clean = name == b"." || is_clean(name);
         clean.then_some(Self(name))
     }
 
@@ -98,7 +94,6 @@ pub fn clean(name: &[u8], absolute_allowed: bool, out: &mut Vec<u8>) -> Result<(
 }
 
 /// A relative name that needs no cleaning, in one pass; most are.
-#[cfg(feature = "alloc")]
 fn is_clean(name: &[u8]) -> bool {
     // Length of the component so far, and whether it consists of dots.
     let (mut len, mut dots) = (0usize, true);

@@ -7,6 +7,8 @@
 
 use alloc::{boxed::Box, vec, vec::Vec};
 
+use bytes::Bytes;
+
 use crate::{
     checksum::{ChecksumKind, Digest, TransferSums},
     delta::{SumHead, append_block_sums, blocks_at_a_time},
@@ -96,8 +98,8 @@ impl Stat {
 /// One name found in a directory.
 #[derive(Debug, Clone)]
 pub struct Child {
-    /// The name, one component.
-    pub name: Vec<u8>,
+    /// The name, one component; those of a directory can share a buffer.
+    pub name: Bytes,
     /// Its `lstat`, or why that failed.
     pub stat: Result<Stat, PortError>,
 }

@@ -221,7 +221,7 @@ impl Fs {
         let names = names.into_iter().rev();
         Ok(names
             .map(|path| Child {
-                name: path[if dir.is_empty() { 0 } else { dir.len() + 1 }..].to_vec(),
+                name: path[if dir.is_empty() { 0 } else { dir.len() + 1 }..].to_vec().into(),
                 stat: self.stat_quietly(&path),
             })
             .collect())

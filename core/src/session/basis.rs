@@ -273,7 +273,8 @@ where
             self.fuzzy.files.iter().flat_map(|(basis, files)| {
                 files.iter().filter_map(|c| {
                     let stat = c.stat.as_ref().ok().filter(|s| s.is_regular() && s.size > 0)?;
-                    let free = *basis != BasisType::Fuzzy || !self.fuzzy.taken.contains(&c.name);
+                    let free =
+                        *basis != BasisType::Fuzzy || !self.fuzzy.taken.iter().any(|taken| c.name == *taken);
                     let hidden =
                         self.side.scope.is_veiled(&super::receiver::sibling_name(name, &c.name), false);
                     (free && !hidden).then_some((*basis, &c.name, *stat))
@@ -287,7 +288,7 @@ where
         if let Some((basis, alike, _)) = alike {
             self.step(&Step::FuzzyAlike(&self.candidate(basis, dir, alike)));
         }
-        let found = alike.map(|(b, n, s)| (b, n.clone(), s.size)).or_else(|| {
+        let found = alike.map(|(b, n, s)| (b, n.to_vec(), s.size)).or_else(|| {
             let wanted_suffix = suffix(base);
             let mut lowest = LIMIT;
             let mut best = None;
@@ -304,7 +305,7 @@ where
                 }
                 if score <= lowest {
                     lowest = score;
-                    best = Some((basis, candidate.clone(), stat.size));
+                    best = Some((basis, candidate.to_vec(), stat.size));
                 }
             }
             best

@@ -323,8 +323,11 @@ where
         let mut out = Vec::with_capacity(found.len());
         for Doomed { child, removed } in found {
             let Ok(stat) = child.stat else { continue };
-            let name =
-                if dir == RelName::ROOT { child.name } else { [dir.bytes(), b"/", &child.name].concat() };
+            let name = if dir == RelName::ROOT {
+                child.name.to_vec()
+            } else {
+                [dir.bytes(), b"/", &child.name].concat()
+            };
             if rules::is_excluded(self.side.shared, Role::Generator, scope, &name, stat.is_dir(), inside) {
                 protected = true;
                 continue;

@@ -15,13 +15,36 @@ use crate::{
     ports::{Notice, Observer, Op, Place, PortError, Stat, Step, Target},
 };
 
-/// What a directory gets when its contents do not change any more.
-pub(super) struct Retouch {
-    name: Vec<u8>,
+/// What directories get when their contents do not change any more, kept for each of them until the end: their names
+/// share a buffer.
+#[derive(Default)]
+pub(super) struct Retouches {
+    dirs: Vec<Retouch>,
+    names: Vec<u8>,
+}
+
+struct Retouch {
+    /// Where the name begins; it ends where the next one begins.
+    name: usize,
     /// For whoever looks for a fault.
     number: i32,
     mtime: Option<(i64, u32)>,
     mode: Option<u32>,
+}
+
+impl Retouches {
+    fn push(&mut self, name: &[u8], number: i32, mtime: Option<(i64, u32)>, mode: Option<u32>) {
+        self.dirs.push(Retouch { name: self.names.len(), number, mtime, mode });
+        self.names.extend_from_slice(name);
+    }
+
+    /// The last one, and its name.
+    fn pop(&mut self, name: &mut Vec<u8>) -> Option<Retouch> {
+        let last = self.dirs.pop()?;
+        name.clear();
+        name.extend(self.names.drain(last.name..));
+        Some(last)
+    }
 }
 
 impl<T, O, L> Generator<'_, T, O, L>
@@ -70,7 +93,7 @@ where
                 // As the reference does: what is protected takes the time of the directory it stands for.
                 let mtime = Some((entry.entry.mtime, entry.entry.nsec));
                 let number = self.side.lists.borrow().dir_number(ndx);
-                self.retouch.push(Retouch { name: shown.to_vec(), number, mtime, mode: None });
+                self.retouch.push(shown, number, mtime, None);
             }
             return Ok(());
         }
@@ -187,13 +210,13 @@ where
         } else {
             wanted_mode
         };
-        let changed = self.set_attrs(entry, name, opened, stat, false).await;
+        let changed = self.set_attrs(entry, name, opened, stat, false, false).await;
         let time = keeps.then_some((entry.entry.mtime, entry.entry.nsec));
         // As the reference does: only the right to write is taken away again.
         let final_mode = (opened != wanted_mode && wanted_mode & 0o200 == 0).then_some(wanted_mode);
         if time.is_some() || final_mode.is_some() {
             let number = self.side.lists.borrow().dir_number(ndx);
-            self.retouch.push(Retouch { name: name.bytes().to_vec(), number, mtime: time, mode: final_mode });
+            self.retouch.push(name.bytes(), number, time, final_mode);
         }
         let window = options.select.modify_window;
         changed || time.is_some_and(|time| !decide::same_time(window, time, (stat.mtime, stat.nsec)))
@@ -220,9 +243,8 @@ where
 
     /// Times (and withheld modes) of directories, once nothing below them changes any more.
     pub(super) async fn retouch_dirs(&mut self) {
-        for Retouch { name, number, mtime: time, mode: file_mode } in
-            core::mem::take(&mut self.retouch).into_iter().rev()
-        {
+        let (mut retouches, mut name) = (core::mem::take(&mut self.retouch), Vec::new());
+        while let Some(Retouch { number, mtime: time, mode: file_mode, .. }) = retouches.pop(&mut name) {
             self.step(&Step::TouchUp { name: &name, number });
             let Some(name) = RelName::new(&name) else { continue };
             let Ok(Some(stat)) = self.side.target.stat(Place::Dest(name), false).await else { continue };

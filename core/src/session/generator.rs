@@ -9,7 +9,7 @@ use hashbrown::{HashMap, HashSet};
 
 use super::{
     Event, Shared,
-    directories::Retouch,
+    directories::Retouches,
     links::{Group, Joins},
     lists::{Found, Lists, Segment},
 };
@@ -120,7 +120,7 @@ pub(super) struct Generator<'a, T, O, L> {
     /// Directories made by this run: their contents need no look.
     pub(super) fresh: HashSet<Vec<u8>>,
     /// Directories whose time or mode is set at the end.
-    pub(super) retouch: Vec<Retouch>,
+    pub(super) retouch: Retouches,
     pub(super) deleting: super::deletion::State,
     pub(super) scopes: Vec<(Vec<u8>, Scope)>,
     pub(super) fuzzy: super::basis::FuzzyDirs,
@@ -154,7 +154,7 @@ where
             in_progress: 0,
             skipped: Vec::new(),
             fresh: HashSet::new(),
-            retouch: Vec::new(),
+            retouch: Retouches::default(),
             deleting: super::deletion::State::default(),
             scopes: Vec::new(),
             fuzzy: super::basis::FuzzyDirs::default(),
@@ -405,7 +405,17 @@ where
                 self.outlet.settle().await?;
             }
         }
+        self.forget_fresh(segment);
         Ok(())
+    }
+
+    /// Nothing asks any more whether this directory is one that the run has made; of a million, that is memory.
+    fn forget_fresh(&mut self, segment: &Segment) {
+        let lists = self.side.lists.borrow();
+        let dir = segment.dir.filter(|_| segment.dir_count == 0).and_then(|number| lists.dir(number));
+        if let Some(dir) = dir {
+            self.fresh.remove(self.side.local_name(dir.entry()).bytes());
+        }
     }
 
     /// Has the files digested that stand where those of a list belong.

@@ -528,7 +528,7 @@ impl<'a, S: Source, O: Observer> Scanner<'a, S, O> {
         for child in children {
             let Some(stat) = child.stat.ok().filter(Stat::is_regular) else { continue };
             let name = match dir.name {
-                b"." | b"" => child.name.clone(),
+                b"." | b"" => child.name.to_vec(),
                 dir => [dir, b"/", &child.name].concat(),
             };
             if !scope.check(&name, false, false).is_excluded() {

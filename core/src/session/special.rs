@@ -116,7 +116,7 @@ where
                 return Ok(());
             }
             if let Ok(Some(now)) = target.stat(Place::Dest(name), false).await {
-                self.set_attrs(entry, name, wanted_mode, &now, true).await;
+                self.set_attrs(entry, name, wanted_mode, &now, true, false).await;
             }
         }
         self.mention(ndx, entry, flags, None).await?;

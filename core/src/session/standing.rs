@@ -8,7 +8,7 @@ use super::{
 };
 use crate::{
     error::{Error, Role},
-    flist::entry::{EntryRef, FileKind},
+    flist::entry::{EntryRef, FileKind, mode},
     item::ItemFlags,
     names::RelName,
     ports::{AttrStep, Attrs, Notice, Observer, Op, Place, PortError, Stat, Step, Target},
@@ -74,7 +74,8 @@ where
         }
     }
 
-    /// Sets attributes of something in place and reports failures.
+    /// Sets attributes of something in place and reports failures. `same_extended`: its ACL and extended attributes were
+    /// found to be those wanted.
     pub(super) async fn set_attrs(
         &self,
         entry: EntryRef<'_>,
@@ -82,6 +83,7 @@ where
         wanted_mode: u32,
         stat: &Stat,
         times: bool,
+        same_extended: bool,
     ) -> bool {
         // What was not transferred keeps its nanoseconds where the window says that the times are equal; digests
         // that are equal set them exactly.
@@ -102,7 +104,13 @@ where
         }
         self.tell_owner(name, stat, &attrs);
         let at = Place::Dest(name);
-        let set = match self.side.generator_extended(entry, name).await {
+        // A new owner or mode changes what was found.
+        let stays = attrs.uid.is_none_or(|uid| uid == stat.uid)
+            && attrs.gid.is_none_or(|gid| gid == stat.gid)
+            && attrs.mode.is_none_or(|m| (m ^ stat.mode) & mode::PERMS == 0);
+        let extended =
+            if same_extended && stays { None } else { self.side.generator_extended(entry, name).await };
+        let set = match extended {
             Some(extended) => self.side.target.set_extended(at, stat, &attrs, &extended).await,
             None => self.side.target.set_attrs(at, stat, &attrs).await,
         };
@@ -135,8 +143,9 @@ where
     ) -> Result<(), Error<L::Error>> {
         let mut flags = self.flags_of(entry, wanted_mode, Some(stat), ItemFlags::empty());
         flags |= self.side.extended_flags(entry, wanted_mode, Some(Place::Dest(name))).await;
+        let same_extended = !flags.intersects(ItemFlags::REPORT_ACL | ItemFlags::REPORT_XATTR);
         self.side.acl_brings_mode(&mut flags, wanted_mode, stat);
-        let changed = self.set_attrs(entry, name, wanted_mode, stat, true).await;
+        let changed = self.set_attrs(entry, name, wanted_mode, stat, true, same_extended).await;
         if !self.options().dry_run && !entry.entry.is_dir() {
             decide::seen_after_chown(&mut flags, wanted_mode, stat, self.options());
         }

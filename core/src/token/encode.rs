@@ -41,7 +41,7 @@ enum Codec {
     #[cfg(feature = "zstd")]
     Zstd {
         context: zstd_safe::CCtx<'static>,
-        pending: Vec<u8>,
+        record: OpenRecord,
     },
     #[cfg(feature = "lz4")]
     Lz4 {
@@ -75,7 +75,7 @@ impl TokenEncoder {
                 context
                     .set_parameter(zstd_safe::CParameter::CompressionLevel(level))
                     .expect("the level is in the range of the library");
-                Codec::Zstd { context, pending: Vec::new() }
+                Codec::Zstd { context, record: OpenRecord::default() }
             }
             #[cfg(feature = "lz4")]
             CompressKind::Lz4 => Codec::Lz4 { input: Vec::new(), output: Vec::new() },
@@ -140,10 +140,9 @@ impl TokenEncoder {
                 write_full_records(pending, SYNC_TAIL.len(), out);
             }
             #[cfg(feature = "zstd")]
-            Codec::Zstd { context, pending } => {
+            Codec::Zstd { context, record } => {
                 use zstd_safe::zstd_sys::ZSTD_EndDirective::ZSTD_e_continue;
-                compress_zstd(context, data, ZSTD_e_continue, pending);
-                write_full_records(pending, 0, out);
+                record.compress(context, data, ZSTD_e_continue, out);
             }
             #[cfg(feature = "lz4")]
             Codec::Lz4 { input, output } => {
@@ -214,11 +213,10 @@ impl TokenEncoder {
                 pending.clear();
             }
             #[cfg(feature = "zstd")]
-            Codec::Zstd { context, pending } => {
+            Codec::Zstd { context, record } => {
                 use zstd_safe::zstd_sys::ZSTD_EndDirective::ZSTD_e_flush;
-                compress_zstd(context, &[], ZSTD_e_flush, pending);
-                write_records(pending, out);
-                pending.clear();
+                record.compress(context, &[], ZSTD_e_flush, out);
+                record.write(out);
             }
             #[cfg(feature = "lz4")]
             Codec::Lz4 { input, output } => {
@@ -254,7 +252,7 @@ fn write_record(record: &[u8], out: &mut Vec<u8>) {
 }
 
 /// Writes all of `data`, which may be empty: an empty record would be an error for the peer.
-#[cfg(any(feature = "zlib", feature = "zstd"))]
+#[cfg(feature = "zlib")]
 fn write_records(data: &[u8], out: &mut Vec<u8>) {
     for record in data.chunks(MAX_COMPRESSED_RECORD) {
         write_record(record, out);
@@ -262,7 +260,7 @@ fn write_records(data: &[u8], out: &mut Vec<u8>) {
 }
 
 /// Takes records of full length from the front and leaves at least `keep` bytes.
-#[cfg(any(feature = "zlib", feature = "zstd"))]
+#[cfg(feature = "zlib")]
 fn write_full_records(pending: &mut Vec<u8>, keep: usize, out: &mut Vec<u8>) {
     let full = pending.len().saturating_sub(keep) / MAX_COMPRESSED_RECORD * MAX_COMPRESSED_RECORD;
     write_records(&pending[..full], out);
@@ -294,30 +292,55 @@ fn compress_zlib(
     }
 }
 
+/// The record that a compressor fills, which is written when it is full: what goes through here once for each byte that
+/// is sent is not cleared before and not moved after.
 #[cfg(feature = "zstd")]
-fn compress_zstd(
-    context: &mut zstd_safe::CCtx<'static>,
-    input: &[u8],
-    operation: zstd_safe::zstd_sys::ZSTD_EndDirective,
-    pending: &mut Vec<u8>,
-) {
-    const ROOM: usize = 16 << 10;
-    let mut input = zstd_safe::InBuffer::around(input);
-    loop {
-        let start = pending.len();
-        pending.resize(start + ROOM, 0);
-        let mut output = zstd_safe::OutBuffer::around(&mut pending[start..]);
-        let left = context
-            .compress_stream2(&mut output, &mut input, operation)
-            .expect("the compressor fails for lack of memory only");
-        let produced = output.pos();
-        pending.truncate(start + produced);
-        let flushed = match operation {
-            zstd_safe::zstd_sys::ZSTD_EndDirective::ZSTD_e_continue => true,
-            _ => left == 0,
-        };
-        if input.pos() == input.src.len() && flushed && produced < ROOM {
-            return;
+struct OpenRecord {
+    bytes: Vec<u8>,
+    filled: usize,
+}
+
+#[cfg(feature = "zstd")]
+impl Default for OpenRecord {
+    fn default() -> Self {
+        Self { bytes: alloc::vec![0; MAX_COMPRESSED_RECORD], filled: 0 }
+    }
+}
+
+#[cfg(feature = "zstd")]
+impl OpenRecord {
+    /// Takes the output of the compressor until it has nothing more to say.
+    fn compress(
+        &mut self,
+        context: &mut zstd_safe::CCtx<'static>,
+        input: &[u8],
+        operation: zstd_safe::zstd_sys::ZSTD_EndDirective,
+        out: &mut Vec<u8>,
+    ) {
+        let mut input = zstd_safe::InBuffer::around(input);
+        loop {
+            let mut output = zstd_safe::OutBuffer::around_pos(&mut self.bytes[..], self.filled);
+            let left = context
+                .compress_stream2(&mut output, &mut input, operation)
+                .expect("the compressor fails for lack of memory only");
+            self.filled = output.pos();
+            let flushed = match operation {
+                zstd_safe::zstd_sys::ZSTD_EndDirective::ZSTD_e_continue => true,
+                _ => left == 0,
+            };
+            if self.filled == self.bytes.len() {
+                self.write(out);
+            } else if input.pos() == input.src.len() && flushed {
+                return;
+            }
+        }
+    }
+
+    /// Writes what it holds; an empty record would be an error for the peer.
+    fn write(&mut self, out: &mut Vec<u8>) {
+        if self.filled > 0 {
+            write_record(&self.bytes[..self.filled], out);
+            self.filled = 0;
         }
     }
 }

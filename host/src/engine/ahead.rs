@@ -72,6 +72,8 @@ struct State<K, R, J> {
     largest: usize,
     /// Threads that wait for something to do, and the result that is waited for: nobody else is woken.
     idle: usize,
+    /// Readers found no room for results.
+    full: bool,
     wanted: Option<K>,
     closed: bool,
 }
@@ -133,6 +135,7 @@ impl<K: Hash + Eq + Clone + Send + 'static, R: Send + 'static, J: Send + 'static
             least: 1,
             largest: 1,
             idle: 0,
+            full: false,
             wanted: None,
             closed: false,
         };
@@ -223,7 +226,6 @@ impl<K: Hash + Eq + Clone + Send + 'static, R: Send + 'static, J: Send + 'static
         let mut state = self.desk.lock();
         loop {
             if let Some(at) = state.done.iter().position(|(k, _)| k == key) {
-                let was_full = state.done.len() >= state.kept && state.idle > 0;
                 let (_, result) = state.done.remove(at)?;
                 if !self.keeps_all {
                     // Two batches of each reader may overtake one another.
@@ -231,7 +233,7 @@ impl<K: Hash + Eq + Clone + Send + 'static, R: Send + 'static, J: Send + 'static
                     let late = 2 * readers * state.largest;
                     state.done.drain(..at.saturating_sub(late));
                 }
-                if was_full {
+                if state.has_room_again() {
                     self.desk.work.notify_all();
                 }
                 return Some(result);
@@ -292,8 +294,17 @@ impl<K: Hash + Eq + Clone, R, J> State<K, R, J> {
             keys.push(key);
             jobs.push(read.job);
         }
+        self.full |= self.done.len() >= self.kept;
         self.largest = self.largest.max(keys.len());
         (!keys.is_empty()).then_some((keys, jobs))
+    }
+
+    /// Readers that stopped for want of room go on once half of the results are taken: woken for each place that
+    /// becomes free, they would sleep again after one read.
+    fn has_room_again(&mut self) -> bool {
+        let again = self.full && self.idle > 0 && self.done.len() <= self.kept / 2;
+        self.full &= !again;
+        again
     }
 
     /// Keeps results; true: one of them is waited for.

@@ -4,6 +4,7 @@ use core::cell::RefCell;
 use std::os::fd::OwnedFd;
 
 use arsync_core::ports::Child;
+use bytes::Bytes;
 use rustix::{
     fs::{AtFlags, RawDir, statat},
     io::Errno,
@@ -23,12 +24,12 @@ thread_local! {
 pub fn children(dir: &OwnedFd, fakes: bool) -> (Vec<Child>, Option<Errno>) {
     ENTRIES.with_borrow_mut(|buf| {
         buf.reserve(BUFFER);
-        let mut found = Vec::new();
+        let (mut found, mut names, mut lengths) = (Vec::new(), Vec::new(), Vec::new());
         let mut entries = RawDir::new(dir, buf.spare_capacity_mut());
         while let Some(entry) = entries.next() {
             let entry = match entry {
                 Ok(entry) => entry,
-                Err(error) => return (found, Some(error)),
+                Err(error) => return (named(found, names, &lengths), Some(error)),
             };
             let name = entry.file_name();
             if name == c"." || name == c".." {
@@ -42,8 +43,20 @@ pub fn children(dir: &OwnedFd, fakes: bool) -> (Vec<Child>, Option<Errno>) {
                 Ok(stat)
             });
             let stat = stat.map_err(port);
-            found.push(Child { name: name.to_bytes().to_vec(), stat });
+            names.extend_from_slice(name.to_bytes());
+            lengths.push(name.count_bytes());
+            found.push(Child { name: Bytes::new(), stat });
         }
-        (found, None)
+        (named(found, names, &lengths), None)
     })
+}
+
+/// Gives the children their names, which stay in one buffer: one taken for each, here, and given back by whoever used
+/// them, on another thread, costs as much as all else.
+fn named(mut children: Vec<Child>, names: Vec<u8>, lengths: &[usize]) -> Vec<Child> {
+    let mut names = Bytes::from(names);
+    for (child, &length) in children.iter_mut().zip(lengths) {
+        child.name = names.split_to(length);
+    }
+    children
 }

@@ -34,6 +34,8 @@ mod visit;
 mod workers;
 mod write;
 mod xattr;
+#[allow(unsafe_code)]
+mod xattr_at;
 
 use arsync_core::ports::{PortError, Stat};
 use rustix::io::Errno;

@@ -8,6 +8,7 @@ use arsync_core::{
     names::RelName,
     ports::{Child, Doomed, MayGo, Rights, Stat, Turn},
 };
+use bytes::Bytes;
 use rustix::{
     fs::{AtFlags, FileType, OFlags, RawDir, statat, unlinkat},
     io,
@@ -98,7 +99,10 @@ fn empty(
         } else {
             Ok(Stat { mode: kind.as_raw_mode(), ..Stat::default() })
         };
-        found.push(Doomed { child: Child { name: name.to_bytes().to_vec(), stat }, removed: None });
+        found.push(Doomed {
+            child: Child { name: Bytes::copy_from_slice(name.to_bytes()), stat },
+            removed: None,
+        });
     }
     let prefix = if path == b"." { Vec::new() } else { [path, b"/"].concat() };
     let mut full = prefix.clone();

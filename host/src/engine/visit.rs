@@ -12,6 +12,7 @@ use arsync_core::{
     options::{DeleteWhen, SessionOptions},
     ports::{Child, Stat, Turn},
 };
+use bytes::Bytes;
 use rustix::fs::OFlags;
 
 use super::{
@@ -23,42 +24,44 @@ use super::{
 /// Directories read, for one tree.
 #[derive(Debug)]
 pub struct Visits {
-    ahead: Ahead<Box<[u8]>, Vec<Child>>,
+    ahead: Ahead<Box<[u8]>, Visit>,
     current: RefCell<Current>,
     enabled: bool,
     /// Directories are listed when they are visited, and at no other time.
     listed: bool,
 }
 
+/// What is sure about the names of a directory, in their order.
+type Facts = Vec<(Bytes, Option<Stat>)>;
+
+/// What was found in a directory: all of it where that is wanted, and what is sure of it.
+#[derive(Debug, Default)]
+struct Visit {
+    children: Vec<Child>,
+    facts: Facts,
+}
+
 /// The directory being visited.
 #[derive(Debug, Default)]
 struct Current {
     dir: Vec<u8>,
-    /// In the order of the names.
-    children: Vec<(Vec<u8>, Option<Stat>)>,
+    facts: Facts,
     /// The name behind the last one asked for.
     next: usize,
 }
 
 impl Current {
-    fn new(dir: &[u8], children: &[Child]) -> Self {
-        let fact = |c: &Child| {
-            let stat = c.stat.ok()?;
-            let sure = stat.nlink == 1 && !stat.is_dir();
-            sure.then(|| (c.name.clone(), Some(stat)))
-        };
-        let mut facts: Vec<_> = children.iter().filter_map(fact).collect();
-        facts.sort_unstable_by(|a, b| a.0.cmp(&b.0));
-        Self { dir: dir.to_vec(), children: facts, next: 0 }
+    fn new(dir: &[u8], facts: Facts) -> Self {
+        Self { dir: dir.to_vec(), facts, next: 0 }
     }
 
     fn take(&mut self, name: &[u8]) -> Option<Stat> {
-        let at = match self.children.get(self.next) {
+        let at = match self.facts.get(self.next) {
             Some((next, _)) if next == name => self.next,
-            _ => self.children.binary_search_by(|c| (*c.0).cmp(name)).ok()?,
+            _ => self.facts.binary_search_by(|c| (*c.0).cmp(name)).ok()?,
         };
         self.next = at + 1;
-        self.children[at].1.take()
+        self.facts[at].1.take()
     }
 }
 
@@ -85,12 +88,13 @@ impl Visits {
         if !self.enabled || !self.ahead.is_useful() {
             return;
         }
+        let listed = self.listed;
         self.ahead.announce(
             turn,
             dirs.map(|dir| {
                 let (shared, dir) = (shared.clone(), Box::<[u8]>::from(dir.bytes()));
                 let key = dir.clone();
-                let read = Read::new(move || read(&shared, &dir));
+                let read = Read::new(move || read(&shared, &dir, listed));
                 (key, read)
             }),
         );
@@ -106,7 +110,7 @@ impl Visits {
         let mut current = self.current.borrow_mut();
         if current.dir != dir {
             let read = if self.ahead.is_useful() { self.ahead.take(&dir.into()) } else { None };
-            *current = Current::new(dir, &read.unwrap_or_default());
+            *current = Current::new(dir, read.unwrap_or_default().facts);
         }
         current.take(base)
     }
@@ -116,16 +120,16 @@ impl Visits {
         if !self.listed || !self.ahead.is_useful() {
             return None;
         }
-        let read = self.ahead.take(&dir.bytes().into())?;
-        self.visited(dir, &read);
-        Some(read)
+        let Visit { children, facts } = self.ahead.take(&dir.bytes().into())?;
+        *self.current.borrow_mut() = Current::new(dir.bytes(), facts);
+        Some(children)
     }
 
     /// A directory was read just now.
     pub fn visited(&self, dir: RelName<'_>, children: &[Child]) {
         let mut current = self.current.borrow_mut();
         if self.listed && current.dir != dir.bytes() {
-            *current = Current::new(dir.bytes(), children);
+            *current = Current::new(dir.bytes(), facts(children));
         }
     }
 
@@ -137,8 +141,8 @@ impl Visits {
         let (dir, base) = name.split();
         let mut current = self.current.borrow_mut();
         if current.dir == dir.unwrap_or(b".") {
-            if let Ok(at) = current.children.binary_search_by(|c| (*c.0).cmp(base)) {
-                current.children[at].1 = None;
+            if let Ok(at) = current.facts.binary_search_by(|c| (*c.0).cmp(base)) {
+                current.facts[at].1 = None;
             }
         } else if current.dir.strip_prefix(name.bytes()).is_some_and(|r| r.first().is_none_or(|&b| b == b'/'))
         {
@@ -147,13 +151,28 @@ impl Visits {
     }
 }
 
-/// A whole directory, or nothing.
-fn read(shared: &Shared, dir: &[u8]) -> Option<Vec<Child>> {
+/// Of files and symlinks with one link, all is sure.
+fn facts(children: &[Child]) -> Facts {
+    let fact = |child: &Child| {
+        let stat = child.stat.ok()?;
+        let sure = stat.nlink == 1 && !stat.is_dir();
+        sure.then(|| (child.name.clone(), Some(stat)))
+    };
+    let mut facts: Facts = children.iter().filter_map(fact).collect();
+    facts.sort_unstable_by(|a, b| a.0.cmp(&b.0));
+    facts
+}
+
+/// A whole directory, or nothing; `listed`: with the children themselves.
+fn read(shared: &Shared, dir: &[u8], listed: bool) -> Option<Visit> {
     let tree = shared.tree();
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NONBLOCK | OFlags::NOCTTY;
     let dir = tree.open_with(dir, flags, tree.links()).ok()?;
     match children(&dir, false) {
-        (found, None) => Some(found),
+        (found, None) => {
+            let facts = facts(&found);
+            Some(Visit { children: if listed { found } else { Vec::new() }, facts })
+        }
         _ => None,
     }
 }
@@ -164,7 +183,7 @@ mod tests {
 
     fn child(name: &str, mode: u32, nlink: u32) -> Child {
         let stat = Stat { mode, nlink, size: 3, ..Stat::default() };
-        Child { name: name.into(), stat: Ok(stat) }
+        Child { name: Bytes::copy_from_slice(name.as_bytes()), stat: Ok(stat) }
     }
 
     fn name(name: &str) -> RelName<'_> {

@@ -1,6 +1,9 @@
 //! Extended attributes by system calls: listed, read, written, removed. Knows no rules about names.
 
-use std::{ffi::CString, os::fd::OwnedFd};
+use std::{
+    ffi::{CStr, CString},
+    os::fd::OwnedFd,
+};
 
 use rustix::{
     fs::{
@@ -10,13 +13,54 @@ use rustix::{
     io::{self, Errno},
 };
 
-use super::{fds, meta::Handle};
+use super::{fds, meta::Handle, xattr_at};
 
 /// Room for the first try of a list or a value, bytes.
 const FIRST: usize = 256;
 
-fn path(dir: &OwnedFd, name: &[u8]) -> io::Result<CString> {
-    CString::new(fds::path_in(dir, name)?).map_err(|_| Errno::INVAL)
+/// A name in a directory, in the way in which it can be given to the kernel.
+enum Named<'a> {
+    At(&'a OwnedFd, CString),
+    Path(CString),
+}
+
+impl<'a> Named<'a> {
+    fn new(dir: &'a OwnedFd, name: &[u8]) -> io::Result<Self> {
+        if xattr_at::are_there() {
+            return Ok(Self::At(dir, c_name(name)?));
+        }
+        Ok(Self::Path(c_name(&fds::path_in(dir, name)?)?))
+    }
+
+    fn list(&self, follow: bool, buf: &mut [u8]) -> io::Result<usize> {
+        match self {
+            Self::At(dir, name) => xattr_at::list(dir, name, follow, buf),
+            Self::Path(path) if follow => listxattr(path, buf),
+            Self::Path(path) => llistxattr(path, buf),
+        }
+    }
+
+    fn get(&self, follow: bool, attribute: &CStr, buf: &mut [u8]) -> io::Result<usize> {
+        match self {
+            Self::At(dir, name) => xattr_at::get(dir, name, follow, attribute, buf),
+            Self::Path(path) if follow => getxattr(path, attribute, buf),
+            Self::Path(path) => lgetxattr(path, attribute, buf),
+        }
+    }
+
+    fn set(&self, attribute: &CStr, value: &[u8]) -> io::Result<()> {
+        match self {
+            Self::At(dir, name) => xattr_at::set(dir, name, attribute, value),
+            Self::Path(path) => lsetxattr(path, attribute, value, XattrFlags::empty()),
+        }
+    }
+
+    fn remove(&self, attribute: &CStr) -> io::Result<()> {
+        match self {
+            Self::At(dir, name) => xattr_at::remove(dir, name, attribute),
+            Self::Path(path) => lremovexattr(path, attribute),
+        }
+    }
 }
 
 fn c_name(name: &[u8]) -> io::Result<CString> {
@@ -24,8 +68,14 @@ fn c_name(name: &[u8]) -> io::Result<CString> {
 }
 
 /// Calls with a buffer that grows until the answer fits.
-fn growing(mut call: impl FnMut(&mut Vec<u8>) -> io::Result<usize>) -> io::Result<Vec<u8>> {
-    let mut buf = vec![0; FIRST];
+fn growing(mut call: impl FnMut(&mut [u8]) -> io::Result<usize>) -> io::Result<Vec<u8>> {
+    let mut first = [0; FIRST];
+    match call(&mut first) {
+        Ok(len) => return Ok(first[..len].to_vec()),
+        Err(Errno::RANGE) => {}
+        Err(error) => return Err(error),
+    }
+    let mut buf = vec![0; 4 * FIRST];
     loop {
         match call(&mut buf) {
             Ok(len) => {
@@ -43,8 +93,8 @@ pub fn names(on: Handle<'_>, follow: bool) -> io::Result<Vec<Vec<u8>>> {
     let list = match on {
         Handle::File(file) => growing(|buf| flistxattr(file, buf)),
         Handle::Name(dir, name) => {
-            let path = path(dir, name)?;
-            growing(|buf| if follow { listxattr(&path, buf) } else { llistxattr(&path, buf) })
+            let named = Named::new(dir, name)?;
+            growing(|buf| named.list(follow, buf))
         }
     };
     match list {
@@ -60,8 +110,8 @@ pub fn get(on: Handle<'_>, follow: bool, name: &[u8]) -> io::Result<Vec<u8>> {
     match on {
         Handle::File(file) => growing(|buf| fgetxattr(file, &name, buf)),
         Handle::Name(dir, file) => {
-            let path = path(dir, file)?;
-            growing(|buf| if follow { getxattr(&path, &name, buf) } else { lgetxattr(&path, &name, buf) })
+            let named = Named::new(dir, file)?;
+            growing(|buf| named.get(follow, &name, buf))
         }
     }
 }
@@ -80,7 +130,7 @@ pub fn set(on: Handle<'_>, name: &[u8], value: &[u8]) -> io::Result<()> {
     let name = c_name(name)?;
     match on {
         Handle::File(file) => fsetxattr(file, &name, value, XattrFlags::empty()),
-        Handle::Name(dir, file) => lsetxattr(path(dir, file)?, &name, value, XattrFlags::empty()),
+        Handle::Name(dir, file) => Named::new(dir, file)?.set(&name, value),
     }
 }
 
@@ -89,7 +139,7 @@ pub fn remove(on: Handle<'_>, name: &[u8]) -> io::Result<()> {
     let name = c_name(name)?;
     let removed = match on {
         Handle::File(file) => fremovexattr(file, &name),
-        Handle::Name(dir, file) => lremovexattr(path(dir, file)?, &name),
+        Handle::Name(dir, file) => Named::new(dir, file)?.remove(&name),
     };
     match removed {
         Err(Errno::NODATA) => Ok(()),
