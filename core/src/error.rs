@@ -58,10 +58,10 @@ pub enum NameFault {
     #[error("ABORTING due to invalid path from sender: /")]
     Foreign,
     /// It is empty, or nothing that was asked for.
-    #[error("rejecting unrequested file-list name")]
+    #[error("ERROR: rejecting unrequested file-list name")]
     Unrequested,
     /// The receiver's own filter rules exclude it.
-    #[error("rejecting excluded file-list name")]
+    #[error("ERROR: rejecting excluded file-list name")]
     Excluded,
     /// The transfer root is not a directory.
     #[error("rejecting non-directory transfer-root entry")]

@@ -206,10 +206,6 @@ pub enum Notice<'a> {
     },
     /// `deleting in DIR`: one of the directories of a pass of its own
     DeletingIn(&'a [u8]),
-    /// A pass of deletions, or the late ones, looked into a directory with so many entries: ` 0 files...`
-    DeletionScan(usize),
-    /// A pass of deletions is over: blanks cover what was counted.
-    DeletionPassDone,
     /// `IO error encountered -- skipping file deletion`
     DeletionSkipped,
     /// `Deletions stopped due to --max-delete limit (K skipped)`
@@ -241,6 +237,8 @@ pub enum Notice<'a> {
     ReceiveIsDir(&'a [u8]),
     /// `sender removed NAME`
     SenderRemoved(&'a [u8]),
+    /// `sender file already removed: NAME`: it was in the transfer under another name too.
+    SenderRemovedBefore(&'a [u8]),
     /// `ERROR: Skipping sender remove for changed file: NAME`
     SenderChanged(&'a [u8]),
     /// `failed to re-read xattr X for NAME`: the sender has no value for what it is asked.
@@ -295,6 +293,10 @@ pub enum Notice<'a> {
     ListStart,
     /// The file list is complete (not incremental), with so many entries: `done`, `N files to consider`
     ListDone(usize),
+    /// ` N files...`: so many names were looked at in a pass over all directories that looks for what to delete.
+    DeletionScan(u64),
+    /// Such a pass is over.
+    DeletionScanned,
     /// `total: matches=M  hash_hits=H  false_alarms=F data=D`
     DeltaTotals(&'a Stats),
     /// `delta-transmission disabled for local transfer or --whole-file` / `enabled`

@@ -340,8 +340,6 @@ pub struct Report {
     pub names: bool,
     /// This side keeps a log of its items, also as a server (`--log-file`).
     pub logs: bool,
-    /// `--info=del` or an output format shows deletions.
-    pub deletions: bool,
     /// Progress of single files is wanted.
     pub progress: bool,
     /// `--stats` or `-v`: statistics wanted at the end.

@@ -305,6 +305,21 @@ pub struct Create<'a> {
     pub append_from: u64,
 }
 
+/// How something comes to its backup name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub enum BackupBy {
+    /// It moves: its name is free afterwards.
+    Rename,
+    /// It keeps its name too, if possible: the next step renames over it.
+    Link,
+    /// A copy, because it will be written in place.
+    Copy {
+        /// Its time has whole seconds, like times that travel in old protocols.
+        whole_seconds: bool,
+    },
+}
+
 /// Where a completed file goes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
@@ -445,9 +460,8 @@ pub trait Target {
     async fn remove_dir(&self, _at: Place<'_>) -> Result<(), PortError> {
         Err(PortError::UNSUPPORTED)
     }
-    /// Moves what stands at `name` to its backup name. `keep`: leave the target where it is, if possible
-    /// (the next step renames over it).
-    async fn back_up(&self, _name: RelName<'_>, _keep: bool) -> Result<(), PortError> {
+    /// Gives what stands at `name` its backup name.
+    async fn back_up(&self, _name: RelName<'_>, _by: BackupBy) -> Result<(), PortError> {
         Err(PortError::UNSUPPORTED)
     }
     /// Moves the partial file to its final name (`--delay-updates`).

@@ -346,6 +346,14 @@ fn start(
                     args.argv.insert(1, [b"-e", TWIN_LETTERS].concat());
                 }
             }
+            if let (None, Some(format)) = (resolved.route.machine(), &resolved.output.format)
+                && let Some(protocol) = resolved.opts.protocol.and_then(ProtocolVersion::new)
+                && !protocol.has_deleted_message()
+                && let Some(form) = args.argv.iter_mut().find(|arg| arg.starts_with(b"--log-format="))
+            {
+                // It knows the client's format, too, and makes the lines of deletions with it.
+                *form = [b"--log-format=", &format[..]].concat();
+            }
             let to_wire = |strings| match &names {
                 Some(names) => names.args(Toward::Wire, strings),
                 None => strings,

@@ -183,33 +183,6 @@ fn progress_names_files_of_late_lines() {
     }
 }
 
-/// A pass of deletions counts what it looks into, directory by directory.
-#[test]
-fn passes_of_deletions_are_counted() {
-    let blanks = " ".repeat(20);
-    for client in BOTH {
-        let dir = tree(&["src/d/empty", "dst/d"], &["src/f", "src/d/g", "dst/gone", "dst/d/gone"]);
-        let from = format!("h:{}/", dir.path().join("src").display());
-        for n in 0..100 {
-            fs::write(dir.path().join(format!("dst/d/{n}")), "").unwrap();
-        }
-        let shown = |words: &[&str]| {
-            let words = [&["--exclude=[0-9]*", "-r", "--info=flist2,del"], words, &[&from, "dst/"]].concat();
-            let out = run_between(client, Program::Stock, dir.path(), &words);
-            out.stdout.split_once("to consider\n").map(|(_, rest)| rest.to_owned()).unwrap_or_default()
-        };
-        let counted = format!(" 0 files...\r\ndeleting gone\n 0 files...\r\ndeleting d/gone\n{blanks}\r");
-        assert_eq!(shown(&["-n", "--delete-before"]), counted, "{client:?}");
-        assert_eq!(
-            shown(&["-n", "--delete-during", "--no-i-r"]),
-            "deleting gone\ndeleting d/gone\n",
-            "{client:?}"
-        );
-        let counted = format!(" 0 files...\r 0 files...\r\n{blanks}\r");
-        assert_eq!(shown(&["--delete-after", "--info=del0"]), counted, "{client:?}");
-    }
-}
-
 /// What is compared with at the destination is read as quietly as the source.
 #[test]
 fn alternates_are_read_without_a_trace() {
@@ -624,5 +597,231 @@ fn a_listing_deletes_nothing() {
                 assert!(here.join("keep").exists(), "{program:?} {words:?}");
             }
         }
+    }
+}
+
+/// Without several lists each argument of `-R` brings its parents, but for those that the one before it has brought.
+#[test]
+fn parents_of_relative_names_come_once_in_a_row() {
+    for program in BOTH {
+        let dir = tree(&["src/a/b", "src/c", "dst"], &["src/a/b/f", "src/a/g", "src/h", "src/c/i"]);
+        for (names, twice, count) in [
+            (&["src/a/b/f", "src/a/g", "src/c/i"][..], "", "7 (reg: 3, dir: 4)"),
+            (&["src/h", "src/a/g"], "src from file list (1)", "5 (reg: 2, dir: 3)"),
+            (&["src/a/g", "src/h"], "", "4 (reg: 2, dir: 2)"),
+        ] {
+            let words = [&["-aRn", "--protocol=29", "--debug=dup", "--stats"], names, &["dst/"]].concat();
+            let out = run(program, dir.path(), &words);
+            let told: Vec<&str> =
+                out.stdout.lines().filter_map(|line| line.strip_prefix("removing duplicate name ")).collect();
+            assert_eq!(told.join(";"), twice, "{program:?} {names:?}");
+            assert!(
+                out.stdout.contains(&format!("Number of files: {count}\n")),
+                "{program:?} {names:?}: {out:?}"
+            );
+        }
+    }
+}
+
+/// The root that such a name stands for travels even if the name is missing, unless a rule hides it.
+#[test]
+fn a_root_that_a_relative_name_begins_with() {
+    for program in BOTH {
+        for (rules, count) in [(&[][..], "1 (dir: 1)"), (&["--exclude=*/"], "0")] {
+            let dir = tree(&["src", "dst"], &["list=./none\n"]);
+            let words = [&["-a", "--stats", "--files-from=list"], rules, &["src", "dst/"]].concat();
+            let out = run(program, dir.path(), &words);
+            assert_eq!(out.code, Some(23), "{program:?}: {out:?}");
+            assert!(out.stdout.contains(&format!("Number of files: {count}\n")), "{program:?}: {out:?}");
+        }
+    }
+}
+
+#[test]
+fn implied_directories_without_attributes_are_made_when_they_are_needed() {
+    for program in BOTH {
+        let dir = tree(&["src/a/b/c", "dst"], &["src/a/b/c/f", "src/a/b/c/.rsync-filter=- f\n"]);
+        let words = ["-aRF", "--no-implied-dirs", "src/./a/b/c/f", "dst/"];
+        let out = run(program, dir.path(), &words);
+        assert_eq!((out.code, out.stdout.as_str()), (Some(0), ""), "{program:?}: {out:?}");
+        assert!(dir.path().join("dst/a/b").is_dir(), "{program:?}");
+        assert!(!dir.path().join("dst/a/b/c").exists(), "{program:?}");
+        // Nothing makes way for one.
+        let dir = tree(&["src/a/b", "dst"], &["src/a/b/f", "dst/a"]);
+        let out = run(program, dir.path(), &["-aR", "--no-implied-dirs", "src/./a/b/f", "dst/"]);
+        assert_eq!(out.code, Some(23), "{program:?}: {out:?}");
+        assert!(dir.path().join("dst/a").is_file(), "{program:?}");
+    }
+}
+
+/// Only what is written in place is copied to its backup.
+#[test]
+fn what_is_replaced_is_its_own_backup() {
+    for program in BOTH {
+        let dir = tree(&["src", "dst"], &["src/f=new text", "dst/f=old", "dst/l=a file"]);
+        symlink("to", dir.path().join("src/l")).unwrap();
+        let ino = |name: &str| fs::symlink_metadata(dir.path().join(name)).unwrap().ino();
+        let (file, link) = (ino("dst/f"), ino("dst/l"));
+        let out = run(program, dir.path(), &["-a", "--inplace", "-b", "src/", "dst/"]);
+        assert_eq!(out.code, Some(0), "{program:?}: {out:?}");
+        assert_eq!((ino("dst/f"), ino("dst/l~")), (file, link), "{program:?}");
+        assert_ne!(ino("dst/f~"), file, "{program:?}");
+    }
+}
+
+#[test]
+fn directories_of_backups_have_the_owners_that_are_preserved() {
+    if !rustix::process::geteuid().is_root() {
+        return;
+    }
+    for program in BOTH {
+        for (words, owners) in [("-rg", (0, 8)), ("-ro", (7, 0)), ("-rog", (7, 8)), ("-r", (0, 0))] {
+            let dir = tree(&["src/d", "dst/d"], &["src/d/f=new text", "dst/d/f=old"]);
+            for name in ["src/d", "dst/d"] {
+                std::os::unix::fs::chown(dir.path().join(name), Some(7), Some(8)).unwrap();
+            }
+            let out = run(program, dir.path(), &[words, "--backup-dir=../bak", "src/", "dst/"]);
+            assert_eq!(out.code, Some(0), "{program:?}: {out:?}");
+            let made = fs::metadata(dir.path().join("bak/d")).unwrap();
+            assert_eq!((made.uid(), made.gid()), owners, "{program:?} {words}");
+        }
+    }
+}
+
+#[test]
+fn a_source_that_was_removed_under_another_name_is_told() {
+    for program in BOTH {
+        let dir = tree(&["src/a", "dst"], &["src/a/f"]);
+        symlink("a", dir.path().join("src/b")).unwrap();
+        let out = run(program, dir.path(), &["-rk", "--remove-source-files", "src/", "dst/"]);
+        let told = "sender file already removed: b/f\n";
+        assert_eq!((out.code, out.stdout.as_str()), (Some(0), told), "{program:?}: {out:?}");
+    }
+}
+
+/// Below protocol 29 a server makes the lines of deletions, with what its client says of the format.
+#[test]
+fn lines_of_deletions_in_old_protocols() {
+    for program in BOTH {
+        for (words, lines) in [
+            (&["-ri"][..], "*deleting  \n"),
+            (&["-rv", "--info=stats0,flist0,misc0"], "deleting x\n"),
+            (&["-r", "--out-format=%o:%n"], "del.\n"),
+            (&["-r", "--out-format=%n"], "deleting x\n"),
+            (&["-r"], ""),
+            (&["-ri", "--write-batch=batch"], "*deleting   x\n"),
+        ] {
+            let dir = tree(&["src", "dst"], &["dst/x"]);
+            let shell = fake_shell(dir.path());
+            let (path, to) =
+                (format!("--rsync-path={}", program.path()), format!("h:{}/dst/", dir.path().display()));
+            let local = words.len() > 1 && words[1].starts_with("--write-batch");
+            let ends = if local { ["src/", "dst/"] } else { ["src/", &to] };
+            let remote = ["--delete", "--protocol=28", "-e", shell.to_str().unwrap(), &path];
+            let out = run(program, dir.path(), &[words, &remote, &ends].concat());
+            assert_eq!((out.code, out.stdout.as_str()), (Some(0), lines), "{program:?} {words:?}: {out:?}");
+        }
+    }
+}
+
+/// What a client looks through for deletions is counted like a list.
+#[test]
+fn a_pass_for_deletions_is_counted() {
+    for program in BOTH {
+        let dir = tree(&["src", "dst"], &["dst/x"]);
+        let shell = fake_shell(dir.path());
+        let (path, from) =
+            (format!("--rsync-path={}", program.path()), format!("h:{}/src/", dir.path().display()));
+        let words = [
+            "-r",
+            "--info=flist2,del",
+            "--delete-before",
+            "-e",
+            shell.to_str().unwrap(),
+            &path,
+            &from,
+            "dst/",
+        ];
+        let out = run(program, dir.path(), &words);
+        let lines =
+            "receiving file list ... 1 file to consider\n 0 files...\r\ndeleting x\n                    \r";
+        assert_eq!((out.code, out.stdout.as_str()), (Some(0), lines), "{program:?}: {out:?}");
+    }
+}
+
+#[test]
+fn rules_about_names_of_later_lists_are_told() {
+    for program in BOTH {
+        let dir = tree(&["src/d/e", "dst"], &["src/d/f"]);
+        let shell = fake_shell(dir.path());
+        let (path, from) =
+            (format!("--rsync-path={}", program.path()), format!("h:{}/src/", dir.path().display()));
+        let words = ["-rvv", "--include=*/", "-e", shell.to_str().unwrap(), &path, &from, "dst/"];
+        let out = run(program, dir.path(), &words);
+        let told: Vec<&str> = out.stdout.lines().filter(|line| line.starts_with("[generator]")).collect();
+        assert_eq!(told, ["[generator] risking directory d/e because of pattern */"], "{program:?}: {out:?}");
+    }
+}
+
+/// New directories are named below protocol 29 if they need more than `mkdir` gives them.
+#[test]
+fn new_directories_of_old_protocols() {
+    for program in BOTH {
+        for (umask, lines) in [("022", ""), ("077", "d/\n")] {
+            let dir = tree(&["src/d", "dst"], &[]);
+            let line = format!(
+                "umask {umask}; exec {} -rpv --info=stats0,flist0 --protocol=28 src/ dst/",
+                program.path()
+            );
+            let out = peers::run(peers::command("sh", dir.path()).args(["-c", &line]));
+            assert_eq!((out.code, out.stdout.as_str()), (Some(0), lines), "{program:?} {umask}: {out:?}");
+        }
+    }
+}
+
+/// Times of access travel in whole seconds; those that are equal keep the rest, unless the data was compared.
+#[test]
+fn equal_times_of_access_keep_their_fractions() {
+    for program in BOTH {
+        for (words, nsec) in [(&["-tU", "--size-only"][..], 7), (&["-tUc"], 0)] {
+            let dir = tree(&["src", "dst"], &["src/f=x", "dst/f=x"]);
+            for (name, access, change) in [("src/f", "5.000000003", "9"), ("dst/f", "5.000000007", "8")] {
+                for (which, at) in [("-a", access), ("-m", change)] {
+                    let mut touch = std::process::Command::new("touch");
+                    touch.args([which, "-d", &format!("@{at}")]).arg(dir.path().join(name));
+                    assert!(touch.status().unwrap().success());
+                }
+            }
+            let words = [words, &["-r", "src/", "dst/"]].concat();
+            let out = run(program, dir.path(), &words);
+            assert_eq!(out.code, Some(0), "{program:?}: {out:?}");
+            let made = fs::metadata(dir.path().join("dst/f")).unwrap();
+            assert_eq!((made.atime(), made.atime_nsec()), (5, nsec), "{program:?} {words:?}");
+        }
+    }
+}
+
+#[test]
+fn a_member_that_waited_for_its_leader_is_a_new_link() {
+    for program in BOTH {
+        let dir = tree(&["src", "alt", "dst"], &["src/a=new", "alt/a=other", "alt/b=new"]);
+        fs::hard_link(dir.path().join("src/a"), dir.path().join("src/b")).unwrap();
+        let out = run(program, dir.path(), &["-rtHi", "--copy-dest=../alt", "src/", "dst/"]);
+        let links: Vec<&str> = out.stdout.lines().filter(|line| line.starts_with('h')).collect();
+        assert_eq!(links, ["hf+++++++++ b => a"], "{program:?}: {out:?}");
+    }
+}
+
+/// What is written in place keeps its permissions, and so does its backup.
+#[test]
+fn permissions_in_place_with_a_backup() {
+    for program in BOTH {
+        let dir = tree(&["src", "dst"], &["src/f=new text", "dst/f=old"]);
+        let mode = |name: &str| fs::metadata(dir.path().join(name)).unwrap().mode() & 0o7777;
+        let open = <fs::Permissions as std::os::unix::fs::PermissionsExt>::from_mode(0o1666);
+        fs::set_permissions(dir.path().join("dst/f"), open).unwrap();
+        let out = run(program, dir.path(), &["-r", "--inplace", "-b", "src/", "dst/"]);
+        assert_eq!(out.code, Some(0), "{program:?}: {out:?}");
+        assert_eq!((mode("dst/f"), mode("dst/f~")), (0o1666, 0o1666), "{program:?}");
     }
 }

@@ -20,6 +20,7 @@ mod serving;
 mod snapshot;
 mod sshd;
 mod tree;
+mod unprivileged;
 mod wrappers;
 
 use cases::{Case, Scope};

@@ -11,7 +11,7 @@ use arsync_core::{
     flist::entry::FileKind,
     names::RelName,
     ports::{
-        AttrStep, Attrs, Child, CommitStep, Create, Destination, Place, PortError, Rights, Source,
+        AttrStep, Attrs, BackupBy, Child, CommitStep, Create, Destination, Place, PortError, Rights, Source,
         SourcePath, Stat, Target, WriteMode,
     },
 };
@@ -526,17 +526,16 @@ impl Target for Dest {
         Ok(())
     }
 
-    async fn back_up(&self, name: RelName<'_>, keep: bool) -> Result<(), PortError> {
+    async fn back_up(&self, name: RelName<'_>, by: BackupBy) -> Result<(), PortError> {
         let (from, to) = (self.at(Place::Dest(name)), self.at(Place::Backup(name)));
         let mut ino = self.fs.ino(&from)?;
-        if keep {
-            // A copy, since what stays may be written in place.
+        if by != BackupBy::Rename {
             let copy = self.fs.with_node(ino, |n| n.clone());
             ino = self.fs.make(copy.mode);
             self.fs.with_node(ino, |n| *n = copy);
         }
         self.fs.place(&to, ino, true)?;
-        if !keep {
+        if by == BackupBy::Rename {
             self.fs.0.borrow_mut().names.remove(&from);
         }
         Ok(())
@@ -648,7 +647,7 @@ impl Target for Dest {
             Destination::Final { backup: true } | Destination::KeptPartial { backup: true }
                 if self.fs.ino(&path).is_ok() =>
             {
-                self.back_up(name, true).await.map_err(|e| (CommitStep::Backup, e))?;
+                self.back_up(name, BackupBy::Link).await.map_err(|e| (CommitStep::Backup, e))?;
             }
             _ => {}
         }

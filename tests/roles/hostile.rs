@@ -396,5 +396,5 @@ fn names_that_nobody_asked_for_are_refused() {
     ] {
         assert_eq!(fault(reply_to(&paths, &texts, trust)), None, "{paths:?} {texts:?}");
     }
-    assert_eq!(NameFault::Unrequested.to_string(), "rejecting unrequested file-list name");
+    assert_eq!(NameFault::Unrequested.to_string(), "ERROR: rejecting unrequested file-list name");
 }

@@ -242,7 +242,6 @@ fn rows() -> Vec<Row> {
     ] {
         rows.push(row(name, true, |o| {
             o.delete.when = Some(when);
-            o.report.deletions = true;
             o.report.items = true;
         }));
     }

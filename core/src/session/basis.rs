@@ -5,8 +5,8 @@ use alloc::vec::Vec;
 
 use super::{
     decide,
-    fuzzy::{LIMIT, distance, suffix},
-    generator::{Generator, Outlet},
+    fuzzy::{HOPELESS, LIMIT, distance, suffix},
+    generator::{Generator, Outlet, Request},
 };
 use crate::{
     error::Error,
@@ -36,8 +36,21 @@ pub(super) struct FuzzyDirs {
     dir: Option<Vec<u8>>,
     /// Files of the destination directory, then of each alternate one.
     files: Vec<(BasisType, Vec<Child>)>,
-    /// Names that this run updates.
+    /// Names in the destination directory that this run updates.
     taken: Vec<Vec<u8>>,
+}
+
+/// Where the file that a request names as its basis is. `sibling`: the name that goes with a similar file.
+pub(super) fn basis_place<'n>(request: &Request, name: RelName<'n>, sibling: &'n [u8]) -> Place<'n> {
+    let similar = || RelName::new(sibling).unwrap_or(name);
+    match request.basis {
+        BasisType::PartialDir => Place::Partial(name),
+        BasisType::Backup => Place::Backup(name),
+        BasisType::AltDest(n) => Place::Alt(n, name),
+        BasisType::Name => Place::Dest(name),
+        BasisType::Fuzzy => Place::Dest(similar()),
+        BasisType::FuzzyAlt(n) => Place::Alt(n, similar()),
+    }
 }
 
 fn is_same_file(standing: &Stat, alt: &Alternate) -> bool {
@@ -295,7 +308,7 @@ where
             for (basis, candidate, stat) in candidates() {
                 let mut score = distance(candidate, base, lowest);
                 let own = suffix(candidate);
-                if score <= lowest && (!own.is_empty() || !wanted_suffix.is_empty()) {
+                if score != HOPELESS && (!own.is_empty() || !wanted_suffix.is_empty()) {
                     score =
                         score.saturating_add(distance(own, wanted_suffix, u32::MAX / 16).saturating_mul(10));
                 }
@@ -314,7 +327,14 @@ where
             let basis = &self.candidate(*basis, dir, candidate);
             self.step(&Step::FuzzyBasis { name: name.bytes(), basis });
         }
-        self.fuzzy.taken.push(base.to_vec());
         found
+    }
+
+    /// A file that stands is updated: from now on it is nothing to make similar files from. One that was updated before
+    /// its directory was looked through counts nevertheless (stock binary).
+    pub(super) fn takes_fuzzy(&mut self, name: RelName<'_>) {
+        if self.fuzzy.dir.as_deref() == Some(name.parent().bytes()) {
+            self.fuzzy.taken.push(name.base().to_vec());
+        }
     }
 }

@@ -17,7 +17,7 @@ use crate::{
     },
     names::RelName,
     options::DeleteWhen,
-    ports::{Attrs, DeleteWhy, Doomed, Notice, Observer, Op, Place, PortError, Stat, Step, Target},
+    ports::{Attrs, BackupBy, DeleteWhy, Doomed, Notice, Observer, Op, Place, PortError, Stat, Step, Target},
     version::ProtocolVersion,
 };
 
@@ -32,9 +32,12 @@ pub(super) struct State {
     /// `--delete-delay`: found while walking, removed at the end.
     delayed: Vec<Vec<u8>>,
     summary_given: bool,
-    /// What is looked into is counted for the user: outside of the walk.
-    counted: bool,
+    /// Names looked at in the pass over all directories that is under way.
+    scanned: Option<u64>,
 }
+
+/// Names after which a user is told how many were looked at.
+const SCAN_SHOWN: u64 = 100;
 
 /// Something to be removed: its name, what it is, and what became of it if it was removed already.
 type Extra = (Vec<u8>, Stat, Option<Result<(), PortError>>);
@@ -122,7 +125,9 @@ where
             self.report(&Notice::DeletingIn(name.bytes()));
         }
         if shared.io_error.get() & io_error::GENERAL != 0 && !shared.options.delete.ignore_errors {
-            if !core::mem::replace(&mut self.deleting.notice_given, true) {
+            // Nothing would be looked through in a directory that a dry run does not make.
+            let nothing_there = shared.options.dry_run && self.is_new_dir(name);
+            if !nothing_there && !core::mem::replace(&mut self.deleting.notice_given, true) {
                 self.report(&Notice::DeletionSkipped);
             }
             return Ok(());
@@ -137,6 +142,7 @@ where
         }
         let scope = self.dest_scope(name).await?;
         let Some(children) = self.children(name, &scope, false).await else { return Ok(()) };
+        self.count_scanned(children.len());
         let (protocol, relative) = (shared.agreed.protocol, shared.options.select.relative);
         let delayed = self.delete_when() == Some(DeleteWhen::Delay);
         let one_device = shared.options.select.one_file_system > 0;
@@ -174,7 +180,7 @@ where
         }
         let only = self.side.lists.borrow().oldest();
         let Some(segment) = only else { return Ok(()) };
-        self.deleting.counted = true;
+        self.deleting.scanned = Some(0);
         for position in 0..segment.list.len() {
             let Some(dir) = segment.list.get(position) else { continue };
             if dir.entry.is_dir() && dir.entry.is_active() {
@@ -182,14 +188,27 @@ where
             }
             self.outlet.pump().await?;
         }
-        self.deleting.counted = false;
-        self.report(&Notice::DeletionPassDone);
+        if self.deleting.scanned.take().is_some() && self.shared().is_client() && !self.shared().local {
+            self.report(&Notice::DeletionScanned);
+        }
         Ok(())
+    }
+
+    /// A pass over all directories counts what it looks at.
+    fn count_scanned(&mut self, more: usize) {
+        let shared = self.shared();
+        let Some(before) = self.deleting.scanned.filter(|_| shared.is_client() && !shared.local) else {
+            return;
+        };
+        let after = before + more as u64;
+        for hundreds in before.div_ceil(SCAN_SHOWN)..after.div_ceil(SCAN_SHOWN) {
+            self.report(&Notice::DeletionScan(hundreds * SCAN_SHOWN));
+        }
+        self.deleting.scanned = Some(after);
     }
 
     /// `--delete-delay`: removes what was found.
     pub(super) async fn delete_delayed(&mut self) -> Result<(), Error<L::Error>> {
-        self.deleting.counted = true;
         for name in core::mem::take(&mut self.deleting.delayed) {
             let Some(rel) = RelName::new(&name) else { continue };
             let Ok(Some(stat)) = self.side.target.stat(Place::Dest(rel), false).await else { continue };
@@ -304,10 +323,16 @@ where
             // A symlink in place of the directory is not followed (ELOOP).
             Err(PortError::NOT_FOUND | PortError::NOT_DIR | PortError(40)) => None,
             Err(error) => {
-                self.failed(Op::OpenDir, dir.bytes(), error);
+                self.unseen(Op::OpenDir, dir.bytes(), error);
                 None
             }
         }
+    }
+
+    /// Something of the destination cannot be looked at: what is extraneous is not known any more.
+    fn unseen(&self, op: Op, name: &[u8], error: PortError) {
+        self.shared().add_io_error(io_error::GENERAL);
+        self.failed(op, name, error);
     }
 
     /// The part of what was found that the filters do not protect, in list order, and whether something is
@@ -322,11 +347,19 @@ where
         let mut protected = false;
         let mut out = Vec::with_capacity(found.len());
         for Doomed { child, removed } in found {
-            let Ok(stat) = child.stat else { continue };
             let name = if dir == RelName::ROOT {
                 child.name.to_vec()
             } else {
                 [dir.bytes(), b"/", &child.name].concat()
+            };
+            let stat = match child.stat {
+                Ok(stat) => stat,
+                Err(error) => {
+                    if !error.is_not_found() {
+                        self.unseen(Op::ReadlinkStat, &name, error);
+                    }
+                    continue;
+                }
             };
             if rules::is_excluded(self.side.shared, Role::Generator, scope, &name, stat.is_dir(), inside) {
                 protected = true;
@@ -338,9 +371,6 @@ where
             out.sort_by(|a, b| order::compare(&a.0, a.1.is_dir(), &b.0, b.1.is_dir()));
         } else {
             out.sort_by(|a, b| a.0.cmp(&b.0));
-        }
-        if self.deleting.counted {
-            self.report(&Notice::DeletionScan(out.len()));
         }
         (out, protected)
     }
@@ -512,19 +542,19 @@ where
         stat: &Stat,
         removed: Option<Result<(), PortError>>,
     ) -> Result<bool, Error<L::Error>> {
-        if self.limit_reached() {
-            return Ok(false);
-        }
         let Some(rel) = RelName::new(name) else { return Ok(false) };
         let options = self.shared().options;
         if removed.is_none() {
             self.open_to_writing(rel, stat).await;
         }
+        if self.limit_reached() {
+            return Ok(false);
+        }
         if !options.dry_run {
             let result = if let Some(removed) = removed {
                 removed.map_err(|e| (Op::Unlink, e))
             } else if options.transfer.backup && !self.has_backup_suffix(name) {
-                let moved = self.side.target.back_up(rel, false).await;
+                let moved = self.side.target.back_up(rel, BackupBy::Rename).await;
                 if moved.is_ok() {
                     self.report(&Notice::BackedUp(name));
                 }

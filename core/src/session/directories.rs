@@ -78,13 +78,14 @@ where
         {
             stat = Some(behind);
         }
-        let no_attrs = entry.entry.flags.contains(EntryFlags::IMPLIED_DIR) && !options.select.implied_dirs;
-        if no_attrs && stat.is_some_and(|s| s.kind() == FileKind::Symlink) {
-            return Ok(());
-        }
         if options.select.existing && stat.is_none() && !blocked {
             self.report(&Notice::NotCreating { name: shown, dir: true });
             self.skipped.push(shown.to_vec());
+            return Ok(());
+        }
+        if entry.entry.flags.contains(EntryFlags::IMPLIED_DIR) && !options.select.implied_dirs {
+            // It is made when something in it needs it.
+            self.need_parents(name).await;
             return Ok(());
         }
         if options.select.ignore_existing && stat.is_some_and(|s| !s.is_dir()) {
@@ -115,49 +116,45 @@ where
         let missing = stat.is_none();
         created |= missing;
         let mut late = None;
-        if !no_attrs {
-            let doing = if created { ItemFlags::LOCAL_CHANGE } else { ItemFlags::empty() };
-            let alternate = if created && options.transfer.alt_dest_kind.is_some() {
-                self.alternate(entry, name).await
-            } else {
-                None
-            };
-            let before = if created { alternate.as_ref().map(|a| &a.stat) } else { existed.as_ref() };
-            let mut flags = self.flags_of(entry, wanted_mode, before, doing);
-            let against = alternate.as_ref().map_or(Place::Dest(name), |a| Place::Alt(a.number, name));
-            flags |= self.side.extended_flags(entry, wanted_mode, before.map(|_| against)).await;
-            if let Some(alternate) = &alternate {
-                let complete = alternate.level == 3;
-                if !decide::keeps_time(FileKind::Dir, options) {
-                    flags.set(ItemFlags::REPORT_TIME, !complete);
-                }
-                if complete {
-                    self.report(&Notice::UpToDate(&[shown, b"/"].concat()));
-                }
-                if options.dry_run && options.preserve.xattrs > 0 && name != RelName::ROOT {
-                    // As the reference, which begins with a copy of the alternate's attributes, dry run or not.
-                    self.failed(Op::CopyXattrs, shown, PortError::NOT_FOUND);
-                }
+        let doing = if created { ItemFlags::LOCAL_CHANGE } else { ItemFlags::empty() };
+        let alternate = if created && options.transfer.alt_dest_kind.is_some() {
+            self.alternate(entry, name).await
+        } else {
+            None
+        };
+        let before = if created { alternate.as_ref().map(|a| &a.stat) } else { existed.as_ref() };
+        let mut flags = self.flags_of(entry, wanted_mode, before, doing);
+        let against = alternate.as_ref().map_or(Place::Dest(name), |a| Place::Alt(a.number, name));
+        flags |= self.side.extended_flags(entry, wanted_mode, before.map(|_| against)).await;
+        if let Some(alternate) = &alternate {
+            let complete = alternate.level == 3;
+            if !decide::keeps_time(FileKind::Dir, options) {
+                flags.set(ItemFlags::REPORT_TIME, !complete);
             }
-            if self.names_later() {
-                late = Some(flags | ItemFlags::LOCAL_CHANGE);
-            } else {
-                self.mention(ndx, entry, flags, None).await?;
+            if complete {
+                self.report(&Notice::UpToDate(&[shown, b"/"].concat()));
             }
+            if options.dry_run && options.preserve.xattrs > 0 && name != RelName::ROOT {
+                // As the reference, which begins with a copy of the alternate's attributes, dry run or not.
+                self.failed(Op::CopyXattrs, shown, PortError::NOT_FOUND);
+            }
+        }
+        if self.names_later() {
+            late = Some(flags | ItemFlags::LOCAL_CHANGE);
+        } else {
+            self.mention(ndx, entry, flags, None).await?;
         }
         if missing {
             if options.dry_run {
                 self.fresh.insert(shown.to_vec());
                 return Ok(());
             }
-            let first_mode = if no_attrs {
-                self.plain_dir_mode(name.parent()).await
-            } else {
-                (wanted_mode & 0o777) | 0o700
-            };
+            let first_mode = (wanted_mode & 0o777) | 0o700;
             let mut made = self.side.target.make_dir(name, first_mode).await;
-            if options.select.relative && made.is_err_and(PortError::is_not_found) {
-                self.make_parents(name).await;
+            if options.select.relative
+                && made.is_err_and(PortError::is_not_found)
+                && self.make_parents(name).await.is_ok()
+            {
                 made = self.side.target.make_dir(name, first_mode).await;
             }
             if let Err(error) = made {
@@ -169,13 +166,14 @@ where
             self.fresh.insert(shown.to_vec());
             existed = self.side.target.stat(Place::Dest(name), false).await.ok().flatten();
         }
-        if let (Some(stat), false) = (existed, no_attrs) {
+        if let Some(stat) = existed {
             if created && !options.preserve.perms {
                 // What a set-group-ID parent hands down stays.
                 wanted_mode |= stat.mode & 0o2000;
             }
             let changed = self.dir_attrs(ndx, entry, name, wanted_mode, &stat).await;
-            if let Some(flags) = late.filter(|_| changed) {
+            // A new one has its permissions already, which the reference sets now.
+            if let Some(flags) = late.filter(|_| changed || created) {
                 self.outlet.item(ndx, entry, flags, None).await?;
             }
         }
@@ -222,19 +220,43 @@ where
         changed || time.is_some_and(|time| !decide::same_time(window, time, (stat.mtime, stat.nsec)))
     }
 
-    pub(super) async fn make_parents(&mut self, name: RelName<'_>) {
-        let bytes = name.bytes();
-        for end in memchr::memchr_iter(b'/', bytes) {
-            let Some(dir) = bytes.get(..end).and_then(RelName::new) else { continue };
-            if self.side.target.stat(Place::Dest(dir), false).await == Ok(None) {
-                let mode = self.plain_dir_mode(dir.parent()).await;
-                let _ = self.side.target.make_dir(dir, mode).await;
-            }
+    /// Without implied directories the parents of a name may be missing.
+    pub(super) async fn need_parents(&self, name: RelName<'_>) {
+        let options = self.options();
+        if !options.select.relative || options.select.implied_dirs || options.dry_run {
+            return;
+        }
+        if name.split().0.is_none() {
+            return;
+        }
+        let parent = name.parent();
+        let found = self.side.target.stat(Place::Dest(parent), true).await;
+        if !matches!(found, Ok(Some(_)))
+            && let Err(error) = self.make_parents(name).await
+        {
+            self.failed(Op::GeneratorMkdir, parent.bytes(), error);
         }
     }
 
+    /// Makes what is missing of the directories that lead to a name.
+    async fn make_parents(&self, name: RelName<'_>) -> Result<(), PortError> {
+        let bytes = name.bytes();
+        let mut made = Ok(());
+        for end in memchr::memchr_iter(b'/', bytes) {
+            let Some(dir) = bytes.get(..end).and_then(RelName::new) else { continue };
+            made = match self.side.target.stat(Place::Dest(dir), false).await {
+                Ok(Some(_)) => Ok(()),
+                _ => {
+                    let mode = self.plain_dir_mode(dir.parent()).await;
+                    self.side.target.make_dir(dir, mode).await
+                }
+            };
+        }
+        made
+    }
+
     /// Mode of a directory that nobody describes: what the system gives, by a default ACL or by the mask.
-    pub(super) async fn plain_dir_mode(&self, parent: RelName<'_>) -> u32 {
+    async fn plain_dir_mode(&self, parent: RelName<'_>) -> u32 {
         match self.side.target.inherited_acl(parent).await {
             Ok(Some(acl)) => acl.permissions() & 0o777,
             _ => 0o777 & !self.side.rights.umask,

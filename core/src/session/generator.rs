@@ -21,7 +21,9 @@ use crate::{
     mux::MsgTag,
     names::{RelName, is_unsafe_link},
     options::{Append, DeleteWhen},
-    ports::{DeleteWhy, ItemEvent, Notice, Observer, Op, Place, PortError, Rights, Stat, Step, Target},
+    ports::{
+        BackupBy, DeleteWhy, ItemEvent, Notice, Observer, Op, Place, PortError, Rights, Stat, Step, Target,
+    },
     stats::Counts,
 };
 
@@ -126,13 +128,16 @@ pub(super) struct Generator<'a, T, O, L> {
     pub(super) fuzzy: super::basis::FuzzyDirs,
 }
 
-/// Says how files are transferred: for a listing, too.
-pub(super) fn report_method<O: Observer>(shared: &Shared<'_, O>) {
+/// Files are transferred as a whole, whatever they could be made from.
+pub(super) fn sends_whole_files<O>(shared: &Shared<'_, O>) -> bool {
     let transfer = &shared.options.transfer;
     let local = shared.local && transfer.append == Append::Off;
-    let whole = transfer.whole_file.unwrap_or(local)
-        || shared.agreed.transfer_sum == crate::checksum::ChecksumKind::None;
-    shared.report(Role::Generator, &Notice::DeltaTransmission(!whole));
+    transfer.whole_file.unwrap_or(local) || shared.agreed.transfer_sum == crate::checksum::ChecksumKind::None
+}
+
+/// Says how files are transferred: for a listing, too.
+pub(super) fn report_method<O: Observer>(shared: &Shared<'_, O>) {
+    shared.report(Role::Generator, &Notice::DeltaTransmission(!sends_whole_files(shared)));
 }
 
 impl<'a, T, O, L> Generator<'a, T, O, L>
@@ -277,6 +282,10 @@ where
 
     async fn walk_incremental(&mut self) -> Result<(), Error<L::Error>> {
         let mut last = i32::MIN;
+        let known_at_start = {
+            let lists = self.side.lists.borrow();
+            lists.get(lists.len().saturating_sub(1)).map(|newest| newest.start)
+        };
         loop {
             let next = loop {
                 let (next, complete) = {
@@ -310,7 +319,7 @@ where
                 self.note_known_groups();
             }
             self.walk(&segment).await?;
-            if last == i32::MIN {
+            if known_at_start == Some(segment.start) {
                 // The reference waits for the next list here. Its messages overtake what is not written yet.
                 self.outlet.settle().await?;
             }
@@ -379,7 +388,9 @@ where
                 }
             }
         }
-        if self.options().select.checksum && !self.side.missing_root && incremental {
+        // Reading changes times of access, which are looked at before.
+        let ahead = self.options().select.checksum && self.options().preserve.atimes == 0;
+        if ahead && !self.side.missing_root && incremental {
             self.announce_digests(segment);
         }
         for position in 0..segment.list.len() {
@@ -596,21 +607,8 @@ where
         Ok(())
     }
 
-    /// Without implied directories the parents of a name may be missing.
-    async fn need_parents(&mut self, name: RelName<'_>) {
-        let options = self.options();
-        if !options.select.relative || options.select.implied_dirs || options.dry_run {
-            return;
-        }
-        if name.split().0.is_some()
-            && self.side.target.stat(Place::Dest(name.parent()), true).await == Ok(None)
-        {
-            self.make_parents(name).await;
-        }
-    }
-
-    pub(super) async fn back_up(&mut self, name: RelName<'_>, keep: bool) -> Result<bool, Error<L::Error>> {
-        match self.side.target.back_up(name, keep).await {
+    pub(super) async fn back_up(&mut self, name: RelName<'_>, by: BackupBy) -> Result<bool, Error<L::Error>> {
+        match self.side.target.back_up(name, by).await {
             Ok(()) => {
                 self.report(&Notice::BackedUp(name.bytes()));
                 Ok(true)
@@ -646,7 +644,7 @@ where
                 return Ok(true);
             }
             if options.transfer.backup && !self.has_backup_suffix(name.bytes()) {
-                if self.back_up(name, false).await? {
+                if self.back_up(name, BackupBy::Rename).await? {
                     return Ok(true);
                 }
             } else {
@@ -670,7 +668,8 @@ where
     pub(super) fn show_deletion(&self, name: &[u8], stat_mode: u32) {
         let kind = FileKind::from_mode(stat_mode).unwrap_or(FileKind::Missing);
         let shared = self.shared();
-        if shared.is_client() || shared.options.report.logs {
+        let travels = shared.agreed.protocol.has_deleted_message();
+        if shared.is_client() || shared.options.report.logs || !travels {
             shared.observer.item(&ItemEvent {
                 entry: None,
                 name,
@@ -683,20 +682,13 @@ where
                 perms: if shared.local { 0 } else { stat_mode & crate::flist::entry::mode::PERMS },
             });
         }
-        if shared.is_client() {
-            return;
-        }
-        if shared.agreed.protocol.has_deleted_message() {
+        // Where there is no message for it, the client gets the line that this side makes.
+        if travels && !shared.is_client() {
             let mut payload = shared.text_to_wire(name.to_vec());
             if kind == FileKind::Dir {
                 payload.push(0);
             }
             shared.outbox.push(MsgTag::Deleted, payload);
-        } else if shared.options.report.deletions {
-            let mut text = b"deleting ".to_vec();
-            text.extend_from_slice(name);
-            text.extend_from_slice(if kind == FileKind::Dir { b"/\n" } else { b"\n" });
-            shared.outbox.push(MsgTag::Info, shared.text_to_wire(text));
         }
     }
 }

@@ -3,11 +3,11 @@
 use alloc::vec::Vec;
 
 use super::{
-    Shared,
+    Shared, rules,
     scan::{below, clamp_name},
 };
 use crate::{
-    error::{NameFault, ProtocolError},
+    error::{NameFault, ProtocolError, Role},
     filter::{FilterList, FilterSide, Request, Requested, Scope},
     flist::entry::{EntryFlags, FileList},
     options::FilesFrom,
@@ -63,7 +63,13 @@ impl Guard {
 
     /// Rewrites targets of symlinks, and refuses names that the user excluded or did not ask for. Directories that are only on the way to something
     /// are marked so, whatever the sender says.
-    pub(super) fn check(&self, list: &mut FileList) -> Result<(), ProtocolError> {
+    /// `later`: the list is not the first one; the rules that decide about its names are told (stock binary).
+    pub(super) fn check<O: Observer>(
+        &self,
+        shared: &Shared<'_, O>,
+        list: &mut FileList,
+        later: bool,
+    ) -> Result<(), ProtocolError> {
         for i in (0..list.len()).filter(|_| self.munge || self.sanitize) {
             if let Some(entry) = list.get(i).filter(|e| e.entry.is_symlink()) {
                 let target = if self.munge {
@@ -83,9 +89,11 @@ impl Guard {
             let Some(entry) = list.get(i) else { continue };
             let (name, is_dir) = (entry.name(), entry.entry.is_dir());
             let root = matches!(name, b"." | b"/.");
-            if let Some(rules) = self.rules.as_ref().filter(|_| !root)
-                && rules.check(below(name), is_dir, false).is_excluded()
-            {
+            let excluded = self.rules.as_ref().filter(|_| !root).is_some_and(|rules| match later {
+                true => rules::is_excluded(shared, Role::Generator, rules, below(name), is_dir, false),
+                false => rules.check(below(name), is_dir, false).is_excluded(),
+            });
+            if excluded {
                 return Err(ProtocolError::Name(NameFault::Excluded));
             }
             // Nobody asks for an empty name: one that could not be converted.

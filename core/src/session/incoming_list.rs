@@ -207,7 +207,7 @@ impl ListReader {
         let (mut list, errors) = self.decoder.list(r, start).await?;
         shared.step(Role::Receiver, &Step::ReceivingList(0));
         received_names(shared, Role::Receiver, &list);
-        self.guard.check(&mut list)?;
+        self.guard.check(shared, &mut list, false)?;
         Ok(Some((list, errors)))
     }
 
@@ -237,7 +237,7 @@ impl ListReader {
         let (mut list, errors) = self.decoder.list(r, start).await?;
         self.report_foreign(shared, Role::ReceiverSide);
         received_names(shared, Role::ReceiverSide, &list);
-        self.guard.check(&mut list)?;
+        self.guard.check(shared, &mut list, false)?;
         self.decoder.id_lists(r).await?;
         let mut bits = errors;
         if !shared.agreed.protocol.has_varints() {

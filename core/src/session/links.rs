@@ -15,7 +15,7 @@ use crate::{
     item::ItemFlags,
     names::RelName,
     options::AltDestKind,
-    ports::{Notice, Observer, Op, Place, Stat, Step, Target},
+    ports::{BackupBy, Notice, Observer, Op, Place, Stat, Step, Target},
 };
 
 /// A hard-link group on its way (spec: hard links, choice of the leader).
@@ -230,14 +230,14 @@ where
                     return Ok(());
                 }
             } else {
-                if options.transfer.backup && !options.dry_run && !self.back_up(name, true).await? {
+                if options.transfer.backup && !options.dry_run && !self.back_up(name, BackupBy::Link).await? {
                     return Ok(());
                 }
                 replace = true;
             }
         }
-        // What was superfluous was said to be the same: it comes as a new link.
-        let compares = stat.is_none() && joins != Joins::Superfluous;
+        // What waited, or was said to be superfluous, comes as a new link.
+        let compares = stat.is_none() && joins == Joins::AtOnce;
         let alternate = if compares { self.same_as_alternate(entry, name, leader_stat).await } else { None };
         // What stands in the way is shown as changed, whatever its kind.
         let before = stat.as_ref().or(alternate.as_ref().map(|a| &a.stat));

@@ -1,10 +1,12 @@
 //! What the generator asks for, done in this process; and what both outlets share.
 
 use alloc::{collections::VecDeque, rc::Rc, vec::Vec};
-use core::convert::Infallible;
+use core::{cell::Cell, convert::Infallible};
 
 use super::{
-    Event, decide,
+    Event,
+    basis::basis_place,
+    decide,
     generator::{DestSide, Outlet, Request},
     io_error,
     item_lines::{is_worth_a_line, name_line},
@@ -13,7 +15,7 @@ use super::{
     run::LocalLists,
     scan::below,
     sender::remove_source,
-    standing::report_attrs,
+    standing::{commit_op, report_attrs},
     transfer::FileContext,
 };
 use crate::{
@@ -25,7 +27,6 @@ use crate::{
     flist::entry::{EntryFlags, EntryRef},
     item::{BasisType, ItemFlags},
     mux::MsgTag,
-    names::RelName,
     options::Append,
     ports::{
         CommitStep, Create, Destination, FileTransfer, ItemEvent, Notice, Observer, Op, Place, PortError,
@@ -39,19 +40,6 @@ const CHUNK: usize = 256 << 10;
 /// After this many items what was written is pushed out and the receiver gets its turn.
 pub(super) const TURN: u32 = 512;
 
-/// Where the file that a request names as its basis is. `sibling`: the name that goes with a similar file.
-pub(super) fn basis_place<'n>(request: &Request, name: RelName<'n>, sibling: &'n [u8]) -> Place<'n> {
-    let similar = || RelName::new(sibling).unwrap_or(name);
-    match request.basis {
-        BasisType::PartialDir => Place::Partial(name),
-        BasisType::Backup => Place::Backup(name),
-        BasisType::AltDest(n) => Place::Alt(n, name),
-        BasisType::Name => Place::Dest(name),
-        BasisType::Fuzzy => Place::Dest(similar()),
-        BasisType::FuzzyAlt(n) => Place::Alt(n, similar()),
-    }
-}
-
 /// Copies in this process: the sender's files are at hand.
 pub(super) struct LocalOutlet<'a, S, T, O, C> {
     side: &'a DestSide<'a, T, O>,
@@ -64,6 +52,8 @@ pub(super) struct LocalOutlet<'a, S, T, O, C> {
     copies: u64,
     /// Items and copies that wait for their turn, behind the generator as a remote sender would be.
     queue: VecDeque<Job>,
+    /// Error bits of the sender that the destination does not know of yet.
+    sender_faults: Cell<u32>,
 }
 
 /// Something that the local outlet does in order.
@@ -76,17 +66,6 @@ enum Job {
 
 /// Jobs that may wait; then they are done before more are taken.
 const QUEUE: usize = 1024;
-
-/// What a failed step of a completion is called.
-const fn commit_op(step: CommitStep) -> Op {
-    match step {
-        CommitStep::Backup => Op::Backup,
-        CommitStep::Sync => Op::Fsync,
-        CommitStep::Write => Op::Write,
-        CommitStep::Create | CommitStep::PartialDir => Op::Mkstemp,
-        CommitStep::Rename | CommitStep::Attrs(_) => Op::Rename,
-    }
-}
 
 /// Why a local copy of the data failed.
 enum CopyFault {
@@ -103,7 +82,17 @@ impl<'a, S: Source, T: Target, O: Observer, C: LocalCopy<S, T>> LocalOutlet<'a, 
         side.shared.step(Role::Sender, &Step::Starts { count: 0 });
         let count = side.lists.borrow().oldest().map_or(0, |list| list.list.len());
         side.shared.step(Role::Receiver, &Step::Starts { count });
-        Self { side, source, copier, lists, buf: Vec::new(), dones: 0, copies: 0, queue: VecDeque::new() }
+        Self {
+            side,
+            source,
+            copier,
+            lists,
+            buf: Vec::new(),
+            dones: 0,
+            copies: 0,
+            queue: VecDeque::new(),
+            sender_faults: Cell::new(0),
+        }
     }
 
     /// Starts the copy of a file that needs nothing but its data; others are copied when their turn comes.
@@ -159,11 +148,11 @@ impl<'a, S: Source, T: Target, O: Observer, C: LocalCopy<S, T>> LocalOutlet<'a, 
         if let CopyEnd::Open(error) = end {
             let path = below(entry.name());
             if error.is_not_found() {
-                shared.add_io_error(io_error::VANISHED);
+                self.sender_fault(io_error::VANISHED);
                 let notice = Notice::Vanished { name: path, base: entry.entry.base, dir: false };
                 shared.report(Role::Sender, &notice);
             } else {
-                shared.add_io_error(io_error::GENERAL);
+                self.sender_fault(io_error::GENERAL);
                 self.failed(Role::Sender, Op::SendOpen, path, base, error);
             }
             return Ok(false);
@@ -191,7 +180,7 @@ impl<'a, S: Source, T: Target, O: Observer, C: LocalCopy<S, T>> LocalOutlet<'a, 
                 Ok(false)
             }
             CopyEnd::Read(error) | CopyEnd::Open(error) => {
-                shared.add_io_error(io_error::GENERAL);
+                self.sender_fault(io_error::GENERAL);
                 self.failed(Role::Sender, Op::ReadErrors, below(entry.name()), base, error);
                 Ok(false)
             }
@@ -247,6 +236,11 @@ impl<'a, S: Source, T: Target, O: Observer, C: LocalCopy<S, T>> LocalOutlet<'a, 
         let base = entry.entry.base;
         self.step(Role::Sender, &Step::Item { name: below(entry.name()), base, ndx });
         self.step(Role::Receiver, &Step::Item { name: self.side.local_name(entry).bytes(), base, ndx });
+    }
+
+    /// The destination hears of what the sender could not read when everything was sent.
+    fn sender_fault(&self, bits: u32) {
+        self.sender_faults.set(self.sender_faults.get() | bits);
     }
 
     fn count_created(&self, flags: ItemFlags, entry: EntryRef<'_>) {
@@ -341,11 +335,11 @@ impl<'a, S: Source, T: Target, O: Observer, C: LocalCopy<S, T>> LocalOutlet<'a, 
             Ok(opened) => opened,
             Err(error) => {
                 if error.is_not_found() {
-                    shared.add_io_error(io_error::VANISHED);
+                    self.sender_fault(io_error::VANISHED);
                     let notice = Notice::Vanished { name: path.name, base: path.base, dir: false };
                     shared.report(Role::Sender, &notice);
                 } else {
-                    shared.add_io_error(io_error::GENERAL);
+                    self.sender_fault(io_error::GENERAL);
                     self.failed(Role::Sender, Op::SendOpen, path.name, Some(path.base), error);
                 }
                 return Ok(false);
@@ -499,7 +493,7 @@ impl<'a, S: Source, T: Target, O: Observer, C: LocalCopy<S, T>> LocalOutlet<'a, 
 
     fn read_error(&self, context: &FileContext<'_, '_, O>, error: PortError) {
         let entry = context.entry;
-        context.shared.add_io_error(io_error::GENERAL);
+        self.sender_fault(io_error::GENERAL);
         self.failed(Role::Sender, Op::ReadErrors, below(entry.name()), Some(entry.entry.base), error);
     }
 
@@ -743,6 +737,7 @@ impl<S: Source, T: Target, O: Observer, C: LocalCopy<S, T>> Outlet for LocalOutl
         if self.dones < last {
             shared.event(Event::PhaseEnd(self.dones));
         } else if self.dones == last {
+            shared.add_io_error(self.sender_faults.get());
             shared.event(Event::Finished);
         }
         self.dones = self.dones.saturating_add(1);

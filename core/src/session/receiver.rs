@@ -22,8 +22,8 @@ use crate::{
     names::RelName,
     options::Append,
     ports::{
-        CommitStep, Create, Destination, FileTransfer, ItemEvent, Notice, Observer, Op, Place, PortError,
-        Step, Target, Turn, WriteMode,
+        BackupBy, CommitStep, Create, Destination, FileTransfer, ItemEvent, Notice, Observer, Op, Place,
+        PortError, Step, Target, Turn, WriteMode,
     },
     trace::event,
     wire::ndx::{NDX_DEL_STATS, NDX_DONE, NDX_FLIST_EOF},
@@ -88,7 +88,7 @@ where
         let (mut list, errors) = self.lists.decoder.list(self.r, start).await?;
         self.lists.report_foreign(shared, Role::Receiver);
         received_names(shared, Role::Receiver, &list);
-        self.lists.guard.check(&mut list)?;
+        self.lists.guard.check(shared, &mut list, true)?;
         self.take_list(dir, list, errors)
     }
 
@@ -238,7 +238,7 @@ where
         self.shared().report(Role::Receiver, &Notice::Failed { op, name, base: None, other, error });
     }
 
-    fn show(&self, entry: EntryRef<'_>, header: &ItemHeader, transfer: Option<FileTransfer>) {
+    fn show(&self, entry: EntryRef<'_>, header: &ItemHeader, file_mode: u32, transfer: Option<FileTransfer>) {
         if !self.shared().is_client() && !self.shared().options.report.logs {
             return;
         }
@@ -250,7 +250,7 @@ where
             basis: header.basis,
             transfer,
             kind: entry.entry.kind(),
-            perms: entry.entry.mode & crate::flist::entry::mode::PERMS,
+            perms: file_mode & crate::flist::entry::mode::PERMS,
         });
     }
 
@@ -269,7 +269,7 @@ where
                     self.side.set_xattrs(dir.entry(), Role::Receiver).await;
                 }
                 self.count_created(&header, dir.entry());
-                self.show(dir.entry(), &header, None);
+                self.show(dir.entry(), &header, dir.entry().entry.mode, None);
                 return Ok(());
             }
             Found::Entry(segment) => segment,
@@ -286,7 +286,7 @@ where
                 self.shared().standing_for_answer(segment.turn(ndx)).await;
                 self.side.set_xattrs(entry, Role::Receiver).await;
             }
-            self.show(entry, &header, None);
+            self.show(entry, &header, entry.entry.mode, None);
             return Ok(());
         }
         if !entry.entry.is_regular() {
@@ -313,7 +313,7 @@ where
             return self.discard(ndx, &segment, entry).await;
         }
         if options.dry_run {
-            self.show(entry, &header, None);
+            self.show(entry, &header, entry.entry.mode, None);
             // The data is recorded, or was.
             if options.read_batch || (options.batch_only && self.shared().is_client()) {
                 self.discard(ndx, &segment, entry).await?;
@@ -415,9 +415,14 @@ where
         let sibling = sibling_name(name, header.xname.as_deref().unwrap_or_default());
         let place = self.basis_place(header, name, &sibling, redo).await?;
         let append = if redo { Append::Off } else { transfer.append.under(shared.agreed.protocol) };
-        // What the generator found missing a moment ago need not be asked for again.
+        // What the generator found missing a moment ago need not be asked for again; what it could not read may have
+        // to be backed up.
         let new = header.flags.contains(ItemFlags::IS_NEW) && !redo;
-        let standing = if new { None } else { target.stat(Place::Dest(name), false).await.ok().flatten() };
+        let standing = if new && !transfer.backup {
+            None
+        } else {
+            target.stat(Place::Dest(name), false).await.ok().flatten()
+        };
         let is_dir = standing.as_ref().is_some_and(crate::ports::Stat::is_dir);
         if is_dir {
             shared.report(Role::Receiver, &Notice::ReceiveIsDir(name.bytes()));
@@ -430,7 +435,7 @@ where
         let basis = basis.map(|(basis, _)| basis);
         // Without `-p` the file has the permissions of what it is made from.
         let model = match place {
-            Place::Dest(at) if at == name => standing,
+            Place::Dest(at) if at == name => standing.filter(|_| !new),
             other => target.stat(other, false).await.ok().flatten().or(standing),
         };
         let wanted_mode = decide::dest_mode(
@@ -468,7 +473,7 @@ where
             }
         };
         if !after && output.is_some() {
-            self.show(entry, header, None);
+            self.show(entry, header, wanted_mode, None);
         }
         // Only what is written to can hold blocks that stay where they are.
         let in_place = write_mode != WriteMode::Temporary
@@ -486,7 +491,7 @@ where
         if after && sink.output.is_some() {
             let sum = received.sum;
             let figures = FileTransfer { sent: 0, received: self.r.count() - count_before, sum };
-            self.show(entry, header, Some(figures));
+            self.show(entry, header, wanted_mode, Some(figures));
         }
         let Some(output) = sink.output else {
             shared.event(Event::Failed(ndx));
@@ -661,7 +666,7 @@ async fn promote<T: Target, O: Observer>(side: &DestSide<'_, T, O>, role: Role, 
     };
     let backup = side.shared.options.transfer.backup;
     if backup && matches!(side.target.stat(Place::Dest(name), false).await, Ok(Some(_))) {
-        if let Err(error) = side.target.back_up(name, true).await {
+        if let Err(error) = side.target.back_up(name, BackupBy::Link).await {
             return failed(Op::Backup, &[], error);
         }
         side.shared.report(role, &Notice::BackedUp(name.bytes()));

@@ -3,9 +3,11 @@
 use alloc::{rc::Rc, vec::Vec};
 
 use super::{
+    basis::basis_place,
     decide,
-    generator::{Generator, Outlet, Request},
+    generator::{Generator, Outlet, Request, sends_whole_files},
     lists::Segment,
+    receiver::sibling_name,
 };
 use crate::{
     error::Error,
@@ -13,7 +15,7 @@ use crate::{
     item::{BasisType, ItemFlags},
     names::RelName,
     options::{AltDestKind, Append},
-    ports::{Notice, Observer, Op, Place, Stat, Target},
+    ports::{BackupBy, Notice, Observer, Op, Place, Stat, Target},
 };
 
 impl<T, O, L> Generator<'_, T, O, L>
@@ -125,13 +127,15 @@ where
             basis = (BasisType::PartialDir, len);
         } else if options.transfer.inplace && options.transfer.backup && !options.dry_run && !redo {
             // What is there is copied to the backup, which is also what the sender's blocks refer to.
-            if !self.back_up(name, true).await? {
+            let whole_seconds = !self.shared().agreed.protocol.has_nanoseconds();
+            if !self.back_up(name, BackupBy::Copy { whole_seconds }).await? {
                 return self.no_leader(ndx, entry).await;
             }
             if self.shared().agreed.protocol.has_item_flags() {
                 basis = (BasisType::Backup, standing.size);
             }
         }
+        self.takes_fuzzy(name);
         let doing = ItemFlags::TRANSFER | self.change_flag();
         let mut flags = self.flags_of(entry, wanted_mode, Some(&standing), doing);
         flags |= self.side.extended_flags(entry, wanted_mode, Some(Place::Dest(name))).await;
@@ -208,6 +212,29 @@ where
         stat.is_regular().then_some(stat.size)
     }
 
+    /// What a file could be made from cannot be read, which is told: the file counts as new.
+    async fn lacks_basis(&self, entry: EntryRef<'_>, request: &Request) -> bool {
+        let options = self.options();
+        let reads = request.basis_len.is_some()
+            && (!options.dry_run || options.batch_only)
+            && !options.read_batch
+            && !sends_whole_files(self.shared());
+        // Whom no permission stops need not try.
+        if !reads || self.side.rights.euid == 0 {
+            return false;
+        }
+        let name = self.side.local_name(entry);
+        let sibling = sibling_name(name, request.xname.as_deref().unwrap_or_default());
+        let place = basis_place(request, name, &sibling);
+        match self.side.target.open_basis(place).await {
+            Ok(_) => false,
+            Err(error) => {
+                self.failed(Op::OpenBasis, place.name().bytes(), error);
+                true
+            }
+        }
+    }
+
     pub(super) async fn request(
         &mut self,
         ndx: i32,
@@ -230,6 +257,13 @@ where
         if xname.is_some() {
             request.flags |= ItemFlags::XNAME_FOLLOWS;
             request.xname = xname;
+        }
+        if let Some(entry) = segment.get(ndx)
+            && self.lacks_basis(entry, &request).await
+        {
+            let doing = ItemFlags::TRANSFER | ItemFlags::IS_NEW | self.change_flag();
+            let flags = doing | self.side.extended_flags(entry, 0, None).await;
+            request = Request { flags, redo, append, fresh, ..Request::default() };
         }
         // The receiver answers for what it only records, too.
         let answered = !self.options().dry_run || self.options().batch_only;

@@ -668,9 +668,11 @@ where
         created_root: Cell::new(entered.created_root),
     };
     let pending = Vec::from([(first.first_dir, first.first_dir + first.dir_count)]);
-    let local = LocalLists { shared, scanner, early, pending, mapping, links };
+    let mut local = LocalLists { shared, scanner, early, pending, mapping, links };
     local.announce(&side);
-    if incremental {
+    if local.early.is_some() {
+        local.next(&side).await?;
+    } else if incremental {
         local.end_if_done(&side);
     }
     let outlet = LocalOutlet::new(&side, source, copier, local);

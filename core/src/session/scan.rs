@@ -206,7 +206,10 @@ impl<'a, S: Source, O: Observer> Scanner<'a, S, O> {
             }
             return;
         }
-        if let Ok(root) = self.source.stat(SourcePath { base, name: b"." }, true).await {
+        let scope = self.root_scope.with_cwd(&self.source.base_path(base));
+        if let Ok(root) = self.source.stat(SourcePath { base, name: b"." }, true).await
+            && !self.is_excluded(&scope, b".", true)
+        {
             self.implied(list, base, b".", &root).await;
         }
     }
@@ -575,10 +578,7 @@ impl<'a, S: Source, O: Observer> Scanner<'a, S, O> {
         if !options.select.implied_dirs && !self.shared.agreed.protocol.has_no_content_dirs() {
             return;
         }
-        let Some(end) = memchr::memrchr(b'/', name).filter(|&i| i > 0) else {
-            self.last_parent.clear();
-            return;
-        };
+        let Some(end) = memchr::memrchr(b'/', name).filter(|&i| i > 0) else { return };
         let parent = name.get(..end).unwrap_or_default().to_vec();
         let shared_len = common_components(&parent, &self.last_parent);
         let ends =
@@ -745,14 +745,14 @@ impl<'a, S: Source, O: Observer> Scanner<'a, S, O> {
     }
 }
 
-/// Length of the part that two parent paths have in common and that was sent already: up to the last slash that
-/// both have at the same place.
-fn common_components(a: &[u8], b: &[u8]) -> usize {
-    if a == b {
-        return a.len();
+/// Length of the part of a parent path that the one before it has brought already: all of it, or up to the last slash
+/// that both have at the same place (stock binary).
+fn common_components(parent: &[u8], before: &[u8]) -> usize {
+    if before.strip_prefix(parent).is_some_and(|rest| matches!(rest.first(), None | Some(b'/'))) {
+        return parent.len();
     }
-    let same = a.iter().zip(b).take_while(|(x, y)| x == y).count();
-    a.get(..same).and_then(|head| memchr::memrchr(b'/', head)).unwrap_or(0)
+    let same = parent.iter().zip(before).take_while(|(x, y)| x == y).count();
+    parent.get(..same).and_then(|head| memchr::memrchr(b'/', head)).unwrap_or(0)
 }
 
 /// A name of a `--files-from` list, kept below the base directory: leading slashes go, `..` cannot climb out.

@@ -693,7 +693,9 @@ pub(super) async fn remove_source<S: Source, O: Observer>(
                 Err(error) => shared.report(Role::Sender, &failed(Op::SenderRemove, error)),
             }
         }
-        Err(error) if error.is_not_found() => {}
+        Err(error) if error.is_not_found() => {
+            shared.report(Role::Sender, &Notice::SenderRemovedBefore(path.name));
+        }
         Err(error) => shared.report(Role::Sender, &failed(Op::SenderRemove, error)),
     }
 }

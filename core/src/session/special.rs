@@ -10,7 +10,7 @@ use crate::{
     item::ItemFlags,
     names::RelName,
     options::AltDestKind,
-    ports::{Notice, Observer, Op, Place, Stat, Step, Target},
+    ports::{BackupBy, Notice, Observer, Op, Place, Stat, Step, Target},
 };
 
 impl<T, O, L> Generator<'_, T, O, L>
@@ -77,7 +77,7 @@ where
                     return Ok(());
                 }
             } else {
-                if options.transfer.backup && !options.dry_run && !self.back_up(name, true).await? {
+                if options.transfer.backup && !options.dry_run && !self.back_up(name, BackupBy::Link).await? {
                     return Ok(());
                 }
                 replace = true;

@@ -11,7 +11,7 @@ use crate::{
     flist::entry::{EntryRef, FileKind, mode},
     item::ItemFlags,
     names::RelName,
-    ports::{AttrStep, Attrs, Notice, Observer, Op, Place, PortError, Stat, Step, Target},
+    ports::{AttrStep, Attrs, CommitStep, Notice, Observer, Op, Place, PortError, Stat, Step, Target},
 };
 
 impl<T, O, L> Generator<'_, T, O, L>
@@ -95,10 +95,9 @@ where
         let mut attrs =
             decide::wanted(entry.entry, &entry.extra(), wanted_mode, self.options(), &self.side.rights, true);
         attrs.mtime = attrs.mtime.filter(|&time| times && time != (stat.mtime, stat.nsec));
-        if attrs.mtime.is_none() {
-            // It travels in whole seconds.
-            attrs.atime = attrs.atime.filter(|&time| time != stat.atime || (exact && stat.atime_nsec != 0));
-        }
+        // It travels in whole seconds; an exact time comes with one that has none but these.
+        let exact_too = exact && attrs.mtime.is_some();
+        attrs.atime = attrs.atime.filter(|&time| time != stat.atime || exact_too);
         if self.options().dry_run {
             return self.side.would_change(entry, name, wanted_mode, stat, &attrs).await;
         }
@@ -246,4 +245,15 @@ pub(super) fn report_attrs<O: Observer>(
         AttrStep::Mode => Op::SetPermissions,
     };
     shared.report(role, &Notice::Failed { op, name, base: None, other: &[], error });
+}
+
+/// What a failed step of a completion is called.
+pub(super) const fn commit_op(step: CommitStep) -> Op {
+    match step {
+        CommitStep::Backup => Op::Backup,
+        CommitStep::Sync => Op::Fsync,
+        CommitStep::Write => Op::Write,
+        CommitStep::Create | CommitStep::PartialDir => Op::Mkstemp,
+        CommitStep::Rename | CommitStep::Attrs(_) => Op::Rename,
+    }
 }

@@ -3,12 +3,14 @@
 use alloc::{rc::Rc, vec::Vec};
 
 use super::{
-    Shared, extended,
+    Shared,
+    basis::basis_place,
+    extended,
     generator::{DestSide, Outlet, Request},
     goodbye::{ItemHeader, write_del_stats},
     item_lines::{is_worth_a_line, name_line},
     lists::Segment,
-    outlet::{TURN, basis_place},
+    outlet::TURN,
     receiver::sibling_name,
     scan::below,
 };

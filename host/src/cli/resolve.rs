@@ -419,7 +419,6 @@ pub(crate) fn resolve(mut cli: Cli, world: &World<'_>) -> Result<Resolved, Stop>
             checksums: logged(b"C"),
             logs: log_format.is_some(),
             names: names > 0,
-            deletions: levels.info(Info::Del) > 0 || output.format.is_some(),
             progress: !cli.server && levels.info(Info::Progress) > 0,
             stats: levels.info(Info::Stats) > 0,
         }

@@ -4,10 +4,10 @@ use alloc::sync::Arc;
 use std::{os::fd::OwnedFd, sync::OnceLock};
 
 use arsync_core::{
-    flist::entry::{FileKind, mode},
+    flist::entry::FileKind,
     names::RelName,
     options::SessionOptions,
-    ports::{AttrStep, Attrs, Stat},
+    ports::{AttrStep, Attrs, BackupBy, Stat},
 };
 use rustix::{
     fs::{AtFlags, Mode, OFlags, linkat, mkdirat, openat, readlinkat, renameat, statat, unlinkat},
@@ -42,12 +42,10 @@ struct BackupDir {
     tree: OnceLock<Tree>,
 }
 
-/// What a copy made for `--inplace` keeps of its original.
+/// What is kept of the original by a copy made for `--inplace`, and by a backup directory.
 #[derive(Debug)]
 struct Copies {
-    in_place: bool,
     times: bool,
-    perms: bool,
     owner: bool,
     group: bool,
     /// What copies carry, and what backup directories do: as the reference has it.
@@ -94,9 +92,7 @@ impl Backups {
                 tree: OnceLock::new(),
             }),
             copies: Copies {
-                in_place: transfer.inplace,
                 times: preserve.times,
-                perms: preserve.perms,
                 owner: preserve.owner,
                 group: preserve.group,
                 files: Carried {
@@ -126,25 +122,32 @@ impl Backups {
         self.spot(shared, name)
     }
 
-    /// Moves what stands at `name` to its backup name; with `keep` it stays where it is, if a link can be made.
-    pub fn back_up(&self, shared: &Shared, name: RelName<'_>, keep: bool) -> io::Result<()> {
+    /// Gives what stands at `name` its backup name.
+    pub fn back_up(&self, shared: &Shared, name: RelName<'_>, by: BackupBy) -> io::Result<()> {
         let from = shared.tree().at(name)?;
         let stat = to_stat(&statat(&from.dir, from.name, AtFlags::SYMLINK_NOFOLLOW)?);
         let to = self.prepare(shared, name)?;
-        if keep && self.copies.in_place && stat.is_regular() {
-            // A link would be changed together with the original.
-            let attrs = self.copies.attrs(&stat, shared);
+        if let BackupBy::Copy { whole_seconds } = by
+            && stat.is_regular()
+        {
+            let mut attrs = self.copies.attrs(&stat, shared);
+            attrs.mtime = attrs.mtime.map(|(sec, nsec)| (sec, if whole_seconds { 0 } else { nsec }));
             return copy(&from.dir, from.name, &stat, &to, &attrs, self.copies.files);
         }
         make_way(&to)?;
-        if keep && linkat(&from.dir, from.name, &to.dir, &*to.name, AtFlags::empty()).is_ok() {
+        if by != BackupBy::Rename
+            && linkat(&from.dir, from.name, &to.dir, &*to.name, AtFlags::empty()).is_ok()
+        {
             return Ok(());
         }
         shared.tree().forget_link(name.bytes());
         match renameat(&from.dir, from.name, &to.dir, &*to.name) {
             Err(Errno::XDEV) => {
                 copy(&from.dir, from.name, &stat, &to, &all_of(&stat), Carried::ALL)?;
-                if keep { Ok(()) } else { unlinkat(&from.dir, from.name, AtFlags::empty()) }
+                match by {
+                    BackupBy::Rename => unlinkat(&from.dir, from.name, AtFlags::empty()),
+                    BackupBy::Link | BackupBy::Copy { .. } => Ok(()),
+                }
             }
             other => other,
         }
@@ -153,12 +156,17 @@ impl Backups {
 
 impl Copies {
     fn attrs(&self, stat: &Stat, shared: &Shared) -> Attrs {
-        let perms = if self.perms { stat.mode & mode::PERMS } else { stat.mode & 0o777 & !shared.umask() };
         Attrs {
-            mode: Some(stat.mode & mode::TYPE | perms),
+            mode: Some(stat.mode),
+            mtime: self.times.then_some((stat.mtime, stat.nsec)),
+            ..self.owners(stat, shared)
+        }
+    }
+
+    fn owners(&self, stat: &Stat, shared: &Shared) -> Attrs {
+        Attrs {
             uid: (self.owner && shared.is_super()).then_some(stat.uid),
             gid: self.group.then_some(stat.gid),
-            mtime: self.times.then_some((stat.mtime, stat.nsec)),
             ..Attrs::default()
         }
     }
@@ -213,12 +221,7 @@ impl BackupDir {
                 copies.dirs.carry(Handle::Name(&original.dir, original.name), on);
                 // The owner must be able to put backups there.
                 let needed = if rustix::process::geteuid().is_root() { 0 } else { 0o300 };
-                let attrs = Attrs {
-                    mode: Some(real.mode | needed),
-                    uid: (copies.owner && shared.is_super()).then_some(real.uid),
-                    gid: copies.group.then_some(real.gid),
-                    ..Attrs::default()
-                };
+                let attrs = Attrs { mode: Some(real.mode | needed), ..copies.owners(&real, shared) };
                 let made = Stat { mode: meta::stat_of(on)?.mode, ..made };
                 apply_what_is_allowed(on, &made, &attrs)?;
             }

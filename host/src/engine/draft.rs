@@ -155,7 +155,7 @@ mod tests {
 
     fn shared(dir: &Path) -> Shared {
         let tree = Tree::new(fs::File::open(dir).unwrap().into(), Links::Never);
-        Shared::new(tree, &SessionOptions::default(), 0o022, false).unwrap()
+        Shared::new(tree, &SessionOptions::default(), false).unwrap()
     }
 
     fn create(name: &str, size: u64) -> Create<'_> {

@@ -135,7 +135,7 @@ mod tests {
         fs::write(tmp.path().join("d/kept"), "x").unwrap();
         symlink("f", tmp.path().join("d/l")).unwrap();
         let tree = Tree::new(fs::File::open(tmp.path()).unwrap().into(), Links::Never);
-        let shared = Shared::new(tree, &SessionOptions::default(), 0o022, true).unwrap();
+        let shared = Shared::new(tree, &SessionOptions::default(), true).unwrap();
         let may_go = |name: &[u8]| name != b"d/kept";
         let mut found = empty(&shared, b"d", &may_go, None).unwrap();
         found.sort_by(|a, b| a.child.name.cmp(&b.child.name));

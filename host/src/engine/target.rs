@@ -14,8 +14,8 @@ use arsync_core::{
     names::RelName,
     options::SessionOptions,
     ports::{
-        AttrStep, Attrs, Child, CommitStep, Create, Destination, Doomed, Extended, ExtendedFailure, MayGo,
-        Place, PortError, Rights, Stat, Target, Turn,
+        AttrStep, Attrs, BackupBy, Child, CommitStep, Create, Destination, Doomed, Extended, ExtendedFailure,
+        MayGo, Place, PortError, Rights, Stat, Target, Turn,
     },
 };
 use rustix::{
@@ -96,8 +96,8 @@ impl TreeTarget {
             groups,
             umask: super::umask(),
         };
-        let shared = Shared::new(tree, options, rights.umask, rights.super_user)
-            .map_err(|e| SetupError::TempDir(port(e)))?;
+        let shared =
+            Shared::new(tree, options, rights.super_user).map_err(|e| SetupError::TempDir(port(e)))?;
         let open = |path: &Vec<u8>| {
             Ok(Tree::new(
                 shared.confinement().open_dir(shared.tree().root()?, path)?,
@@ -481,8 +481,8 @@ impl Target for TreeTarget {
         self.remove(at, AtFlags::REMOVEDIR).map_err(port)
     }
 
-    async fn back_up(&self, name: RelName<'_>, keep: bool) -> Result<(), PortError> {
-        self.shared.backups().back_up(&self.shared, name, keep).map_err(port)
+    async fn back_up(&self, name: RelName<'_>, by: BackupBy) -> Result<(), PortError> {
+        self.shared.backups().back_up(&self.shared, name, by).map_err(port)
     }
 
     async fn promote_partial(&self, name: RelName<'_>) -> Result<(), PortError> {

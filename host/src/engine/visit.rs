@@ -163,13 +163,14 @@ fn facts(children: &[Child]) -> Facts {
     facts
 }
 
-/// A whole directory, or nothing; `listed`: with the children themselves.
+/// A whole directory, or nothing; `listed`: with the children themselves. One that cannot be entered yet may be opened
+/// before it is visited.
 fn read(shared: &Shared, dir: &[u8], listed: bool) -> Option<Visit> {
     let tree = shared.tree();
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NONBLOCK | OFlags::NOCTTY;
     let dir = tree.open_with(dir, flags, tree.links()).ok()?;
     match children(&dir, false) {
-        (found, None) => {
+        (found, None) if found.iter().all(|child| child.stat.is_ok()) => {
             let facts = facts(&found);
             Some(Visit { children: if listed { found } else { Vec::new() }, facts })
         }

@@ -15,7 +15,7 @@ use arsync_core::{
     flist::entry::mode,
     names::RelName,
     options::SessionOptions,
-    ports::{AttrStep, Attrs, CommitStep, Create, Destination, Extended, PortError, WriteMode},
+    ports::{AttrStep, Attrs, BackupBy, CommitStep, Create, Destination, Extended, PortError, WriteMode},
 };
 use rustix::{
     fs::{
@@ -74,7 +74,6 @@ pub struct Shared {
     preallocate: bool,
     fsync: bool,
     write_devices: bool,
-    umask: u32,
     euid: u32,
     super_user: bool,
     setter: Setter,
@@ -114,7 +113,7 @@ pub const SMALL: usize = PIECE;
 
 impl Shared {
     /// For a destination tree. A temporary directory that cannot be opened is an error.
-    pub fn new(tree: Tree, options: &SessionOptions, umask: u32, super_user: bool) -> io::Result<Self> {
+    pub fn new(tree: Tree, options: &SessionOptions, super_user: bool) -> io::Result<Self> {
         let transfer = &options.transfer;
         let confinement = Confinement::of(options);
         let temp_dir = match (&transfer.temp_dir, tree.root()) {
@@ -137,7 +136,6 @@ impl Shared {
             preallocate: transfer.preallocate,
             fsync: transfer.fsync,
             write_devices: options.select.write_devices,
-            umask,
             euid: rustix::process::geteuid().as_raw(),
             super_user,
             setter: Setter::new(options.preserve.fake_super),
@@ -160,11 +158,6 @@ impl Shared {
     /// How attributes are set.
     pub fn setter(&self) -> &Setter {
         &self.setter
-    }
-
-    /// File creation mask of the process.
-    pub fn umask(&self) -> u32 {
-        self.umask
     }
 
     /// Owners may be changed.
@@ -260,7 +253,9 @@ impl Shared {
         let perms = file_mode & mode::PERMS;
         let perms = if self.setter.is_fake() { fake::real_perms(perms, false) } else { perms };
         let alike = perms & !0o777 == 0 && perms >> 3 & 7 == perms & 7;
-        if alike && !self.private { perms } else { (perms | 0o200) & 0o700 }
+        // Where the owner cannot be set, the permissions are not set either.
+        let fails = self.super_user && self.euid != 0 && !self.setter.is_fake();
+        if alike && !self.private && !fails { perms } else { (perms | 0o200) & 0o700 }
     }
 
     /// Starts a file.
@@ -409,7 +404,7 @@ impl Shared {
             Destination::Partial => self.make_partial_spot(name).map_err(|e| (CommitStep::PartialDir, e))?,
             Destination::Final { backup } | Destination::KeptPartial { backup } => {
                 if backup {
-                    match self.backups.back_up(self, name, true) {
+                    match self.backups.back_up(self, name, BackupBy::Link) {
                         Ok(()) | Err(Errno::NOENT) => {}
                         Err(error) => return Err((CommitStep::Backup, error)),
                     }

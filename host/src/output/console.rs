@@ -54,9 +54,6 @@ use crate::{
 
 mod surroundings;
 
-/// Beside other progress, that of a pass of deletions is shown at most once in this time, ms.
-const SCAN_INTERVAL: u64 = 1000;
-
 /// The observer.
 pub(crate) struct Console {
     options: SessionOptions,
@@ -78,8 +75,6 @@ pub(crate) struct Console {
     list_since: Cell<u64>,
     /// How long it took, where it was made here.
     list_ms: Cell<u64>,
-    /// When a pass of deletions was last shown to go on, in milliseconds since the start.
-    scan_shown: Cell<Option<u64>>,
     protocol: Cell<Option<ProtocolVersion>>,
     incremental: Cell<bool>,
     /// What `%f` leaves out of absolute paths.
@@ -156,7 +151,6 @@ impl Console {
             open_list: Cell::new(false),
             list_since: Cell::new(0),
             list_ms: Cell::new(0),
-            scan_shown: Cell::new(None),
             protocol: Cell::new(None),
             incremental: Cell::new(false),
             here,
@@ -456,26 +450,17 @@ impl Console {
         }
     }
 
-    /// What a pass of deletions looked into, counted as lists are: each directory anew.
-    fn scan_line(&self, notice: &Notice<'_>) {
-        let receives = matches!(self.route, Route::Pull { .. } | Route::Batch { .. });
-        let counts = receives && !self.incremental.get() && !self.output.quiet;
-        if !counts || self.levels.info(Info::Flist) < 2 {
+    /// The count of what is looked at is a line that is written over.
+    fn scan_line(&self, count: Option<u64>) {
+        if self.server || self.levels.info(Info::Flist) < 2 || self.output.quiet {
             return;
         }
-        match *notice {
-            Notice::DeletionScan(count) if count > 0 => {
-                let (now, last) = (self.elapsed(), self.scan_shown.get());
-                if self.progress.borrow().is_some() && last.is_some_and(|last| now < last + SCAN_INTERVAL) {
-                    return;
-                }
-                self.scan_shown.set(Some(now));
-                let mut stdout = self.stdout.borrow_mut();
-                (0..count).step_by(100).for_each(|n| stdout.write(format!(" {n} files...\r").as_bytes()));
+        match count {
+            Some(count) => {
+                self.stdout.borrow_mut().write(format!(" {count} files...\r").as_bytes());
                 self.open_line.set(true);
             }
-            Notice::DeletionPassDone => self.raw(MsgTag::Info, b"                    \r"),
-            _ => {}
+            None => self.raw(MsgTag::Info, format!("{:20}\r", "").as_bytes()),
         }
     }
 
@@ -632,7 +617,8 @@ impl Observer for Console {
         }
         match notice {
             Notice::ListStart | Notice::ListDone(_) => return self.list_line(from, notice),
-            Notice::DeletionScan(_) | Notice::DeletionPassDone => return self.scan_line(notice),
+            Notice::DeletionScan(count) => return self.scan_line(Some(*count)),
+            Notice::DeletionScanned => return self.scan_line(None),
             _ => {}
         }
         let text = message::text(from, notice, &self.wording(&self.roots.borrow()));
@@ -697,11 +683,15 @@ impl Observer for Console {
 
     fn item(&self, event: &ItemEvent<'_>) {
         self.log_item(event);
-        if self.server || self.output.quiet {
+        let deleted = event.flags.contains(ItemFlags::DELETED);
+        // Old protocols have no message for deletions: the client gets the line (and asked for `%i` alone).
+        let for_client =
+            deleted && self.protocol.get().is_some_and(|protocol| !protocol.has_deleted_message());
+        if (self.server && !for_client) || self.output.quiet {
             return;
         }
         let report = &self.options.report;
-        if event.flags.contains(ItemFlags::DELETED) {
+        if deleted {
             let line = match self.format() {
                 Some(format) if report.itemize || report.operation => self.item_line(format, event),
                 None if self.levels.info(Info::Del) == 0 => return,

@@ -119,7 +119,7 @@ pub(crate) struct Wording<'a> {
 
 /// The text of a notice, without a newline. `None`: it is not wanted at the levels in effect.
 ///
-/// The start and the end of the file list have no text here: theirs is one line in two steps.
+/// The start and the end of the file list, and what is counted, have no text here: theirs is one line in steps.
 pub(crate) fn text(from: Role, notice: &Notice<'_>, w: &Wording<'_>) -> Option<Vec<u8>> {
     let full = |base: Option<u32>, name: &[u8]| w.roots.quoted(base, name);
     let info = |word, level| w.levels.info(word) >= level;
@@ -250,6 +250,7 @@ pub(crate) fn text(from: Role, notice: &Notice<'_>, w: &Wording<'_>) -> Option<V
         }
         Notice::ReceiveIsDir(name) => plain(&[b"recv_files: ", &full(None, name), b" is a directory"]),
         Notice::SenderRemoved(name) => at_level(Info::Remove, &[b"sender removed ", name]),
+        Notice::SenderRemovedBefore(name) => plain(&[b"sender file already removed: ", name]),
         Notice::SenderChanged(name) => plain(&[b"ERROR: Skipping sender remove for changed file: ", name]),
         Notice::XattrGone { name, xattr } => plain(&[b"failed to re-read xattr ", xattr, b" for ", name]),
         Notice::XattrMissing { name, xattr } => {
@@ -275,7 +276,8 @@ pub(crate) fn text(from: Role, notice: &Notice<'_>, w: &Wording<'_>) -> Option<V
             let reason = format!(" ({})", strerror::text(error.0));
             plain(&[head.as_bytes(), &full(base, name), reason.as_bytes()])
         }
-        Notice::ListStart | Notice::ListDone(_) | Notice::DeletionScan(_) | Notice::DeletionPassDone => None,
+        Notice::ListStart | Notice::ListDone(_) => None,
+        Notice::DeletionScan(_) | Notice::DeletionScanned => None,
         Notice::DeltaTotals(stats) if w.levels.debug(Debug::Deltasum) >= 1 => Some(delta_totals(stats)),
         Notice::DeltaTotals(_) => None,
         Notice::DeltaTransmission(on) if w.levels.debug(Debug::Flist) >= 1 => plain(&[if on {

@@ -36,5 +36,7 @@ fn parents_are_shared_by_whole_components() {
     assert_eq!(common_components(b"a/bc", b"a/b"), 1);
     assert_eq!(common_components(b"a/b/c", b"a/b"), 1);
     assert_eq!(common_components(b"sp/bar", b"sp"), 0);
+    assert_eq!(common_components(b"sp", b"sp/bar"), 2);
+    assert_eq!(common_components(b"sp/b", b"sp/bar"), 2);
     assert_eq!(common_components(b"x", b"a"), 0);
 }

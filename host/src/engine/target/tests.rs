@@ -329,13 +329,13 @@ fn a_backup_by_suffix_is_the_old_file_itself_and_replaces_an_older_one() {
         (b"new".into(), b"old".into())
     );
     // Twice in a row, while both names are one file.
-    block_on(f.target.back_up(name("x"), true)).unwrap();
-    block_on(f.target.back_up(name("x"), false)).unwrap();
+    block_on(f.target.back_up(name("x"), BackupBy::Link)).unwrap();
+    block_on(f.target.back_up(name("x"), BackupBy::Rename)).unwrap();
     assert_eq!(f.names("."), ["x~"]);
     assert_eq!(fs::read(f.path("x~")).unwrap(), b"new");
     // Nothing to back up.
     f.receive(&plain("y"), b"new", &ATTRS, Destination::Final { backup: true }).unwrap();
-    assert_eq!(block_on(f.target.back_up(name("z"), false)), Err(PortError::NOT_FOUND));
+    assert_eq!(block_on(f.target.back_up(name("z"), BackupBy::Rename)), Err(PortError::NOT_FOUND));
 }
 
 #[test]
@@ -349,8 +349,8 @@ fn backup_directories_resemble_the_real_ones() {
         symlink("to", dir.join("d/s/l")).unwrap();
     });
     assert_eq!(block_on(f.target.stat(Place::Backup(name("s/t/x")), false)), Ok(None));
-    block_on(f.target.back_up(name("s/t/x"), false)).unwrap();
-    block_on(f.target.back_up(name("s/l"), true)).unwrap();
+    block_on(f.target.back_up(name("s/t/x"), BackupBy::Rename)).unwrap();
+    block_on(f.target.back_up(name("s/l"), BackupBy::Link)).unwrap();
     let backups = f.dir.path().join("bk/deep");
     assert_eq!(fs::read(backups.join("s/t/x")).unwrap(), b"old");
     assert_eq!(fs::metadata(backups.join("s")).unwrap().mode(), 0o040_750);
@@ -364,15 +364,20 @@ fn backup_directories_resemble_the_real_ones() {
 fn an_in_place_backup_is_a_copy() {
     let f = fixture(|options, _| {
         options.transfer.inplace = true;
-        options.preserve.perms = true;
         options.preserve.times = true;
     });
     fs::write(f.path("x"), "old").unwrap();
-    fs::set_permissions(f.path("x"), fs::Permissions::from_mode(0o4640)).unwrap();
-    block_on(f.target.back_up(name("x"), true)).unwrap();
+    fs::set_permissions(f.path("x"), fs::Permissions::from_mode(0o4666)).unwrap();
+    let copy = |whole_seconds| {
+        block_on(f.target.back_up(name("x"), BackupBy::Copy { whole_seconds })).unwrap();
+        fs::metadata(f.path("x~")).unwrap().mtime_nsec()
+    };
+    let time = std::time::UNIX_EPOCH + std::time::Duration::new(5, 7);
+    File::options().write(true).open(f.path("x")).unwrap().set_modified(time).unwrap();
+    assert_eq!((copy(true), copy(false)), (0, 7));
     f.receive(&Create { mode: WriteMode::InPlace, ..plain("x") }, b"new", &ATTRS, DONE).unwrap();
     assert_eq!(fs::read(f.path("x~")).unwrap(), b"old");
-    assert_eq!(fs::metadata(f.path("x~")).unwrap().mode(), 0o104_640);
+    assert_eq!(fs::metadata(f.path("x~")).unwrap().mode(), 0o104_666);
 }
 
 #[test]

@@ -1,0 +1,148 @@
+//! Runs of a user without rights over files that forbid something, side by side with literal expectations.
+
+use std::{
+    fs,
+    os::unix::{
+        fs::{MetadataExt, PermissionsExt, chown},
+        process::CommandExt,
+    },
+    path::Path,
+};
+
+use crate::peers::{self, Outcome, Program};
+
+const BOTH: [Program; 2] = [Program::Stock, Program::Arsync];
+/// Who is nobody, where these tests run as root.
+const NOBODY: u32 = 65534;
+
+/// A directory in which everybody may do everything, with a copy of the program that everybody may start.
+fn bench(program: Program) -> tempfile::TempDir {
+    let dir = tempfile::tempdir().unwrap();
+    fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o777)).unwrap();
+    fs::copy(program.path(), dir.path().join("program")).unwrap_or_default();
+    dir
+}
+
+/// Makes a file with a text of its own, and the directories that lead to it.
+fn file(dir: &Path, name: &str) {
+    let path = dir.join(name);
+    fs::create_dir_all(path.parent().unwrap()).unwrap();
+    fs::write(path, name).unwrap();
+}
+
+fn mode(dir: &Path, name: &str, bits: u32) {
+    fs::set_permissions(dir.join(name), fs::Permissions::from_mode(bits)).unwrap();
+}
+
+fn give_away(path: &Path) {
+    if fs::symlink_metadata(path).unwrap().is_dir() {
+        fs::read_dir(path).unwrap().for_each(|entry| give_away(&entry.unwrap().path()));
+    }
+    chown(path, Some(NOBODY), Some(NOBODY)).unwrap();
+}
+
+/// Runs the program as a user who is not root.
+fn run(program: Program, dir: &Path, words: &[&str]) -> Outcome {
+    let stock = matches!(program, Program::Stock);
+    let path = if stock { program.path().into() } else { dir.join("program").into_os_string() };
+    let mut command = peers::command(path, dir);
+    if rustix::process::geteuid().is_root() {
+        for name in ["src", "dst"] {
+            give_away(&dir.join(name));
+        }
+        command.uid(NOBODY).gid(NOBODY);
+    }
+    let out = peers::run(command.args(words));
+    assert!(!out.panicked(), "{words:?}: {out:?}");
+    out
+}
+
+#[test]
+fn what_cannot_be_looked_at_stops_deletions() {
+    for program in BOTH {
+        for (when, stays) in [("--delete-during", true), ("--delete-delay", false)] {
+            let bench = bench(program);
+            let dir = bench.path();
+            for name in ["src/a/f", "dst/a/f", "dst/a/x", "dst/e/x"] {
+                file(dir, name);
+            }
+            mode(dir, "dst/e", 0o444);
+            let out = run(program, dir, &["-rt", when, "src/", "dst/"]);
+            assert_eq!(out.code, Some(23), "{program:?} {when}: {out:?}");
+            let place = dir.join("dst/e/x").display().to_string();
+            let text =
+                format!("rsync: [generator] readlink_stat(\"{place}\") failed: Permission denied (13)\n");
+            assert!(out.stderr.contains(&text), "{program:?} {when}: {}", out.stderr);
+            assert_eq!(dir.join("dst/a/x").exists(), stays, "{program:?} {when}");
+        }
+    }
+}
+
+/// What is read ahead of it does not count where it could not be entered then.
+#[test]
+fn a_directory_is_opened_before_it_is_looked_through() {
+    for program in BOTH {
+        let bench = bench(program);
+        let dir = bench.path();
+        for name in ["src/a/f", "dst/a/f", "dst/a/x"] {
+            file(dir, name);
+        }
+        mode(dir, "dst/a", 0o644);
+        let out = run(program, dir, &["-rp", "--delete", "src/", "dst/"]);
+        assert_eq!((out.code, out.stderr.as_str()), (Some(0), ""), "{program:?}");
+        assert!(!dir.join("dst/a/x").exists(), "{program:?}");
+    }
+}
+
+#[test]
+fn a_dry_run_tells_nothing_of_deletions_in_what_it_does_not_make() {
+    for program in BOTH {
+        for (words, told) in [(&["-rn", "--delete"][..], false), (&["-r", "--delete"], true)] {
+            let bench = bench(program);
+            let dir = bench.path();
+            for name in ["src/a/f", "src/b/f", "dst/f"] {
+                file(dir, name);
+            }
+            mode(dir, "src/a", 0);
+            let out = run(program, dir, &[words, &["src/", "dst/"]].concat());
+            let text = "IO error encountered -- skipping file deletion\n";
+            assert_eq!(out.stdout.contains(text), told, "{program:?} {words:?}: {out:?}");
+            mode(dir, "src/a", 0o755);
+        }
+    }
+}
+
+#[test]
+fn a_file_that_cannot_be_read_counts_as_new() {
+    for program in BOTH {
+        for (words, item) in
+            [(&["-ci", "--no-W"][..], ">f+++++++++ f\n"), (&["-ci", "-W"], ">fcsT...... f\n")]
+        {
+            let bench = bench(program);
+            let dir = bench.path();
+            for name in ["src/f", "dst/f"] {
+                file(dir, name);
+            }
+            fs::write(dir.join("src/f"), "longer than that").unwrap();
+            mode(dir, "dst/f", 0o200);
+            let out = run(program, dir, &[words, &["src/f", "dst/"]].concat());
+            assert_eq!((out.code, out.stdout.as_str()), (Some(0), item), "{program:?} {words:?}: {out:?}");
+        }
+    }
+}
+
+/// What has to go may be written to before anybody looks whether it may go.
+#[test]
+fn what_the_limit_spares_was_opened_to_writing() {
+    for program in BOTH {
+        let bench = bench(program);
+        let dir = bench.path();
+        for name in ["src/f", "dst/f", "dst/x"] {
+            file(dir, name);
+        }
+        mode(dir, "dst/x", 0o400);
+        let out = run(program, dir, &["-r", "--delete", "--max-delete=0", "src/", "dst/"]);
+        assert_eq!(out.code, Some(25), "{program:?}: {out:?}");
+        assert_eq!(fs::metadata(dir.join("dst/x")).unwrap().mode() & 0o7777, 0o600, "{program:?}");
+    }
+}
