@@ -12,6 +12,7 @@ mod extras;
 mod large;
 mod links;
 mod matrix;
+mod mixed;
 mod peers;
 mod proxy;
 mod reports;
