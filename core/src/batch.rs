@@ -128,7 +128,8 @@ impl StreamFlags {
             flag.set_option(options, on);
         }
         if !protocol.has_item_flags() {
-            options.select.dirs = options.select.recursive;
+            // What was asked for beside `-r` stays.
+            options.select.dirs = options.select.recursive || raised.contains(Self::DIRS);
         }
         Ok(changes)
     }

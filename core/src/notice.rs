@@ -241,6 +241,20 @@ pub enum Notice<'a> {
     SenderRemovedBefore(&'a [u8]),
     /// `ERROR: Skipping sender remove for changed file: NAME`
     SenderChanged(&'a [u8]),
+    /// `failed to re-read xattr X for NAME`: the sender has no value for what it is asked.
+    XattrGone {
+        /// The file.
+        name: &'a [u8],
+        /// The attribute.
+        xattr: &'a [u8],
+    },
+    /// `Missing abbreviated xattr value, X, for FULL`: nobody has sent it.
+    XattrMissing {
+        /// The file.
+        name: &'a [u8],
+        /// The attribute.
+        xattr: &'a [u8],
+    },
     /// `removing duplicate name NAME from file list (N)`
     Duplicate {
         /// The name.
@@ -345,7 +359,8 @@ impl Notice<'_> {
     pub fn severity(&self) -> Severity {
         match self {
             Self::Failed { op, .. } => match op {
-                Op::OpenBasis | Op::CopyFile => Severity::Error,
+                Op::OpenBasis => Severity::Error,
+                Op::CopyFile => Severity::Info,
                 Op::Fallocate => Severity::Warning,
                 _ => Severity::TransferError,
             },
@@ -356,6 +371,8 @@ impl Notice<'_> {
             | Self::NoWay { .. }
             | Self::SkippingContents
             | Self::SenderChanged(_)
+            | Self::XattrGone { .. }
+            | Self::XattrMissing { .. }
             | Self::ReceiveIsDir(_)
             | Self::ImpossibleId { .. }
             | Self::PartialDirFailed(_)

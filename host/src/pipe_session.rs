@@ -19,7 +19,9 @@ use arsync_core::{
 
 use crate::{
     output::message::Roots,
-    session::{DestEntrance, FRAME_BUFFER, Speak, check_protocol, client_capabilities, file_source, wire},
+    session::{
+        DestEntrance, FRAME_BUFFER, OtherEnd, Speak, check_protocol, client_capabilities, file_source, wire,
+    },
 };
 
 /// How a session over a transport ended.
@@ -130,7 +132,7 @@ where
     W: ChunkWrite<Error = R::Error>,
 {
     let agreed = handshake(&mut reader, &mut writer, side, options, false, client_letters).await?;
-    check_protocol(options, agreed.protocol)?;
+    check_protocol(options, agreed.protocol, OtherEnd::Stranger)?;
     let collector = Collector::default();
     let roots = RefCell::new(Roots::here());
     let shared = wire::shared(options, agreed, &collector, side, Rc::new(Outbox::new()));
@@ -157,7 +159,7 @@ where
     W: ChunkWrite<Error = R::Error>,
 {
     let agreed = handshake(&mut reader, &mut writer, side, options, true, client_letters).await?;
-    check_protocol(options, agreed.protocol)?;
+    check_protocol(options, agreed.protocol, OtherEnd::Stranger)?;
     let collector = Collector::default();
     let roots = RefCell::new(Roots::here());
     let shared = wire::shared(options, agreed, &collector, side, Rc::new(Outbox::new()));

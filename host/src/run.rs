@@ -42,7 +42,8 @@ use crate::{
     engine::{Confinement, Identity, NoIdentity},
     output::{console::Console, exit_line::exit_line, message::Roots, strerror},
     session::{
-        self, ClientRole, ClientRun, Ended, Link, LocalRun, Opening, ReplayRun, ServerRole, ServerRun, Speak,
+        self, ClientRole, ClientRun, Ended, Link, LocalRun, Opening, OtherEnd, ReplayRun, ServerRole,
+        ServerRun, Speak, TWIN_LETTERS,
         batch::{self, Recording, Replayed},
         filters, interrupt, names, run_client, run_local, run_replay, run_server,
     },
@@ -335,9 +336,18 @@ fn start(
         }
         Route::Local { .. } | Route::Push { .. } | Route::Pull { .. } => {
             let mut args = server_args(resolved);
-            if resolved.route.machine().is_none() && options.report.names && resolved.cli.verbose == 0 {
-                // The reference forks here: its other half knows of names that only --progress asked for.
-                args.argv.insert(1, b"--info=NAME".to_vec());
+            let other = match resolved.route.machine() {
+                Some(_) => OtherEnd::Stranger,
+                None => OtherEnd::Twin,
+            };
+            if other == OtherEnd::Twin {
+                // The reference forks here: its other half knows more than a server is told.
+                if options.report.names && resolved.cli.verbose == 0 {
+                    args.argv.insert(1, b"--info=NAME".to_vec());
+                }
+                if !modern {
+                    args.argv.insert(1, [b"-e", TWIN_LETTERS].concat());
+                }
             }
             if let (None, Some(format)) = (resolved.route.machine(), &resolved.output.format)
                 && let Some(protocol) = resolved.opts.protocol.and_then(ProtocolVersion::new)
@@ -403,6 +413,7 @@ fn start(
             let mut ended = run_client(ClientRun {
                 options,
                 link,
+                other,
                 daemon,
                 stream_args: stream_args.map(to_wire),
                 requested: requested(resolved, &role),

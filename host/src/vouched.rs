@@ -4,6 +4,7 @@
 //! symlink counts only if root or the user of this process made it; `--insecure-links` and `insecure links` believe
 //! them all. The way is gone one component at a time, through descriptors: what was judged is what is used.
 
+use core::sync::atomic::{AtomicBool, Ordering};
 use std::{
     collections::VecDeque,
     fs::File,
@@ -14,6 +15,15 @@ use rustix::{
     fs::{CWD, FileType, Mode, OFlags, PROC_SUPER_MAGIC, fstat, fstatfs, openat, readlinkat},
     io::{self, Errno},
 };
+
+/// A link of somebody else was met since the last [`take_refusal`]. Paths are opened on any thread, and before there is
+/// a session that could be told.
+static REFUSED: AtomicBool = AtomicBool::new(false);
+
+/// Whether a link was not followed since the last call.
+pub(crate) fn take_refusal() -> bool {
+    REFUSED.swap(false, Ordering::Relaxed)
+}
 
 /// Whose symlinks are followed.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -135,6 +145,7 @@ fn target(dir: impl AsFd, name: &[u8]) -> io::Result<Target> {
         return Ok(Target::None);
     }
     if stat.st_uid != 0 && stat.st_uid != rustix::process::geteuid().as_raw() {
+        REFUSED.store(true, Ordering::Relaxed);
         return Err(Errno::LOOP);
     }
     if fstatfs(&link)?.f_type == PROC_SUPER_MAGIC {

@@ -73,6 +73,65 @@ fn batches_are_interchangeable() {
     }
 }
 
+/// Nobody is there who could object: ACLs and attributes are recorded in every version.
+#[test]
+fn attributes_are_recorded_in_every_version() {
+    for (protocol, long, code) in [(28, false, 0), (28, true, 23), (29, true, 0), (30, true, 0)] {
+        for (writer, reader) in PAIRS {
+            let dir = bench();
+            let protocol = format!("--protocol={protocol}");
+            let value = if long { "v".repeat(50) } else { "v".to_owned() };
+            let set = |program: &str, words: &[&str]| {
+                let status = Command::new(program).args(words).arg(dir.path().join("src/a")).status();
+                assert!(status.unwrap().success(), "{program}");
+            };
+            set("setfattr", &["-n", "user.a", "-v", &value]);
+            set("setfacl", &["-m", "u:1234:r"]);
+            let write = ["-aAX", &protocol, "--write-batch=batch", "src/", "one/"];
+            let (written, _, err) = run(writer, dir.path(), &write);
+            assert_eq!(written, code, "{writer:?} {protocol}: {err}");
+            let missing = err
+                .lines()
+                .filter(|l| l.starts_with("Missing abbreviated xattr value, user.a, for "))
+                .count();
+            assert_eq!(missing, usize::from(code != 0) * 2, "{writer:?} {protocol}: {err}");
+            let (read, _, err) = run(reader, dir.path(), &["-aAX", "--read-batch=batch", "two/"]);
+            if code == 0 {
+                assert_eq!(read, 0, "{reader:?} of {writer:?}, {protocol}: {err}");
+                let acl =
+                    Command::new("getfacl").args(["-cnp"]).arg(dir.path().join("two/a")).output().unwrap();
+                assert!(
+                    String::from_utf8_lossy(&acl.stdout).contains("user:1234:r--"),
+                    "{reader:?} {protocol}"
+                );
+                let name = ["--only-values", "-n", "user.a"];
+                let got = Command::new("getfattr").args(name).arg(dir.path().join("two/a")).output().unwrap();
+                assert_eq!(got.stdout, value.as_bytes(), "{reader:?} of {writer:?}, {protocol}");
+            }
+        }
+    }
+}
+
+/// Below protocol 29 a file says nothing of `-d`, and a reader's own choice stays.
+#[test]
+fn what_a_reader_of_old_recordings_is_told() {
+    for program in [Program::Stock, Program::Arsync] {
+        let dir = bench();
+        let words = ["-dtv", "--protocol=28", "--write-batch=batch", "src/", "one/"];
+        assert_eq!(run(Program::Stock, dir.path(), &words).0, 0);
+        let told = |words: &[&str]| {
+            let (code, out, err) =
+                run(program, dir.path(), &[words, &["--read-batch=batch", "two/"]].concat());
+            assert_eq!((code, err.as_str()), (0, ""), "{program:?} {words:?}");
+            out.lines().next().unwrap_or_default().to_owned()
+        };
+        assert_eq!(told(&["-dtv"]), "receiving file list ... done", "{program:?}");
+        assert_eq!(told(&["-tv"]), "skipping non-regular file \"link\"", "{program:?}");
+        let (_, out, _) = run(program, dir.path(), &["-dtivv", "--read-batch=batch", "two/"]);
+        assert!(!out.contains("uptodate"), "{program:?}: {out}");
+    }
+}
+
 #[test]
 fn recordings_alone_change_nothing_and_hold_everything() {
     for (writer, reader) in PAIRS {

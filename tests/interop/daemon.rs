@@ -282,6 +282,20 @@ fn names_with_blanks_arrive_whole() {
     assert_eq!(fs::read(dir.path().join("got/plain name")).unwrap(), b"2");
 }
 
+/// What is told of the arguments shows where one ends.
+#[test]
+fn arguments_are_told_in_quotes() {
+    let dir = tempfile::tempdir().unwrap();
+    let daemon = Daemon::start(dir.path());
+    fs::create_dir(dir.path().join("src")).unwrap();
+    for program in ["rsync", ARSYNC] {
+        let words = ["-ri", "--debug=cmd", "--protocol=29", "src/", &daemon.url("all/put/")];
+        let out = run(command(program, dir.path()).args(words));
+        let line = "sending daemon args: --server -r \"--log-format=%i\" . all/put/  (5 args)\n";
+        assert!(out.stdout.contains(line), "{program}: {out:?}");
+    }
+}
+
 /// The arguments that a daemon is sent, against what stock rsync sends: both speak to a program that notes them.
 #[test]
 fn arguments_are_those_of_the_reference() {

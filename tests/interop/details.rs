@@ -5,23 +5,23 @@ use std::{
     fs,
     os::unix::{
         ffi::OsStrExt,
-        fs::{MetadataExt, symlink},
+        fs::{MetadataExt, PermissionsExt, symlink},
     },
     path::Path,
 };
 
 use crate::peers::{self, Outcome, Program, fake_shell};
 
-const BOTH: [Program; 2] = [Program::Stock, Program::Arsync];
+pub(crate) const BOTH: [Program; 2] = [Program::Stock, Program::Arsync];
 
-fn run(program: Program, dir: &Path, words: &[&str]) -> Outcome {
+pub(crate) fn run(program: Program, dir: &Path, words: &[&str]) -> Outcome {
     let out = peers::run(peers::command(program.path(), dir).args(words));
     assert!(!out.panicked(), "{words:?}: {out:?}");
     out
 }
 
 /// A directory with these directories and files (`name` or `name=text`), all of 2020.
-fn tree(dirs: &[&str], files: &[&str]) -> tempfile::TempDir {
+pub(crate) fn tree(dirs: &[&str], files: &[&str]) -> tempfile::TempDir {
     let dir = tempfile::tempdir().unwrap();
     let at = |name: &str| dir.path().join(name);
     for name in dirs {
@@ -38,18 +38,18 @@ fn tree(dirs: &[&str], files: &[&str]) -> tempfile::TempDir {
     dir
 }
 
-fn old(path: &Path) {
+pub(crate) fn old(path: &Path) {
     let status = std::process::Command::new("touch").args(["-h", "-d", "2020-01-01"]).arg(path).status();
     assert!(status.unwrap().success());
 }
 
-fn set_xattr(path: &Path, value: &[u8]) {
+pub(crate) fn set_xattr(path: &Path, value: &[u8]) {
     let name = CString::new(path.as_os_str().as_bytes()).unwrap();
     rustix::fs::setxattr(&name, "user.a", value, rustix::fs::XattrFlags::empty())
         .unwrap_or_else(|e| panic!("extended attributes are needed at {}: {e}", path.display()));
 }
 
-fn xattr(path: &Path) -> Option<Vec<u8>> {
+pub(crate) fn xattr(path: &Path) -> Option<Vec<u8>> {
     let name = CString::new(path.as_os_str().as_bytes()).unwrap();
     let mut value = vec![0; 100];
     let len = rustix::fs::getxattr(&name, "user.a", &mut value[..]).ok()?;
@@ -207,6 +207,11 @@ fn deletions_afterwards_are_announced_for_new_directories_too() {
             ["deleting in ."],
             "{program:?}"
         );
+        // Also where nothing is deleted.
+        symlink("nowhere", dir.path().join("src/l")).unwrap();
+        let out = run(program, dir.path(), &["-rLvv", "--delete-after", "src/", "made/"]);
+        let lines = "deleting in .\nIO error encountered -- skipping file deletion\n";
+        assert!(out.stdout.contains(lines), "{program:?}: {out:?}");
     }
 }
 
@@ -538,7 +543,7 @@ fn permissions_in_place_with_a_backup() {
     for program in BOTH {
         let dir = tree(&["src", "dst"], &["src/f=new text", "dst/f=old"]);
         let mode = |name: &str| fs::metadata(dir.path().join(name)).unwrap().mode() & 0o7777;
-        let open = <fs::Permissions as std::os::unix::fs::PermissionsExt>::from_mode(0o1666);
+        let open = fs::Permissions::from_mode(0o1666);
         fs::set_permissions(dir.path().join("dst/f"), open).unwrap();
         let out = run(program, dir.path(), &["-r", "--inplace", "-b", "src/", "dst/"]);
         assert_eq!(out.code, Some(0), "{program:?}: {out:?}");

@@ -13,6 +13,7 @@ mod extras;
 mod large;
 mod links;
 mod matrix;
+mod mixed;
 mod peers;
 mod proxy;
 mod reports;

@@ -650,13 +650,17 @@ async fn reply(
             Ok(Found::Parent(dir)) => dir.entry().extra().xattrs,
             Err(e) => return Err(e.into()),
         };
+        let sums = xattr::ValueSums::new(cx.protocol(), cx.agreed.seed);
         let (mut last, mut value) = (0, Vec::new());
         for &item in wanted {
             let got = xattr::read_value(&mut s.reader, last, &mut value).await?;
             ensure!(got == Some(item), "{ndx}: attribute {got:?} instead of {item}");
             tables.xattrs.borrow_mut().answer(set, item)?;
             let listed = tables.xattrs.borrow().get(set).map(|set| set[item as usize - 1].value.clone());
-            ensure!(Some(xattr::Value::of(value.clone())) == listed, "{ndx}: value of attribute {item}");
+            ensure!(
+                Some(xattr::Value::of(value.clone(), sums)) == listed,
+                "{ndx}: value of attribute {item}"
+            );
             last = item;
         }
         let end = xattr::read_value(&mut s.reader, last, &mut value).await?;

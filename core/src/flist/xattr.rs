@@ -35,20 +35,38 @@ use crate::{
     error::{Error, Limit, ProtocolError},
     io::{MessageSink, WireReader},
     limits::{MAX_XATTR_NAME, MAX_XATTR_SET, MAX_XATTR_VALUE, MAX_XATTRS},
+    version::ProtocolVersion,
     wire::varint,
 };
 
 /// Values up to this length travel in the list, longer ones as a digest.
 pub const MAX_PLAIN: usize = 32;
 
-/// MD5 of a whole value, without a seed.
+/// Digest of a whole value.
 pub type ValueDigest = [u8; 16];
 
-/// The digest of a value.
-pub fn digest(value: &[u8]) -> ValueDigest {
-    let mut hasher = Hasher::new(ChecksumKind::Md5);
-    hasher.update(value);
-    hasher.finish().as_bytes().first_chunk().copied().unwrap_or_default()
+/// How the values of a session are digested: MD5; below protocol 30, where they travel in recordings only, MD4 behind
+/// the seed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ValueSums {
+    seed: Option<i32>,
+}
+
+impl ValueSums {
+    /// For this version and seed; without a seed (0) there is none to put in front.
+    pub fn new(protocol: ProtocolVersion, seed: i32) -> Self {
+        Self { seed: (!protocol.has_varints()).then_some(seed) }
+    }
+
+    /// The digest of a value.
+    pub fn digest(self, value: &[u8]) -> ValueDigest {
+        let mut hasher = Hasher::new(if self.seed.is_some() { ChecksumKind::Md4 } else { ChecksumKind::Md5 });
+        if let Some(seed) = self.seed.filter(|seed| *seed != 0) {
+            hasher.update(&seed.to_le_bytes());
+        }
+        hasher.update(value);
+        hasher.finish().as_bytes().first_chunk().copied().unwrap_or_default()
+    }
 }
 
 /// A value as the list has it.
@@ -68,9 +86,9 @@ pub enum Value {
 
 impl Value {
     /// The form in which a value travels.
-    pub fn of(value: Vec<u8>) -> Self {
+    pub fn of(value: Vec<u8>, sums: ValueSums) -> Self {
         match u32::try_from(value.len()) {
-            Ok(len) if value.len() > MAX_PLAIN => Self::Digest { len, sum: digest(&value) },
+            Ok(len) if value.len() > MAX_PLAIN => Self::Digest { len, sum: sums.digest(&value) },
             _ => Self::Plain(value),
         }
     }
@@ -316,14 +334,16 @@ pub fn encode_value(number: u32, last: u32, value: &[u8], out: &mut Vec<u8>) {
 mod tests {
     use super::*;
 
+    const MODERN: ValueSums = ValueSums { seed: None };
+
     #[test]
     fn a_literal_as_observed() {
         let sum =
             [0x5b, 0x3a, 0x2a, 0x93, 0xe7, 0x4c, 0x8b, 0x48, 0x2e, 0x20, 0x69, 0x9b, 0xbd, 0xfc, 0xbb, 0x91];
         let set = Vec::from([
-            Xattr { name: b"trusted.t".to_vec(), value: Value::of(b"tt".to_vec()) },
+            Xattr { name: b"trusted.t".to_vec(), value: Value::of(b"tt".to_vec(), MODERN) },
             Xattr { name: b"user.long".to_vec(), value: Value::Digest { len: 40, sum } },
-            Xattr { name: b"user.short".to_vec(), value: Value::of(b"abc".to_vec()) },
+            Xattr { name: b"user.short".to_vec(), value: Value::of(b"abc".to_vec(), MODERN) },
         ]);
         let mut out = Vec::new();
         encode_literal(&set, &mut out);
@@ -334,10 +354,14 @@ mod tests {
 
     #[test]
     fn values_beyond_32_bytes_are_digests() {
-        assert_eq!(Value::of([1; 32].to_vec()), Value::Plain([1; 32].to_vec()));
+        assert_eq!(Value::of([1; 32].to_vec(), MODERN), Value::Plain([1; 32].to_vec()));
         let sum =
             [0xb4, 0xf1, 0x3c, 0xb0, 0x81, 0xe4, 0x12, 0xf4, 0x4e, 0x99, 0x74, 0x2c, 0xb1, 0x28, 0xa1, 0xa5];
-        assert_eq!(Value::of([b'a'; 33].to_vec()), Value::Digest { len: 33, sum });
+        assert_eq!(Value::of([b'a'; 33].to_vec(), MODERN), Value::Digest { len: 33, sum });
+        // As recorded by the reference with protocol 29 and seed 5.
+        let value = [&[b'0'; 49][..], b"7"].concat();
+        let sum = ValueSums { seed: Some(5) }.digest(&value);
+        assert_eq!(sum[..8], [0x24, 0x41, 0xc9, 0x01, 0x30, 0x22, 0xb9, 0xd3]);
     }
 
     #[test]
@@ -356,8 +380,8 @@ mod tests {
     fn a_request_must_name_a_digest_once() {
         let mut table = Table::default();
         let number = table.intern(Vec::from([
-            Xattr { name: b"user.a".to_vec(), value: Value::of(b"x".to_vec()) },
-            Xattr { name: b"user.b".to_vec(), value: Value::of([0; 33].to_vec()) },
+            Xattr { name: b"user.a".to_vec(), value: Value::of(b"x".to_vec(), MODERN) },
+            Xattr { name: b"user.b".to_vec(), value: Value::of([0; 33].to_vec(), MODERN) },
         ]));
         assert_eq!(table.answer(number, 2), Ok(&b"user.b"[..]));
         assert!(table.answer(number, 2).is_err());
@@ -369,7 +393,8 @@ mod tests {
     #[test]
     fn equal_sets_share_a_number() {
         let mut table = Table::default();
-        let set = |v: &[u8]| Vec::from([Xattr { name: b"user.a".to_vec(), value: Value::of(v.to_vec()) }]);
+        let set =
+            |v: &[u8]| Vec::from([Xattr { name: b"user.a".to_vec(), value: Value::of(v.to_vec(), MODERN) }]);
         assert_eq!([table.intern(set(b"1")), table.intern(set(b"2")), table.intern(set(b"1"))], [1, 2, 1]);
     }
 }

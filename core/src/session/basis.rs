@@ -116,7 +116,8 @@ where
         best
     }
 
-    /// A file that an alternate directory makes superfluous, or gives. True: nothing is left to do.
+    /// A file that an alternate directory makes superfluous, or gives. True: nothing is left to do. `new_mode`: that of
+    /// a file which is not there yet.
     pub(super) async fn use_alternate(
         &mut self,
         ndx: i32,
@@ -124,6 +125,7 @@ where
         name: RelName<'_>,
         alt: &Alternate,
         standing: Option<&Stat>,
+        new_mode: u32,
     ) -> Result<bool, Error<L::Error>> {
         let options = self.options();
         let Some(kind) = options.transfer.alt_dest_kind else { return Ok(false) };
@@ -162,10 +164,9 @@ where
                 return Ok(true);
             }
         }
-        let wanted_mode = decide::dest_mode(entry.entry.mode, None, options, self.side.mask(name).await);
-        let mut flags = self.flags_of(entry, wanted_mode, Some(&alt.stat), ItemFlags::LOCAL_CHANGE);
-        flags |= self.side.extended_flags(entry, wanted_mode, Some(at)).await;
-        if !options.dry_run && !self.copy_alternate(entry, name, wanted_mode, at).await {
+        let mut flags = self.flags_of(entry, new_mode, Some(&alt.stat), ItemFlags::LOCAL_CHANGE);
+        flags |= self.side.extended_flags(entry, new_mode, Some(at)).await;
+        if !options.dry_run && !self.copy_alternate(entry, name, new_mode, alt.number).await {
             return Ok(false);
         }
         self.mention(ndx, entry, flags, None).await?;
@@ -196,23 +197,21 @@ where
         entry: EntryRef<'_>,
         name: RelName<'_>,
         wanted_mode: u32,
-        at: Place<'_>,
+        number: u8,
     ) -> bool {
         let options = self.options();
         let target = self.side.target;
+        let at = Place::Alt(number, name);
         let mode = if options.transfer.inplace { WriteMode::InPlace } else { WriteMode::Temporary };
         let create = Create { name, mode, file_mode: wanted_mode, size: entry.entry.size, append_from: 0 };
         let copied = target.copy_local(at, &create).await;
         let mut output = match copied {
             Ok(output) => output,
             Err(error) => {
-                self.report(&Notice::Failed {
-                    op: Op::CopyFile,
-                    name: name.bytes(),
-                    base: None,
-                    other: name.bytes(),
-                    error,
-                });
+                let directory = options.transfer.alt_dests.get(usize::from(number));
+                let path = [directory.map_or(&b""[..], Vec::as_slice), b"/", name.bytes()].concat();
+                let (op, other) = (Op::CopyFile, name.bytes());
+                self.report(&Notice::Failed { op, name: &path, base: None, other, error });
                 return false;
             }
         };

@@ -118,6 +118,12 @@ where
         if during && self.is_skipped(name.bytes()) {
             return Ok(());
         }
+        let is_new = self.is_new_dir(name);
+        // Afterwards a directory that was made is one like any other.
+        let told = !during && (!is_new || (when == Some(DeleteWhen::After) && !self.side.missing_root));
+        if told && dir.entry.flags.contains(EntryFlags::TOP_DIR) {
+            self.report(&Notice::DeletingIn(name.bytes()));
+        }
         if shared.io_error.get() & io_error::GENERAL != 0 && !shared.options.delete.ignore_errors {
             // Nothing would be looked through in a directory that a dry run does not make.
             let nothing_there = shared.options.dry_run && self.is_new_dir(name);
@@ -131,13 +137,7 @@ where
         }
         self.step(&Step::DeleteIn(name.bytes()));
         self.step(&Step::Entering { dir: name.bytes(), base: None });
-        let is_new = self.is_new_dir(name);
-        // Afterwards a directory that was made is one like any other, as far as the user is told.
-        let told = !during && (!is_new || (when == Some(DeleteWhen::After) && !self.side.missing_root));
-        if told && dir.entry.flags.contains(EntryFlags::TOP_DIR) {
-            self.report(&Notice::DeletingIn(name.bytes()));
-        }
-        if is_new {
+        if is_new && !told {
             return Ok(());
         }
         let scope = self.dest_scope(name).await?;

@@ -10,12 +10,13 @@ use core::cell::RefCell;
 use embedded_io_async::BufRead;
 
 use super::{
-    Inbox, Shared,
+    Inbox, Shared, decide,
     generator::DestSide,
     goodbye::ItemHeader,
     io_error,
     names::{NameRules, stored_names},
     scan::below,
+    standing::report_attrs,
 };
 use crate::{
     error::{Error, ProtocolError, Role},
@@ -24,7 +25,7 @@ use crate::{
         Tables,
         acl::{Acl, Kind},
         entry::{EntryRef, FileList, mode},
-        xattr::{self, Value, ValueDigest, Xattr},
+        xattr::{self, Value, ValueDigest, ValueSums, Xattr},
     },
     io::{ChunkWrite, WireReader, WireWriter},
     item::ItemFlags,
@@ -71,11 +72,11 @@ enum HeldValue {
 }
 
 impl Held {
-    fn is(&self, value: &[u8]) -> bool {
+    fn is(&self, value: &[u8], sums: ValueSums) -> bool {
         match &self.value {
             HeldValue::Known(known) => known == value,
             HeldValue::Short { len, sum, .. } => {
-                u32::try_from(value.len()) == Ok(*len) && xattr::digest(value) == *sum
+                u32::try_from(value.len()) == Ok(*len) && sums.digest(value) == *sum
             }
         }
     }
@@ -175,13 +176,20 @@ impl State {
     }
 }
 
+fn value_sums<O>(shared: &Shared<'_, O>) -> ValueSums {
+    ValueSums::new(shared.agreed.protocol, shared.agreed.seed)
+}
+
 /// Values or requests stand behind an item header with these flags.
 fn list_follows<O>(shared: &Shared<'_, O>, flags: ItemFlags) -> bool {
     let agreed = &shared.agreed;
     let left_out = agreed.protocol.omits_xattrs_of_links()
         && !agreed.flags.contains(CompatFlags::AVOID_XATTR_OPTIM)
         && flags.contains(ItemFlags::XNAME_FOLLOWS | ItemFlags::LOCAL_CHANGE);
+    // Where flags do not travel, nobody can expect anything behind them.
+    let told = shared.local || agreed.protocol.has_item_flags();
     shared.options.preserve.xattrs > 0
+        && told
         && flags.contains(ItemFlags::REPORT_XATTR)
         && !shared.options.dry_run
         && !left_out
@@ -246,7 +254,7 @@ async fn read_all<S: Source, O: Observer>(
             let Some(sent) = rules.sent(&name) else { continue };
             let value = source.xattr(path, follow, &name).await;
             let value = value.map_err(|e| (Op::GetXattr, name.clone(), e))?;
-            set.push(Xattr { name: sent.to_vec(), value: Value::of(value) });
+            set.push(Xattr { name: sent.to_vec(), value: Value::of(value, value_sums(shared)) });
         }
         set.sort_by(|a, b| a.name.cmp(&b.name));
         set.dedup_by(|a, b| a.name == b.name);
@@ -255,18 +263,27 @@ async fn read_all<S: Source, O: Observer>(
     Ok(())
 }
 
-/// The value now of an attribute by the name under which it travels; empty if it cannot be read.
-async fn current_value<S: Source, O>(
+/// The value now of an attribute by the name under which it travels; empty if it cannot be read, which is reported.
+async fn current_value<S: Source, O: Observer>(
     shared: &Shared<'_, O>,
     source: &S,
     entry: EntryRef<'_>,
     name: &[u8],
 ) -> Vec<u8> {
     let path = SourcePath { base: entry.entry.base, name: below(entry.name()) };
+    let mut failure = None;
     for stored in stored_names(name, shared.options.preserve.fake_super) {
-        if let Ok(value) = source.xattr(path, !entry.entry.is_symlink(), &stored).await {
-            return value;
+        match source.xattr(path, !entry.entry.is_symlink(), &stored).await {
+            Ok(value) => return value,
+            Err(error) => {
+                failure.get_or_insert((stored, error));
+            }
         }
+    }
+    if let Some((xattr, error)) = failure {
+        let (op, base) = (Op::GetXattr, Some(path.base));
+        shared.report(Role::Sender, &Notice::Failed { op, name: path.name, base, other: &xattr, error });
+        shared.report(Role::Sender, &Notice::XattrGone { name: path.name, xattr: &xattr });
     }
     Vec::new()
 }
@@ -326,7 +343,12 @@ pub(super) async fn write_request<W: ChunkWrite, O: Observer>(
     w.bytes(&out).await
 }
 
-/// Receiver: takes the answer behind an item header. True: there was one, so that the attributes are to be set.
+/// A link to the leader of its group has the leader's attributes, whatever the answer says.
+const fn is_link(flags: ItemFlags) -> bool {
+    flags.contains(ItemFlags::XNAME_FOLLOWS.union(ItemFlags::LOCAL_CHANGE))
+}
+
+/// Receiver: takes the answer behind an item header. True: there was one, and the attributes are to be set.
 pub(super) async fn read_reply<R: BufRead, O: Observer>(
     r: &mut WireReader<R, Inbox<'_, O>>,
     shared: &Shared<'_, O>,
@@ -340,7 +362,9 @@ pub(super) async fn read_reply<R: BufRead, O: Observer>(
     let mut last = 0;
     loop {
         let mut value = Vec::new();
-        let Some(item) = xattr::read_value(r, last, &mut value).await? else { return Ok(true) };
+        let Some(item) = xattr::read_value(r, last, &mut value).await? else {
+            return Ok(!is_link(header.flags));
+        };
         shared.extended.supply(set, item, value, shared.options.read_batch)?;
         last = item;
     }
@@ -367,7 +391,7 @@ impl<T: Target, O: Observer> DestSide<'_, T, O> {
 
     /// Sets the attributes of an item whose turn has come, where the generator left them.
     pub(super) async fn set_answered(&self, entry: EntryRef<'_>, flags: ItemFlags) {
-        if list_follows(self.shared, flags) {
+        if list_follows(self.shared, flags) && !is_link(flags) {
             self.set_xattrs(entry, Role::Receiver).await;
         }
     }
@@ -393,6 +417,12 @@ impl<T: Target, O: Observer> DestSide<'_, T, O> {
         }
         self.shared.extended.receiving.borrow_mut().pending = pending;
         flags
+    }
+
+    /// What comes in place of something that cannot have an ACL: one that says more than the mode is a change.
+    pub(super) fn acl_instead_of_none(&self, entry: EntryRef<'_>) -> ItemFlags {
+        let comes = self.shared.options.preserve.acls && !self.acl_of(entry, Kind::Access).is_trivial();
+        if comes { ItemFlags::REPORT_ACL } else { ItemFlags::empty() }
     }
 
     /// [`Self::extended_flags`] of a new link: attributes are mentioned as with anything new, but the values are those
@@ -422,7 +452,7 @@ impl<T: Target, O: Observer> DestSide<'_, T, O> {
         };
         for xattr in set.iter().filter(|x| matches!(x.value, HeldValue::Short { requested: false, .. })) {
             if let Ok(value) = self.target.xattr(at, &xattr.name).await
-                && xattr.is(&value)
+                && xattr.is(&value, value_sums(self.shared))
             {
                 self.shared.extended.learn(number, xattr.item, value);
             }
@@ -515,7 +545,11 @@ impl<T: Target, O: Observer> DestSide<'_, T, O> {
         for xattr in set.iter() {
             let mut same = false;
             if let (Some(at), Ok(_)) = (against, here.binary_search(&xattr.name)) {
-                same = self.target.xattr(at, &xattr.name).await.is_ok_and(|value| xattr.is(&value));
+                same = self
+                    .target
+                    .xattr(at, &xattr.name)
+                    .await
+                    .is_ok_and(|value| xattr.is(&value, value_sums(self.shared)));
             }
             if !same {
                 differs = true;
@@ -533,7 +567,7 @@ impl<T: Target, O: Observer> DestSide<'_, T, O> {
         let places = (0..alternates).filter_map(|n| Some(Place::Alt(u8::try_from(n).ok()?, name)));
         for at in core::iter::once(Place::Dest(name)).chain(places) {
             if let Ok(value) = self.target.xattr(at, &xattr.name).await
-                && xattr.is(&value)
+                && xattr.is(&value, value_sums(self.shared))
             {
                 return Some(value);
             }
@@ -551,7 +585,11 @@ impl<T: Target, O: Observer> DestSide<'_, T, O> {
         };
         for xattr in set.iter() {
             if let (Some(at), Ok(_)) = (at, here.binary_search(&xattr.name))
-                && self.target.xattr(at, &xattr.name).await.is_ok_and(|value| xattr.is(&value))
+                && self
+                    .target
+                    .xattr(at, &xattr.name)
+                    .await
+                    .is_ok_and(|value| xattr.is(&value, value_sums(self.shared)))
             {
                 continue;
             }
@@ -561,6 +599,9 @@ impl<T: Target, O: Observer> DestSide<'_, T, O> {
             };
             if value.is_some() {
                 changes.push(XattrChange { name: xattr.name.clone(), value });
+            } else {
+                let notice = Notice::XattrMissing { name: name.bytes(), xattr: &xattr.name };
+                self.shared.report(Role::Receiver, &notice);
             }
         }
         for name in here {
@@ -642,13 +683,27 @@ impl<T: Target, O: Observer> DestSide<'_, T, O> {
             return;
         }
         let xattrs = self.xattr_changes(entry.extra().xattrs, name, Some(at)).await;
-        if xattrs.is_empty() {
+        let attrs = self.exact_times(entry, &stat);
+        if xattrs.is_empty() && attrs == Attrs::default() {
             return;
         }
         let extended = Extended { xattrs, ..Extended::default() };
-        // Nothing but attributes is set, and those are reported one by one.
-        let _ = self.target.set_extended(at, &stat, &Attrs::default(), &extended).await;
+        match self.target.set_extended(at, &stat, &attrs, &extended).await {
+            Ok(_) => {}
+            Err((step, error)) => report_attrs(self.shared, role, name.bytes(), step, error),
+        }
         self.report_failures(role);
+    }
+
+    /// The times of an item whose attributes were not those wanted: they are made the same to the nanosecond then,
+    /// whatever the window (stock binary).
+    fn exact_times(&self, entry: EntryRef<'_>, standing: &Stat) -> Attrs {
+        if (entry.entry.mtime, entry.entry.nsec) == (standing.mtime, standing.nsec) {
+            return Attrs::default();
+        }
+        let options = self.shared.options;
+        let all = decide::wanted(entry.entry, &entry.extra(), entry.entry.mode, options, &self.rights, true);
+        Attrs { mtime: all.mtime, atime: all.atime.filter(|_| all.mtime.is_some()), ..Attrs::default() }
     }
 
     /// Reports what could not be set.

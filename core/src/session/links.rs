@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     error::Error,
-    flist::entry::{EntryFlags, EntryRef},
+    flist::entry::{EntryFlags, EntryRef, FileKind},
     item::ItemFlags,
     names::RelName,
     options::AltDestKind,
@@ -213,7 +213,11 @@ where
             let mut flags =
                 self.flags_of(entry, wanted_mode, stat.as_ref(), doing).difference(ItemFlags::REPORT_TIME);
             flags |= self.side.extended_flags(entry, wanted_mode, Some(Place::Dest(name))).await;
-            if options.report.unchanged && self.shared().agreed.protocol.has_item_flags() {
+            // Where items do not travel, only a client that itemizes its own tells of what stands.
+            let shared = self.shared();
+            let items =
+                shared.agreed.protocol.has_item_flags() || (shared.is_client() && options.report.itemize);
+            if options.report.unchanged && items {
                 self.mention(ndx, entry, flags, Some(b"")).await?;
             }
             self.report(&Notice::UpToDate(entry.rel_name().bytes()));
@@ -258,7 +262,10 @@ where
             }
             None => self.side.extended_flags(entry, mode, stat.map(|_| Place::Dest(name))).await,
         };
-        let flags = self.flags_of(entry, mode, before, ItemFlags::LOCAL_CHANGE) | extended;
+        let mut flags = self.flags_of(entry, mode, before, ItemFlags::LOCAL_CHANGE) | extended;
+        if stat.is_some_and(|s| s.kind() == FileKind::Symlink) {
+            flags |= self.side.acl_instead_of_none(entry);
+        }
         let was_linked = stat.is_none() && options.transfer.alt_dest_kind == Some(AltDestKind::Link);
         if was_linked && alternate.is_some() && !flags.is_significant() {
             // The directory to link to has the same group: nothing is new for a user.

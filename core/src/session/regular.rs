@@ -11,11 +11,11 @@ use super::{
 };
 use crate::{
     error::Error,
-    flist::entry::{EntryFlags, EntryRef},
+    flist::entry::{EntryFlags, EntryRef, mode},
     item::{BasisType, ItemFlags},
     names::RelName,
     options::{AltDestKind, Append},
-    ports::{BackupBy, Notice, Observer, Op, Place, Target},
+    ports::{BackupBy, Notice, Observer, Op, Place, Stat, Target},
 };
 
 impl<T, O, L> Generator<'_, T, O, L>
@@ -67,14 +67,18 @@ where
                 return self.no_leader(ndx, entry).await;
             }
         }
+        let mut like = stat;
         if let Some(other) = stat.filter(|s| !decide::holds_data(s, options)) {
+            // A copy made here takes the permissions of whatever it replaces, if that is no directory (stock binary).
+            let bits = mode::REGULAR | other.mode & mode::PERMS;
+            like = (!other.is_dir()).then_some(Stat { mode: bits, ..other });
             if (other.is_dir() || !options.dry_run) && !self.make_way(name, &other, "regular file").await? {
                 return self.no_leader(ndx, entry).await;
             }
             stat = None;
         }
         let wanted_mode =
-            decide::dest_mode(entry.entry.mode, stat.as_ref(), options, self.side.mask(name).await);
+            decide::dest_mode(entry.entry.mode, like.as_ref(), options, self.side.mask(name).await);
         let consults = !redo
             && match options.transfer.alt_dest_kind {
                 None => false,
@@ -94,7 +98,7 @@ where
             return self.superfluous(ndx, segment, entry).await;
         }
         if let Some(alternate) = &alternate
-            && self.use_alternate(ndx, entry, name, alternate, stat.as_ref()).await?
+            && self.use_alternate(ndx, entry, name, alternate, stat.as_ref(), wanted_mode).await?
         {
             if options.transfer.remove_source {
                 self.outlet.success(ndx, entry).await?;

@@ -169,6 +169,8 @@ impl<'a, R: BufRead, T: Target, O: Observer> Receiver<'a, '_, '_, R, T, O> {
         let target = self.side.target;
         let mut sink = Sink { target, output: None, basis: None, in_place: false, append: Append::Off };
         let context = FileContext::new(self.shared(), entry, ndx, segment, &self.side.lists.borrow());
-        self.incoming.receive(self.r, head, &mut sink, &context).await.map(drop)
+        let received = self.incoming.receive(self.r, head, &mut sink, &context).await?;
+        context.progress(received.size, 0, true);
+        Ok(())
     }
 }

@@ -194,6 +194,26 @@ impl<'a, S: Source, O: Observer> Scanner<'a, S, O> {
         Ok(())
     }
 
+    /// The directory in front of the names that begin with `./`, once, whatever becomes of these.
+    async fn dot_root(&mut self, base: u32, list: &mut FileList) {
+        if core::mem::replace(&mut self.dot_root_sent, true) {
+            return;
+        }
+        let select = &self.shared.options.select;
+        if !select.recursive && !select.dirs {
+            if select.implied_dirs {
+                self.shared.report(Role::Sender, &Notice::SkippingDirectory(b"."));
+            }
+            return;
+        }
+        let scope = self.root_scope.with_cwd(&self.source.base_path(base));
+        if let Ok(root) = self.source.stat(SourcePath { base, name: b"." }, true).await
+            && !self.is_excluded(&scope, b".", true)
+        {
+            self.implied(list, base, b".", &root).await;
+        }
+    }
+
     /// The entries of one argument, appended to `list`. With incremental recursion directories are not
     /// entered, but for the contents of a `dir/` argument.
     pub(super) async fn argument<E>(
@@ -224,14 +244,8 @@ impl<'a, S: Source, O: Observer> Scanner<'a, S, O> {
         if !dir.is_empty() && list.entries.last().is_none_or(|last| last.base != base) {
             self.shared.step(Role::Sender, &Step::WorksIn { base: Some(base) });
         }
-        if argument.dot_root && !self.dot_root_sent {
-            self.dot_root_sent = true;
-            let scope = self.root_scope.with_cwd(&self.source.base_path(base));
-            if let Ok(root) = self.source.stat(SourcePath { base, name: b"." }, true).await
-                && !self.is_excluded(&scope, b".", true)
-            {
-                self.implied(list, base, b".", &root).await;
-            }
+        if argument.dot_root {
+            self.dot_root(base, list).await;
         }
         let name = argument.name;
         let path = SourcePath { base, name: below(&name) };
@@ -706,12 +720,7 @@ impl<'a, S: Source, O: Observer> Scanner<'a, S, O> {
         let position = list.push(&NewEntry {
             name,
             size,
-            // Protocols below 30 carry the low 32 bits.
-            mtime: if self.shared.agreed.protocol.has_varints() {
-                stat.mtime
-            } else {
-                stat.mtime & 0xffff_ffff
-            },
+            mtime: stat.mtime,
             nsec: if self.shared.agreed.protocol.has_nanoseconds() { stat.nsec } else { 0 },
             mode: file_mode,
             uid: stat.uid,

@@ -681,11 +681,8 @@ pub(super) async fn remove_source<S: Source, O: Observer>(
     let follow = shared.options.select.copy_links;
     match source.stat(path, follow).await {
         Ok(now) => {
-            // Before protocol 30 the list has 32 bits of the time.
-            let mtime =
-                if shared.agreed.protocol.has_varints() { now.mtime } else { now.mtime & 0xffff_ffff };
             let same = (now.size == entry.entry.size || !entry.entry.is_regular())
-                && mtime == entry.entry.mtime
+                && now.mtime == entry.entry.mtime
                 && (entry.entry.nsec == 0 || now.nsec == entry.entry.nsec);
             if !same {
                 shared.report(Role::Sender, &Notice::SenderChanged(path.name));

@@ -356,16 +356,12 @@ pub(crate) fn resolve(mut cli: Cli, world: &World<'_>) -> Result<Resolved, Stop>
         }
     }
 
-    let shows_names = cli.out_format.is_some() || cli.itemize > 0;
     let mut extra: Vec<(Info, u8)> = Vec::new();
     if cli.stats {
         extra.push((Info::Stats, if cli.verbose > 1 { 3 } else { 2 }));
     }
     if cli.progress && !cli.server {
-        extra.extend([(Info::Flist, 2), (Info::Progress, 1)]);
-        if !shows_names {
-            extra.push((Info::Name, 1));
-        }
+        extra.extend([(Info::Flist, 2), (Info::Progress, 1), (Info::Name, 1)]);
     }
     let levels = Levels::new(cli.verbose, &extra, &cli.words);
     let names = levels.info(Info::Name);

@@ -23,6 +23,7 @@ mod fds;
 mod ids;
 mod listing;
 mod meta;
+mod reading;
 mod removal;
 mod source;
 mod special;

@@ -38,7 +38,9 @@ use super::{
     ids::Names,
     listing::children,
     meta::Handle,
-    port, to_stat, xattr,
+    port,
+    reading::Reading,
+    to_stat, xattr,
 };
 
 /// Files from this size on are announced to the kernel as read in order.
@@ -94,7 +96,7 @@ struct Ways {
     follow_files: bool,
     /// The same for a directory, when it is read.
     follow_dirs: bool,
-    no_atime: bool,
+    reading: Reading,
     /// Permissions do not bind this process.
     super_user: bool,
 }
@@ -142,17 +144,7 @@ impl Reader {
 
     fn open_file(&self, name: &[u8], follow: bool) -> io::Result<OwnedFd> {
         let at = self.at(name)?;
-        // A fifo that took the place of the file must not hold up the session.
-        let mut flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
-        if !follow {
-            flags |= OFlags::NOFOLLOW;
-        }
-        let open = |flags| openat(&at.dir, at.name, flags, Mode::empty());
-        let quietly = self.ways.no_atime.then(|| open(flags | OFlags::NOATIME));
-        let file = match quietly {
-            None | Some(Err(Errno::PERM)) => open(flags)?,
-            Some(other) => other?,
-        };
+        let file = self.ways.reading.open(&at.dir, at.name, follow)?;
         self.listed.admits(&file)?;
         Ok(file)
     }
@@ -192,7 +184,7 @@ impl FileSource {
                 follow_files,
                 follow_dirs,
                 super_user: rustix::process::geteuid().is_root(),
-                no_atime: options.preserve.open_noatime || options.preserve.atimes > 1,
+                reading: Reading::new(options),
             },
             listed: if lists || select.confine_all { confinement.clone() } else { Confinement::default() },
             confinement,

@@ -42,6 +42,7 @@ use super::{
     listing::children,
     meta::{Handle, chmod_at},
     port,
+    reading::Reading,
     removal::Removals,
     source::read_limited,
     special::{self, Put},
@@ -235,8 +236,12 @@ impl TreeTarget {
 
     /// Opens a regular file for reading, or a device where those may be written.
     fn open(&self, place: Place<'_>) -> io::Result<(OwnedFd, u64)> {
+        self.open_as(place, self.shared.reading())
+    }
+
+    fn open_as(&self, place: Place<'_>, reading: Reading) -> io::Result<(OwnedFd, u64)> {
         let at = self.spot(place)?;
-        let file = self.shared.open_to_read(&at.dir, &at.name)?;
+        let file = reading.open(&at.dir, &at.name, false)?;
         let stat = fstat(&file)?;
         match FileType::from_raw_mode(stat.st_mode) {
             FileType::RegularFile => Ok((file, stat.st_size.cast_unsigned())),
@@ -391,7 +396,7 @@ impl Target for TreeTarget {
             let name = key.clone();
             let job = digest::job(kind, size, move || {
                 let at = shared.tree().at(RelName::new(&name)?).ok()?;
-                let file = shared.open_to_read(&at.dir, at.name).ok()?;
+                let file = shared.reading().open(&at.dir, at.name, false).ok()?;
                 let stat = to_stat(&fstat(&file).ok()?);
                 (stat.is_regular() && stat.size == size).then_some((file, size))
             });
@@ -452,7 +457,8 @@ impl Target for TreeTarget {
     }
 
     async fn copy_local(&self, from: Place<'_>, create: &Create<'_>) -> Result<Draft, PortError> {
-        let (file, _) = self.open(from).map_err(port)?;
+        // As the reference, whose copies leave a trace.
+        let (file, _) = self.open_as(from, Reading::LOUD).map_err(port)?;
         self.shared.copy(&file, create, None).map(|out| Draft::File(Box::new(out))).map_err(port)
     }
 

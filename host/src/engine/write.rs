@@ -35,6 +35,7 @@ use super::{
     fake,
     meta::{Handle, chmod_at},
     port,
+    reading::Reading,
     temp::Temp,
     to_stat,
 };
@@ -66,14 +67,13 @@ pub struct Shared {
     tree: Tree,
     temp_dir: Option<Arc<OwnedFd>>,
     confinement: Confinement,
+    reading: Reading,
     partial: PartialDir,
     backups: Backups,
     sparse: bool,
     preallocate: bool,
     fsync: bool,
     write_devices: bool,
-    /// What is read keeps its time of access.
-    no_atime: bool,
     euid: u32,
     super_user: bool,
     setter: Setter,
@@ -131,11 +131,11 @@ impl Shared {
             partial,
             backups: Backups::new(options, &confinement),
             confinement,
+            reading: Reading::new(options),
             sparse: transfer.sparse,
             preallocate: transfer.preallocate,
             fsync: transfer.fsync,
             write_devices: options.select.write_devices,
-            no_atime: options.preserve.open_noatime || options.preserve.atimes > 1,
             euid: rustix::process::geteuid().as_raw(),
             super_user,
             setter: Setter::new(options.preserve.fake_super),
@@ -168,6 +168,11 @@ impl Shared {
     /// What paths that options name must not lead out of.
     pub fn confinement(&self) -> &Confinement {
         &self.confinement
+    }
+
+    /// How files are opened for their contents.
+    pub fn reading(&self) -> Reading {
+        self.reading
     }
 
     /// A temporary directory is in use.
@@ -488,16 +493,6 @@ impl Shared {
         let set = self.setter.apply(Handle::File(&file), create.name.bytes(), &stat, attrs, None);
         guard.keep();
         applied(set)
-    }
-
-    /// Opens something that stands at the destination, or beside it, to read its data.
-    pub fn open_to_read(&self, dir: &OwnedFd, name: &[u8]) -> io::Result<OwnedFd> {
-        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
-        let open = |flags| openat(dir, name, flags, Mode::empty());
-        match self.no_atime.then(|| open(flags | OFlags::NOATIME)) {
-            None | Some(Err(Errno::PERM)) => open(flags),
-            Some(opened) => opened,
-        }
     }
 
     /// Device contents may be written (`--write-devices`).

@@ -50,7 +50,7 @@ use crate::{
     },
     engine::IdNames,
     session::{Ended, Handshaken, Speak},
-    vouched::Trust,
+    vouched::{self, Trust},
 };
 
 mod surroundings;
@@ -223,6 +223,9 @@ impl Console {
         }
         self.end_line();
         self.stdout.borrow_mut().flush();
+        if vouched::take_refusal() {
+            write_stderr(message::REFUSED_LINK);
+        }
         let role = match self.complained.get() {
             Some(complained) if !is_complete(code) => complained,
             // The reference has split by then, and this is its half that stays.
@@ -503,7 +506,7 @@ impl Console {
 
     /// Items come to this side: before protocol 29 only a pulling client sees them, its own.
     fn shows_items_here(&self) -> bool {
-        matches!(self.route, Route::Pull { .. })
+        matches!(self.route, Route::Pull { .. } | Route::Batch { .. })
             || self.protocol.get().is_none_or(ProtocolVersion::has_item_flags)
     }
 
@@ -620,10 +623,8 @@ impl Observer for Console {
         if matches!(severity, Severity::Error | Severity::TransferError) {
             self.complained.set(Some(from));
         }
-        if matches!(notice, Notice::ListStart | Notice::ListDone(_)) {
-            return self.list_line(from, notice);
-        }
         match notice {
+            Notice::ListStart | Notice::ListDone(_) => return self.list_line(from, notice),
             Notice::DeletionScan(count) => return self.scan_line(Some(*count)),
             Notice::DeletionScanned => return self.scan_line(None),
             _ => {}
@@ -731,7 +732,12 @@ impl Observer for Console {
     fn progress(&self, progress: &FileProgress<'_>) {
         let mut state = self.progress.borrow_mut();
         let Some(state) = state.as_mut() else { return };
+        // A line that comes when the file is complete comes too late to name it.
+        let early = self.options.report.after_transfer && self.options.report.names && state.begins_file();
         let Some(text) = state.update(progress, self.elapsed()) else { return };
+        if early {
+            self.show(MsgTag::Info, progress.name);
+        }
         if clib::in_background() {
             return;
         }

@@ -92,6 +92,10 @@ fn join(dir: &[u8], name: &[u8]) -> Vec<u8> {
     out
 }
 
+/// Why something that an option names could not be opened, though it is there.
+pub(crate) const REFUSED_LINK: &[u8] =
+    b"refusing to follow a symlink owned by an untrusted user; use --insecure-links locally or \"insecure links = yes\" in a daemon module ONLY if every path component is trusted\n";
+
 /// What the wording depends on.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Wording<'a> {
@@ -122,6 +126,7 @@ pub(crate) fn text(from: Role, notice: &Notice<'_>, w: &Wording<'_>) -> Option<V
     let plain = |parts: &[&[u8]]| Some(parts.concat());
     let at_level = |word, parts: &[&[u8]]| if info(word, 1) { plain(parts) } else { None };
     match *notice {
+        Notice::Failed { op: Op::CopyFile, .. } if !info(Info::Copy, 1) => None,
         Notice::Failed { op, name, base, other, error } => {
             let full = match op {
                 Op::ChangeDir => w.roots.quoted_below(&w.roots.start, name),
@@ -247,6 +252,10 @@ pub(crate) fn text(from: Role, notice: &Notice<'_>, w: &Wording<'_>) -> Option<V
         Notice::SenderRemoved(name) => at_level(Info::Remove, &[b"sender removed ", name]),
         Notice::SenderRemovedBefore(name) => plain(&[b"sender file already removed: ", name]),
         Notice::SenderChanged(name) => plain(&[b"ERROR: Skipping sender remove for changed file: ", name]),
+        Notice::XattrGone { name, xattr } => plain(&[b"failed to re-read xattr ", xattr, b" for ", name]),
+        Notice::XattrMissing { name, xattr } => {
+            plain(&[b"Missing abbreviated xattr value, ", xattr, b", for ", &full(None, name)])
+        }
         Notice::Duplicate { name, ndx } if w.levels.debug(Debug::Dup) >= 1 => {
             plain(&[b"removing duplicate name ", name, format!(" from file list ({ndx})").as_bytes()])
         }
@@ -331,7 +340,12 @@ fn failed(op: Op, name: &[u8], other: &[u8], full: &[u8], w: &Wording<'_>) -> Ve
         Op::Unlink => [b"delete_file: unlink(", name, b") failed"].concat(),
         Op::Rmdir => [b"delete_file: rmdir(", name, b") failed"].concat(),
         Op::Backup => [b"delete_file: make_backup(", name, b") failed"].concat(),
-        Op::CopyFile => [b"copy_file ", full, b" => ", other].concat(),
+        // The path as it is put together, `..` included.
+        Op::CopyFile if name.starts_with(b"/") => [b"copy_file \"", name, b"\" => ", other].concat(),
+        Op::CopyFile => {
+            let dest = w.roots.dest.strip_suffix(b"/").unwrap_or(&w.roots.dest);
+            [b"copy_file \"", dest, b"/", name, b"\" => ", other].concat()
+        }
         Op::SenderRemove => [b"sender failed to remove ", name].concat(),
         Op::GetAcl(kind) => [b"get_acl: sys_acl_get_file(", name, b", ", acl_type(kind), b")"].concat(),
         Op::GetTargetAcl(kind) => [b"get_acl: xacl_get(", name, b", ", acl_type(kind), b")"].concat(),

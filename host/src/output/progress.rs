@@ -61,6 +61,11 @@ impl Progress {
         }
     }
 
+    /// A file of its own line comes next, or the first part of it.
+    pub(crate) const fn begins_file(&self) -> bool {
+        !self.total && self.samples.is_empty()
+    }
+
     /// What is to be written now, if anything. `now`: milliseconds since the start of the run.
     pub(crate) fn update(&mut self, p: &FileProgress<'_>, now: u64) -> Option<String> {
         let (done, size) = self.measure(p);

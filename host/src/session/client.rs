@@ -20,14 +20,14 @@ use arsync_core::{
 };
 
 use super::{
-    Handshaken, Speak,
+    Handshaken, OtherEnd, Speak,
     batch::Recording,
     daemon_client::{self, Admission, DaemonCall},
     entrance::DestEntrance,
     link::{Link, Unreachable},
     local::Ended,
     watchdog::expire,
-    wire::{self, FRAME_BUFFER, Fault, Reader, Writer},
+    wire::{self, FRAME_BUFFER, Fault, Meeting, Reader, Writer},
 };
 use crate::{
     engine::Identity,
@@ -42,6 +42,8 @@ pub(crate) struct ClientRun<'a, O> {
     pub(crate) options: &'a SessionOptions,
     /// How the other side is reached.
     pub(crate) link: Link,
+    /// Who is there.
+    pub(crate) other: OtherEnd,
     /// What is said first, if a daemon is there.
     pub(crate) daemon: Option<DaemonCall<'a>>,
     /// Strings that go first through the connection (`-s`).
@@ -169,14 +171,14 @@ async fn converse<O: Speak>(
         }
     }
     let handshake = wire::handshake(Side::Client, options, capabilities(options, !pushes), !pushes);
-    let recording = run.recording.is_some();
+    let meeting = Meeting { recording: run.recording.is_some(), other: run.other };
     let shaken = match &run.daemon {
-        None => wire::shake_hands(&mut r, &mut w, handshake, options, run.observer, recording).await,
+        None => wire::shake_hands(&mut r, &mut w, handshake, options, run.observer, meeting).await,
         Some(call) => match daemon_client::call(call, &mut r, &mut w, run.observer, role).await? {
             Admission::Listed => return Ok(None),
             Admission::Admitted(agreed) => {
                 let shaken =
-                    wire::after_version(&mut r, &mut w, handshake, options, run.observer, recording, agreed)
+                    wire::after_version(&mut r, &mut w, handshake, options, run.observer, meeting, agreed)
                         .await;
                 // The statistics of a session with a daemon begin here.
                 r.restart_count();
@@ -230,7 +232,11 @@ async fn finish(
         .map_or(0, |s: ExitStatus| s.code().unwrap_or_else(|| if s.signal().is_some() { 12 } else { 0 }));
     let theirs = u8::try_from(theirs).unwrap_or(u8::MAX);
     match result {
-        Ok(Some(code)) => Ok(Ended { code: code.max(ExitCode(theirs)), reason: None, stats, protocol }),
+        // What was left out counts only where the other side has nothing to say.
+        Ok(Some(code)) => {
+            let code = if theirs == 0 { code } else { ExitCode(theirs) };
+            Ok(Ended { code, reason: None, stats, protocol })
+        }
         // A list of modules was shown, whatever the program that showed it thinks of that.
         Ok(None) => Err(ExitCode::OK),
         Err(error) => {

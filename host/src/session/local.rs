@@ -17,7 +17,7 @@ use arsync_core::{
     version::ProtocolVersion,
 };
 
-use super::{Handshaken, Speak, entrance::DestEntrance, wire};
+use super::{Handshaken, OtherEnd, Speak, entrance::DestEntrance, wire};
 use crate::{engine::Workers, output::message::Roots};
 
 /// How a session ended.
@@ -95,7 +95,7 @@ fn tell_agreement<O: Speak>(observer: &O, agreed: &Agreed) {
 /// Runs it.
 pub(crate) fn run_local<O: Speak>(run: LocalRun<'_, O>) -> Ended {
     let agreed = agreement(run.options);
-    if let Err(fault) = super::check_protocol::<Infallible>(run.options, agreed.protocol) {
+    if let Err(fault) = super::check_protocol::<Infallible>(run.options, agreed.protocol, OtherEnd::Twin) {
         let reason = Some(fault.to_string());
         let stats = Stats::default();
         return Ended { code: ExitCode::PROTOCOL, reason, stats, protocol: agreed.protocol };

@@ -79,13 +79,29 @@ pub(crate) fn file_source(options: &SessionOptions, roots: &RefCell<Roots>) -> F
     source
 }
 
+/// What is at the other end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum OtherEnd {
+    /// Another program, which knows of each version what everybody knows.
+    Stranger,
+    /// This program, or what it has recorded: extended attributes travel in every version (stock binary).
+    Twin,
+}
+
+/// What a client says of itself to a server of its own below protocol 30, where no other client says anything.
+pub(crate) const TWIN_LETTERS: &[u8] = b".t";
+
 /// Options that the version agreed on cannot carry (spec: what p and options imply).
-pub(crate) fn check_protocol<E>(options: &SessionOptions, protocol: ProtocolVersion) -> Result<(), Error<E>> {
+pub(crate) fn check_protocol<E>(
+    options: &SessionOptions,
+    protocol: ProtocolVersion,
+    other: OtherEnd,
+) -> Result<(), Error<E>> {
     let negotiated = protocol.number();
     let needs = |option, needs| -> Result<(), Error<E>> {
         Err(ProtocolError::OptionNeedsProtocol { option, needs, negotiated }.into())
     };
-    if !protocol.has_varints() {
+    if !protocol.has_varints() && other == OtherEnd::Stranger {
         if options.preserve.acls {
             return needs("acls", 30);
         }

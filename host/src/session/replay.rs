@@ -14,7 +14,7 @@ use arsync_core::{
 use rustix::fs::{CWD, Mode, OFlags, openat};
 
 use super::{
-    Speak,
+    OtherEnd, Speak,
     batch::Replayed,
     entrance::DestEntrance,
     local::Ended,
@@ -67,7 +67,7 @@ pub(crate) fn run_replay<O: Speak>(run: ReplayRun<'_, O>) -> Ended {
             Err(error) => return failed(format!("cannot use the batch file: {error}")),
         };
         let (reader, writer) = pipe.into_split();
-        let result: Result<(), Fault> = match super::check_protocol(options, protocol) {
+        let result: Result<(), Fault> = match super::check_protocol(options, protocol, OtherEnd::Twin) {
             Ok(()) => {
                 let entrance = DestEntrance {
                     dest: Some(run.dest),

@@ -20,11 +20,11 @@ use arsync_core::{
 };
 
 use super::{
-    Speak,
+    OtherEnd, Speak, TWIN_LETTERS,
     entrance::DestEntrance,
     local::Ended,
     watchdog::expire,
-    wire::{self, FRAME_BUFFER, Fault, Reader, Writer},
+    wire::{self, FRAME_BUFFER, Fault, Meeting, Reader, Writer},
 };
 use crate::{
     output::message::Roots,
@@ -187,11 +187,13 @@ async fn converse<O: Speak>(
         handshake.max_protocol = pre_release(handshake.max_protocol, version, sub);
     }
     let capabilities = handshake.capabilities;
+    let other = if info == TWIN_LETTERS { OtherEnd::Twin } else { OtherEnd::Stranger };
+    let meeting = Meeting { recording: false, other };
     let agreed = match greeted {
-        None => wire::shake_hands(&mut r, &mut w, handshake, options, run.observer, false).await,
+        None => wire::shake_hands(&mut r, &mut w, handshake, options, run.observer, meeting).await,
         Some((protocol, _)) => {
             // What was said before is not part of the session that both sides account for.
-            wire::after_version(&mut r, &mut w, handshake, options, run.observer, false, protocol).await
+            wire::after_version(&mut r, &mut w, handshake, options, run.observer, meeting, protocol).await
         }
     };
     read.set(r.count());

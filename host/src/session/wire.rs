@@ -14,7 +14,7 @@ use arsync_core::{
     version::ProtocolVersion,
 };
 
-use super::{Handshaken, Speak};
+use super::{Handshaken, OtherEnd, Speak};
 use crate::{
     output::strerror,
     transport::{self, ReadAhead, WriteQueue},
@@ -98,21 +98,30 @@ pub(crate) fn shared<'a, O: Speak>(
     shared
 }
 
+/// What is known of a session before its first byte.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Meeting {
+    /// A batch file is written.
+    pub(crate) recording: bool,
+    /// Who is there.
+    pub(crate) other: OtherEnd,
+}
+
 /// Runs the handshake over the two directions of a transport. Options that the version cannot carry end it as
-/// soon as the version is known, at both ends. `recording`: a batch file is written.
+/// soon as the version is known, at both ends.
 pub(crate) async fn shake_hands<O: Speak>(
     reader: &mut Reader<'_, O>,
     writer: &mut Writer,
     handshake: Handshake,
     options: &SessionOptions,
     observer: &O,
-    recording: bool,
+    meeting: Meeting,
 ) -> Result<Agreed, Fault> {
     setup::send_version(writer, handshake.max_protocol).await?;
     let remote = reader.i32().await?;
     let protocol = ProtocolVersion::agree(handshake.max_protocol, remote)?;
     observer.handshake(handshake.side, &Handshaken::Versions { remote, negotiated: protocol });
-    after_version(reader, writer, handshake, options, observer, recording, protocol).await
+    after_version(reader, writer, handshake, options, observer, meeting, protocol).await
 }
 
 /// The handshake where the version is known already (behind a daemon's greeting).
@@ -122,10 +131,10 @@ pub(crate) async fn after_version<O: Speak>(
     mut handshake: Handshake,
     options: &SessionOptions,
     observer: &O,
-    recording: bool,
+    meeting: Meeting,
     protocol: ProtocolVersion,
 ) -> Result<Agreed, Fault> {
-    if recording {
+    if meeting.recording {
         // A batch file has no room for names of algorithms.
         let sum = if protocol.has_varints() { ChecksumKind::Md5 } else { ChecksumKind::Md4 };
         handshake.checksum_names = negotiate::join([sum.name()]);
@@ -133,7 +142,7 @@ pub(crate) async fn after_version<O: Speak>(
         handshake.own_order = false;
     }
     // The peer checks the same at this point, and would be gone.
-    super::check_protocol(options, protocol)?;
+    super::check_protocol(options, protocol, meeting.other)?;
     let (agreed, offers) = setup::settle(reader, writer, &handshake, protocol).await?;
     let sum = agreed.transfer_sum.name();
     let theirs = offers.checksums.as_deref();
