@@ -254,7 +254,7 @@ fn directories_with_attributes_keep_no_right_that_they_were_opened_with() {
         let (shell, path) =
             (peers::fake_shell(dir.path()).display().to_string(), format!("--rsync-path={}", program.path()));
         let there = format!("h:{}/d", dir.path().display());
-        let words = ["-rpX", "-M--copy-as=daemon:bin", "-e", &shell, &path, "s/", &there];
+        let words = ["-rpX", "-M--copy-as=daemon:bin", "-e", &shell, &path, "s/with", "s/without", &there];
         let out = run(program, dir.path(), &words);
         assert_eq!((out.code, out.stderr.as_str()), (Some(0), ""), "{program:?}");
         let bits = |name: &str| fs::metadata(dir.path().join(name)).unwrap().mode() & 0o7777;

@@ -165,11 +165,7 @@ impl Tree {
         let flags = flags | OFlags::CLOEXEC;
         let mut resolve = ResolveFlags::BENEATH | ResolveFlags::NO_MAGICLINKS;
         match links {
-            Links::Any => {
-                let opened = openat(root, path, flags, Mode::empty())?;
-                self.bounds.admits(&opened)?;
-                return Ok(opened);
-            }
+            Links::Any => return self.bounds.open_file(root, path, flags),
             Links::Never => resolve |= ResolveFlags::NO_SYMLINKS,
             Links::Inside => {}
         }

@@ -55,12 +55,22 @@ impl Confinement {
         }
     }
 
+    /// The same, whoever the links belong to.
+    #[must_use]
+    pub fn through_all_links(&self) -> Self {
+        Self { trust: Trust::All, ..self.clone() }
+    }
+
     /// The same for what a name stands for, links followed.
     pub fn admits_target(&self, dir: &OwnedFd, name: &[u8]) -> io::Result<()> {
+        let flags = OFlags::PATH | OFlags::CLOEXEC;
+        if self.trust == Trust::Own {
+            vouched::open_at(dir, name, flags, Mode::empty(), self.trust)?;
+        }
         if self.root.is_none() {
             return Ok(());
         }
-        self.admits(openat(dir, name, OFlags::PATH | OFlags::CLOEXEC, Mode::empty())?)
+        self.admits(openat(dir, name, flags, Mode::empty())?)
     }
 
     /// Opens a directory for use with the `…at` calls.

@@ -186,7 +186,11 @@ impl FileSource {
                 super_user: rustix::process::geteuid().is_root(),
                 reading: Reading::new(options),
             },
-            listed: if lists || select.confine_all { confinement.clone() } else { Confinement::default() },
+            listed: match (lists, select.confine_all) {
+                (true, _) => confinement.clone(),
+                (false, true) => confinement.through_all_links(),
+                (false, false) => Confinement::default().through_all_links(),
+            },
             confinement,
             confine_all: select.confine_all,
             readable_only: select.ignore_nonreadable,
@@ -301,7 +305,10 @@ impl Source for FileSource {
                 if self.confine_all {
                     self.confinement.admits(&root).map_err(port)?;
                 }
-                bases.push(Base { path: path.to_vec(), tree: Arc::new(Tree::new(root, Links::Never)) });
+                bases.push(Base {
+                    path: path.to_vec(),
+                    tree: Arc::new(Tree::new(root, Links::Never).within(self.listed.clone())),
+                });
                 self.paths.borrow_mut().push(absolute(path));
                 bases.len() - 1
             }
