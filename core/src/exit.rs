@@ -47,7 +47,7 @@ impl ExitCode {
     /// 35: timeout waiting for daemon connection.
     pub const CONNECT_TIMEOUT: Self = Self(35);
 
-    /// The text that goes with the code in `rsync error: TEXT (code N)`.
+    /// The text that goes with the code in `rsync error: TEXT (code N)`; success has none of its own.
     pub const fn text(self) -> &'static str {
         match self.0 {
             1 => "syntax or usage error",

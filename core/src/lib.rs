@@ -9,14 +9,34 @@
 //! | all of rsync's rules: incremental recursion, filters, deletion, deltas, attributes | `session::run_sender`, `session::run_receiver` behind [`setup::exchange`]. Implement `ports::Source` or `ports::Target`, and `ports::Observer` |
 //! | single values: a recorder, a proxy, a decoder | [`wire`], [`mux`], [`setup`], `flist`, [`token`], [`delta`]: bytes in, values out |
 //!
-//! `examples/` has a program for each of these; `pull.rs` is a whole client without a runtime.
+//! The repository's `examples/` has a program for each of these; `pull.rs` is a whole client without a runtime.
+//!
+//! | feature | what it adds |
+//! |---|---|
+//! | `alloc` (default) | everything but [`tiny`] and single values: lists, filters, options, ports, `session` |
+//! | `std` | the standard library's allocator and error traits |
+//! | `zlib`, `zstd`, `lz4` | the compressors of [`token`] |
+//! | `defmt`, `tracing` | log lines of a session's events |
+//! | `test-util` | a pipe in memory, and what fuzzers call |
+//!
+//! What is said of the protocol names its source: *(spec: TOPIC)* is a topic of the description of rsync's protocol that this
+//! crate was written from, *(stock binary)* what rsync 3.5.0 was seen to do.
 //!
 //! # What a transport is
 //!
 //! Two values: [`io::BufRead`] for what comes from the peer and [`io::Write`] (with an allocator `io::ChunkWrite`) for what goes
-//! there. Reads and writes may block: [`rt::block_on_ready`] then polls each future once. Or they wait, under any executor;
-//! nothing has to be `Send`. A session flushes before it waits for the peer, so a writer may collect. Dropping the future of a
+//! there. For the handshake, single values and [`tiny`], whose sessions do one thing at a time, reads and writes may block:
+//! [`rt::block_on_ready`] then polls each future once. `session::run_sender` and `session::run_receiver` have several things under
+//! way: a read that has nothing yet must be pending, under any executor, or the rest of the session stands still and the
+//! peer waits for it. Nothing has to be `Send`. A session flushes before it waits for the peer, so a writer may collect. Dropping the future of a
 //! session gives the session up.
+//!
+//! # What a server is called with
+//!
+//! A client starts `rsync --server OPTIONS . PATH` to push and `rsync --server --sender OPTIONS . PATH` to pull. For `-a` OPTIONS
+//! are `-logDtpre.LsfxCIvu`: the letters of the options, then `e.` and the capabilities that the client has
+//! ([`setup::Capabilities::parse`] reads them; the handshake must be given just these, or the two sides understand different
+//! things). With `i` among them lists come in pieces, which `session` takes and [`tiny`] does not.
 //!
 //! # In which order things travel
 //!

@@ -371,7 +371,8 @@ pub enum CommitStep {
 /// The tree that is changed.
 ///
 /// Without a default is what every destination needs: to look up names, and to take directories, symlinks and new files.
-/// The rest has defaults that refuse. A session asks for them where its options do (`--delete`, `--backup`, hard links,
+/// The rest has defaults that refuse, or do with what is there. Deltas want [`Target::open_basis`] and
+/// [`Target::read_basis`]. A session asks for them where its options do (`--delete`, `--backup`, hard links,
 /// alternate directories, partial files) or where a file is there already: a target that keeps nothing it could be
 /// compared with sets `whole_file` in the options, and the peer sends every file from its beginning to its end.
 #[allow(async_fn_in_trait)]
@@ -441,7 +442,7 @@ pub trait Target {
     ) -> Result<(), PortError> {
         Err(PortError::UNSUPPORTED)
     }
-    /// Copies a file on this side (`--copy-dest`), data only, through a temporary; returns its size.
+    /// Copies a file on this side (`--copy-dest`), data only, through a temporary; returns what [`Self::commit`] takes.
     async fn copy_local(&self, _from: Place<'_>, _create: &Create<'_>) -> Result<Self::Output, PortError> {
         Err(PortError::UNSUPPORTED)
     }

@@ -25,7 +25,7 @@ pub struct Inbox<'a, O> {
 }
 
 impl<'a, O: Observer> Inbox<'a, O> {
-    /// A sink for a handshake, in which no messages are expected.
+    /// A sink for a handshake, in which no messages are expected. `sender`: this side will be the sender.
     pub const fn unattached(sender: bool) -> Self {
         Self { shared: None, sender, header: Header { tag: MsgTag::Noop, len: 0 }, payload: Vec::new() }
     }

@@ -225,6 +225,11 @@ where
 }
 
 /// Runs the receiving side behind the handshake. `names`: the `--files-from` list that the sender waits for.
+///
+/// Framing is started here. The reader's sink, made with `Inbox::unattached(false)`, is attached to `shared` before. A session that ends well
+/// can still have had faults: its exit code is that of `Shared::partial_code`; that of an error is `Error::exit_code`. Reads
+/// must be pending while nothing has come.
+///
 /// Not cancel-safe.
 pub async fn run_receiver<'a, R, W, N, O>(
     shared: &'a Shared<'a, O>,

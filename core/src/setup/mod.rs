@@ -54,7 +54,7 @@ pub struct Handshake {
     pub side: Side,
     /// Highest version offered.
     pub max_protocol: ProtocolVersion,
-    /// Server: the letters of the client's `-e`. Client: those sent to the server.
+    /// Server: the letters of the client's `-e`. Client: exactly those sent to the server.
     pub capabilities: Capabilities,
     /// Server: incremental recursion is allowed by its own options.
     pub allow_inc_recurse: bool,
@@ -174,7 +174,7 @@ pub async fn send_version<W: Write, B: AsRef<[u8]> + AsMut<[u8]>>(
 }
 
 /// The whole handshake of a pipe transport (remote shell, local pipe): version words, flags, names, seed.
-/// Framing is not started here. Not cancel-safe.
+/// Framing is not started here but by the session that follows. Not cancel-safe.
 pub async fn exchange<R, S, W, B>(
     reader: &mut WireReader<R, S>,
     writer: &mut WireWriter<W, B>,

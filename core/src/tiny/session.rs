@@ -108,7 +108,12 @@ where
 }
 
 /// One session whose command is known. For a client `command` is what the server was called with, but with
-/// [`Command::sender`] turned around: it says what this side does.
+/// [`Command::sender`] turned around: it says what this side does. Its paths say where in the store this side
+/// works: without any at the root, wherever the peer's files are. The server must not have been offered lists in pieces
+/// (`i` in its `-e`).
+///
+/// What is neither a file nor a directory is passed over. A directory is made before what is in it, and told once more, with
+/// its time, at the end; the root is not.
 ///
 /// Not cancel-safe.
 pub async fn run<R, W, S, const F: usize, const N: usize, const B: usize, const V: usize>(
