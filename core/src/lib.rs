@@ -14,7 +14,7 @@
 //! | feature | what it adds |
 //! |---|---|
 //! | `alloc` (default) | everything but [`tiny`] and single values: lists, filters, options, ports, `session` |
-//! | `std` | conversions from errors of the standard library, CPU features found out at run time in dependencies |
+//! | `std` | CPU features found out at run time in dependencies |
 //! | `zlib`, `zstd`, `lz4` | the compressors of [`token`] |
 //! | `defmt`, `tracing` | log lines of a session's events |
 //! | `test-util` | a pipe in memory, and what fuzzers call |

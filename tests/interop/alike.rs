@@ -177,14 +177,14 @@ fn the_system_log_gets_lines() {
     }
     let dir = bench();
     let at = |name: &str| dir.path().join(name);
-    // A `/dev` with the socket in it.
-    fs::create_dir(at("dev")).unwrap();
+    // A `/dev` with the socket in it, and with the files of this test, which may be in `/dev/shm`.
+    fs::create_dir_all(at("dev/shm")).unwrap();
     for name in ["null", "urandom"] {
         fs::write(at("dev").join(name), "").unwrap();
     }
     let script = format!(
         "set -e; mount --make-rprivate /; cd {0}; for n in null urandom; do mount --bind /dev/$n dev/$n; done; \
-         mount --rbind dev /dev; exec \"$@\"",
+         if [ -d /dev/shm ]; then mount --rbind /dev/shm dev/shm; fi; mount --rbind dev /dev; exec \"$@\"",
         dir.path().display()
     );
     let mut all = Vec::new();
