@@ -653,30 +653,38 @@ fn a_daemon_detaches_from_whoever_starts_it() {
     let dir = tempfile::tempdir().unwrap();
     let config = dir.path().join("c");
     fs::write(&config, format!("{}pid file = {}/pid\n", head(dir.path()), dir.path().display())).unwrap();
-    let port = std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap().port();
-    let words = [
-        "--daemon",
-        &format!("--config={}", config.display()),
-        &format!("--port={port}"),
-        "--address=127.0.0.1",
-    ];
-    let started = client(ARSYNC, dir.path(), &[], &words);
-    assert_eq!((started.code, &*started.stderr), (Some(0), ""));
-    let mut pid = 0;
-    for _ in 0..400 {
-        let text = fs::read_to_string(dir.path().join("pid")).unwrap_or_default();
-        if TcpStream::connect((Ipv4Addr::LOCALHOST, port)).is_ok() {
-            pid = text.trim().parse().unwrap();
-            break;
+    // Ended as soon as it says who it is, and after serving.
+    for early in [true, true, true, true, true, true, true, true, true, true, false] {
+        // The one before may still hold its port.
+        let port =
+            std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap().port();
+        let words = [
+            "--daemon",
+            &format!("--config={}", config.display()),
+            &format!("--port={port}"),
+            "--address=127.0.0.1",
+        ];
+        let started = client(ARSYNC, dir.path(), &[], &words);
+        assert_eq!((started.code, &*started.stderr), (Some(0), ""));
+        let pid = within_10_seconds(|| {
+            let text = fs::read_to_string(dir.path().join("pid")).unwrap_or_default();
+            text.strip_suffix('\n').map(|pid| pid.parse().unwrap())
+        });
+        if !early {
+            within_10_seconds(|| TcpStream::connect((Ipv4Addr::LOCALHOST, port)).ok());
         }
-        std::thread::sleep(Duration::from_millis(25));
+        kill_process(rustix::process::Pid::from_raw(pid).unwrap(), Signal::TERM).unwrap();
+        within_10_seconds(|| (!dir.path().join("pid").exists()).then_some(()));
     }
-    kill_process(rustix::process::Pid::from_raw(pid).unwrap(), Signal::TERM).unwrap();
-    for _ in 0..400 {
-        if !dir.path().join("pid").exists() {
-            return;
+}
+
+/// What is there at last.
+fn within_10_seconds<T>(mut look: impl FnMut() -> Option<T>) -> T {
+    for _ in 0..10_000 {
+        if let Some(found) = look() {
+            return found;
         }
-        std::thread::sleep(Duration::from_millis(25));
+        std::thread::sleep(Duration::from_millis(1));
     }
-    panic!("the daemon is still there");
+    panic!("it does not happen");
 }
