@@ -141,7 +141,8 @@ pub trait Source {
     /// The children of a directory in the order of the file system, without `.` and `..`, each with `lstat`.
     /// An error in the middle is returned as second value beside what was read.
     async fn read_dir(&self, path: SourcePath<'_>) -> Result<(Vec<Child>, Option<PortError>), PortError>;
-    /// Says that [`Source::read_dir`] will be called for these directories soon, in this order.
+    /// Says that [`Source::read_dir`] will be called for these directories next, in this order, before those of earlier
+    /// calls. What was announced before may be among them, for its new place.
     fn will_read(&self, _base: u32, _dirs: &mut dyn Iterator<Item = &[u8]>) {}
     /// The whole contents of a small file (filter files); at most `limit` bytes.
     async fn read_small(&self, path: SourcePath<'_>, limit: usize) -> Result<Vec<u8>, PortError>;
@@ -396,7 +397,8 @@ pub trait Target {
     }
     /// Target of a symlink.
     async fn read_link(&self, at: Place<'_>) -> Result<Vec<u8>, PortError>;
-    /// Says that the names in these directories will be asked for soon, one directory after the other.
+    /// Says that the names in these directories will be asked for soon, one directory after the other. What was announced
+    /// before may be among them, for its new place.
     fn will_visit(&self, _when: Turn, _dirs: &mut dyn Iterator<Item = RelName<'_>>) {}
     /// The children of a directory, without `.` and `..`.
     async fn list(&self, _dir: RelName<'_>) -> Result<Vec<Child>, PortError> {

@@ -105,3 +105,30 @@ fn transports_read_and_write_through_the_ring() {
         }
     }
 }
+
+/// Each name of a side is asked for once, however many directories are read ahead.
+#[test]
+fn what_is_read_ahead_is_not_read_twice() {
+    let dir = tempfile::tempdir().unwrap();
+    for n in 0..300 {
+        let sub = dir.path().join(format!("src/d{n}"));
+        fs::create_dir_all(&sub).unwrap();
+        for file in 0..10 {
+            fs::write(sub.join(format!("f{file}")), "").unwrap();
+        }
+    }
+    let again = |traced: bool| {
+        let log = dir.path().join("trace");
+        let mut line = command(if traced { "strace" } else { ARSYNC }, dir.path());
+        if traced {
+            line.args(["-f", "-e", "trace=newfstatat,statx", "-o"]).arg(&log).arg(ARSYNC);
+        }
+        let outcome = run(line.args(["-a", "src/", "dst/"]));
+        assert_eq!((outcome.code, &*outcome.stderr), (Some(0), ""));
+        fs::read_to_string(log).unwrap_or_default()
+    };
+    again(false);
+    let calls = again(true).lines().filter(|line| line.contains("newfstatat(") || line.contains("statx(")).count();
+    // 3,000 files and 300 directories on each side, directories of the destination twice.
+    assert!((6_600..7_300).contains(&calls), "{calls} calls");
+}

@@ -284,12 +284,20 @@ impl Lists {
         }
     }
 
-    /// The directories among the next few of `pending` (ranges of turns, the last one first) that this has not
-    /// returned before.
+    /// The next directories of `pending` (ranges of turns, the last one first), in their order, for whoever puts them in
+    /// front of all that this has returned before; none where that changes little.
     pub fn upcoming(&self, pending: &[(u32, u32)]) -> Vec<DirRecord> {
         let turns = pending.iter().rev().flat_map(|&(next, end)| next..end).take(UPCOMING);
         let dirs = turns.filter_map(|turn| self.dir_in_turn(turn).and_then(|number| self.dir(number)));
-        dirs.filter(|d| !d.announced.replace(true) && d.entry().name() != b".").cloned().collect()
+        let dirs: Vec<_> = dirs.filter(|d| d.entry().name() != b".").collect();
+        let first = dirs.iter().take_while(|d| !d.announced.get()).count();
+        let fresh = dirs.iter().filter(|d| !d.announced.get()).count();
+        let count = match first {
+            // Behind what was announced already, which therefore comes along: not for each single one.
+            0 if fresh >= UPCOMING / 2 || dirs.len() < UPCOMING && fresh > 0 => dirs.len(),
+            _ => first,
+        };
+        dirs.into_iter().take(count).inspect(|d| d.announced.set(true)).cloned().collect()
     }
 
     /// What an index stands for.
@@ -415,5 +423,34 @@ mod tests {
         dropped.entries[0].flags |= EntryFlags::CLEARED;
         lists.push(dropped, None);
         assert_eq!(lists.announce(NDX_FLIST_OFFSET), Err(ProtocolError::ClearedDir(0)));
+    }
+
+    #[test]
+    fn directories_are_announced_in_their_order_and_now_and_then() {
+        let mut lists = Lists::new(true, Numbering::Sorted);
+        let names: Vec<_> = (0..100).map(|n| alloc::format!("d{n:02}/")).collect();
+        let first = lists.push(list(&names.iter().map(|n| &**n).collect::<Vec<_>>()), None);
+        let mut pending = Vec::from([(first.first_dir, first.first_dir + first.dir_count)]);
+        let announced = |lists: &Lists, pending: &[(u32, u32)]| -> Option<(usize, Vec<u8>, Vec<u8>)> {
+            let dirs = lists.upcoming(pending);
+            let name = |d: Option<&DirRecord>| Some(d?.entry().name().to_vec());
+            Some((dirs.len(), name(dirs.first())?, name(dirs.last())?))
+        };
+        assert_eq!(announced(&lists, &pending), Some((48, b"d00".to_vec(), b"d47".to_vec())));
+        assert_eq!(announced(&lists, &pending), None);
+        // Half of them are still in front of those that come to them.
+        pending[0].0 += 23;
+        assert_eq!(announced(&lists, &pending), None);
+        pending[0].0 += 1;
+        assert_eq!(announced(&lists, &pending), Some((48, b"d24".to_vec(), b"d71".to_vec())));
+        // What is in front of all comes at once.
+        let below = lists.push(list(&["d23/x/", "d23/y/", "d23/f"]), Some(23));
+        pending.push((below.first_dir, below.first_dir + below.dir_count));
+        assert_eq!(announced(&lists, &pending), Some((2, b"d23/x".to_vec(), b"d23/y".to_vec())));
+        pending.pop();
+        // The last ones are not waited for.
+        pending[0].0 = first.first_dir + 60;
+        assert_eq!(announced(&lists, &pending), Some((40, b"d60".to_vec(), b"d99".to_vec())));
+        assert_eq!(announced(&lists, &pending), None);
     }
 }

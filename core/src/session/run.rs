@@ -532,7 +532,8 @@ impl LinkGroups {
 
 /// Tells the source which directories will be read soon.
 pub(super) fn announce_reads<S: Source>(source: &S, dirs: &[DirRecord]) {
-    for same in dirs.chunk_by(|a, b| a.entry().entry.base == b.entry().entry.base) {
+    // Each call puts its directories in front.
+    for same in dirs.chunk_by(|a, b| a.entry().entry.base == b.entry().entry.base).rev() {
         if let Some(first) = same.first() {
             let mut names = same.iter().map(|d| super::scan::below(d.entry().name()));
             source.will_read(first.entry().entry.base, &mut names);

@@ -6,7 +6,7 @@
 
 use alloc::{collections::VecDeque, sync::Arc};
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     hash::Hash,
     sync::{Condvar, Mutex, MutexGuard, PoisonError},
     thread::JoinHandle,
@@ -181,25 +181,37 @@ impl<K: Hash + Eq + Clone + Send + 'static, R: Send + 'static, J: Send + 'static
         self.desk.threads > 0
     }
 
-    /// Announces reads in the order in which their results will be wanted.
+    /// Announces reads in the order in which their results will be wanted; those that wait already move to their new
+    /// place.
     pub fn announce(&self, turn: Turn, reads: impl Iterator<Item = (K, Read<J>)>) {
-        let mut fresh = VecDeque::new();
         let mut state = self.desk.lock();
+        let mut order = VecDeque::new();
+        let mut moved = HashSet::new();
+        let mut fresh = false;
         for (key, read) in reads {
-            if !state.slots.contains_key(&key) && !state.done.iter().any(|(k, _)| *k == key) {
-                state.slots.insert(key.clone(), Slot::Waiting(read));
-                fresh.push_back(key);
+            match state.slots.get(&key) {
+                Some(Slot::Running) => continue,
+                Some(Slot::Waiting(_)) => drop(moved.insert(key.clone())),
+                None if state.done.iter().any(|(k, _)| *k == key) => continue,
+                None => {
+                    fresh = true;
+                    state.slots.insert(key.clone(), Slot::Waiting(read));
+                }
             }
+            order.push_back(key);
         }
-        if fresh.is_empty() {
-            return;
+        if !moved.is_empty() {
+            state.queue.retain(|key| !moved.contains(key));
         }
         match turn {
             Turn::Next => {
-                fresh.append(&mut state.queue);
-                state.queue = fresh;
+                order.append(&mut state.queue);
+                state.queue = order;
             }
-            Turn::Last => state.queue.append(&mut fresh),
+            Turn::Last => state.queue.append(&mut order),
+        }
+        if !fresh {
+            return;
         }
         let sleeping = state.idle > 0;
         drop(state);
@@ -376,6 +388,23 @@ mod tests {
         let idle = Ahead::with_threads(0);
         idle.announce(Turn::Next, [read(1)].into_iter());
         assert_eq!(idle.take(&1), None);
+    }
+
+    #[test]
+    fn what_is_announced_again_moves_to_its_new_place() {
+        let (go, gate) = std::sync::mpsc::channel::<()>();
+        let ahead = Ahead::with_threads(1);
+        let first = Read::new(move || gate.recv().ok().map(|()| 0));
+        ahead.announce(Turn::Next, [(0, first)].into_iter());
+        ahead.announce(Turn::Next, [read(1), read(2), read(8)].into_iter());
+        ahead.announce(Turn::Next, [read(1), read(2), read(3)].into_iter());
+        ahead.announce(Turn::Last, [read(8), read(9)].into_iter());
+        go.send(()).unwrap();
+        while ahead.desk.lock().done.len() < 6 {
+            std::thread::yield_now();
+        }
+        let order: Vec<_> = ahead.desk.lock().done.iter().map(|(key, _)| *key).collect();
+        assert_eq!(order, [0, 1, 2, 3, 8, 9]);
     }
 
     #[test]
