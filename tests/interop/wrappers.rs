@@ -183,7 +183,7 @@ fn directories_of_options_stay_in_the_confined_root() {
             if !is_alternate {
                 fs::write(at("jail/dst/a"), "older").unwrap();
             }
-            let way = if way.starts_with('/') { at(&way[1..]) } else { way.to_owned() };
+            let way = way.strip_prefix('/').map_or_else(|| way.to_owned(), &at);
             let (root, dest) = (format!("--confine-root={}", at("jail")), at("jail/dst/"));
             let directory = format!("{option}={way}");
             let mut words = vec!["-ab", &directory, "src/"];
