@@ -13,6 +13,7 @@ use rustix::process::{Signal, kill_process};
 
 use crate::{
     daemon::Daemon,
+    needs::needs_root,
     peers::{ARSYNC, Outcome, Program, command, fake_shell, run},
 };
 
@@ -344,8 +345,7 @@ fn symlinks_are_munged_where_the_root_is_not_changed() {
 
 #[test]
 fn a_module_can_be_the_root_of_its_process() {
-    if !rustix::process::geteuid().is_root() {
-        // Nobody else may change the root.
+    if !needs_root("nobody else may change the root") {
         return;
     }
     let dir = tempfile::tempdir().unwrap();
@@ -420,8 +420,7 @@ fn what_a_module_imposes() {
 
 #[test]
 fn what_cannot_be_read_can_be_left_out() {
-    if !rustix::process::geteuid().is_root() {
-        // Only root can serve as another user.
+    if !needs_root("only root can serve as another user") {
         return;
     }
     let dir = tempfile::tempdir().unwrap();
@@ -484,8 +483,7 @@ fn hooks_run_around_a_transfer() {
 /// Below a changed root there are no names but those of the converter.
 #[test]
 fn a_converter_knows_names() {
-    if !rustix::process::geteuid().is_root() {
-        // Nobody else can give files away.
+    if !needs_root("nobody else can give files away") {
         return;
     }
     let dir = tempfile::tempdir().unwrap();
