@@ -420,7 +420,7 @@ fn directories_of_backups_have_the_owners_that_are_preserved() {
 #[test]
 fn a_directory_of_backups_that_was_deleted_is_made_again() {
     for program in BOTH {
-        let dir = tree(&["src", "dst"], &["src/g/y=new text", "dst/g/y=old", "dst/g/x=extraneous"]);
+        let dir = tree(&["src/g", "dst/g"], &["src/g/y=new text", "dst/g/y=old", "dst/g/x=extraneous"]);
         let out = run(program, dir.path(), &["-r", "--delete-after", "--backup-dir=old/er", "src/", "dst/"]);
         assert_eq!(out.code, Some(0), "{program:?}: {out:?}");
         assert!(!dir.path().join("dst/g/x").exists(), "{program:?}");
