@@ -416,6 +416,31 @@ fn directories_of_backups_have_the_owners_that_are_preserved() {
     }
 }
 
+/// Where backups stand in the destination itself, a pass of deletions moves older ones, and removes their directory.
+#[test]
+fn a_directory_of_backups_that_was_deleted_is_made_again() {
+    for program in BOTH {
+        let dir = tree(&["src/g", "dst/g"], &["src/g/y=new text", "dst/g/y=old", "dst/g/x=extraneous"]);
+        let out = run(program, dir.path(), &["-r", "--delete-after", "--backup-dir=old/er", "src/", "dst/"]);
+        assert_eq!(out.code, Some(0), "{program:?}: {out:?}");
+        assert!(!dir.path().join("dst/g/x").exists(), "{program:?}");
+        let backup = fs::read_to_string(dir.path().join("dst/old/er/g/x")).unwrap();
+        assert_eq!(backup, "extraneous", "{program:?}");
+    }
+}
+
+#[test]
+fn a_dry_run_names_the_backups_of_deletions() {
+    for program in BOTH {
+        let dir = tree(&["src", "dst"], &["src/f", "dst/f", "dst/g", "dst/h~"]);
+        let words =
+            ["-rnb", "--size-only", "--delete-excluded", "--delete", "--info=backup,del", "src/", "dst/"];
+        let out = run(program, dir.path(), &words);
+        let told = "deleting h~\nbacked up g to g~\ndeleting g\n";
+        assert_eq!((out.code, out.stdout.as_str()), (Some(0), told), "{program:?}: {out:?}");
+    }
+}
+
 #[test]
 fn a_source_that_was_removed_under_another_name_is_told() {
     for program in BOTH {

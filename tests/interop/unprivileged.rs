@@ -146,3 +146,30 @@ fn what_the_limit_spares_was_opened_to_writing() {
         assert_eq!(fs::metadata(dir.join("dst/x")).unwrap().mode() & 0o7777, 0o600, "{program:?}");
     }
 }
+
+/// Deletions that an error of the sender stops: told where there is a directory to delete from.
+#[test]
+fn deletions_before_there_is_a_directory() {
+    for program in BOTH {
+        for (when, made, told) in [
+            ("--delete-before", false, ""),
+            ("--delete-before", true, "IO error encountered -- skipping file deletion\n"),
+            ("--delete-after", false, "IO error encountered -- skipping file deletion\n"),
+        ] {
+            let dir = bench(program);
+            file(dir.path(), "src/shut/f");
+            file(dir.path(), "dst/src/f");
+            if !made {
+                fs::remove_dir_all(dir.path().join("dst/src")).unwrap();
+            }
+            mode(dir.path(), "src/shut", 0);
+            let out = run(program, dir.path(), &["-r", when, "src", "dst/"]);
+            mode(dir.path(), "src/shut", 0o700);
+            assert_eq!(
+                (out.code, out.stdout.as_str()),
+                (Some(23), told),
+                "{program:?} {when} {made}: {out:?}"
+            );
+        }
+    }
+}

@@ -101,6 +101,18 @@ where
         stat.ok().flatten().is_some_and(|stat| stat.kind() == FileKind::Symlink)
     }
 
+    /// Whether there is a directory of which something could be deleted. `during`: its item was handled before.
+    async fn would_look_through(&self, dir: RelName<'_>, during: bool) -> bool {
+        let options = self.options();
+        if during {
+            // A dry run does not make it.
+            return !(options.dry_run && self.is_new_dir(dir));
+        }
+        let follow = options.select.keep_dirlinks;
+        let stat = self.side.target.stat(Place::Dest(dir), follow).await;
+        stat.ok().flatten().is_some_and(|stat| stat.is_dir())
+    }
+
     /// Removes what is extraneous in one directory, or notes it for later.
     pub(super) async fn delete_in(
         &mut self,
@@ -125,9 +137,8 @@ where
             self.report(&Notice::DeletingIn(name.bytes()));
         }
         if shared.io_error.get() & io_error::GENERAL != 0 && !shared.options.delete.ignore_errors {
-            // Nothing would be looked through in a directory that a dry run does not make.
-            let nothing_there = shared.options.dry_run && self.is_new_dir(name);
-            if !nothing_there && !core::mem::replace(&mut self.deleting.notice_given, true) {
+            if !self.deleting.notice_given && self.would_look_through(name, during).await {
+                self.deleting.notice_given = true;
                 self.report(&Notice::DeletionSkipped);
             }
             return Ok(());
@@ -550,10 +561,15 @@ where
         if self.limit_reached() {
             return Ok(false);
         }
-        if !options.dry_run {
+        let backs_up = options.transfer.backup && !self.has_backup_suffix(name);
+        if options.dry_run {
+            if backs_up {
+                self.report(&Notice::BackedUp(name));
+            }
+        } else {
             let result = if let Some(removed) = removed {
                 removed.map_err(|e| (Op::Unlink, e))
-            } else if options.transfer.backup && !self.has_backup_suffix(name) {
+            } else if backs_up {
                 let moved = self.side.target.back_up(rel, BackupBy::Rename).await;
                 if moved.is_ok() {
                     self.report(&Notice::BackedUp(name));

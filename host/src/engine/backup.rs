@@ -1,7 +1,10 @@
 //! Backups of what is replaced or deleted (spec: backups).
 
 use alloc::sync::Arc;
-use std::{os::fd::OwnedFd, sync::OnceLock};
+use std::{
+    os::fd::OwnedFd,
+    sync::{Mutex, PoisonError},
+};
 
 use arsync_core::{
     flist::entry::FileKind,
@@ -10,7 +13,7 @@ use arsync_core::{
     ports::{AttrStep, Attrs, BackupBy, Stat},
 };
 use rustix::{
-    fs::{AtFlags, Mode, OFlags, linkat, mkdirat, openat, readlinkat, renameat, statat, unlinkat},
+    fs::{AtFlags, Mode, OFlags, fstat, linkat, mkdirat, openat, readlinkat, renameat, statat, unlinkat},
     io::{self, Errno},
 };
 
@@ -39,7 +42,7 @@ struct BackupDir {
     /// As the user gave it; relative to the destination.
     path: Vec<u8>,
     confinement: Confinement,
-    tree: OnceLock<Tree>,
+    tree: Mutex<Option<Arc<Tree>>>,
 }
 
 /// What is kept of the original by a copy made for `--inplace`, and by a backup directory.
@@ -89,7 +92,7 @@ impl Backups {
             dir: transfer.backup_dir.clone().map(|path| BackupDir {
                 path,
                 confinement: confinement.clone(),
-                tree: OnceLock::new(),
+                tree: Mutex::default(),
             }),
             copies: Copies {
                 times: preserve.times,
@@ -173,12 +176,13 @@ impl Copies {
 }
 
 impl BackupDir {
-    fn open(&self, root: &OwnedFd) -> io::Result<&Tree> {
-        if let Some(tree) = self.tree.get() {
-            return Ok(tree);
+    fn open(&self, root: &OwnedFd) -> io::Result<Arc<Tree>> {
+        let mut known = self.tree.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(tree) = known.as_ref().filter(|tree| tree.root().is_ok_and(|dir| is_linked(dir))) {
+            return Ok(tree.clone());
         }
         let dir = self.confinement.open_dir(root, &self.path)?;
-        Ok(self.tree.get_or_init(|| Tree::new(dir, Links::Never)))
+        Ok(known.insert(Arc::new(Tree::new(dir, Links::Never))).clone())
     }
 
     /// Makes the backup directory and below it what leads to `name`, with the permissions of the real directories, and
@@ -197,7 +201,7 @@ impl BackupDir {
             other => other?,
         };
         let parent = name.parent();
-        if parent == RelName::ROOT || tree.dir(parent.bytes()).is_ok() {
+        if parent == RelName::ROOT || is_there(&tree, parent.bytes()) {
             return Ok(());
         }
         let path = parent.bytes();
@@ -206,13 +210,14 @@ impl BackupDir {
             let Some(part) = RelName::new(&path[..end]) else { return Err(Errno::INVAL) };
             let at = tree.at(part)?;
             match mkdirat(&at.dir, at.name, Mode::from_raw_mode(0o777)) {
-                Err(Errno::EXIST) if tree.dir(part.bytes()).is_ok() => continue,
+                Err(Errno::EXIST) if is_there(&tree, part.bytes()) => continue,
                 Err(Errno::EXIST) => {
                     unlinkat(&at.dir, at.name, AtFlags::empty())?;
                     mkdirat(&at.dir, at.name, Mode::from_raw_mode(0o777))?;
                 }
                 other => other?,
             }
+            tree.forget(part.bytes());
             let original = shared.tree().at(part)?;
             let real = to_stat(&statat(&original.dir, original.name, AtFlags::SYMLINK_NOFOLLOW)?);
             let made = to_stat(&statat(&at.dir, at.name, AtFlags::SYMLINK_NOFOLLOW)?);
@@ -227,6 +232,23 @@ impl BackupDir {
             }
         }
         Ok(())
+    }
+}
+
+/// Whether a directory still has a name: a deletion in the destination may remove backup directories that stand there.
+fn is_linked(dir: &OwnedFd) -> bool {
+    fstat(dir).is_ok_and(|stat| stat.st_nlink > 0)
+}
+
+/// Whether a directory of backups exists.
+fn is_there(tree: &Tree, path: &[u8]) -> bool {
+    match tree.dir(path) {
+        Ok(dir) if is_linked(&dir) => true,
+        Ok(_removed) => {
+            tree.forget(path);
+            tree.dir(path).is_ok()
+        }
+        Err(_) => false,
     }
 }
 
@@ -275,7 +297,7 @@ pub fn copy(
             let (file, temp) = Temp::create(&to.dir, &to.name, true, 0o600)?;
             copy_contents(&from, &file, stat.size, Holes::Written)?;
             carried.carry(Handle::File(&from), Handle::File(&file));
-            let made = to_stat(&rustix::fs::fstat(&file)?);
+            let made = to_stat(&fstat(&file)?);
             apply_what_is_allowed(Handle::File(&file), &made, attrs)?;
             return temp.rename(&to.dir, &to.name).map_err(|(error, _unlinked)| error);
         }
