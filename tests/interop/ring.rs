@@ -128,7 +128,8 @@ fn what_is_read_ahead_is_not_read_twice() {
         fs::read_to_string(log).unwrap_or_default()
     };
     again(false);
-    let calls = again(true).lines().filter(|line| line.contains("newfstatat(") || line.contains("statx(")).count();
+    let calls =
+        again(true).lines().filter(|line| line.contains("newfstatat(") || line.contains("statx(")).count();
     // 3,000 files and 300 directories on each side, directories of the destination twice.
     assert!((6_600..7_300).contains(&calls), "{calls} calls");
 }
