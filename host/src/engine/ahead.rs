@@ -396,6 +396,9 @@ mod tests {
         let ahead = Ahead::with_threads(1);
         let first = Read::new(move || gate.recv().ok().map(|()| 0));
         ahead.announce(Turn::Next, [(0, first)].into_iter());
+        while !matches!(ahead.desk.lock().slots.get(&0), Some(Slot::Running)) {
+            std::thread::yield_now();
+        }
         ahead.announce(Turn::Next, [read(1), read(2), read(8)].into_iter());
         ahead.announce(Turn::Next, [read(1), read(2), read(3)].into_iter());
         ahead.announce(Turn::Last, [read(8), read(9)].into_iter());
