@@ -550,10 +550,15 @@ where
         if self.limit_reached() {
             return Ok(false);
         }
-        if !options.dry_run {
+        let backs_up = options.transfer.backup && !self.has_backup_suffix(name);
+        if options.dry_run {
+            if backs_up {
+                self.report(&Notice::BackedUp(name));
+            }
+        } else {
             let result = if let Some(removed) = removed {
                 removed.map_err(|e| (Op::Unlink, e))
-            } else if options.transfer.backup && !self.has_backup_suffix(name) {
+            } else if backs_up {
                 let moved = self.side.target.back_up(rel, BackupBy::Rename).await;
                 if moved.is_ok() {
                     self.report(&Notice::BackedUp(name));

@@ -1,7 +1,10 @@
 //! Backups of what is replaced or deleted (spec: backups).
 
 use alloc::sync::Arc;
-use std::{os::fd::OwnedFd, sync::OnceLock};
+use std::{
+    os::fd::OwnedFd,
+    sync::{Mutex, MutexGuard, PoisonError},
+};
 
 use arsync_core::{
     flist::entry::FileKind,
@@ -18,6 +21,7 @@ use super::{
     beneath::{Links, Tree},
     confine::Confinement,
     copy::{Holes, copy_contents},
+    fake,
     meta::{self, Handle},
     special::{self, Put},
     temp::Temp,
@@ -39,13 +43,15 @@ struct BackupDir {
     /// As the user gave it; relative to the destination.
     path: Vec<u8>,
     confinement: Confinement,
-    tree: OnceLock<Tree>,
+    /// Once it has been opened.
+    tree: Mutex<Option<Arc<Tree>>>,
 }
 
 /// What is kept of the original by a copy made for `--inplace`, and by a backup directory.
 #[derive(Debug)]
 struct Copies {
     times: bool,
+    atimes: bool,
     owner: bool,
     group: bool,
     /// What copies carry, and what backup directories do: as the reference has it.
@@ -89,10 +95,11 @@ impl Backups {
             dir: transfer.backup_dir.clone().map(|path| BackupDir {
                 path,
                 confinement: confinement.clone(),
-                tree: OnceLock::new(),
+                tree: Mutex::default(),
             }),
             copies: Copies {
                 times: preserve.times,
+                atimes: preserve.atimes > 0,
                 owner: preserve.owner,
                 group: preserve.group,
                 files: Carried {
@@ -124,6 +131,16 @@ impl Backups {
 
     /// Gives what stands at `name` its backup name.
     pub fn back_up(&self, shared: &Shared, name: RelName<'_>, by: BackupBy) -> io::Result<()> {
+        match self.try_back_up(shared, name, by) {
+            // A backup directory that no rule protects is deleted like everything else.
+            Err(Errno::NOENT) if self.dir.as_ref().is_some_and(BackupDir::forget) => {
+                self.try_back_up(shared, name, by)
+            }
+            other => other,
+        }
+    }
+
+    fn try_back_up(&self, shared: &Shared, name: RelName<'_>, by: BackupBy) -> io::Result<()> {
         let from = shared.tree().at(name)?;
         let stat = to_stat(&statat(&from.dir, from.name, AtFlags::SYMLINK_NOFOLLOW)?);
         let to = self.prepare(shared, name)?;
@@ -159,6 +176,7 @@ impl Copies {
         Attrs {
             mode: Some(stat.mode),
             mtime: self.times.then_some((stat.mtime, stat.nsec)),
+            atime: self.atimes.then_some(stat.atime),
             ..self.owners(stat, shared)
         }
     }
@@ -170,15 +188,48 @@ impl Copies {
             ..Attrs::default()
         }
     }
+
+    /// Makes the new directory `on` look `like` the real one, if that is a directory.
+    fn dress(&self, shared: &Shared, name: RelName<'_>, like: Handle<'_>, on: Handle<'_>) -> io::Result<()> {
+        let mut real = meta::stat_of(like)?;
+        if !real.is_dir() {
+            return Ok(());
+        }
+        self.dirs.carry(like, on);
+        let made = meta::stat_of(on)?;
+        let fake = shared.setter().is_fake();
+        if fake {
+            // What cannot be understood was told of when the directory itself was looked at.
+            let _ = fake::overlay(like, false, &mut real);
+        }
+        // The owner must be able to put backups there.
+        let needed = if fake || rustix::process::geteuid().is_root() { 0 } else { 0o300 };
+        let attrs = Attrs { mode: Some(real.mode | needed), ..self.owners(&real, shared) };
+        if fake {
+            let applied = shared.setter().apply(on, name.bytes(), &made, &attrs, None);
+            return applied.map(drop).map_err(|(_, error)| error);
+        }
+        apply_what_is_allowed(on, &made, &attrs)
+    }
 }
 
 impl BackupDir {
-    fn open(&self, root: &OwnedFd) -> io::Result<&Tree> {
-        if let Some(tree) = self.tree.get() {
-            return Ok(tree);
+    fn open(&self, root: &OwnedFd) -> io::Result<Arc<Tree>> {
+        let mut opened = self.opened();
+        if let Some(tree) = &*opened {
+            return Ok(tree.clone());
         }
         let dir = self.confinement.open_dir(root, &self.path)?;
-        Ok(self.tree.get_or_init(|| Tree::new(dir, Links::Never)))
+        Ok(opened.insert(Arc::new(Tree::new(dir, Links::Never))).clone())
+    }
+
+    /// Lets go of what is open. False: nothing was.
+    fn forget(&self) -> bool {
+        self.opened().take().is_some()
+    }
+
+    fn opened(&self) -> MutexGuard<'_, Option<Arc<Tree>>> {
+        self.tree.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Makes the backup directory and below it what leads to `name`, with the permissions of the real directories, and
@@ -214,17 +265,12 @@ impl BackupDir {
                 other => other?,
             }
             let original = shared.tree().at(part)?;
-            let real = to_stat(&statat(&original.dir, original.name, AtFlags::SYMLINK_NOFOLLOW)?);
-            let made = to_stat(&statat(&at.dir, at.name, AtFlags::SYMLINK_NOFOLLOW)?);
-            if real.is_dir() {
-                let on = Handle::Name(&at.dir, at.name);
-                copies.dirs.carry(Handle::Name(&original.dir, original.name), on);
-                // The owner must be able to put backups there.
-                let needed = if rustix::process::geteuid().is_root() { 0 } else { 0o300 };
-                let attrs = Attrs { mode: Some(real.mode | needed), ..copies.owners(&real, shared) };
-                let made = Stat { mode: meta::stat_of(on)?.mode, ..made };
-                apply_what_is_allowed(on, &made, &attrs)?;
-            }
+            copies.dress(
+                shared,
+                part,
+                Handle::Name(&original.dir, original.name),
+                Handle::Name(&at.dir, at.name),
+            )?;
         }
         Ok(())
     }

@@ -81,6 +81,10 @@ pub fn copy_paced(
     holes: Holes,
     pace: Option<&Pace>,
 ) -> io::Result<u64> {
+    if size == 0 {
+        // A read would change the time of the last access.
+        return Ok(0);
+    }
     let mut done = 0;
     if holes == Holes::Written && size >= CLONE_FROM && pace.is_none() {
         if ioctl_ficlone(to, from).is_ok() {
@@ -98,7 +102,7 @@ pub fn copy_paced(
             }
         }
     }
-    // Also the end of what `copy_file_range` did: some file systems report a size of 0 and have data.
+    // Also what `copy_file_range` has left.
     let piece = pace.map_or(PIECE, Pace::piece);
     let mut buf = vec![0; piece.min(usize::try_from(size).unwrap_or(PIECE).saturating_add(1))];
     loop {
