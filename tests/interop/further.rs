@@ -99,7 +99,11 @@ fn times_of_access_after_reading() {
         let words = ["-rtU", "-c", "--ignore-existing", "src/", "dst/"];
         assert_eq!(run(program, dir.path(), &words).code, Some(0), "{program:?}");
         assert_eq!(["src/empty", "dst/empty", "dst/left"].map(seconds), [ACCESS; 3], "{program:?}");
-        let words = ["-rtU", "--inplace", "--no-W", "-b", "--exclude=same", "--exclude=left", "src/", "dst/"];
+        let shell = fake_shell(dir.path()).display().to_string();
+        let there = format!("h:{}/dst/", dir.path().display());
+        let path = format!("--rsync-path={}", program.path());
+        let ends = ["-e", &shell, &path, "src/", &there];
+        let words = [&["-rtU", "--inplace", "-b", "--exclude=same", "--exclude=left"], &ends[..]].concat();
         assert_eq!(run(program, dir.path(), &words).code, Some(0), "{program:?}");
         assert_eq!(seconds("dst/changed~"), ACCESS, "{program:?}");
         let words = ["-rtUc", "--exclude=changed~", "src/", "dst/"];
@@ -284,6 +288,29 @@ fn digests_of_nothing_are_refused_by_the_sender() {
             let words = ["-rc", "--cc=none", "-e", &shell, &path, "src/", &there];
             let out = run(Program::Stock, dir.path(), &words);
             assert_eq!(out.code, Some(code), "{program:?}: {out:?}");
+        }
+    }
+}
+
+/// The oldest version knows links of regular files only, also in a local copy.
+#[test]
+fn links_of_the_oldest_version() {
+    for program in BOTH {
+        let dir = tree(&["src"], &["src/f"]);
+        let at = |name: &str| dir.path().join(name);
+        symlink("f", at("src/l")).unwrap();
+        for name in ["f", "l"] {
+            fs::hard_link(at("src").join(name), at("src").join(name.repeat(2))).unwrap();
+        }
+        for (protocol, links) in [("--protocol=27", [2, 1]), ("--protocol=28", [2, 2])] {
+            let _ = fs::remove_dir_all(at("dst"));
+            assert_eq!(
+                run(program, dir.path(), &["-rlH", protocol, "src/", "dst/"]).code,
+                Some(0),
+                "{program:?}"
+            );
+            let got = ["dst/f", "dst/l"].map(|name| fs::symlink_metadata(at(name)).unwrap().nlink());
+            assert_eq!(got, links, "{program:?} {protocol}");
         }
     }
 }

@@ -709,8 +709,10 @@ impl<'a, S: Source, O: Observer> Scanner<'a, S, O> {
             file_mode = (file_mode & mode::TYPE) | perms;
         }
         let linked = options.preserve.hard_links > 0
-            && kind != FileKind::Dir
-            && (stat.nlink > 1 || !self.shared.agreed.protocol.has_extended_flags());
+            && match self.shared.agreed.protocol.has_extended_flags() {
+                true => kind != FileKind::Dir && stat.nlink > 1,
+                false => kind == FileKind::Regular,
+            };
         flags.set(EntryFlags::HLINKED, linked);
         let size = match kind {
             FileKind::Regular | FileKind::Symlink | FileKind::Dir => stat.size,
