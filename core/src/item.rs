@@ -5,6 +5,17 @@ use bitflags::bitflags;
 bitflags! {
     /// What happens to an item. Bits 0..=15 travel as u16 LE after an index (protocol ≥ 29);
     /// the bits above are local.
+    ///
+    /// ```
+    /// use arsync_core::item::ItemFlags;
+    ///
+    /// // A new file that is transferred: bytes 00 a0.
+    /// let flags = ItemFlags::TRANSFER | ItemFlags::IS_NEW;
+    /// assert_eq!(flags.to_wire().to_le_bytes(), [0x00, 0xa0]);
+    /// // `>f.st......`: 0c 80.
+    /// let flags = ItemFlags::from_wire(u16::from_le_bytes([0x0c, 0x80]));
+    /// assert_eq!(flags, ItemFlags::TRANSFER | ItemFlags::REPORT_SIZE | ItemFlags::REPORT_TIME);
+    /// ```
     #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
     pub struct ItemFlags: u32 {
         /// atime will be changed
@@ -93,7 +104,15 @@ pub enum BasisType {
 }
 
 impl BasisType {
-    /// The byte as sent.
+    /// The byte as sent, behind an item word with [`ItemFlags::BASIS_TYPE_FOLLOWS`] (protocol ≥ 29).
+    ///
+    /// ```
+    /// use arsync_core::item::BasisType;
+    ///
+    /// assert_eq!(BasisType::AltDest(1).to_wire(), 0x01);
+    /// assert_eq!(BasisType::PartialDir.to_wire(), 0x81);
+    /// assert_eq!(BasisType::from_wire(0x83), BasisType::Fuzzy);
+    /// ```
     pub const fn to_wire(self) -> u8 {
         match self {
             Self::AltDest(n) => n & 0x7f,

@@ -84,6 +84,13 @@ extern crate alloc;
 #[cfg(any(test, feature = "std"))]
 extern crate std;
 
+/// The shared buffers of this interface ([`ports::Child`], [`io::ChunkWrite`]), in the version that is used here.
+#[cfg(feature = "alloc")]
+pub use bytes;
+/// The containers of fixed capacity of this interface ([`tiny::Command`], [`setup::negotiate`], [`setup::daemon`]), in the
+/// version that is used here.
+pub use heapless;
+
 #[cfg(feature = "alloc")]
 pub mod batch;
 #[cfg(feature = "alloc")]

@@ -3,6 +3,20 @@
 //! Texts, colours, log files and transports are the host's business and not found here. Both ends of a
 //! connection must hold equal values for every field that says so; the client tells the server by the
 //! server argument vector (spec: server argument list).
+//!
+//! # Defaults
+//!
+//! `Default` is a run without options: every `bool` is false, every count, time and size is 0, every `Option` is `None`,
+//! every list is empty, every choice is the variant that is named as its default. The option that sets a field to anything else
+//! is named with the field. The program `arsync` starts from other values in these alone, since its command line does:
+//!
+//! | field | default here | default of the program |
+//! |---|---|---|
+//! | [`SessionOptions::max_alloc`] | 0 | 1 GiB |
+//! | [`Transfer::suffix`] | empty | `~`; with `--backup-dir` empty |
+//!
+//! What options imply is for whoever fills these fields: `-a` is `recursive`, `links`, `perms`, `times`, `group`,
+//! `owner`, `devices` and `specials`; `-r` means `dirs` too, and `-R` means `implied_dirs`.
 
 use alloc::{boxed::Box, string::String, vec::Vec};
 
@@ -89,9 +103,9 @@ pub struct Preserve {
     pub chmod: Option<crate::chmod::Chmod>,
     /// This server applies `chmod` (a daemon's `incoming chmod` and `outgoing chmod`).
     pub chmod_by_server: bool,
-    /// `--usermap`, `--groupmap`, `--chown`: text of the lists, parsed on the receiving side.
+    /// `--usermap`, `--chown`: text of the list, parsed on the receiving side.
     pub usermap: Option<Vec<u8>>,
-    /// See `usermap`.
+    /// `--groupmap`, `--chown`; see `usermap`.
     pub groupmap: Option<Vec<u8>>,
     /// `--open-noatime` or `-UU`
     pub open_noatime: bool,
@@ -115,7 +129,7 @@ pub struct Select {
     pub dirs: bool,
     /// `-R`
     pub relative: bool,
-    /// `--no-implied-dirs` clears it
+    /// `-R` without `--no-implied-dirs`
     pub implied_dirs: bool,
     /// `-x`, counted
     pub one_file_system: u8,
@@ -300,7 +314,7 @@ pub struct Transfer {
     pub suffix: Vec<u8>,
     /// `-y`, counted
     pub fuzzy: u8,
-    /// Kind of the alternate directories.
+    /// Kind of the alternate directories: `--compare-dest`, `--copy-dest`, `--link-dest`.
     pub alt_dest_kind: Option<AltDestKind>,
     /// The alternate directories, in order.
     pub alt_dests: Vec<Vec<u8>>,
@@ -376,5 +390,160 @@ impl SessionOptions {
     pub fn push_sends_filters(&self, protocol: ProtocolVersion) -> bool {
         self.select.prune_empty_dirs
             || (self.deleting() && (!self.delete.excluded || protocol.has_filter_modifiers()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Every field by name: one that is added has to say its default here too.
+    #[test]
+    fn nothing_is_on_by_default() {
+        let Preserve {
+            links: false,
+            perms: false,
+            executability: false,
+            acls: false,
+            xattrs: 0,
+            times: false,
+            atimes: 0,
+            crtimes: false,
+            omit_dir_times: false,
+            omit_link_times: false,
+            owner: false,
+            group: false,
+            devices: false,
+            specials: false,
+            hard_links: 0,
+            numeric_ids: false,
+            nameless_ids: false,
+            super_user: None,
+            fake_super: false,
+            chmod: None,
+            chmod_by_server: false,
+            usermap: None,
+            groupmap: None,
+            open_noatime: false,
+        } = Preserve::default()
+        else {
+            panic!("Preserve")
+        };
+        let Select {
+            confine_root: None,
+            confine_all: false,
+            insecure_links: false,
+            ignore_nonreadable: false,
+            recursive: false,
+            dirs: false,
+            relative: false,
+            implied_dirs: false,
+            one_file_system: 0,
+            copy_links: false,
+            copy_unsafe_links: false,
+            copy_dirlinks: false,
+            safe_links: false,
+            munge_links: false,
+            sanitize_links: false,
+            keep_dirlinks: false,
+            prune_empty_dirs: false,
+            existing: false,
+            ignore_existing: false,
+            update: false,
+            size_only: false,
+            ignore_times: false,
+            checksum: false,
+            modify_window: 0,
+            max_size: None,
+            min_size: None,
+            ignore_missing_args: false,
+            cvs_exclude: false,
+            files_from: FilesFrom::None,
+            copy_devices: false,
+            write_devices: false,
+            mkpath: false,
+            drop_devices: false,
+        } = Select::default()
+        else {
+            panic!("Select")
+        };
+        let Delete {
+            when: None,
+            excluded: false,
+            missing_args: false,
+            force: false,
+            ignore_errors: false,
+            max_delete: None,
+        } = Delete::default()
+        else {
+            panic!("Delete")
+        };
+        let Transfer {
+            whole_file: None,
+            inplace: false,
+            append: Append::Off,
+            sparse: false,
+            preallocate: false,
+            fsync: false,
+            block_size: 0,
+            partial: false,
+            partial_dir: None,
+            temp_dir: None,
+            delay_updates: false,
+            backup: false,
+            backup_dir: None,
+            suffix,
+            fuzzy: 0,
+            alt_dest_kind: None,
+            alt_dests,
+            remove_source: false,
+            compress: Compress::Off,
+            compress_level: None,
+            stored: false,
+            checksum_choice: None,
+            checksum_list: None,
+            compress_list: None,
+        } = Transfer::default()
+        else {
+            panic!("Transfer")
+        };
+        assert!(suffix.is_empty());
+        assert!(alt_dests.is_empty());
+        let Report {
+            items: false,
+            itemize: false,
+            unchanged: false,
+            operation: false,
+            permissions: false,
+            after_transfer: false,
+            checksums: false,
+            names: false,
+            logs: false,
+            progress: false,
+            stats: false,
+        } = Report::default()
+        else {
+            panic!("Report")
+        };
+        let SessionOptions {
+            protocol: None,
+            checksum_seed: 0,
+            preserve: _,
+            select: _,
+            delete: _,
+            transfer: _,
+            report: _,
+            no_inc_recursive: false,
+            dry_run: false,
+            list_only: false,
+            timeout: 0,
+            max_alloc: 0,
+            trust_sender: false,
+            read_batch: false,
+            batch_only: false,
+        } = SessionOptions::default()
+        else {
+            panic!("SessionOptions")
+        };
     }
 }

@@ -191,16 +191,21 @@ pub trait Source {
 }
 
 /// Where a file of the destination side is.
+///
+/// A name is always that of the entry, below the destination directory, whatever the place: where the other places are is the
+/// target's business, by the options of [`crate::options::Transfer`]. Of a symlink the link is meant, never what it leads to,
+/// unless a method has a `follow`. A session without alternate directories, backups or partial files names
+/// [`Place::Dest`] only.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum Place<'a> {
     /// The name below the destination directory.
     Dest(RelName<'a>),
-    /// The same name below alternate directory number n.
+    /// The same name below alternate directory number n, from 0 (`alt_dests`).
     Alt(u8, RelName<'a>),
-    /// The partial file of that name.
+    /// The partial file of that name: in `partial_dir`, which is in the directory of the name if it is relative.
     Partial(RelName<'a>),
-    /// The backup of that name.
+    /// The backup of that name: with `suffix`, or below `backup_dir`.
     Backup(RelName<'a>),
 }
 
@@ -476,7 +481,14 @@ pub trait Target {
     }
     /// Removes the partial directory of this name's directory if it is relative and empty.
     async fn tidy_partial_dir(&self, _name: RelName<'_>) {}
-    /// Sets attributes of a file in place. `standing`: what it has now. Returns whether anything changed.
+    /// Sets attributes of something that stands there already, which may be a directory or a symlink. `standing`: what it
+    /// has now. Returns whether anything changed.
+    ///
+    /// What `attrs` gives as `None` stays as it is, and so does what `standing` has already: only differences count as a
+    /// change. The order is owner and group together, then times, then permissions, since a change of owner
+    /// takes set-id bits away. Permissions of symlinks are passed over where the system has none. The first
+    /// step that fails ends it: the error names it, is reported, and the session goes on and ends with code 23. Directories
+    /// come twice, when they are made and when nothing below them changes any more, with their time.
     async fn set_attrs(
         &self,
         at: Place<'_>,
@@ -576,6 +588,15 @@ pub trait Target {
         Err(PortError::UNSUPPORTED)
     }
     /// Completes a file: truncate, flush, back up, attributes, rename, in this order.
+    ///
+    /// Until the rename the old file of the name is to stay as it is. `attrs` are set as [`Target::set_attrs`] does it, on the
+    /// new file, which has what [`Target::create`] gave it. An error of theirs comes back as [`CommitStep::Attrs`] when everything
+    /// else is done: the file counts as in place and the session ends with code 23. With [`CommitStep::Create`],
+    /// [`CommitStep::Rename`] and [`CommitStep::PartialDir`] the file counts as failed, and the session goes on; the
+    /// others end it with code 11. A file written in place has its name already, and only its length and attributes are set.
+    ///
+    /// With [`Destination::KeptPartial`] the modification time is not that of `attrs` but one that no later run takes for
+    /// a complete file's. Without backups, partial files and delayed updates `to` is `Final { backup: false }` always.
     async fn commit(
         &self,
         out: Self::Output,
@@ -617,7 +638,9 @@ pub struct Rights {
     pub euid: u32,
     /// Groups that the process is a member of.
     pub groups: Vec<u32>,
-    /// File creation mask.
+    /// File creation mask: what new files and directories lack where permissions are not preserved. The letters of `--chmod`
+    /// without a class go by [`Shared::umask`](crate::session::Shared::umask), which a sender has too; a process gives both
+    /// the same value.
     pub umask: u32,
 }
 

@@ -9,6 +9,9 @@ extern crate alloc;
 mod cli;
 mod daemon;
 mod engine;
+#[cfg(test)]
+#[path = "../../tests/needs.rs"]
+mod needs;
 mod output;
 mod pipe_session;
 mod ring;

@@ -17,6 +17,7 @@ use std::{
 
 use crate::{
     daemon::Daemon,
+    needs::{needs, needs_root},
     peers::{Outcome, Program, command, run},
 };
 
@@ -171,8 +172,7 @@ fn has_namespaces() -> bool {
 /// Without a log file, lines go to the system's log: a socket in the place of `/dev/log`, where only the daemon sees it.
 #[test]
 fn the_system_log_gets_lines() {
-    if !has_namespaces() {
-        // Nobody else can put a socket there.
+    if !needs("a mount namespace, for a socket in /dev", has_namespaces()) {
         return;
     }
     let dir = bench();
@@ -252,7 +252,7 @@ fn masked(line: &str) -> String {
 /// `daemon chroot`, `daemon uid` and `daemon gid` hold before the first word is said.
 #[test]
 fn a_daemon_can_step_down_before_it_speaks() {
-    if !is_root() {
+    if !needs_root("nobody else may change the root") {
         return;
     }
     let dir = bench();
@@ -431,8 +431,7 @@ fn hooks_see_the_same_variables() {
 /// A symlink of somebody else on the way to a file of the operator is not followed.
 #[test]
 fn files_of_the_operator_are_not_reached_through_links_of_others() {
-    if !is_root() {
-        // Nobody else can give links away.
+    if !needs_root("nobody else can give links away") {
         return;
     }
     let dir = bench();

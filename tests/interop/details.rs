@@ -10,7 +10,10 @@ use std::{
     path::Path,
 };
 
-use crate::peers::{self, Outcome, Program, fake_shell};
+use crate::{
+    needs::needs_root,
+    peers::{self, Outcome, Program, fake_shell},
+};
 
 pub(crate) const BOTH: [Program; 2] = [Program::Stock, Program::Arsync];
 
@@ -408,7 +411,7 @@ fn what_is_replaced_is_its_own_backup() {
 
 #[test]
 fn directories_of_backups_have_the_owners_that_are_preserved() {
-    if !rustix::process::geteuid().is_root() {
+    if !needs_root("nobody else can give files away") {
         return;
     }
     for program in BOTH {

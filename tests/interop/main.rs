@@ -15,6 +15,8 @@ mod large;
 mod links;
 mod matrix;
 mod mixed;
+#[path = "../needs.rs"]
+mod needs;
 mod peers;
 mod proxy;
 mod reports;

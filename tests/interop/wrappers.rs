@@ -150,6 +150,72 @@ fn a_server_stays_in_the_directory_it_is_confined_to() {
     }
 }
 
+/// What the directory of an option gives and takes if it lies outside of the root: nothing.
+#[test]
+fn directories_of_options_stay_in_the_confined_root() {
+    // The option, the code, what is said, what is at the destination then.
+    let cases = [
+        ("--compare-dest", 0, "--compare-dest arg is not to be used: ", "sent"),
+        ("--copy-dest", 0, "--copy-dest arg is not to be used: ", "sent"),
+        ("--link-dest", 0, "--link-dest arg is not to be used: ", "sent"),
+        ("--partial-dir", 0, "", "sent"),
+        ("--temp-dir", 11, "cannot use the temp-dir: ", "older"),
+        ("--backup-dir", 11, "make_backup(a) failed: Too many levels of symbolic links (40)", "older"),
+    ];
+    for (option, code, said, content) in cases {
+        for (way, server) in ["/out/alt", "../../out/alt", "../esc/alt"]
+            .into_iter()
+            .flat_map(|way| [None, Some(Program::Stock), Some(Program::Arsync)].map(|server| (way, server)))
+        {
+            let dir = jail();
+            let here = dir.path().canonicalize().unwrap();
+            let at = |name: &str| here.join(name).to_str().unwrap().to_owned();
+            fs::create_dir_all(at("out/alt")).unwrap();
+            fs::create_dir_all(at("jail/dst")).unwrap();
+            fs::create_dir_all(at("src")).unwrap();
+            // Not told from the source by size and time.
+            for (name, text) in [("src/a", "sent"), ("out/alt/a", "evil")] {
+                fs::write(at(name), text).unwrap();
+                fs::File::open(at(name)).unwrap().set_modified(std::time::UNIX_EPOCH).unwrap();
+            }
+            // An alternate directory is asked for what is new only.
+            let is_alternate = matches!(option, "--compare-dest" | "--copy-dest" | "--link-dest");
+            if !is_alternate {
+                fs::write(at("jail/dst/a"), "older").unwrap();
+            }
+            let way = way.strip_prefix('/').map_or_else(|| way.to_owned(), &at);
+            let (root, dest) = (format!("--confine-root={}", at("jail")), at("jail/dst/"));
+            let directory = format!("{option}={way}");
+            let mut words = vec!["-ab", &directory, "src/"];
+            if is_alternate || option == "--partial-dir" {
+                words[0] = "-a";
+            }
+            let shell = peers::fake_shell(&here).to_str().unwrap().to_owned();
+            let (remote, remote_root) = (format!("h:{dest}"), format!("-M{root}"));
+            let path = format!("--rsync-path={}", server.unwrap_or(Program::Arsync).path());
+            match server {
+                None => words.extend([&*root, &*dest]),
+                Some(_) => words.extend(["-e", &*shell, &*path, &*remote_root, &*remote]),
+            }
+            let out = run(Program::Arsync, &here, &words);
+            let mut outside = walk(&here.join("out"));
+            outside.sort();
+            assert_eq!(outside, ["a", "alt", "d", "rules", "z"], "{words:?} {out:?}");
+            assert_eq!(fs::read(at("out/alt/a")).unwrap(), b"evil", "{words:?} {out:?}");
+            assert_eq!(fs::metadata(at("out/alt/a")).unwrap().nlink(), 1, "{words:?} {out:?}");
+            if server != Some(Program::Stock) {
+                assert_eq!(out.code, Some(code), "{words:?} {out:?}");
+                assert!(out.stderr.contains(said), "{words:?} {out:?}");
+                assert_eq!(
+                    fs::read_to_string(at("jail/dst/a")).ok().as_deref(),
+                    Some(content),
+                    "{words:?} {out:?}"
+                );
+            }
+        }
+    }
+}
+
 #[test]
 fn rules_from_stdin_hold_at_both_ends_of_a_local_copy() {
     for program in BOTH {

@@ -32,6 +32,7 @@ pub enum Call {
     Commit,
     MakeDir,
     Remove,
+    Xattr,
 }
 
 /// What lies behind a name.
@@ -60,6 +61,8 @@ struct State {
     /// Files that get another byte when a new version of them is begun.
     decaying: Vec<Vec<u8>>,
     clock: i64,
+    /// Value of `user.a` of each file of a source.
+    note: Option<Vec<u8>>,
 }
 
 /// A file system. Clones share it.
@@ -108,6 +111,11 @@ impl Fs {
     /// The `nth` call (from 1) of a kind fails.
     pub fn fail(&self, call: Call, nth: u32, error: PortError) {
         self.0.borrow_mut().faults.push((call, nth, error));
+    }
+
+    /// Gives each file of this source the extended attribute `user.a`.
+    pub fn note(&self, value: Vec<u8>) {
+        self.0.borrow_mut().note = Some(value);
     }
 
     /// When a file is begun to be received its old version changes.
@@ -335,6 +343,15 @@ impl Source for Fs {
         self.call(Call::Remove)?;
         let path = self.path(path);
         self.0.borrow_mut().names.remove(&path).map(drop).ok_or(PortError::NOT_FOUND)
+    }
+
+    async fn xattr_names(&self, _path: SourcePath<'_>, _follow: bool) -> Result<Vec<Vec<u8>>, PortError> {
+        Ok(self.0.borrow().note.iter().map(|_| b"user.a".to_vec()).collect())
+    }
+
+    async fn xattr(&self, _path: SourcePath<'_>, _follow: bool, _name: &[u8]) -> Result<Vec<u8>, PortError> {
+        self.call(Call::Xattr)?;
+        self.0.borrow().note.clone().ok_or(PortError::NO_DATA)
     }
 
     fn user_name(&self, uid: u32) -> Option<Vec<u8>> {

@@ -1,6 +1,9 @@
 //! Calls that fail on either side: the rest is done, and the exit code tells.
 
-use arsync_core::{exit::ExitCode, ports::PortError};
+use arsync_core::{
+    exit::ExitCode,
+    ports::{Notice, PortError},
+};
 
 use crate::{
     fake::{Call, EACCES, ENOSPC, Fs},
@@ -126,4 +129,26 @@ fn a_full_disk_ends_the_run() {
         let sender = if push { &outcome.client } else { &outcome.server };
         assert!(sender.is_err(), "p{protocol} push {push}: {sender:?}");
     });
+}
+
+/// A value longer than 32 bytes is listed as a digest, and read again when the receiver asks for it.
+#[test]
+fn an_attribute_that_is_gone_when_it_is_asked_for_is_told() {
+    for (protocol, push) in [30, 31, 32].into_iter().flat_map(|p| [true, false].map(|push| (p, push))) {
+        let (source, dest) = (source(), Fs::new());
+        source.note(vec![b'v'; 64]);
+        source.fail(Call::Xattr, 2, PortError::NO_DATA);
+        let mut setup = setup(protocol, push);
+        setup.options.preserve.xattrs = 1;
+        setup.args = vec![b"one".to_vec()];
+        let outcome = run(&setup, &source, &door(&dest)).expect("no deadlock");
+        assert_eq!(expect_codes(&outcome, ExitCode::PARTIAL), None, "p{protocol} push {push}");
+        let sender = if push { &outcome.client_watch } else { &outcome.server_watch };
+        let notices = sender.notices.borrow();
+        let told: Vec<&str> =
+            notices.iter().map(String::as_str).filter(|n| n.contains("XattrGone")).collect();
+        let want = format!("sender: {:?}", Notice::XattrGone { name: b"one", xattr: b"user.a" });
+        assert_eq!(told, [want], "p{protocol} push {push}: {notices:?}");
+        assert_eq!(dest.all()[&b"one"[..]].0.data, b"1", "p{protocol} push {push}");
+    }
 }

@@ -39,7 +39,9 @@ pub struct WireWriter<W, B> {
 }
 
 impl<W: Write, B: AsRef<[u8]> + AsMut<[u8]>> WireWriter<W, B> {
-    /// A writer without framing. `buf` must hold at least 64 bytes; 64 KiB is a good size.
+    /// A writer without framing. `buf` is used in its whole length, which does not change: give it a `Vec` that is
+    /// filled with zeros, not one with mere capacity. At least 64 bytes, the longest single value with the header of its
+    /// frame; frames are as long as the buffer, and 64 KiB is a good size.
     pub const fn new(inner: W, buf: B) -> Self {
         Self {
             inner,

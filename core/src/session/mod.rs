@@ -2,6 +2,158 @@
 //!
 //! Roles know the wire through [`crate::io`] and the world through [`crate::ports`]. A session runs on one
 //! task; on the receiving side generator and receiver are two futures joined.
+//!
+//! # The order of calls
+//!
+//! 1. A [`WireReader`](crate::io::WireReader) over what comes from the peer, with an unattached [`Inbox`] as its sink, and a
+//!    [`WireWriter`](crate::io::WireWriter) over what goes there.
+//! 2. [`exchange`](crate::setup::exchange): both ends agree on version, flags, checksums and seed.
+//! 3. [`Shared::new`] with the options, which are those that the peer was told, and with what was agreed. Its public fields are set
+//!    now: `requested` for a client that pulls, `umask`, `conversion`.
+//! 4. [`run_sender`] on the side that has the files, [`run_receiver`] on the other: framing, filter rules, lists, data, statistics, the
+//!    end.
+//! 5. [`Shared::partial_code`] is the exit code of a session that ended well.
+//!
+//! Which side is client does not depend on the direction. Here a client pulls one file, and both ends are in one thread:
+//!
+//! ```
+//! # #[cfg(feature = "test-util")] {
+//! use std::{cell::RefCell, convert::Infallible, rc::Rc};
+//!
+//! use arsync_core::{
+//!     checksum::{ChecksumKind, Digest},
+//!     error::{Error, Role},
+//!     exit::ExitCode,
+//!     filter::{FilterConfig, FilterList},
+//!     flist::entry::EntryRef,
+//!     io::{WireReader, WireWriter, duplex::{self, PipeReader, PipeWriter, pipe}},
+//!     mux::MsgTag,
+//!     names::RelName,
+//!     options::SessionOptions,
+//!     ports::*,
+//!     rt::join2,
+//!     session::*,
+//!     setup::{Agreed, Capabilities, Handshake, Side, exchange},
+//!     version::ProtocolVersion,
+//! };
+//!
+//! /// What the sender reads: a directory with one file.
+//! struct Files;
+//! const CONTENT: &[u8] = b"hello, peer";
+//! const STAT: Stat = Stat {
+//!     mode: 0o100_644, size: CONTENT.len() as u64, mtime: 1_000_000_000, nlink: 1,
+//!     nsec: 0, atime: 0, atime_nsec: 0, uid: 0, gid: 0, rdev: (0, 0), dev: 0, ino: 1,
+//! };
+//! impl Source for Files {
+//!     type File = ();
+//!     async fn enter(&self, _dir: &[u8]) -> Result<u32, PortError> { Ok(0) }
+//!     async fn stat(&self, path: SourcePath<'_>, _follow: bool) -> Result<Stat, PortError> {
+//!         if path.name == b"hello" { Ok(STAT) } else { Err(PortError::NOT_FOUND) }
+//!     }
+//!     async fn open(&self, _path: SourcePath<'_>) -> Result<((), Stat), PortError> { Ok(((), STAT)) }
+//!     async fn read_at(&self, _file: &(), offset: u64, buf: &mut [u8]) -> Result<usize, PortError> {
+//!         let rest = &CONTENT[CONTENT.len().min(offset as usize)..];
+//!         let n = rest.len().min(buf.len());
+//!         buf[..n].copy_from_slice(&rest[..n]);
+//!         Ok(n)
+//!     }
+//!     // What this session never asks for.
+//!     async fn read_link(&self, _: SourcePath<'_>) -> Result<Vec<u8>, PortError> { Err(PortError::UNSUPPORTED) }
+//!     async fn read_dir(&self, _: SourcePath<'_>) -> Result<(Vec<Child>, Option<PortError>), PortError> {
+//!         Err(PortError::UNSUPPORTED)
+//!     }
+//!     async fn read_small(&self, _: SourcePath<'_>, _: usize) -> Result<Vec<u8>, PortError> { Err(PortError::UNSUPPORTED) }
+//!     async fn digest(&self, _: SourcePath<'_>, _: ChecksumKind) -> Result<Digest, PortError> { Err(PortError::UNSUPPORTED) }
+//!     async fn remove(&self, _: SourcePath<'_>) -> Result<(), PortError> { Err(PortError::UNSUPPORTED) }
+//!     fn user_name(&self, _: u32) -> Option<Vec<u8>> { None }
+//!     fn group_name(&self, _: u32) -> Option<Vec<u8>> { None }
+//! }
+//!
+//! /// What the receiver has written: names and contents.
+//! #[derive(Clone, Default)]
+//! struct Received(Rc<RefCell<Vec<(Vec<u8>, Vec<u8>)>>>);
+//! impl Target for Received {
+//!     type Basis = ();
+//!     type Output = (Vec<u8>, Vec<u8>);
+//!     async fn stat(&self, _: Place<'_>, _: bool) -> Result<Option<Stat>, PortError> { Ok(None) }
+//!     async fn create(&self, file: &Create<'_>) -> Result<Self::Output, PortError> {
+//!         Ok((file.name.bytes().to_vec(), Vec::new()))
+//!     }
+//!     async fn write(&self, file: &mut Self::Output, data: &[u8]) -> Result<(), PortError> {
+//!         file.1.extend_from_slice(data);
+//!         Ok(())
+//!     }
+//!     async fn commit(&self, file: Self::Output, attrs: &Attrs, to: Destination) -> Result<(), (CommitStep, PortError)> {
+//!         assert_eq!((attrs.mtime, to), (Some((1_000_000_000, 0)), Destination::Final { backup: false }));
+//!         self.0.borrow_mut().push(file);
+//!         Ok(())
+//!     }
+//!     async fn discard(&self, _: Self::Output) {}
+//!     async fn set_attrs(&self, _: Place<'_>, _: &Stat, _: &Attrs) -> Result<bool, (AttrStep, PortError)> { Ok(true) }
+//!     async fn read_link(&self, _: Place<'_>) -> Result<Vec<u8>, PortError> { Err(PortError::UNSUPPORTED) }
+//!     async fn make_dir(&self, _: RelName<'_>, _: u32) -> Result<(), PortError> { Ok(()) }
+//!     async fn make_symlink(&self, _: RelName<'_>, _: &[u8], _: bool) -> Result<(), PortError> { Ok(()) }
+//! }
+//! impl Entrance for Received {
+//!     type Target = Self;
+//!     async fn enter(&self, list: &FirstList) -> Result<Entered<Self>, ExitCode> {
+//!         assert_eq!(list.count, 1);
+//!         // As `rsync host:hello copy`: the one file takes this name.
+//!         let single_name = Some(b"copy".to_vec());
+//!         Ok(Entered { target: self.clone(), single_name, missing_root: false, created_root: false })
+//!     }
+//! }
+//!
+//! /// Who watches: nobody.
+//! struct Quiet;
+//! impl Observer for Quiet {
+//!     fn notice(&self, _: Role, _: &Notice<'_>) {}
+//!     fn peer_text(&self, _: MsgTag, _: &[u8]) {}
+//!     fn item(&self, _: &ItemEvent<'_>) {}
+//!     fn listed(&self, _: &EntryRef<'_>) {}
+//!     fn progress(&self, _: &FileProgress<'_>) {}
+//! }
+//!
+//! // The server was called with `--server --sender -te.LsfxCIvu . hello`; the client holds the same options.
+//! let capabilities = Capabilities::parse(b".LsfxCIvu");
+//! let mut options = SessionOptions::default();
+//! options.preserve.times = true;
+//!
+//! type In<'a> = WireReader<PipeReader, Inbox<'a, Quiet>>;
+//! type Out = WireWriter<PipeWriter, Vec<u8>>;
+//! async fn shake(r: &mut In<'_>, w: &mut Out, side: Side, letters: Capabilities) -> Result<Agreed, Error<Infallible>> {
+//!     exchange(r, w, &Handshake::new(side, ProtocolVersion::MAX, letters)).await
+//! }
+//! let (from_server, to_client) = pipe(4096, 4096);
+//! let (from_client, to_server) = pipe(4096, 4096);
+//! let received = Received::default();
+//!
+//! let server = async {
+//!     let mut reader = WireReader::new(from_client, Inbox::unattached(true));
+//!     let mut writer = WireWriter::new(to_client, vec![0; 4096]);
+//!     let agreed = shake(&mut reader, &mut writer, Side::Server, capabilities).await?;
+//!     let shared = Shared::new(&options, agreed, &Quiet, Side::Server, Rc::new(Outbox::new()));
+//!     let rules = Rules::FromPeer(FilterConfig::default());
+//!     let args = SourceArgs { names: vec![b"hello".to_vec()], base: None };
+//!     run_sender(&shared, &Files, rules, &args, reader, writer).await?;
+//!     Ok::<_, Error<Infallible>>(shared.partial_code())
+//! };
+//! let client = async {
+//!     let mut reader = WireReader::new(from_server, Inbox::unattached(false));
+//!     let mut writer = WireWriter::new(to_server, vec![0; 4096]);
+//!     let agreed = shake(&mut reader, &mut writer, Side::Client, capabilities).await?;
+//!     let mut shared = Shared::new(&options, agreed, &Quiet, Side::Client, Rc::new(Outbox::new()));
+//!     shared.requested = vec![b"hello".to_vec()];
+//!     let shared = shared;
+//!     let rules = Rules::Own(FilterList::new(FilterConfig::default()));
+//!     run_receiver(&shared, &received, rules, None, reader, writer).await?;
+//!     Ok(shared.partial_code())
+//! };
+//! let codes = duplex::run(join2(client, server)).expect("somebody can move").expect("both end well");
+//! assert_eq!(codes, (ExitCode::OK, ExitCode::OK));
+//! assert_eq!(*received.0.borrow(), [(b"copy".to_vec(), CONTENT.to_vec())]);
+//! # }
+//! ```
 
 mod basis;
 mod copying;
@@ -135,11 +287,17 @@ pub struct Shared<'a, O> {
     /// Both ends are this process.
     pub local: bool,
     /// A pulling client: the paths that it asked for, or the names of its own `--files-from` list; names of lists
-    /// are checked against them. Empty: they are not known.
+    /// are checked against them. Empty: they are not known, and nothing is checked.
+    ///
+    /// Paths have the form of the server's arguments: as the peer was given them, without `host:`, still with their
+    /// patterns (`*`, `?`, `[`), a backslash protecting the character behind it, and with a slash at the end where the contents
+    /// of a directory were meant. `src/` or `.` with `recursive` admits every name; `dir/file` admits `file`, with `relative`
+    /// `dir/file` and the directories on the way. A name that nobody asked for ends the session with code 4.
     pub requested: Vec<Vec<u8>>,
     /// The peer asked for the end with this code.
     pub peer_exit: Cell<Option<u8>>,
-    /// File creation mask of this process, for `--chmod`.
+    /// File creation mask of this process, 0o022 at first. For the letters of `--chmod` only; what is created goes by
+    /// [`Rights::umask`](crate::ports::Rights::umask).
     pub umask: Cell<u32>,
     pub(crate) extended: extended::State,
     /// A batch is written: takes the stream from the sender to the receiving side.

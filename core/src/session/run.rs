@@ -68,7 +68,13 @@ pub struct FirstList {
 pub struct Entered<T> {
     /// The tree.
     pub target: T,
-    /// The one file of the list takes this name.
+    /// The one entry of the list takes this name, below `target`, in place of its own: `rsync host:a b` makes `b`.
+    ///
+    /// To be set where [`FirstList::count`] is 1 and the destination argument has no slash at its end and is no directory. If
+    /// it does not exist, whatever the entry is; if it is something else, unless the entry is a directory, which is an
+    /// error. The target is then the directory in front of the last component, and this the component: one name,
+    /// without slashes. In all other cases `None`: the target is the directory that the argument names, which is made if it
+    /// is missing. Nothing is deleted in a session with a name here.
     pub single_name: Option<Vec<u8>>,
     /// The directory does not exist and was not made (dry run).
     pub missing_root: bool,

@@ -114,6 +114,15 @@ pub enum BadGreeting {
 impl<'a> Greeting<'a> {
     /// Parses a line without its newline. Blanks before the number, and a sign, are taken as the reference
     /// takes them.
+    ///
+    /// ```
+    /// use arsync_core::{setup::daemon::Greeting, version::ProtocolVersion};
+    ///
+    /// // What rsync 3.5.0 begins with.
+    /// let line = b"@RSYNCD: 32.0 sha512 sha256 sha1 md5 md4";
+    /// let greeting = Greeting::parse(line).expect("a greeting");
+    /// assert_eq!(greeting.agree(ProtocolVersion::MAX), 32);
+    /// ```
     pub fn parse(line: &'a [u8]) -> Result<Self, BadGreeting> {
         let rest = line.strip_prefix(b"@RSYNCD:").ok_or(BadGreeting::NotOne)?;
         let (protocol, rest) = number(rest.trim_ascii_start()).ok_or(BadGreeting::NotOne)?;

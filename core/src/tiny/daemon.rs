@@ -30,12 +30,12 @@ pub struct Module<'a> {
 }
 
 /// Serves one connection to a daemon whose only module is the store. `None`: the client has asked for the list of
-/// modules, or for a module that is not there.
+/// modules, or for a module that is not there. `stream` is what comes from the client and what goes there.
 ///
 /// Whoever connects may read; there is no authentication. Paths are taken as they are: a daemon of rsync would expand
 /// patterns in them. Not cancel-safe. Behind a fault the connection is to be closed.
 pub async fn serve_daemon<R, W, S, const F: usize, const N: usize, const B: usize, const V: usize>(
-    (from, to): (R, W),
+    stream: (R, W),
     module: &Module<'_>,
     store: &mut S,
     memory: &mut Memory<F, N, B, V>,
@@ -46,6 +46,7 @@ where
     W: Write<Error = R::Error>,
     S: Store,
 {
+    let (from, to) = stream;
     let (parts, output) = memory.parts();
     let mut r = WireReader::new(from, Inbox::new(false));
     let mut w = WireWriter::new(to, output);

@@ -107,7 +107,7 @@ where
     start((r, w), Side::Server, None, &command, store, parts, config).await
 }
 
-/// One session whose command is known. For a client `command` is what the server was called with, but with
+/// One session whose command is known. `stream` is what comes from the peer and what goes there. For a client `command` is what the server was called with, but with
 /// [`Command::sender`] turned around: it says what this side does. Its paths say where in the store this side
 /// works: without any at the root, wherever the peer's files are. The server must not have been offered lists in pieces
 /// (`i` in its `-e`).
@@ -117,7 +117,7 @@ where
 ///
 /// Not cancel-safe.
 pub async fn run<R, W, S, const F: usize, const N: usize, const B: usize, const V: usize>(
-    (from, to): (R, W),
+    stream: (R, W),
     side: Side,
     command: &Command,
     store: &mut S,
@@ -129,6 +129,7 @@ where
     W: Write<Error = R::Error>,
     S: Store,
 {
+    let (from, to) = stream;
     let (parts, output) = memory.parts();
     let (r, w) = (WireReader::new(from, Inbox::new(false)), WireWriter::new(to, output));
     start((r, w), side, None, command, store, parts, config).await

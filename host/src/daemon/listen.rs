@@ -1,6 +1,6 @@
 //! A daemon on its own: sockets, and a process for each connection.
 
-use core::{cell::Cell, net::SocketAddr, time::Duration};
+use core::{net::SocketAddr, time::Duration};
 use std::{
     ffi::{OsStr, OsString},
     fs::File,
@@ -23,7 +23,6 @@ use arsync_core::{error::Role, exit::ExitCode};
 use compio::{
     net::{TcpListener, TcpStream},
     runtime::spawn,
-    signal::unix::signal,
 };
 use rustix::{
     fs::{OFlags, fcntl_getfl, fcntl_setfl},
@@ -31,29 +30,27 @@ use rustix::{
         AddressFamily, SocketFlags, SocketType, bind, listen, socket_with,
         sockopt::{set_ipv6_v6only, set_socket_reuseaddr},
     },
-    process::{WaitOptions, wait},
+    process::{Signal, WaitOptions, wait},
 };
 
 use super::{
     config::{Config, Param, expand},
     journal::Journal,
-    privileges::{Half, Stream, divide, leave_terminal, lock_range, silence},
+    privileges::{self, Half, divide, leave_terminal, lock_range, silence},
     stop,
 };
 use crate::{
     cli::{asked::DaemonCli, help::COMPATIBLE_VERSION},
     output::{exit_line::exit_line, strerror},
     ring,
-    transport::set_socket_options,
+    session::interrupt,
+    transport::{Sharing, Stream, set_socket_options},
 };
 
 /// Port of daemons.
 const PORT: u16 = 873;
-/// Signals that end a daemon: asked for, and unasked.
-const TERM: i32 = 15;
-const OTHERS: [i32; 2] = [1, 2];
-/// The signal that tells of the end of a child.
-const CHILD: i32 = 17;
+/// What is waited for: three signals that end a daemon, and the one that tells of the end of a child.
+const SIGNALS: [Signal; 4] = [Signal::TERM, Signal::INT, Signal::HUP, Signal::CHILD];
 
 /// The file that tells the number of the process; removed when the daemon ends.
 struct PidFile {
@@ -69,13 +66,18 @@ pub(super) fn run(cli: &DaemonCli, config: &Config, path: &Path, name: &OsStr) -
             Ok(Half::Parent(_)) => return ExitCode::OK,
             Ok(Half::Child) => {
                 leave_terminal();
-                if let Err(error) = silence(&Stream::ALL) {
+                if let Err(error) = silence(&privileges::Stream::ALL) {
                     return stop(&format!("rsync: /dev/null: {error}\n"), ExitCode::IPC);
                 }
             }
             Err(errno) => return stop(&format!("rsync: fork failed: {errno}\n"), ExitCode::IPC),
         }
     }
+    // Before anything is there that a signal's default effect would leave behind.
+    let signals = match interrupt::collect(&SIGNALS.map(Signal::as_raw)) {
+        Ok(signals) => signals,
+        Err(error) => return stop(&format!("rsync: pipe failed: {error}\n"), ExitCode::IPC),
+    };
     let globals = &config.globals;
     let journal = || Journal::open(cli.log_file.as_deref(), globals);
     let pid_file = match globals.text(Param::PidFile).map(PidFile::create).transpose() {
@@ -96,7 +98,7 @@ pub(super) fn run(cli: &DaemonCli, config: &Config, path: &Path, name: &OsStr) -
             // Opened for each line, so that the file can be renamed meanwhile.
             let told: Rc<dyn Fn(&str)> =
                 Rc::new(move |text| Journal::open(given.as_deref(), &values).warn(text));
-            accept_all(sockets, &again, &told)
+            accept_all(sockets, signals, &again, &told)
         }
         Err(text) => {
             journal().warn(&text);
@@ -248,25 +250,40 @@ impl Again {
 }
 
 /// Accepts connections until a signal comes.
-fn accept_all(sockets: Vec<OwnedFd>, again: &Rc<Again>, told: &Rc<dyn Fn(&str)>) -> ExitCode {
+fn accept_all(
+    sockets: Vec<OwnedFd>,
+    signals: OwnedFd,
+    again: &Rc<Again>,
+    told: &Rc<dyn Fn(&str)>,
+) -> ExitCode {
     let Ok((runtime, _)) = ring::runtime::build() else { return ExitCode::IPC };
-    let code = Cell::new(ExitCode::OK);
-    runtime.block_on(async {
+    let code = runtime.block_on(async {
         for socket in sockets {
             // The task ends with the runtime.
             spawn(accept(socket, again.clone(), told.clone())).detach();
         }
-        spawn(reap()).detach();
-        code.set(first_signal().await);
+        until_ended(signals).await
     });
     core::mem::forget(runtime);
-    code.get()
+    code
 }
 
-/// Waits for children that have ended. Whoever ends between two waits is found by the next.
-async fn reap() {
-    while signal(CHILD).await.is_ok() {
-        while let Ok(Some(_)) = wait(WaitOptions::NOHANG) {}
+/// Waits for children that have ended, until a signal ends the daemon, and says with which code.
+async fn until_ended(signals: OwnedFd) -> ExitCode {
+    const NUMBER: usize = size_of::<i32>();
+    let Ok(signals) = Stream::new(signals, Sharing::Own) else { return ExitCode::IPC };
+    loop {
+        // The numbers are written in one piece each, and the buffer holds whole ones.
+        let (Ok(1..), numbers) = signals.clone().read(Vec::with_capacity(64 * NUMBER)).await else {
+            return ExitCode::IPC;
+        };
+        for number in numbers.as_chunks::<NUMBER>().0 {
+            match Signal::from_named_raw(i32::from_ne_bytes(*number)) {
+                Some(Signal::TERM) => return ExitCode::OK,
+                Some(Signal::CHILD) => while let Ok(Some(_)) = wait(WaitOptions::NOHANG) {},
+                _ => return ExitCode::SIGNAL,
+            }
+        }
     }
 }
 
@@ -295,14 +312,4 @@ fn inherited(stream: &TcpStream) -> io::Result<OwnedFd> {
     let flags = fcntl_getfl(&socket)?;
     fcntl_setfl(&socket, flags - OFlags::NONBLOCK)?;
     Ok(socket)
-}
-
-/// Waits for the first of the signals that end a daemon, and says with which code.
-async fn first_signal() -> ExitCode {
-    use arsync_core::rt::{Either, select2};
-    let others = select2(signal(OTHERS[0]), signal(OTHERS[1]));
-    match select2(signal(TERM), others).await {
-        Either::A(_) => ExitCode::OK,
-        Either::B(_) => ExitCode::SIGNAL,
-    }
 }

@@ -142,6 +142,7 @@ mod tests {
     };
 
     use super::*;
+    use crate::needs::needs_root;
 
     fn apply_name(dir: &Path, name: &str, attrs: &Attrs) -> Result<bool, (AttrStep, Errno)> {
         let dir: OwnedFd = fs::File::open(dir).unwrap().into();
@@ -178,7 +179,7 @@ mod tests {
 
     #[test]
     fn set_id_bits_survive_a_change_of_owner() {
-        if !rustix::process::geteuid().is_root() {
+        if !needs_root("nobody else can give files away") {
             return;
         }
         let tmp = tempfile::tempdir().unwrap();

@@ -161,6 +161,7 @@ mod tests {
     use std::{fs, os::unix::fs::symlink};
 
     use super::*;
+    use crate::needs::needs;
 
     #[test]
     fn attributes_are_set_listed_and_removed_by_name_and_descriptor() {
@@ -170,7 +171,8 @@ mod tests {
         let dir: OwnedFd = fs::File::open(tmp.path()).unwrap().into();
         let file: OwnedFd = fs::File::open(tmp.path().join("f")).unwrap().into();
         let (by_name, by_file) = (Handle::Name(&dir, b"f"), Handle::File(&file));
-        if set(by_name, b"user.a", &[7; 300]) == Err(Errno::OPNOTSUPP) {
+        let able = set(by_name, b"user.a", &[7; 300]) != Err(Errno::OPNOTSUPP);
+        if !needs("extended attributes", able) {
             return;
         }
         set(by_file, b"user.b", b"").unwrap();

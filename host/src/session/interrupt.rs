@@ -1,7 +1,8 @@
 //! SIGINT, SIGTERM and SIGHUP: temporaries disappear, the program says why it ends and ends with code 20.
 //!
-//! The handler writes the signal's number into a pipe; a thread that reads it does the rest, since almost
-//! nothing may be done in a handler. Children start with default handlers, as after every exec.
+//! The handler writes the signal's number into a pipe; whoever reads it does the rest, since almost nothing may be
+//! done in a handler: a thread in a session, a task in a daemon. Children start with default handlers, as after
+//! every exec.
 
 use core::{
     sync::atomic::{AtomicI32, Ordering},
@@ -9,7 +10,7 @@ use core::{
 };
 use std::{
     io::{Read, Write},
-    os::fd::{AsRawFd, IntoRawFd},
+    os::fd::{IntoRawFd, OwnedFd},
     time::{SystemTime, UNIX_EPOCH},
 };
 
@@ -57,10 +58,7 @@ pub(crate) fn stop_at(at: i64, role: Role) -> std::io::Result<()> {
 /// Watches for signals from here on. `role` is named in the last line. Failing to set this up is no reason not
 /// to run: signals then have their default effect.
 pub(crate) fn watch(role: Role) {
-    let Ok((read, write)) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC) else { return };
-    PIPE.store(write.as_raw_fd(), Ordering::Relaxed);
-    // The writing end must outlive every handler.
-    let _ = write.into_raw_fd();
+    let Ok(read) = open_pipe() else { return };
     let watcher = move || {
         let mut signals = std::fs::File::from(read);
         let mut bytes = [0u8; size_of::<libc::c_int>()];
@@ -71,18 +69,40 @@ pub(crate) fn watch(role: Role) {
     if std::thread::Builder::new().name("signals".into()).stack_size(64 << 10).spawn(watcher).is_err() {
         return;
     }
-    for signal in [libc::SIGINT, libc::SIGTERM, libc::SIGHUP] {
+    handle(&[libc::SIGINT, libc::SIGTERM, libc::SIGHUP]);
+    // SAFETY: ignoring SIGPIPE changes nothing but that writes return EPIPE.
+    unsafe {
+        libc::signal(libc::SIGPIPE, libc::SIG_IGN);
+    }
+}
+
+/// Collects these signals from here on: their numbers come out of the descriptor, native byte order, four bytes each.
+/// Called once in a process, and not together with [`watch`].
+pub(crate) fn collect(signals: &[i32]) -> std::io::Result<OwnedFd> {
+    let read = open_pipe()?;
+    handle(signals);
+    Ok(read)
+}
+
+/// The pipe that the handler writes to. A write never waits: who would read is who is interrupted. A full pipe holds
+/// thousands of signals, and its reader is awake.
+fn open_pipe() -> std::io::Result<OwnedFd> {
+    let (read, write) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC)?;
+    rustix::fs::fcntl_setfl(&write, rustix::fs::OFlags::NONBLOCK)?;
+    // The writing end must outlive every handler.
+    PIPE.store(write.into_raw_fd(), Ordering::Relaxed);
+    Ok(read)
+}
+
+/// Sets the handler, but an ignored signal stays ignored (nohup).
+fn handle(signals: &[libc::c_int]) {
+    for &signal in signals {
         // SAFETY: the handler is an extern "C" function of the right type that lives as long as the program.
         unsafe {
-            // An ignored signal stays ignored (nohup).
             let handler = on_signal as extern "C" fn(libc::c_int) as libc::sighandler_t;
             if libc::signal(signal, handler) == libc::SIG_IGN {
                 libc::signal(signal, libc::SIG_IGN);
             }
         }
-    }
-    // SAFETY: ignoring SIGPIPE changes nothing but that writes return EPIPE.
-    unsafe {
-        libc::signal(libc::SIGPIPE, libc::SIG_IGN);
     }
 }

@@ -16,6 +16,7 @@ mod write_queue;
 
 use std::io;
 
+pub(crate) use self::stream::{Sharing, Stream};
 pub use self::{
     activity::Activity,
     pipe::PipeTransport,

@@ -7,7 +7,7 @@ use std::{
 use arsync_core::ports::WriteMode;
 
 use super::*;
-use crate::engine::testing::block_on;
+use crate::{engine::testing::block_on, needs::needs_root};
 
 struct Fixture {
     dir: tempfile::TempDir,
@@ -110,7 +110,7 @@ fn a_temporary_sits_beside_its_target_and_is_private_until_owned() {
 
 #[test]
 fn owners_come_before_set_id_bits() {
-    if !geteuid().is_root() {
+    if !needs_root("nobody else can give files away") {
         return;
     }
     let f = fixture(|_, _| ());
