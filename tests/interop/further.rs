@@ -209,7 +209,7 @@ fn directories_of_backups_with_fake_super() {
         let out = run(program, dir.path(), &["-a", "--fake-super", "--backup-dir=../bak", "src/", "dst/"]);
         assert_eq!(out.code, Some(0), "{program:?}: {out:?}");
         let path = CString::new(dir.path().join("bak/d").as_os_str().as_bytes()).unwrap();
-        let mut value = vec![0; 100];
+        let mut value = [0; 100];
         let len = rustix::fs::getxattr(&path, "user.rsync.%stat", &mut value[..]).unwrap_or(0);
         assert_eq!(str::from_utf8(&value[..len]), Ok("43555 0,0 7:8"), "{program:?}");
         let made = fs::metadata(dir.path().join("bak/d")).unwrap();
