@@ -296,7 +296,7 @@ mod tests {
         let from: OwnedFd = File::open(tmp.path().join("a")).unwrap().into();
         for (holes, size) in [
             (Holes::Written, 700_001),
-            (Holes::Written, 0),
+            (Holes::Written, 5),
             (Holes::Skipped, 700_001),
             (Holes::Skipped, 5),
             (Holes::Punched, 700_001),
@@ -308,6 +308,9 @@ mod tests {
                 assert!(fs::metadata(tmp.path().join("b")).unwrap().blocks() * 512 < 500_000, "{holes:?}");
             }
         }
+        // Who says that there is nothing gets nothing.
+        let to: OwnedFd = File::create(tmp.path().join("b")).unwrap().into();
+        assert_eq!(copy_contents(&from, &to, 0, Holes::Written), Ok(0));
     }
 
     #[test]
