@@ -48,6 +48,11 @@ impl PortError {
     pub fn is_not_found(self) -> bool {
         self == Self::NOT_FOUND
     }
+
+    /// There is nothing at the end of a path.
+    pub fn leads_nowhere(self) -> bool {
+        self == Self::NOT_FOUND || self == Self::NOT_DIR
+    }
 }
 
 /// What `lstat` tells about a file (with the fake-super attribute already applied, where it is in use).
@@ -705,6 +710,10 @@ pub trait Observer {
     fn notice(&self, from: Role, notice: &Notice<'_>);
     /// Steps are looked at: those that cost something are worth it.
     fn follows_steps(&self) -> bool {
+        false
+    }
+    /// Why an item that exists is left alone is shown: to find out can cost the reading of a file.
+    fn explains_existing(&self) -> bool {
         false
     }
     /// A step of the work inside was done, which only those want to know who look for a fault.

@@ -63,6 +63,12 @@ impl ProtocolVersion {
     pub const fn has_varints(self) -> bool {
         self.0 >= 30
     }
+    /// A modification time as it arrives at the other end: below 30 as an unsigned number of 32 bits, below 31 in whole
+    /// seconds.
+    pub const fn carried_time(self, (seconds, nsec): (i64, u32)) -> (i64, u32) {
+        let seconds = if self.0 >= 30 { seconds } else { seconds & 0xffff_ffff };
+        (seconds, if self.has_nanoseconds() { nsec } else { 0 })
+    }
     /// ≥ 30: hard-link group numbers instead of device and inode.
     pub const fn has_link_groups(self) -> bool {
         self.0 >= 30
@@ -116,6 +122,15 @@ impl ProtocolVersion {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn old_versions_carry_less_of_a_time() {
+        let times = [(-304_214_400, 250_000_000), (7_258_118_400, 500_000_000), (1_700_000_000, 1)];
+        let carried = |version| times.map(|time| ProtocolVersion(version).carried_time(time));
+        assert_eq!(carried(31), times);
+        assert_eq!(carried(30), [(-304_214_400, 0), (7_258_118_400, 0), (1_700_000_000, 0)]);
+        assert_eq!(carried(29), [(3_990_752_896, 0), (2_963_151_104, 0), (1_700_000_000, 0)]);
+    }
 
     #[test]
     fn the_smaller_maximum_wins() {

@@ -58,8 +58,6 @@ pub(crate) fn file(path: &[u8], flags: OFlags, mode: u32, trust: Trust) -> std::
 }
 
 /// Opens a path that begins at a directory. Fails with `ELOOP` where somebody else's symlink is on the way.
-///
-/// `O_PATH` goes with `O_DIRECTORY`: without it, the last symlink would be opened and not followed.
 pub(crate) fn open_at(
     base: impl AsFd,
     path: &[u8],
@@ -77,7 +75,7 @@ pub(crate) fn open_at(
         let Some(part) = way.parts.pop_front() else { return openat(at, ".", flags, mode) };
         let is_last = way.parts.is_empty();
         let (wanted, mode) = if is_last { (flags, mode) } else { (DIR, Mode::empty()) };
-        let opened = match openat(at, &*part, wanted | OFlags::NOFOLLOW, mode) {
+        let opened = match openat(at, &*part, wanted | OFlags::NOFOLLOW, mode).and_then(no_link(wanted)) {
             // A symlink, or something that is no directory.
             Err(error @ (Errno::LOOP | Errno::NOTDIR)) => match target(at, &part)? {
                 Target::None => return Err(error),
@@ -94,6 +92,15 @@ pub(crate) fn open_at(
             return Ok(opened);
         }
         way.here = Some(opened);
+    }
+}
+
+/// `ELOOP` for a symlink that was opened itself, as `O_PATH` does it alone.
+fn no_link(flags: OFlags) -> impl Fn(OwnedFd) -> io::Result<OwnedFd> {
+    let may_be = flags.contains(OFlags::PATH) && !flags.contains(OFlags::DIRECTORY);
+    move |opened| {
+        let is_link = may_be && FileType::from_raw_mode(fstat(&opened)?.st_mode) == FileType::Symlink;
+        if is_link { Err(Errno::LOOP) } else { Ok(opened) }
     }
 }
 

@@ -42,8 +42,20 @@ pub(crate) fn tree(dirs: &[&str], files: &[&str]) -> tempfile::TempDir {
 }
 
 pub(crate) fn old(path: &Path) {
-    let status = std::process::Command::new("touch").args(["-h", "-d", "2020-01-01"]).arg(path).status();
+    touch(path, &["-h", "-d", "2020-01-01"]);
+}
+
+pub(crate) fn touch(path: &Path, words: &[&str]) {
+    let status = std::process::Command::new("touch").args(words).arg(path).status();
     assert!(status.unwrap().success());
+}
+
+/// The names in a directory, sorted.
+pub(crate) fn children(dir: &Path) -> Vec<String> {
+    let entries = fs::read_dir(dir).unwrap();
+    let mut names: Vec<_> = entries.map(|e| e.unwrap().file_name().into_string().unwrap()).collect();
+    names.sort_unstable();
+    names
 }
 
 pub(crate) fn set_xattr(path: &Path, value: &[u8]) {

@@ -173,3 +173,24 @@ fn deletions_before_there_is_a_directory() {
         }
     }
 }
+
+/// In a directory that cannot be made nothing is deleted, and nothing is said about that.
+#[test]
+fn a_directory_that_cannot_be_made_is_not_looked_through() {
+    if !rustix::process::geteuid().is_root() {
+        // Whoever owns the destination could open it.
+        return;
+    }
+    for program in BOTH {
+        let dir = bench(program);
+        for name in ["src/closed/f", "dst/x", "theirs/x"] {
+            file(dir.path(), name);
+        }
+        mode(dir.path(), "src/closed", 0o111);
+        mode(dir.path(), "theirs", 0o755);
+        let out = run(program, dir.path(), &["-rv", "--delete", "src/", "theirs/"]);
+        assert_eq!(out.code, Some(23), "{program:?}: {out:?}");
+        assert!(out.stderr.contains("*** Skipping any contents from this failed directory ***"), "{out:?}");
+        assert!(!out.stdout.contains("skipping file deletion"), "{program:?}: {out:?}");
+    }
+}

@@ -117,7 +117,7 @@ pub(super) struct Generator<'a, T, O, L> {
     pub(super) phases_ended: u8,
     pub(super) receiver_finished: bool,
     pub(super) in_progress: u32,
-    /// Directories below which everything is skipped.
+    /// Directories that are skipped with everything below them.
     pub(super) skipped: Vec<Vec<u8>>,
     /// Directories made by this run: their contents need no look.
     pub(super) fresh: HashSet<Vec<u8>>,
@@ -389,7 +389,9 @@ where
             }
         }
         // Reading changes times of access, which are looked at before.
-        let ahead = self.options().select.checksum && self.options().preserve.atimes == 0;
+        let options = self.options();
+        let reads = options.select.checksum && !options.select.ignore_existing;
+        let ahead = reads && options.preserve.atimes == 0;
         if ahead && !self.side.missing_root && incremental {
             self.announce_digests(segment);
         }
@@ -524,7 +526,7 @@ where
     pub(super) fn is_skipped(&self, name: &[u8]) -> bool {
         self.skipped.iter().any(|dir| {
             dir.as_slice() == b"."
-                || name.strip_prefix(dir.as_slice()).is_some_and(|r| r.first() == Some(&b'/'))
+                || name.strip_prefix(dir.as_slice()).is_some_and(|r| matches!(r.first(), None | Some(b'/')))
         })
     }
 
@@ -602,7 +604,12 @@ where
         Ok(())
     }
 
+    /// False: there is no backup, which was reported. A dry run says what would be done.
     pub(super) async fn back_up(&mut self, name: RelName<'_>, by: BackupBy) -> Result<bool, Error<L::Error>> {
+        if self.options().dry_run {
+            self.report(&Notice::BackedUp(name.bytes()));
+            return Ok(true);
+        }
         match self.side.target.back_up(name, by).await {
             Ok(()) => {
                 self.report(&Notice::BackedUp(name.bytes()));
@@ -634,20 +641,17 @@ where
             if self.remove_tree_for_room(name, stat, may_empty).await? {
                 return Ok(true);
             }
-        } else {
-            if options.dry_run {
+        } else if options.transfer.backup && !self.has_backup_suffix(name.bytes()) {
+            if self.back_up(name, BackupBy::Rename).await? {
                 return Ok(true);
             }
-            if options.transfer.backup && !self.has_backup_suffix(name.bytes()) {
-                if self.back_up(name, BackupBy::Rename).await? {
-                    return Ok(true);
-                }
-            } else {
-                match self.side.target.remove_file(Place::Dest(name)).await {
-                    Ok(()) => return Ok(true),
-                    Err(error) if error.is_not_found() => return Ok(true),
-                    Err(error) => self.failed(Op::Unlink, name.bytes(), error),
-                }
+        } else if options.dry_run {
+            return Ok(true);
+        } else {
+            match self.side.target.remove_file(Place::Dest(name)).await {
+                Ok(()) => return Ok(true),
+                Err(error) if error.is_not_found() => return Ok(true),
+                Err(error) => self.failed(Op::Unlink, name.bytes(), error),
             }
         }
         self.report(&Notice::NoWay { kind, name: name.bytes() });

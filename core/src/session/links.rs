@@ -220,7 +220,7 @@ where
             if options.report.unchanged && items {
                 self.mention(ndx, entry, flags, Some(b"")).await?;
             }
-            self.report(&Notice::UpToDate(entry.rel_name().bytes()));
+            self.report(&Notice::UpToDate(name.bytes()));
             return self.linked(ndx, entry).await;
         }
         let mut replace = false;
@@ -230,7 +230,7 @@ where
                     return Ok(());
                 }
             } else {
-                if options.transfer.backup && !options.dry_run && !self.back_up(name, BackupBy::Link).await? {
+                if options.transfer.backup && !self.back_up(name, BackupBy::Link).await? {
                     return Ok(());
                 }
                 replace = true;

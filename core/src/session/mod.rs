@@ -377,6 +377,13 @@ impl<'a, O: Observer> Shared<'a, O> {
         self.wake_generator.notify();
     }
 
+    /// A modification time for a sender's list. In a local run that is the receiver's list too, and has what would
+    /// have arrived there.
+    pub(crate) fn listed_time(&self, stat: &crate::ports::Stat) -> (i64, u32) {
+        let time = (stat.mtime, stat.nsec);
+        if self.local { self.agreed.protocol.carried_time(time) } else { time }
+    }
+
     /// The change of permissions that this side makes to entries.
     pub(crate) fn chmod(&self) -> Option<&crate::chmod::Chmod> {
         let preserve = &self.options.preserve;

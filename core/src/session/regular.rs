@@ -63,7 +63,7 @@ where
             if let Some(s) = stat.as_ref().filter(|s| select.update && s.is_regular())
                 && decide::is_newer(entry.entry, s, select.modify_window)
             {
-                self.report(&Notice::Newer(shown.bytes()));
+                self.report(&Notice::Newer(name.bytes()));
                 return self.no_leader(ndx, entry).await;
             }
         }
@@ -72,7 +72,7 @@ where
             // A copy made here takes the permissions of whatever it replaces, if that is no directory (stock binary).
             let bits = mode::REGULAR | other.mode & mode::PERMS;
             like = (!other.is_dir()).then_some(Stat { mode: bits, ..other });
-            if (other.is_dir() || !options.dry_run) && !self.make_way(name, &other, "regular file").await? {
+            if !self.make_way(name, &other, "regular file").await? {
                 return self.no_leader(ndx, entry).await;
             }
             stat = None;

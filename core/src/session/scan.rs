@@ -119,7 +119,8 @@ pub(super) struct Scanner<'a, S, O> {
     root_scope: Scope,
     /// Filter state around a directory that will be entered, where it is not the root's.
     scopes: HashMap<(u32, Vec<u8>), Scope>,
-    last_parent: Vec<u8>,
+    /// Of the argument before, under `-R`.
+    last_parent: (u32, Vec<u8>),
     /// Device of each argument's tree, by base, for `-x`.
     devices: Vec<(u32, u64)>,
     /// Directories that were named with a slash under `-R`.
@@ -147,7 +148,7 @@ impl<'a, S: Source, O: Observer> Scanner<'a, S, O> {
             source,
             root_scope: filters.scope(FilterSide::Sender, b""),
             scopes: HashMap::new(),
-            last_parent: Vec::new(),
+            last_parent: (0, Vec::new()),
             devices: Vec::new(),
             slashed: hashbrown::HashSet::new(),
             dot_root_sent: false,
@@ -254,7 +255,7 @@ impl<'a, S: Source, O: Observer> Scanner<'a, S, O> {
         if select.relative
             && argument.kind == ArgKind::Slash
             && !select.copy_links
-            && found.is_err_and(PortError::is_not_found) | found.is_ok_and(|stat| !stat.is_dir())
+            && found.map_or_else(|error| select.copy_dirlinks || error.leads_nowhere(), |stat| !stat.is_dir())
         {
             // Only a directory is meant by the slash.
             found = self.source.stat(path, false).await;
@@ -358,13 +359,11 @@ impl<'a, S: Source, O: Observer> Scanner<'a, S, O> {
             let found = self.source.stat(SourcePath { base, name: below(&dir) }, true).await;
             let Ok(found) = found else { return };
             match parent {
+                // What an argument has named itself is listed twice, as in the reference.
+                None if self.last_parent == (base, dir.clone()) => {}
                 None => {
-                    let known = (0..list.len())
-                        .filter_map(|i| list.get(i))
-                        .any(|e| e.entry.base == base && e.entry.is_dir() && e.name() == dir.as_slice());
-                    if !known {
-                        self.implied(list, base, &dir, &found).await;
-                    }
+                    self.implied(list, base, &dir, &found).await;
+                    self.last_parent = (base, dir.clone());
                 }
                 Some(parent) => self.note_inside(base, parent, &dir, found, EntryFlags::IMPLIED_DIR, false),
             }
@@ -385,7 +384,7 @@ impl<'a, S: Source, O: Observer> Scanner<'a, S, O> {
         target: bool,
     ) {
         let list = self.inside.entry((base, parent)).or_default();
-        if !list.iter().any(|i| i.name == name && (i.target || !target)) {
+        if target || !list.iter().any(|i| i.name == name && !i.target) {
             list.push(Inside { name: name.to_vec(), stat, flags, target });
         }
     }
@@ -580,7 +579,7 @@ impl<'a, S: Source, O: Observer> Scanner<'a, S, O> {
         }
         let Some(end) = memchr::memrchr(b'/', name).filter(|&i| i > 0) else { return };
         let parent = name.get(..end).unwrap_or_default().to_vec();
-        let shared_len = common_components(&parent, &self.last_parent);
+        let shared_len = common_components(&parent, &self.last_parent.1);
         let ends =
             memchr::memchr_iter(b'/', &parent).chain([parent.len()]).filter(|&i| i > 0 && i > shared_len);
         for end in ends.collect::<Vec<_>>() {
@@ -589,7 +588,7 @@ impl<'a, S: Source, O: Observer> Scanner<'a, S, O> {
                 self.implied(list, base, dir, &stat).await;
             }
         }
-        self.last_parent = parent;
+        self.last_parent = (base, parent);
     }
 
     /// One found file: links followed where asked for, filtered, digested, appended. Returns its position.
@@ -710,18 +709,21 @@ impl<'a, S: Source, O: Observer> Scanner<'a, S, O> {
             file_mode = (file_mode & mode::TYPE) | perms;
         }
         let linked = options.preserve.hard_links > 0
-            && kind != FileKind::Dir
-            && (stat.nlink > 1 || !self.shared.agreed.protocol.has_extended_flags());
+            && match self.shared.agreed.protocol.has_extended_flags() {
+                true => kind != FileKind::Dir && stat.nlink > 1,
+                false => kind == FileKind::Regular,
+            };
         flags.set(EntryFlags::HLINKED, linked);
         let size = match kind {
             FileKind::Regular | FileKind::Symlink | FileKind::Dir => stat.size,
             _ => 0,
         };
+        let (mtime, nsec) = self.shared.listed_time(stat);
         let position = list.push(&NewEntry {
             name,
             size,
-            mtime: stat.mtime,
-            nsec: if self.shared.agreed.protocol.has_nanoseconds() { stat.nsec } else { 0 },
+            mtime,
+            nsec,
             mode: file_mode,
             uid: stat.uid,
             gid: stat.gid,

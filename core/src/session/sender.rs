@@ -681,9 +681,10 @@ pub(super) async fn remove_source<S: Source, O: Observer>(
     let follow = shared.options.select.copy_links;
     match source.stat(path, follow).await {
         Ok(now) => {
+            let (mtime, nsec) = shared.listed_time(&now);
             let same = (now.size == entry.entry.size || !entry.entry.is_regular())
-                && now.mtime == entry.entry.mtime
-                && (entry.entry.nsec == 0 || now.nsec == entry.entry.nsec);
+                && mtime == entry.entry.mtime
+                && (entry.entry.nsec == 0 || nsec == entry.entry.nsec);
             if !same {
                 shared.report(Role::Sender, &Notice::SenderChanged(path.name));
                 return;

@@ -77,7 +77,7 @@ where
                     return Ok(());
                 }
             } else {
-                if options.transfer.backup && !options.dry_run && !self.back_up(name, BackupBy::Link).await? {
+                if options.transfer.backup && !self.back_up(name, BackupBy::Link).await? {
                     return Ok(());
                 }
                 replace = true;

@@ -97,7 +97,9 @@ where
         attrs.mtime = attrs.mtime.filter(|&time| times && time != (stat.mtime, stat.nsec));
         // It travels in whole seconds; an exact time comes with one that has none but these.
         let exact_too = exact && attrs.mtime.is_some();
-        attrs.atime = attrs.atime.filter(|&time| time != stat.atime || exact_too);
+        // A file whose digest was made has been read.
+        let was_read = select.checksum && entry.entry.is_regular() && !self.options().dry_run;
+        attrs.atime = attrs.atime.filter(|&time| time != stat.atime || exact_too || was_read);
         if self.options().dry_run {
             return self.side.would_change(entry, name, wanted_mode, stat, &attrs).await;
         }
@@ -158,21 +160,22 @@ where
 
     /// What was not transferred, for `-vv`.
     pub(super) fn report_unchanged(&self, entry: EntryRef<'_>, changed: bool) {
-        let name = entry.rel_name().bytes();
+        let name = self.side.local_name(entry).bytes();
         self.report(&if changed { Notice::AttrsChanged(name) } else { Notice::UpToDate(name) });
     }
 
     /// `--existing` and `--ignore-existing`.
     pub(super) async fn skips_by_existence(&self, entry: EntryRef<'_>, stat: Option<&Stat>) -> bool {
         let options = self.options();
-        let shown = entry.rel_name();
+        let shown = self.side.local_name(entry);
         match stat {
             None if options.select.existing => {
                 self.report(&Notice::NotCreating { name: shown.bytes(), dir: false });
                 true
             }
             Some(stat) if options.select.ignore_existing => {
-                let why = self.existing_reason(entry, stat).await;
+                let explains = self.shared().observer.explains_existing();
+                let why = if explains { self.existing_reason(entry, stat).await } else { "" };
                 self.report(&Notice::Exists { name: shown.bytes(), why });
                 true
             }

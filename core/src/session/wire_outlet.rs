@@ -182,7 +182,12 @@ impl<W: ChunkWrite, T: Target, O: Observer> Outlet for WireOutlet<'_, '_, W, T, 
         }
         let name = self.side.local_name(entry);
         let sibling = sibling_name(name, request.xname.as_deref().unwrap_or_default());
-        self.block_sums(ndx, basis_place(&request, name, &sibling), &request).await
+        let place = match basis_place(&request, name, &sibling) {
+            // What it is a copy of still stands, and is read so that the copy keeps its time of access.
+            Place::Backup(name) => Place::Dest(name),
+            place => place,
+        };
+        self.block_sums(ndx, place, &request).await
     }
 
     async fn done(&mut self) -> Result<(), Error<W::Error>> {

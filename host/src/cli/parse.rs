@@ -518,7 +518,8 @@ impl Cli {
         }
     }
 
-    /// `--usermap`, `--groupmap` or a half of `--chown`.
+    /// `--usermap`, `--groupmap` or a half of `--chown`. A server is told of the owners that are preserved by letters of
+    /// their own.
     fn map(&mut self, account: Account, list: &[u8], source: MapSource) -> Result<(), Stop> {
         let (slot, name, word) = match account {
             Account::User => (&self.usermap, "usermap", "user"),
@@ -542,11 +543,11 @@ impl Cli {
         match account {
             Account::User => {
                 self.usermap = Some((list.to_vec(), source));
-                self.owner = true;
+                self.owner |= !self.server;
             }
             Account::Group => {
                 self.groupmap = Some((list.to_vec(), source));
-                self.group = true;
+                self.group |= !self.server;
             }
         }
         Ok(())

@@ -21,6 +21,7 @@ use super::{
     beneath::{Links, Tree},
     confine::Confinement,
     copy::{Holes, copy_contents},
+    fake,
     meta::{self, Handle},
     special::{self, Put},
     temp::Temp,
@@ -49,6 +50,7 @@ struct BackupDir {
 #[derive(Debug)]
 struct Copies {
     times: bool,
+    atimes: bool,
     owner: bool,
     group: bool,
     /// What copies carry, and what backup directories do: as the reference has it.
@@ -96,6 +98,7 @@ impl Backups {
             }),
             copies: Copies {
                 times: preserve.times,
+                atimes: preserve.atimes > 0,
                 owner: preserve.owner,
                 group: preserve.group,
                 files: Carried {
@@ -162,6 +165,7 @@ impl Copies {
         Attrs {
             mode: Some(stat.mode),
             mtime: self.times.then_some((stat.mtime, stat.nsec)),
+            atime: self.atimes.then_some(stat.atime),
             ..self.owners(stat, shared)
         }
     }
@@ -172,6 +176,29 @@ impl Copies {
             gid: self.group.then_some(stat.gid),
             ..Attrs::default()
         }
+    }
+
+    /// Makes the new directory `on` look `like` the real one, if that is a directory.
+    fn dress(&self, shared: &Shared, name: RelName<'_>, like: Handle<'_>, on: Handle<'_>) -> io::Result<()> {
+        let mut real = meta::stat_of(like)?;
+        if !real.is_dir() {
+            return Ok(());
+        }
+        self.dirs.carry(like, on);
+        let made = meta::stat_of(on)?;
+        let fake = shared.setter().is_fake();
+        if fake {
+            // What cannot be understood was told of when the directory itself was looked at.
+            let _ = fake::overlay(like, false, &mut real);
+        }
+        // The owner must be able to put backups there.
+        let needed = if fake || rustix::process::geteuid().is_root() { 0 } else { 0o300 };
+        let attrs = Attrs { mode: Some(real.mode | needed), ..self.owners(&real, shared) };
+        if fake {
+            let applied = shared.setter().apply(on, name.bytes(), &made, &attrs, None);
+            return applied.map(drop).map_err(|(_, error)| error);
+        }
+        apply_what_is_allowed(on, &made, &attrs)
     }
 }
 
@@ -219,17 +246,12 @@ impl BackupDir {
             }
             tree.forget(part.bytes());
             let original = shared.tree().at(part)?;
-            let real = to_stat(&statat(&original.dir, original.name, AtFlags::SYMLINK_NOFOLLOW)?);
-            let made = to_stat(&statat(&at.dir, at.name, AtFlags::SYMLINK_NOFOLLOW)?);
-            if real.is_dir() {
-                let on = Handle::Name(&at.dir, at.name);
-                copies.dirs.carry(Handle::Name(&original.dir, original.name), on);
-                // The owner must be able to put backups there.
-                let needed = if rustix::process::geteuid().is_root() { 0 } else { 0o300 };
-                let attrs = Attrs { mode: Some(real.mode | needed), ..copies.owners(&real, shared) };
-                let made = Stat { mode: meta::stat_of(on)?.mode, ..made };
-                apply_what_is_allowed(on, &made, &attrs)?;
-            }
+            copies.dress(
+                shared,
+                part,
+                Handle::Name(&original.dir, original.name),
+                Handle::Name(&at.dir, at.name),
+            )?;
         }
         Ok(())
     }

@@ -81,6 +81,10 @@ pub fn copy_paced(
     holes: Holes,
     pace: Option<&Pace>,
 ) -> io::Result<u64> {
+    if size == 0 {
+        // A read would change the time of the last access.
+        return Ok(0);
+    }
     let mut done = 0;
     if holes == Holes::Written && size >= CLONE_FROM && pace.is_none() {
         if ioctl_ficlone(to, from).is_ok() {
@@ -98,7 +102,7 @@ pub fn copy_paced(
             }
         }
     }
-    // Also the end of what `copy_file_range` did: some file systems report a size of 0 and have data.
+    // Also what `copy_file_range` has left.
     let piece = pace.map_or(PIECE, Pace::piece);
     let mut buf = vec![0; piece.min(usize::try_from(size).unwrap_or(PIECE).saturating_add(1))];
     loop {
@@ -292,7 +296,7 @@ mod tests {
         let from: OwnedFd = File::open(tmp.path().join("a")).unwrap().into();
         for (holes, size) in [
             (Holes::Written, 700_001),
-            (Holes::Written, 0),
+            (Holes::Written, 5),
             (Holes::Skipped, 700_001),
             (Holes::Skipped, 5),
             (Holes::Punched, 700_001),
@@ -304,6 +308,9 @@ mod tests {
                 assert!(fs::metadata(tmp.path().join("b")).unwrap().blocks() * 512 < 500_000, "{holes:?}");
             }
         }
+        // Who says that there is nothing gets nothing.
+        let to: OwnedFd = File::create(tmp.path().join("b")).unwrap().into();
+        assert_eq!(copy_contents(&from, &to, 0, Holes::Written), Ok(0));
     }
 
     #[test]

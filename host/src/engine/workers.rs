@@ -240,7 +240,7 @@ fn run(job: &Job, buf: &mut [u8]) -> CopyEnd {
     let create =
         Create { name, mode: WriteMode::Temporary, file_mode: job.file_mode, size: job.size, append_from: 0 };
     // One byte more than the largest small file: the end is seen without a second read.
-    let n = match read_full_once(&file, buf) {
+    let n = match read_start(&file, job.size, buf) {
         Ok(n) => n,
         Err(error) => return CopyEnd::Read(port(error)),
     };
@@ -283,8 +283,12 @@ fn large(job: &Job, file: &OwnedFd, create: &Create<'_>, to: Destination) -> Cop
     }
 }
 
-/// Fills the buffer, or reads to the end of the file; one call for a file that fits.
-fn read_full_once(file: &OwnedFd, buf: &mut [u8]) -> rustix::io::Result<usize> {
+/// Fills the buffer, or reads to the end of the file; one call for a file that fits. `size`: as it was listed.
+fn read_start(file: &OwnedFd, size: u64, buf: &mut [u8]) -> rustix::io::Result<usize> {
+    if size == 0 && fstat(file)?.st_size == 0 {
+        // A read would change the time of the last access, or find what is no content, as below `/proc`.
+        return Ok(0);
+    }
     // A regular file is read short at its end only.
     rustix::io::retry_on_intr(|| rustix::io::pread(file, &mut *buf, 0))
 }

@@ -645,6 +645,10 @@ impl Observer for Console {
         self.steps
     }
 
+    fn explains_existing(&self) -> bool {
+        self.levels.info(Info::Skip) > 1
+    }
+
     fn step(&self, from: Role, step: &Step<'_>) {
         if !self.steps {
             return;

@@ -1,0 +1,316 @@
+//! Details of both programs, side by side with literal expectations: what further random comparisons have found.
+
+use std::{
+    ffi::CString,
+    fs,
+    os::unix::{
+        ffi::OsStrExt,
+        fs::{MetadataExt, PermissionsExt, symlink},
+    },
+};
+
+use crate::{
+    details::{BOTH, children, run, touch, tree},
+    peers::{Program, fake_shell},
+};
+
+/// Below version 30 a time of modification travels as an unsigned number of 32 bits, below 31 in whole seconds; a local copy
+/// that is told to speak so loses the same. What is removed from the source is compared with what was listed.
+#[test]
+fn times_of_old_protocols_in_local_copies() {
+    for program in BOTH {
+        for (protocol, times) in [
+            ("--protocol=29", [(3_990_752_896, 0), (2_963_151_104, 0)]),
+            ("--protocol=30", [(-304_214_400, 0), (7_258_118_400, 0)]),
+            ("--protocol=31", [(-304_214_400, 250_000_000), (7_258_118_400, 500_000_000)]),
+        ] {
+            let dir = tree(&["src"], &["src/early", "src/late"]);
+            for (name, at) in [("early", "1960-05-12 00:00:00.25Z"), ("late", "2200-01-01 00:00:00.5Z")] {
+                touch(&dir.path().join("src").join(name), &["-m", "-d", at]);
+            }
+            let out = run(program, dir.path(), &["-rt", "--remove-source-files", protocol, "src/", "dst/"]);
+            assert_eq!((out.code, &*out.stderr), (Some(0), ""), "{program:?} {protocol}");
+            let got = ["dst/early", "dst/late"].map(|name| {
+                let made = fs::metadata(dir.path().join(name)).unwrap();
+                (made.mtime(), made.mtime_nsec())
+            });
+            assert_eq!(got, times, "{program:?} {protocol}");
+            assert_eq!(fs::read_dir(dir.path().join("src")).unwrap().count(), 0, "{program:?} {protocol}");
+        }
+    }
+}
+
+/// A dry run tells of the backups that its generator would make, not of those of transferred files.
+#[test]
+fn dry_runs_tell_of_backups() {
+    let wanted = ["dir/x", "extra", "link", "member", "now_file", "now_link"];
+    for program in BOTH {
+        let dir = tree(
+            &["src", "dst/dir"],
+            &["src/file=new", "src/leader=l", "src/now_file=f", "src/dir=f", "dst/file=old", "dst/leader=m"],
+        );
+        let at = |name: &str| dir.path().join(name);
+        fs::hard_link(at("src/leader"), at("src/member")).unwrap();
+        for name in ["dst/member", "dst/now_link", "dst/extra", "dst/dir/x"] {
+            fs::write(at(name), "other").unwrap();
+        }
+        for (target, name) in
+            [("a", "src/link"), ("b", "dst/link"), ("a", "src/now_link"), ("b", "dst/now_file")]
+        {
+            symlink(target, at(name)).unwrap();
+        }
+        for (words, suffix) in [("-b", ""), ("--backup-dir=../old", "../old/")] {
+            let words = ["-rltHn", "--delete", "--info=backup", words, "src/", "dst/"];
+            let out = run(program, dir.path(), &words);
+            let mut told: Vec<_> =
+                out.stdout.lines().filter_map(|line| line.strip_prefix("backed up ")).collect();
+            told.sort_unstable();
+            let wanted = wanted.map(|name| match suffix {
+                "" => format!("{name} to {name}~"),
+                dir => format!("{name} to {dir}{name}"),
+            });
+            assert_eq!(told, wanted, "{program:?} {words:?}");
+        }
+    }
+}
+
+/// What no data is read of keeps its time of access; what was read for a digest gets the one of the source; a backup
+/// that is copied keeps the one of the original.
+#[test]
+fn times_of_access_after_reading() {
+    const ACCESS: i64 = 1_000_000_000;
+    for program in BOTH {
+        let dir = tree(
+            &["src", "dst"],
+            &[
+                "src/empty",
+                "src/same=x",
+                "dst/same=x",
+                "src/left=new text",
+                "dst/left=old text",
+                "dst/changed=old",
+            ],
+        );
+        fs::write(dir.path().join("src/changed"), "new text").unwrap();
+        let seconds = |name: &str| fs::metadata(dir.path().join(name)).unwrap().atime();
+        for name in ["src/empty", "src/same", "dst/same", "dst/left", "dst/changed"] {
+            touch(&dir.path().join(name), &["-a", "-d", "@1000000000.5"]);
+        }
+        let words = ["-rtU", "-c", "--ignore-existing", "src/", "dst/"];
+        assert_eq!(run(program, dir.path(), &words).code, Some(0), "{program:?}");
+        assert_eq!(["src/empty", "dst/empty", "dst/left"].map(seconds), [ACCESS; 3], "{program:?}");
+        let shell = fake_shell(dir.path()).display().to_string();
+        let there = format!("h:{}/dst/", dir.path().display());
+        let path = format!("--rsync-path={}", program.path());
+        let ends = ["-e", &shell, &path, "src/", &there];
+        let words = [&["-rtU", "--inplace", "-b", "--exclude=same", "--exclude=left"], &ends[..]].concat();
+        assert_eq!(run(program, dir.path(), &words).code, Some(0), "{program:?}");
+        assert_eq!(seconds("dst/changed~"), ACCESS, "{program:?}");
+        let words = ["-rtUc", "--exclude=changed~", "src/", "dst/"];
+        touch(&dir.path().join("src/same"), &["-a", "-d", "@1000000000.5"]);
+        assert_eq!(run(program, dir.path(), &words).code, Some(0), "{program:?}");
+        let made = fs::metadata(dir.path().join("dst/same")).unwrap();
+        assert_eq!((made.atime(), made.atime_nsec()), (ACCESS, 0), "{program:?}");
+    }
+}
+
+/// With `-k` a name of a list with a slash is the symlink itself, whatever is wrong with where it leads; without, only
+/// where it leads nowhere.
+#[test]
+fn names_with_a_slash_that_lead_nowhere() {
+    let long = "x".repeat(300);
+    for program in BOTH {
+        let dir = tree(&["src"], &["src/f"]);
+        let targets = [("round", "round"), ("long", &long), ("through_file", "f/x"), ("none", "nowhere")];
+        for (name, target) in targets {
+            symlink(target, dir.path().join("src").join(name)).unwrap();
+        }
+        let list: String = targets.iter().map(|(name, _)| format!("{name}/\n")).collect();
+        fs::write(dir.path().join("list"), list).unwrap();
+        for (words, code, names) in [
+            ("-rlk", 0, &["long", "none", "round", "through_file"][..]),
+            ("-rl", 23, &["none", "through_file"]),
+        ] {
+            let _ = fs::remove_dir_all(dir.path().join("dst"));
+            let out = run(program, dir.path(), &[words, "--files-from=list", "src/", "dst/"]);
+            assert_eq!(out.code, Some(code), "{program:?} {words}: {out:?}");
+            assert_eq!(children(&dir.path().join("dst")), names, "{program:?} {words}");
+        }
+    }
+}
+
+/// A name of a list is no symlink of another user that leads to a directory, unless such links are followed anyway.
+#[test]
+fn a_name_of_a_list_is_no_link_of_another_user() {
+    if !rustix::process::geteuid().is_root() {
+        // Nobody else can give links away.
+        return;
+    }
+    for program in BOTH {
+        let dir = tree(&["src/d"], &[]);
+        symlink("d", dir.path().join("src/theirs")).unwrap();
+        std::os::unix::fs::lchown(dir.path().join("src/theirs"), Some(4_000_001), None).unwrap();
+        fs::write(dir.path().join("list"), "theirs/\n").unwrap();
+        for (words, code) in [("-rl", 23), ("-rlk", 0), ("-rlL", 0), ("-rl --insecure-links", 0)] {
+            let words: Vec<_> = words.split(' ').chain(["--files-from=list", "src/", "dst/"]).collect();
+            let out = run(program, dir.path(), &words);
+            assert_eq!(out.code, Some(code), "{program:?} {words:?}: {out:?}");
+            assert_eq!(out.stderr.contains("link_stat"), code != 0, "{program:?} {words:?}");
+        }
+    }
+}
+
+/// A server maps owners only if it is told to preserve them.
+#[test]
+fn maps_of_owners_that_are_not_preserved() {
+    if !rustix::process::geteuid().is_root() {
+        return;
+    }
+    for program in BOTH {
+        for (map, off) in [("--groupmap=0:1234", "--no-g"), ("--usermap=0:1234", "--no-o")] {
+            let dir = tree(&["src"], &["src/f"]);
+            let shell = fake_shell(dir.path()).display().to_string();
+            let there = format!("h:{}/dst/", dir.path().display());
+            let path = format!("--rsync-path={}", program.path());
+            let out = run(program, dir.path(), &["-rog", map, off, "-e", &shell, &path, "src/", &there]);
+            assert_eq!(out.code, Some(0), "{program:?} {map}: {out:?}");
+            let made = fs::metadata(dir.path().join("dst/f")).unwrap();
+            assert_eq!((made.uid(), made.gid()), (0, 0), "{program:?} {map}");
+        }
+    }
+}
+
+/// No rule protects the backup directory here: it is deleted, itself with a backup, and then needed again.
+#[test]
+fn a_backup_directory_that_is_deleted_comes_back() {
+    for program in BOTH {
+        let dir = tree(&["src/d", "dst/d"], &["src/d/f=new text", "dst/d/f=old", "dst/d/extra"]);
+        let words = ["-ri", "--delete-after", "--backup-dir=.old", "-f!", "src/", "dst/"];
+        let out = run(program, dir.path(), &words);
+        assert_eq!(out.code, Some(0), "{program:?}: {out:?}");
+        assert!(out.stdout.contains("*deleting   d/extra\n"), "{program:?}: {out:?}");
+        for name in ["dst/.old/d/extra", "dst/.old/.old/d/f"] {
+            assert!(dir.path().join(name).exists(), "{program:?} {name}: {out:?}");
+        }
+        assert_eq!(children(&dir.path().join("dst/d")), ["f"], "{program:?}");
+    }
+}
+
+/// With `--fake-super` directories of backups stand for what the real ones stand for.
+#[test]
+fn directories_of_backups_with_fake_super() {
+    if !rustix::process::geteuid().is_root() {
+        return;
+    }
+    for program in BOTH {
+        let dir = tree(&["src/d", "dst/d"], &["src/d/f=new text", "dst/d/f=old"]);
+        std::os::unix::fs::chown(dir.path().join("src/d"), Some(7), Some(8)).unwrap();
+        fs::set_permissions(dir.path().join("src/d"), fs::Permissions::from_mode(0o3555)).unwrap();
+        let out = run(program, dir.path(), &["-a", "--fake-super", "--backup-dir=../bak", "src/", "dst/"]);
+        assert_eq!(out.code, Some(0), "{program:?}: {out:?}");
+        let path = CString::new(dir.path().join("bak/d").as_os_str().as_bytes()).unwrap();
+        let mut value = [0; 100];
+        let len = rustix::fs::getxattr(&path, "user.rsync.%stat", &mut value[..]).unwrap_or(0);
+        assert_eq!(str::from_utf8(&value[..len]), Ok("43555 0,0 7:8"), "{program:?}");
+        let made = fs::metadata(dir.path().join("bak/d")).unwrap();
+        assert_eq!((made.uid(), made.gid(), made.mode() & 0o7777), (0, 0, 0o755), "{program:?}");
+    }
+}
+
+/// With several lists a directory that an argument names is listed again as the way to what a later one names.
+#[test]
+fn arguments_inside_of_other_arguments() {
+    for program in BOTH {
+        let dir = tree(&["s/m/b/c", "s/n"], &["s/m/b/f", "s/m/b/g", "s/m/x", "s/n/x"]);
+        for (names, twice, count) in [
+            ("m/b m/b/f", "m/b (4);m/b/f (7)", "7 (reg: 3, dir: 4)"),
+            ("m/b m/b", "m/b (4)", "6 (reg: 2, dir: 4)"),
+            ("m m/b", "m (2);m/b (6)", "8 (reg: 3, dir: 5)"),
+            ("m/b/c m/b", "m/b (4);m/b/c (9)", "7 (reg: 2, dir: 5)"),
+            ("m m/x", "m (2);m/x (5)", "8 (reg: 4, dir: 4)"),
+            ("m/b/c n/x m/b/f", "m (2)", "7 (reg: 2, dir: 5)"),
+            ("m/b/c m/x m/b/f", "", "5 (reg: 2, dir: 3)"),
+        ] {
+            let names: Vec<_> = names.split(' ').map(|name| format!("s/./{name}")).collect();
+            let words = ["-rRn", "--debug=dup", "--stats"].into_iter();
+            let words: Vec<_> = words.chain(names.iter().map(String::as_str)).chain(["dst/"]).collect();
+            let out = run(program, dir.path(), &words);
+            let mut told: Vec<_> = out
+                .stdout
+                .lines()
+                .filter_map(|line| line.strip_prefix("removing duplicate name "))
+                .map(|line| line.replace("from file list ", ""))
+                .collect();
+            // Some come from both of the reference's ends.
+            told.dedup();
+            assert_eq!(told.join(";"), twice, "{program:?} {names:?}");
+            assert!(
+                out.stdout.contains(&format!("Number of files: {count}\n")),
+                "{program:?} {names:?}: {out:?}"
+            );
+        }
+    }
+}
+
+/// A single file that gets another name is told of by that name where it is left alone, by its own where it is too large.
+#[test]
+fn names_of_a_single_file() {
+    for program in BOTH {
+        let dir = tree(&[], &["a=text", "b=text"]);
+        for (words, line) in [
+            ("-rt --ignore-existing a b", "b exists"),
+            ("-rt --existing a c", "not creating new file \"c\""),
+            ("-rt a b", "b is uptodate"),
+            ("-rp --chmod=600 --size-only a b", "b"),
+            ("-ru --size-only a b", "b is newer"),
+            ("-r --max-size=1 a b", "a is over max-size"),
+            ("-r --min-size=9 a b", "a is under min-size"),
+        ] {
+            if line == "b is newer" {
+                touch(&dir.path().join("b"), &["-d", "2021-01-01"]);
+            }
+            let words: Vec<_> = ["--info=name2,skip"].into_iter().chain(words.split(' ')).collect();
+            let out = run(program, dir.path(), &words);
+            assert_eq!((out.code, out.stdout.trim_end()), (Some(0), line), "{program:?} {words:?}");
+        }
+    }
+}
+
+/// Without a checksum a receiving server does not refuse `-c`: the sender does, once there is something to sum up.
+#[test]
+fn digests_of_nothing_are_refused_by_the_sender() {
+    for program in BOTH {
+        for (files, code) in [(&["src/f"][..], 4), (&[], 0)] {
+            let dir = tree(&["src"], files);
+            let shell = fake_shell(dir.path()).display().to_string();
+            let there = format!("h:{}/dst/", dir.path().display());
+            let path = format!("--rsync-path={}", program.path());
+            let words = ["-rc", "--cc=none", "-e", &shell, &path, "src/", &there];
+            let out = run(Program::Stock, dir.path(), &words);
+            assert_eq!(out.code, Some(code), "{program:?}: {out:?}");
+        }
+    }
+}
+
+/// The oldest version knows links of regular files only, also in a local copy.
+#[test]
+fn links_of_the_oldest_version() {
+    for program in BOTH {
+        let dir = tree(&["src"], &["src/f"]);
+        let at = |name: &str| dir.path().join(name);
+        symlink("f", at("src/l")).unwrap();
+        for name in ["f", "l"] {
+            fs::hard_link(at("src").join(name), at("src").join(name.repeat(2))).unwrap();
+        }
+        for (protocol, links) in [("--protocol=27", [2, 1]), ("--protocol=28", [2, 2])] {
+            let _ = fs::remove_dir_all(at("dst"));
+            assert_eq!(
+                run(program, dir.path(), &["-rlH", protocol, "src/", "dst/"]).code,
+                Some(0),
+                "{program:?}"
+            );
+            let got = ["dst/f", "dst/l"].map(|name| fs::symlink_metadata(at(name)).unwrap().nlink());
+            assert_eq!(got, links, "{program:?} {protocol}");
+        }
+    }
+}
