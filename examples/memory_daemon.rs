@@ -13,9 +13,10 @@
 mod blocking;
 
 use std::{
-    io::BufReader,
-    net::{TcpListener, TcpStream},
+    io::{BufReader, Read},
+    net::{Shutdown, TcpListener, TcpStream},
     process::ExitCode,
+    time::{Duration, Instant},
 };
 
 use arsync_core::{
@@ -26,6 +27,9 @@ use blocking::Blocking;
 
 /// Bounds of a session: entries, bytes of their names, block sums, window.
 type Bounds = Memory<256, 8192, 256, 4096>;
+
+/// How long a client may go on sending after the session.
+const PATIENCE: Duration = Duration::from_secs(2);
 
 fn contents() -> RamStore {
     let mut store = RamStore::new();
@@ -50,7 +54,20 @@ fn serve(
     let seed = std::process::id().cast_signed() ^ i32::from(stream.peer_addr().map_or(1, |peer| peer.port()));
     let config = Config { seed: seed.max(1), ..Config::default() };
     let session = serve_daemon(transport, module, store, memory, &config);
-    block_on_ready(session).map_err(|fault| fault.to_string())
+    let ended = block_on_ready(session).map_err(|fault| fault.to_string());
+    hang_up(stream);
+    ended
+}
+
+/// Closes a connection so that the last words arrive: what the client still sends would be answered by a reset
+/// otherwise, and a reset takes away what it has not read yet.
+fn hang_up(mut stream: &TcpStream) {
+    let mut rest = [0; 4096];
+    if stream.shutdown(Shutdown::Write).is_err() || stream.set_read_timeout(Some(PATIENCE)).is_err() {
+        return;
+    }
+    let end = Instant::now() + PATIENCE;
+    while Instant::now() < end && stream.read(&mut rest).is_ok_and(|n| n > 0) {}
 }
 
 fn main() -> ExitCode {

@@ -11,6 +11,7 @@ use std::{
 
 use crate::{
     details::{BOTH, children, run, touch, tree},
+    needs::needs_root,
     peers::{Program, fake_shell},
 };
 
@@ -142,8 +143,7 @@ fn names_with_a_slash_that_lead_nowhere() {
 /// A name of a list is no symlink of another user that leads to a directory, unless such links are followed anyway.
 #[test]
 fn a_name_of_a_list_is_no_link_of_another_user() {
-    if !rustix::process::geteuid().is_root() {
-        // Nobody else can give links away.
+    if !needs_root("nobody else can give links away") {
         return;
     }
     for program in BOTH {
@@ -163,7 +163,7 @@ fn a_name_of_a_list_is_no_link_of_another_user() {
 /// A server maps owners only if it is told to preserve them.
 #[test]
 fn maps_of_owners_that_are_not_preserved() {
-    if !rustix::process::geteuid().is_root() {
+    if !needs_root("nobody else can give files away") {
         return;
     }
     for program in BOTH {
@@ -199,7 +199,7 @@ fn a_backup_directory_that_is_deleted_comes_back() {
 /// With `--fake-super` directories of backups stand for what the real ones stand for.
 #[test]
 fn directories_of_backups_with_fake_super() {
-    if !rustix::process::geteuid().is_root() {
+    if !needs_root("nobody else can give files away") {
         return;
     }
     for program in BOTH {

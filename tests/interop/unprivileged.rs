@@ -9,7 +9,10 @@ use std::{
     path::Path,
 };
 
-use crate::peers::{self, Outcome, Program};
+use crate::{
+    needs::needs_root,
+    peers::{self, Outcome, Program},
+};
 
 const BOTH: [Program; 2] = [Program::Stock, Program::Arsync];
 /// Who is nobody, where these tests run as root.
@@ -177,8 +180,7 @@ fn deletions_before_there_is_a_directory() {
 /// In a directory that cannot be made nothing is deleted, and nothing is said about that.
 #[test]
 fn a_directory_that_cannot_be_made_is_not_looked_through() {
-    if !rustix::process::geteuid().is_root() {
-        // Whoever owns the destination could open it.
+    if !needs_root("whoever owns the destination could open it") {
         return;
     }
     for program in BOTH {
