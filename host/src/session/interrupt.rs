@@ -94,13 +94,14 @@ fn open_pipe() -> std::io::Result<OwnedFd> {
     Ok(read)
 }
 
-/// Sets the handler, but an ignored signal stays ignored (nohup).
+/// Sets the handler, but an ignored signal stays ignored (nohup). Not so the ends of children: whoever is started would
+/// ignore them too, and could not wait for its own.
 fn handle(signals: &[libc::c_int]) {
     for &signal in signals {
         // SAFETY: the handler is an extern "C" function of the right type that lives as long as the program.
         unsafe {
             let handler = on_signal as extern "C" fn(libc::c_int) as libc::sighandler_t;
-            if libc::signal(signal, handler) == libc::SIG_IGN {
+            if libc::signal(signal, handler) == libc::SIG_IGN && signal != libc::SIGCHLD {
                 libc::signal(signal, libc::SIG_IGN);
             }
         }
