@@ -494,7 +494,7 @@ impl<'a, S: Source, O: Observer> LocalLists<'a, S, O> {
         self.links.number(&mut list);
         let segment = side.lists.borrow_mut().push(list, Some(number));
         self.pending.push((segment.first_dir, segment.first_dir + segment.dir_count));
-        self.announce(side);
+        self.announce(side, Some(number));
         self.end_if_done(side);
         Ok(())
     }
@@ -509,12 +509,16 @@ impl<'a, S: Source, O: Observer> LocalLists<'a, S, O> {
         }
     }
 
-    /// Tells both sides which directories come soon.
-    fn announce<T: Target>(&self, side: &DestSide<'_, T, O>) {
-        let dirs = side.lists.borrow().upcoming(&self.pending);
+    /// Tells both sides which directories come soon. Of the source, `listed` was read just now; of the destination, it
+    /// comes before the others.
+    fn announce<T: Target>(&self, side: &DestSide<'_, T, O>, listed: Option<u32>) {
+        let lists = side.lists.borrow();
+        let dirs = lists.upcoming(&self.pending);
         announce_reads(self.scanner.source(), &dirs);
-        if !side.missing_root {
-            side.target.will_visit(Turn::Next, &mut dirs.iter().map(|d| d.entry().rel_name()));
+        if !side.missing_root && !dirs.is_empty() {
+            let listed = listed.and_then(|number| lists.dir(number));
+            let visits = listed.into_iter().chain(&dirs);
+            side.target.will_visit(Turn::Next, &mut visits.map(|d| d.entry().rel_name()));
         }
     }
 }
@@ -681,7 +685,7 @@ where
     };
     let pending = Vec::from([(first.first_dir, first.first_dir + first.dir_count)]);
     let mut local = LocalLists { shared, scanner, early, pending, mapping, links };
-    local.announce(&side);
+    local.announce(&side, None);
     if local.early.is_some() {
         local.next(&side).await?;
     } else if incremental {

@@ -1,12 +1,12 @@
 //! What is read ahead of who needs it, directories and digests of files: announced reads run on a few threads, and
 //! their results are taken by key. Nothing here knows what is read.
 //!
-//! Results are kept up to a bound, so that readers do not run away; what was expected before a result that is
-//! taken, and never asked for, is dropped.
+//! Results are kept up to a bound, so that readers do not run away; what was wanted before a result that is asked
+//! for, and was not asked for itself, is dropped.
 
-use alloc::{collections::VecDeque, sync::Arc};
+use alloc::{collections::BTreeMap, sync::Arc};
 use std::{
-    collections::{HashMap, HashSet},
+    collections::HashMap,
     hash::Hash,
     sync::{Condvar, Mutex, MutexGuard, PoisonError},
     thread::JoinHandle,
@@ -55,21 +55,30 @@ impl<J> Read<J> {
     }
 }
 
-enum Slot<J> {
+/// Where a result comes in the order in which results are wanted.
+type Place = i64;
+
+/// How far a read is.
+enum Stage<R, J> {
     Waiting(Read<J>),
     Running,
+    Done(R),
 }
 
 struct State<K, R, J> {
-    queue: VecDeque<K>,
-    slots: HashMap<K, Slot<J>>,
-    /// In the order in which they were complete.
-    done: VecDeque<(K, R)>,
+    /// All that was announced and not taken.
+    reads: HashMap<K, (Place, Stage<R, J>)>,
+    /// Of them, those that wait and those that are done, in the order in which they are wanted.
+    queue: BTreeMap<Place, K>,
+    done: BTreeMap<Place, K>,
+    /// Places not given yet, in front of all others (below this) and behind them.
+    front: Place,
+    back: Place,
     kept: usize,
+    /// Every result counts, also one that was passed over.
+    keeps_all: bool,
     /// Fewer reads than these are begun one by one.
     least: usize,
-    /// Most reads that were begun together.
-    largest: usize,
     /// Threads that wait for something to do, and the result that is waited for: nobody else is woken.
     idle: usize,
     /// Readers found no room for results.
@@ -99,8 +108,6 @@ impl<K, R, J> Desk<K, R, J> {
 pub struct Ahead<K, R, J = Task<R>> {
     desk: Arc<Desk<K, R, J>>,
     threads: Mutex<Vec<JoinHandle<()>>>,
-    /// Every result counts, also one that was passed over.
-    keeps_all: bool,
     /// Whoever takes results reads too instead of waiting.
     helps: bool,
 }
@@ -112,10 +119,11 @@ impl<K, R, J> core::fmt::Debug for Ahead<K, R, J> {
 }
 
 impl<K: Hash + Eq + Clone + Send + 'static, R: Send + 'static> Ahead<K, R> {
-    /// With a thread for each two processors, four at most; on a machine with one, nothing is read ahead.
+    /// With a thread for each two processors, four at most, and whoever waits for a result; on a machine with one
+    /// processor, nothing is read ahead.
     pub fn new() -> Self {
         let cores = std::thread::available_parallelism().map_or(1, core::num::NonZero::get);
-        Self::with_threads((cores / 2).min(4))
+        Self::with_threads((cores / 2).min(4)).helping()
     }
 
     /// With so many threads, which start when the first read is announced.
@@ -128,12 +136,14 @@ impl<K: Hash + Eq + Clone + Send + 'static, R: Send + 'static, J: Send + 'static
     /// With so many threads and what they do with reads that are begun together: a result for each, in order.
     pub fn running(threads: usize, run: fn(Vec<J>) -> Vec<Option<R>>) -> Self {
         let state = State {
-            queue: VecDeque::new(),
-            slots: HashMap::new(),
-            done: VecDeque::new(),
+            reads: HashMap::new(),
+            queue: BTreeMap::new(),
+            done: BTreeMap::new(),
+            front: 0,
+            back: 0,
             kept: KEPT,
+            keeps_all: false,
             least: 1,
-            largest: 1,
             idle: 0,
             full: false,
             wanted: None,
@@ -141,12 +151,12 @@ impl<K: Hash + Eq + Clone + Send + 'static, R: Send + 'static, J: Send + 'static
         };
         let (work, ended) = (Condvar::new(), Condvar::new());
         let desk = Desk { state: Mutex::new(state), run, threads, work, ended };
-        Self { desk: Arc::new(desk), threads: Mutex::default(), keeps_all: false, helps: false }
+        Self { desk: Arc::new(desk), threads: Mutex::default(), helps: false }
     }
 
     /// No result is dropped: all will be taken.
-    pub fn keeping_all(mut self) -> Self {
-        self.keeps_all = true;
+    pub fn keeping_all(self) -> Self {
+        self.desk.lock().keeps_all = true;
         self
     }
 
@@ -168,12 +178,12 @@ impl<K: Hash + Eq + Clone + Send + 'static, R: Send + 'static, J: Send + 'static
         self
     }
 
-    /// Whatever was announced and has not begun, and all results, are of no interest any more.
+    /// Whatever was announced is of no interest any more.
     pub fn forget(&self) {
         let mut state = self.desk.lock();
+        state.reads.clear();
         state.queue.clear();
         state.done.clear();
-        state.slots.retain(|_, slot| matches!(slot, Slot::Running));
     }
 
     /// Something is read ahead at all.
@@ -181,34 +191,15 @@ impl<K: Hash + Eq + Clone + Send + 'static, R: Send + 'static, J: Send + 'static
         self.desk.threads > 0
     }
 
-    /// Announces reads in the order in which their results will be wanted; those that wait already move to their new
-    /// place.
+    /// Announces reads in the order in which their results will be wanted; those that were announced before move to
+    /// their new place.
     pub fn announce(&self, turn: Turn, reads: impl Iterator<Item = (K, Read<J>)>) {
+        let reads: Vec<_> = reads.collect();
         let mut state = self.desk.lock();
-        let mut order = VecDeque::new();
-        let mut moved = HashSet::new();
+        let first = state.places(turn, reads.len());
         let mut fresh = false;
-        for (key, read) in reads {
-            match state.slots.get(&key) {
-                Some(Slot::Running) => continue,
-                Some(Slot::Waiting(_)) => drop(moved.insert(key.clone())),
-                None if state.done.iter().any(|(k, _)| *k == key) => continue,
-                None => {
-                    fresh = true;
-                    state.slots.insert(key.clone(), Slot::Waiting(read));
-                }
-            }
-            order.push_back(key);
-        }
-        if !moved.is_empty() {
-            state.queue.retain(|key| !moved.contains(key));
-        }
-        match turn {
-            Turn::Next => {
-                order.append(&mut state.queue);
-                state.queue = order;
-            }
-            Turn::Last => state.queue.append(&mut order),
+        for (place, (key, read)) in (first..).zip(reads) {
+            fresh |= state.announce(place, key, read);
         }
         if !fresh {
             return;
@@ -236,38 +227,31 @@ impl<K: Hash + Eq + Clone + Send + 'static, R: Send + 'static, J: Send + 'static
     /// The result of an announced read; waits for it if it has begun. `None`: it has not, and will not.
     pub fn take(&self, key: &K) -> Option<R> {
         let mut state = self.desk.lock();
+        state.pass_over(key);
         loop {
-            if let Some(at) = state.done.iter().position(|(k, _)| k == key) {
-                let (_, result) = state.done.remove(at)?;
-                if !self.keeps_all {
-                    // Two batches of each reader may overtake one another.
-                    let readers = self.desk.threads + usize::from(self.helps);
-                    let late = 2 * readers * state.largest;
-                    state.done.drain(..at.saturating_sub(late));
-                }
-                if state.has_room_again() {
-                    self.desk.work.notify_all();
-                }
-                return Some(result);
-            }
-            let helps = self.helps && state.slots.contains_key(key);
-            if let Some(batch) = helps.then(|| state.next_batch()).flatten() {
-                drop(state);
-                let results = self.desk.read(batch);
-                state = self.desk.lock();
-                state.keep(results);
-                continue;
-            }
-            match state.slots.get(key) {
-                Some(Slot::Running) => {
-                    state.wanted = Some(key.clone());
-                    state = self.desk.ended.wait(state).unwrap_or_else(PoisonError::into_inner);
-                }
-                Some(Slot::Waiting(_)) => {
-                    state.slots.remove(key);
-                    return None;
-                }
+            match state.reads.get(key) {
                 None => return None,
+                Some((_, Stage::Done(_))) => {
+                    let result = state.remove(key);
+                    if state.has_room_again() {
+                        self.desk.work.notify_all();
+                    }
+                    return result;
+                }
+                Some((_, Stage::Waiting(_))) if !self.helps => return state.remove(key),
+                Some((_, Stage::Waiting(_) | Stage::Running)) => {}
+            }
+            if let Some(batch) = self.helps.then(|| state.next_batch()).flatten() {
+                drop(state);
+                let ended = self.desk.read(batch);
+                state = self.desk.lock();
+                state.keep(ended);
+            } else if matches!(state.reads.get(key), Some((_, Stage::Running))) {
+                state.wanted = Some(key.clone());
+                state = self.desk.ended.wait(state).unwrap_or_else(PoisonError::into_inner);
+            } else {
+                // There is no room for results.
+                return state.remove(key);
             }
         }
     }
@@ -289,6 +273,60 @@ type Batch<K, J> = (Vec<K>, Vec<J>);
 type Ended<K, R> = (Vec<K>, Vec<Option<R>>);
 
 impl<K: Hash + Eq + Clone, R, J> State<K, R, J> {
+    /// The first of so many places, in front of all others or behind them.
+    fn places(&mut self, turn: Turn, count: usize) -> Place {
+        let count = i64::try_from(count).unwrap_or(0);
+        match turn {
+            Turn::Next => {
+                self.front -= count;
+                self.front
+            }
+            Turn::Last => {
+                self.back += count;
+                self.back - count
+            }
+        }
+    }
+
+    /// Gives a read its place; true: it was not announced before.
+    fn announce(&mut self, place: Place, key: K, read: Read<J>) -> bool {
+        let Some((old, stage)) = self.reads.get_mut(&key) else {
+            self.queue.insert(place, key.clone());
+            self.reads.insert(key, (place, Stage::Waiting(read)));
+            return true;
+        };
+        let old = core::mem::replace(old, place);
+        let order = match stage {
+            Stage::Waiting(_) => &mut self.queue,
+            Stage::Done(_) => &mut self.done,
+            Stage::Running => return false,
+        };
+        order.remove(&old);
+        order.insert(place, key);
+        false
+    }
+
+    /// What was wanted before this and never asked for will not be.
+    fn pass_over(&mut self, key: &K) {
+        let Some(&(place, _)) = self.reads.get(key).filter(|_| !self.keeps_all) else { return };
+        for order in [&mut self.queue, &mut self.done] {
+            while let Some(first) = order.first_entry().filter(|first| *first.key() < place) {
+                self.reads.remove(&first.remove());
+            }
+        }
+    }
+
+    /// Of a read that is not under way, nothing remains but its result.
+    fn remove(&mut self, key: &K) -> Option<R> {
+        let (place, stage) = self.reads.remove(key)?;
+        self.queue.remove(&place);
+        self.done.remove(&place);
+        match stage {
+            Stage::Done(result) => Some(result),
+            Stage::Waiting(_) | Stage::Running => None,
+        }
+    }
+
     /// What one reader does next; none if there is nothing, or no room for results.
     fn next_batch(&mut self) -> Option<Batch<K, J>> {
         let (mut keys, mut jobs) = (Vec::new(), Vec::new());
@@ -296,19 +334,33 @@ impl<K: Hash + Eq + Clone, R, J> State<K, R, J> {
         let most = if self.queue.len() < self.least { 1 } else { BATCH };
         while cost < BATCH_COST
             && keys.len() < most
-            && self.done.len() + keys.len() < self.kept
-            && let Some(key) = self.queue.pop_front()
+            && self.has_room(keys.len())
+            && let Some((_, key)) = self.queue.pop_first()
         {
-            // Whoever needed it in the meantime has read by itself.
-            let Some(slot) = self.slots.get_mut(&key) else { continue };
-            let Slot::Waiting(read) = core::mem::replace(slot, Slot::Running) else { continue };
+            let Some((_, stage)) = self.reads.get_mut(&key) else { continue };
+            let Stage::Waiting(read) = core::mem::replace(stage, Stage::Running) else { continue };
             cost = cost.saturating_add(read.cost);
             keys.push(key);
             jobs.push(read.job);
         }
-        self.full |= self.done.len() >= self.kept;
-        self.largest = self.largest.max(keys.len());
         (!keys.is_empty()).then_some((keys, jobs))
+    }
+
+    /// There is room for one more result beside so many; one that is wanted later makes way.
+    fn has_room(&mut self, more: usize) -> bool {
+        if self.done.len() + more < self.kept {
+            return true;
+        }
+        let next = self.queue.first_key_value().map(|(&place, _)| place);
+        let last = self.done.last_key_value().map(|(&place, _)| place);
+        if self.keeps_all || next.is_none() || last <= next {
+            self.full = true;
+            return false;
+        }
+        if let Some((_, key)) = self.done.pop_last() {
+            self.reads.remove(&key);
+        }
+        true
     }
 
     /// Readers that stopped for want of room go on once half of the results are taken: woken for each place that
@@ -323,10 +375,14 @@ impl<K: Hash + Eq + Clone, R, J> State<K, R, J> {
     fn keep(&mut self, (keys, results): Ended<K, R>) -> bool {
         let mut awaited = false;
         for (key, result) in keys.into_iter().zip(results) {
-            self.slots.remove(&key);
             awaited |= self.wanted.as_ref() == Some(&key);
-            if let Some(result) = result {
-                self.done.push_back((key, result));
+            let Some((place, stage @ Stage::Running)) = self.reads.get_mut(&key) else { continue };
+            match result {
+                Some(result) => {
+                    *stage = Stage::Done(result);
+                    self.done.insert(*place, key);
+                }
+                None => drop(self.reads.remove(&key)),
             }
         }
         awaited
@@ -396,7 +452,7 @@ mod tests {
         let ahead = Ahead::with_threads(1);
         let first = Read::new(move || gate.recv().ok().map(|()| 0));
         ahead.announce(Turn::Next, [(0, first)].into_iter());
-        while !matches!(ahead.desk.lock().slots.get(&0), Some(Slot::Running)) {
+        while !matches!(ahead.desk.lock().reads.get(&0), Some((_, Stage::Running))) {
             std::thread::yield_now();
         }
         ahead.announce(Turn::Next, [read(1), read(2), read(8)].into_iter());
@@ -406,7 +462,7 @@ mod tests {
         while ahead.desk.lock().done.len() < 6 {
             std::thread::yield_now();
         }
-        let order: Vec<_> = ahead.desk.lock().done.iter().map(|(key, _)| *key).collect();
+        let order: Vec<_> = ahead.desk.lock().done.values().copied().collect();
         assert_eq!(order, [0, 1, 2, 3, 8, 9]);
     }
 
@@ -435,7 +491,7 @@ mod tests {
         let ahead = Ahead::with_threads(1).helping();
         let slow = Read::new(move || gate.recv().ok().map(|()| 1));
         ahead.announce(Turn::Next, [(1, slow)].into_iter());
-        while !matches!(ahead.desk.lock().slots.get(&1), Some(Slot::Running)) {
+        while !matches!(ahead.desk.lock().reads.get(&1), Some((_, Stage::Running))) {
             std::thread::yield_now();
         }
         let second = Read::new(move || go.send(()).ok().map(|()| 2));
@@ -452,7 +508,7 @@ mod tests {
             Some(7)
         });
         ahead.announce(Turn::Next, [(1, slow)].into_iter());
-        while !matches!(ahead.desk.lock().slots.get(&1), Some(Slot::Running)) {
+        while !matches!(ahead.desk.lock().reads.get(&1), Some((_, Stage::Running))) {
             std::thread::yield_now();
         }
         drop(go);
