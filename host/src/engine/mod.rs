@@ -7,6 +7,7 @@
 
 mod acl;
 mod ahead;
+mod backlog;
 mod backup;
 mod behind;
 mod beneath;

@@ -1,10 +1,11 @@
 //! Whole-file copies on worker threads: plain functions on descriptors and owned data, one file a job.
 //!
 //! Small jobs change hands in batches, in both directions: waking a thread costs as much as copying a small file.
-//! Threads start with the first job, one per core, and end with the value. Nothing here decides: a job says
-//! what is copied where, and its end says how far it came.
+//! Workers keep to different directories where they can: two that create names in one directory wait for one another
+//! in the kernel. Threads start with the first job, one per core, and end with the value. Nothing here decides: a job
+//! says what is copied where, and its end says how far it came.
 
-use alloc::{collections::VecDeque, sync::Arc};
+use alloc::sync::Arc;
 use core::cell::{Cell, RefCell};
 use std::{
     collections::HashMap,
@@ -21,16 +22,15 @@ use arsync_core::{
 use rustix::{fs::fstat, io::Errno};
 
 use super::{
-    FileSource, TreeTarget, port,
+    FileSource, TreeTarget,
+    backlog::{BATCH, BATCH_BYTES, Backlog, Piece},
+    port,
     source::Reader,
     write::{SMALL, Shared},
 };
 
 /// Jobs that may wait for a worker before whoever brings more has to wait.
 const BACKLOG: usize = 4096;
-/// Jobs that change hands together, and the bytes to copy at which a batch is complete.
-const BATCH: usize = 16;
-const BATCH_BYTES: u64 = 512 << 10;
 
 /// One file to copy.
 struct Job {
@@ -46,9 +46,19 @@ struct Job {
     fresh: bool,
 }
 
+impl Piece for Job {
+    fn dir(&self) -> &[u8] {
+        memchr::memrchr(b'/', &self.name).map_or(&[], |slash| &self.name[..slash])
+    }
+
+    fn size(&self) -> u64 {
+        self.size
+    }
+}
+
 #[derive(Default)]
 struct State {
-    jobs: VecDeque<Job>,
+    backlog: Backlog<Job>,
     ends: Vec<(u64, CopyEnd)>,
     /// The job whose end is waited for.
     wanted: Option<u64>,
@@ -113,8 +123,8 @@ impl Workers {
         }
         batch.bytes = 0;
         let mut state = self.desk.lock();
-        state.jobs.extend(batch.jobs.drain(..));
-        while state.jobs.len() > BACKLOG {
+        batch.jobs.drain(..).for_each(|job| state.backlog.push(job));
+        while state.backlog.len() > BACKLOG {
             state.crowded = true;
             state = self.desk.ended.wait(state).unwrap_or_else(PoisonError::into_inner);
         }
@@ -193,17 +203,17 @@ fn work(desk: &Desk) {
     let mut ends = Vec::with_capacity(BATCH);
     let mut state = desk.lock();
     loop {
-        take_batch(&mut state.jobs, &mut jobs);
-        if jobs.is_empty() {
+        let Some(group) = state.backlog.take_batch(&mut jobs) else {
             if state.closed {
                 return;
             }
             state = desk.work.wait(state).unwrap_or_else(PoisonError::into_inner);
             continue;
-        }
+        };
         drop(state);
         ends.extend(jobs.drain(..).map(|job| (job.ticket, run(&job, &mut buf))));
         state = desk.lock();
+        state.backlog.leave(group);
         let mut awaited = core::mem::take(&mut state.crowded);
         for end in ends.drain(..) {
             awaited |= state.wanted == Some(end.0);
@@ -212,18 +222,6 @@ fn work(desk: &Desk) {
         if awaited {
             desk.ended.notify_one();
         }
-    }
-}
-
-/// Small jobs come together; a large one comes alone, or is the last.
-fn take_batch(from: &mut VecDeque<Job>, to: &mut Vec<Job>) {
-    let mut bytes = 0u64;
-    while to.len() < BATCH
-        && bytes < BATCH_BYTES
-        && let Some(job) = from.pop_front()
-    {
-        bytes = bytes.saturating_add(job.size);
-        to.push(job);
     }
 }
 
