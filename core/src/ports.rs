@@ -349,16 +349,6 @@ pub enum Destination {
     },
 }
 
-/// The place of an announcement among those made before.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[cfg_attr(feature = "defmt", derive(defmt::Format))]
-pub enum Turn {
-    /// In front of them.
-    Next,
-    /// Behind them.
-    Last,
-}
-
 /// What failed when a file was put in place.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
@@ -407,9 +397,15 @@ pub trait Target {
     }
     /// Target of a symlink.
     async fn read_link(&self, at: Place<'_>) -> Result<Vec<u8>, PortError>;
-    /// Says that the names in these directories will be asked for soon, one directory after the other. What was announced
-    /// before may be among them, for its new place.
-    fn will_visit(&self, _when: Turn, _dirs: &mut dyn Iterator<Item = RelName<'_>>) {}
+    /// Announcements are of use: lists are made a little ahead of the generator for their sake.
+    fn reads_ahead(&self) -> bool {
+        false
+    }
+    /// Says that this directory will be gone through soon, behind what was announced before.
+    fn will_list(&self, _dir: RelName<'_>) {}
+    /// Says that [`Self::stat`] will be asked soon for these names of a directory (last components, at least one), in this
+    /// order, behind what was announced before. Not all of them need be asked for.
+    fn will_ask(&self, _dir: RelName<'_>, _names: &[&[u8]]) {}
     /// The children of a directory, without `.` and `..`.
     async fn list(&self, _dir: RelName<'_>) -> Result<Vec<Child>, PortError> {
         Err(PortError::UNSUPPORTED)

@@ -55,6 +55,9 @@ impl<T, O> DestSide<'_, T, O> {
 /// Entries that must be known behind a list before it is walked with `-H`.
 const LINK_LOOKAHEAD: usize = 500;
 
+/// Entries after which is looked whether more can be announced.
+const STRIDE: usize = 64;
+
 /// How a file is requested.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Request {
@@ -126,6 +129,7 @@ pub(super) struct Generator<'a, T, O, L> {
     pub(super) deleting: super::deletion::State,
     pub(super) scopes: Vec<(Vec<u8>, Scope)>,
     pub(super) fuzzy: super::basis::FuzzyDirs,
+    lookout: super::lookout::Lookout,
 }
 
 /// Files are transferred as a whole, whatever they could be made from.
@@ -163,6 +167,7 @@ where
             deleting: super::deletion::State::default(),
             scopes: Vec::new(),
             fuzzy: super::basis::FuzzyDirs::default(),
+            lookout: super::lookout::Lookout::default(),
         }
     }
 
@@ -372,6 +377,7 @@ where
         if self.options().list_only {
             return Ok(());
         }
+        self.lookout.arrive(self.side, segment, 0);
         let incremental = self.shared().agreed.inc_recurse();
         let during = matches!(self.delete_when(), Some(DeleteWhen::During | DeleteWhen::Delay));
         if incremental {
@@ -396,6 +402,9 @@ where
             self.announce_digests(segment);
         }
         for position in 0..segment.list.len() {
+            if position % STRIDE == 0 {
+                self.lookout.arrive(self.side, segment, position);
+            }
             let ndx = segment.ndx_at(position);
             let Some(entry) = segment.list.get(position).filter(|e| e.entry.is_active()) else { continue };
             if entry.entry.is_dir() {

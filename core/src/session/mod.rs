@@ -170,6 +170,7 @@ mod incoming_list;
 mod item_lines;
 mod links;
 pub mod lists;
+mod lookout;
 mod names;
 mod outlet;
 mod prune;

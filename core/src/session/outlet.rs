@@ -775,7 +775,7 @@ impl<S: Source, T: Target, O: Observer, C: LocalCopy<S, T>> Outlet for LocalOutl
 
     async fn wait(&mut self) -> Result<(), Error<Infallible>> {
         if !self.side.lists.borrow().complete {
-            return self.lists.next(self.side).await;
+            return self.lists.fill(self.side).await;
         }
         self.drain().await?;
         if !self.side.shared.events.borrow().is_empty() {

@@ -23,7 +23,7 @@ use crate::{
     options::Append,
     ports::{
         BackupBy, CommitStep, Create, Destination, FileTransfer, ItemEvent, Notice, Observer, Op, Place,
-        PortError, Step, Target, Turn, WriteMode,
+        PortError, Step, Target, WriteMode,
     },
     trace::event,
     wire::ndx::{NDX_DEL_STATS, NDX_DONE, NDX_FLIST_EOF},
@@ -139,9 +139,6 @@ where
             super::run::show_list(shared, &list, lists.dir(dir).map(DirRecord::entry));
         }
         self.side.lists.borrow_mut().push(list, Some(dir));
-        if let Some(record) = self.side.lists.borrow().dir(dir).filter(|_| !self.side.missing_root) {
-            self.side.target.will_visit(Turn::Last, &mut core::iter::once(record.entry().rel_name()));
-        }
         shared.wake_generator.notify();
         Ok(())
     }

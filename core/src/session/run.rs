@@ -37,7 +37,7 @@ use crate::{
     limits::MAX_TEXT,
     mux::MsgTag,
     options::FilesFrom,
-    ports::{Notice, Observer, Source, Step, Target, Turn},
+    ports::{Notice, Observer, Source, Step, Target},
     rt::join2,
     setup::Side,
     stats::Stats,
@@ -451,6 +451,9 @@ pub(super) fn show_list<O: Observer>(shared: &Shared<'_, O>, list: &FileList, di
     }
 }
 
+/// Entries of lists that a local run makes ahead of the generator, for a destination that reads ahead.
+const LISTED_AHEAD: u64 = 512;
+
 /// The sender's lists of a local run, made on demand.
 pub(super) struct LocalLists<'a, S, O> {
     shared: &'a Shared<'a, O>,
@@ -463,11 +466,23 @@ pub(super) struct LocalLists<'a, S, O> {
 }
 
 impl<'a, S: Source, O: Observer> LocalLists<'a, S, O> {
-    /// The next list; or the end of lists is noted.
-    pub(super) async fn next<T: Target>(
+    /// Makes the next list, or as many as hold what the destination reads ahead; or notes the end of lists.
+    pub(super) async fn fill<T: Target>(
         &mut self,
         side: &DestSide<'_, T, O>,
     ) -> Result<(), Error<Infallible>> {
+        let before = side.lists.borrow().total;
+        loop {
+            self.next(side).await?;
+            let lists = side.lists.borrow();
+            if lists.complete || !side.target.reads_ahead() || lists.total - before >= LISTED_AHEAD {
+                return Ok(());
+            }
+        }
+    }
+
+    /// The next list; or the end of lists is noted.
+    async fn next<T: Target>(&mut self, side: &DestSide<'_, T, O>) -> Result<(), Error<Infallible>> {
         let (number, same) = {
             match next_directory(&mut self.pending, &side.lists.borrow()) {
                 Some(next) => next,
@@ -494,7 +509,7 @@ impl<'a, S: Source, O: Observer> LocalLists<'a, S, O> {
         self.links.number(&mut list);
         let segment = side.lists.borrow_mut().push(list, Some(number));
         self.pending.push((segment.first_dir, segment.first_dir + segment.dir_count));
-        self.announce(side, Some(number));
+        self.announce(side);
         self.end_if_done(side);
         Ok(())
     }
@@ -509,17 +524,9 @@ impl<'a, S: Source, O: Observer> LocalLists<'a, S, O> {
         }
     }
 
-    /// Tells both sides which directories come soon. Of the source, `listed` was read just now; of the destination, it
-    /// comes before the others.
-    fn announce<T: Target>(&self, side: &DestSide<'_, T, O>, listed: Option<u32>) {
-        let lists = side.lists.borrow();
-        let dirs = lists.upcoming(&self.pending);
-        announce_reads(self.scanner.source(), &dirs);
-        if !side.missing_root && !dirs.is_empty() {
-            let listed = listed.and_then(|number| lists.dir(number));
-            let visits = listed.into_iter().chain(&dirs);
-            side.target.will_visit(Turn::Next, &mut visits.map(|d| d.entry().rel_name()));
-        }
+    /// Tells the source which directories come soon.
+    fn announce<T: Target>(&self, side: &DestSide<'_, T, O>) {
+        announce_reads(self.scanner.source(), &side.lists.borrow().upcoming(&self.pending));
     }
 }
 
@@ -685,7 +692,7 @@ where
     };
     let pending = Vec::from([(first.first_dir, first.first_dir + first.dir_count)]);
     let mut local = LocalLists { shared, scanner, early, pending, mapping, links };
-    local.announce(&side, None);
+    local.announce(&side);
     if local.early.is_some() {
         local.next(&side).await?;
     } else if incremental {

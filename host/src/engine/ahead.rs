@@ -12,8 +12,6 @@ use std::{
     thread::JoinHandle,
 };
 
-use arsync_core::ports::Turn;
-
 /// Results that may wait to be taken.
 const KEPT: usize = 64;
 
@@ -53,6 +51,15 @@ impl<J> Read<J> {
     pub const fn costing(cost: u64, job: J) -> Self {
         Self { cost, job }
     }
+}
+
+/// The place of an announcement among those made before.
+#[derive(Debug, Clone, Copy)]
+pub enum Turn {
+    /// In front of them.
+    Next,
+    /// Behind them.
+    Last,
 }
 
 /// Where a result comes in the order in which results are wanted.

@@ -6,7 +6,7 @@ use alloc::sync::Arc;
 
 use arsync_core::{
     names::RelName,
-    ports::{Child, Doomed, MayGo, Rights, Stat, Turn},
+    ports::{Child, Doomed, MayGo, Rights, Stat},
 };
 use bytes::Bytes;
 use rustix::{
@@ -15,7 +15,7 @@ use rustix::{
 };
 
 use super::{
-    ahead::{Ahead, Read},
+    ahead::{Ahead, Read, Turn},
     port, to_stat,
     write::Shared,
 };

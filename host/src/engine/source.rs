@@ -17,7 +17,7 @@ use arsync_core::{
         entry::mode,
     },
     options::{FilesFrom, SessionOptions},
-    ports::{Child, PortError, Source, SourcePath, Stat, Turn},
+    ports::{Child, PortError, Source, SourcePath, Stat},
 };
 use rustix::{
     fs::{
@@ -29,7 +29,7 @@ use rustix::{
 
 use super::{
     absolute, acl,
-    ahead::{Ahead, Read},
+    ahead::{Ahead, Read, Turn},
     beneath::{At, Links, Tree},
     confine::Confinement,
     copy::{Pace, read_full},

@@ -18,7 +18,7 @@ use arsync_core::{
     options::SessionOptions,
     ports::{
         AttrStep, Attrs, BackupBy, Child, CommitStep, Create, Destination, Doomed, Extended, ExtendedFailure,
-        MayGo, Place, PortError, Rights, Stat, Target, Turn,
+        MayGo, Place, PortError, Rights, Stat, Target,
     },
 };
 use rustix::{
@@ -31,6 +31,7 @@ use rustix::{
 
 use super::{
     acl,
+    ahead::Turn,
     backup::move_file,
     beneath::{Links, Tree},
     block_sums::Summing,
@@ -337,8 +338,16 @@ impl Target for TreeTarget {
         Ok(readlinkat(&at.dir, &*at.name, Vec::new()).map_err(port)?.into_bytes())
     }
 
-    fn will_visit(&self, turn: Turn, dirs: &mut dyn Iterator<Item = RelName<'_>>) {
-        self.visits.announce(&self.shared, turn, dirs);
+    fn reads_ahead(&self) -> bool {
+        self.visits.are_useful()
+    }
+
+    fn will_list(&self, dir: RelName<'_>) {
+        self.visits.announce_dir(&self.shared, dir);
+    }
+
+    fn will_ask(&self, dir: RelName<'_>, names: &[&[u8]]) {
+        self.visits.announce_names(&self.shared, dir, names);
     }
 
     async fn list(&self, name: RelName<'_>) -> Result<Vec<Child>, PortError> {

@@ -1,67 +1,131 @@
-//! What a directory of the destination held when it was read, so that its names need not be asked for one by
-//! one: read ahead of the generator, or by it when it looks for what to delete.
+//! What names of the destination stand for, read ahead of the generator: those that it will ask for, or whole
+//! directories where it looks for what to delete.
 //!
 //! Only facts that cannot change without a call of this process on the same name are given: those about files and
 //! symlinks with one link, each once. Whoever changes a name drops what is known about it.
 
-use alloc::sync::Arc;
-use core::cell::RefCell;
+use alloc::{collections::VecDeque, sync::Arc};
+use core::cell::{Cell, RefCell};
+use std::os::fd::OwnedFd;
 
 use arsync_core::{
     names::RelName,
     options::{DeleteWhen, SessionOptions},
-    ports::{Child, Stat, Turn},
+    ports::{Child, Stat},
 };
-use bytes::Bytes;
-use rustix::fs::OFlags;
+use rustix::fs::{AtFlags, OFlags, statat};
 
 use super::{
-    ahead::{Ahead, Read},
+    ahead::{Ahead, Read, Turn},
     listing::children,
+    to_stat,
     write::Shared,
 };
 
-/// Directories read, for one tree.
+/// Names of which none is there after which the rest of a part is not looked at.
+const ABSENT: usize = 16;
+/// Parts with together so many names are begun together.
+const TOGETHER: u64 = 128;
+
+/// What was read ahead of one tree.
 #[derive(Debug)]
 pub struct Visits {
-    ahead: Ahead<Box<[u8]>, Visit>,
+    ahead: Ahead<u64, Visit>,
+    /// Announced and not asked for yet, in order.
+    pending: RefCell<VecDeque<Part>>,
+    next: Cell<u64>,
     current: RefCell<Current>,
     enabled: bool,
-    /// Directories are listed when they are visited, and at no other time.
+    /// Directories are listed when they are gone through, and at no other time.
     listed: bool,
 }
 
-/// What is sure about the names of a directory, in their order.
-type Facts = Vec<(Bytes, Option<Stat>)>;
+/// What is read in one go: some names of a directory, or all of it.
+#[derive(Debug)]
+struct Part {
+    number: u64,
+    dir: Box<[u8]>,
+    names: Option<Arc<Names>>,
+}
 
-/// What was found in a directory: all of it where that is wanted, and what is sure of it.
+impl Part {
+    fn holds(&self, dir: &[u8], base: &[u8]) -> bool {
+        *self.dir == *dir && self.names.as_ref().is_none_or(|names| names.find(base, 0).is_some())
+    }
+}
+
+/// Names in ascending order, in one buffer.
+#[derive(Debug, Default)]
+struct Names {
+    text: Vec<u8>,
+    ends: Vec<usize>,
+}
+
+impl Names {
+    fn new<'n>(names: impl Iterator<Item = &'n [u8]>) -> Self {
+        let mut all = Self::default();
+        for name in names {
+            all.text.extend_from_slice(name);
+            all.ends.push(all.text.len());
+        }
+        all
+    }
+
+    const fn len(&self) -> usize {
+        self.ends.len()
+    }
+
+    fn get(&self, at: usize) -> Option<&[u8]> {
+        let start = at.checked_sub(1).map_or(0, |before| self.ends[before]);
+        self.text.get(start..*self.ends.get(at)?)
+    }
+
+    /// The position of a name, which is likely this one.
+    fn find(&self, name: &[u8], likely: usize) -> Option<usize> {
+        if self.get(likely) == Some(name) {
+            return Some(likely);
+        }
+        let (mut from, mut to) = (0, self.len());
+        while from < to {
+            let middle = from.midpoint(to);
+            match self.get(middle)?.cmp(name) {
+                core::cmp::Ordering::Less => from = middle + 1,
+                core::cmp::Ordering::Greater => to = middle,
+                core::cmp::Ordering::Equal => return Some(middle),
+            }
+        }
+        None
+    }
+}
+
+/// What was found: a whole directory where that was wanted, and what is sure about names.
 #[derive(Debug, Default)]
 struct Visit {
     children: Vec<Child>,
-    facts: Facts,
+    names: Arc<Names>,
+    facts: Vec<Option<Stat>>,
 }
 
-/// The directory being visited.
+/// The directory in which the generator is, as far as it is known.
 #[derive(Debug, Default)]
 struct Current {
-    dir: Vec<u8>,
-    facts: Facts,
-    /// The name behind the last one asked for.
+    dir: Box<[u8]>,
+    names: Arc<Names>,
+    facts: Vec<Option<Stat>>,
+    /// The position behind the last name asked for.
     next: usize,
 }
 
 impl Current {
-    fn new(dir: &[u8], facts: Facts) -> Self {
-        Self { dir: dir.to_vec(), facts, next: 0 }
+    fn new(dir: &[u8], visit: Visit) -> Self {
+        Self { dir: dir.into(), names: visit.names, facts: visit.facts, next: 0 }
     }
 
-    fn take(&mut self, name: &[u8]) -> Option<Stat> {
-        let at = match self.facts.get(self.next) {
-            Some((next, _)) if next == name => self.next,
-            _ => self.facts.binary_search_by(|c| (*c.0).cmp(name)).ok()?,
-        };
+    /// What is known about a name, once; outer `None`: nothing was asked about it.
+    fn take(&mut self, dir: &[u8], base: &[u8]) -> Option<Option<Stat>> {
+        let at = if *self.dir == *dir { self.names.find(base, self.next)? } else { return None };
         self.next = at + 1;
-        self.facts[at].1.take()
+        Some(self.facts.get_mut(at).and_then(Option::take))
     }
 }
 
@@ -75,29 +139,64 @@ impl Visits {
             && !options.list_only;
         let listed =
             matches!(options.delete.when, Some(DeleteWhen::Default | DeleteWhen::During | DeleteWhen::Delay));
-        Self { ahead: Ahead::new(), current: RefCell::default(), enabled, listed: enabled && listed }
+        Self {
+            ahead: Ahead::new(),
+            pending: RefCell::default(),
+            next: Cell::default(),
+            current: RefCell::default(),
+            enabled,
+            listed: enabled && listed,
+        }
     }
 
-    /// Has directories read that will be visited soon.
-    pub fn announce<'n>(
-        &self,
-        shared: &Arc<Shared>,
-        turn: Turn,
-        dirs: &mut dyn Iterator<Item = RelName<'n>>,
-    ) {
-        if !self.enabled || !self.ahead.is_useful() {
+    /// Announcements are of use.
+    pub fn are_useful(&self) -> bool {
+        self.enabled && self.ahead.is_useful()
+    }
+
+    /// Has a directory read that will be gone through soon, where directories are listed.
+    pub fn announce_dir(&self, shared: &Arc<Shared>, dir: RelName<'_>) {
+        if self.listed && self.are_useful() {
+            let (shared, name) = (shared.clone(), Box::<[u8]>::from(dir.bytes()));
+            self.announce(dir, None, TOGETHER, move || read(&shared, &name));
+        }
+    }
+
+    /// Has names of a directory looked at that will be asked for soon, where directories are not listed anyway.
+    pub fn announce_names(&self, shared: &Arc<Shared>, dir: RelName<'_>, names: &[&[u8]]) {
+        if self.listed || !self.are_useful() {
             return;
         }
-        let listed = self.listed;
-        self.ahead.announce(
-            turn,
-            dirs.map(|dir| {
-                let (shared, dir) = (shared.clone(), Box::<[u8]>::from(dir.bytes()));
-                let key = dir.clone();
-                let read = Read::new(move || read(&shared, &dir, listed));
-                (key, read)
-            }),
-        );
+        // Of equal type, the lists hold them in this order; what is not is looked at in several parts.
+        for names in names.chunk_by(|a, b| a < b) {
+            let names = Arc::new(Names::new(names.iter().copied()));
+            let (shared, name, asked) = (shared.clone(), Box::<[u8]>::from(dir.bytes()), names.clone());
+            let count = names.len() as u64;
+            self.announce(dir, Some(names), count, move || look(&shared, &name, asked));
+        }
+    }
+
+    fn announce(
+        &self,
+        dir: RelName<'_>,
+        names: Option<Arc<Names>>,
+        count: u64,
+        run: impl FnOnce() -> Option<Visit> + Send + 'static,
+    ) {
+        let number = self.next.get();
+        self.next.set(number + 1);
+        self.pending.borrow_mut().push_back(Part { number, dir: dir.bytes().into(), names });
+        let cost = Read::<()>::cost_of(TOGETHER).saturating_mul(count);
+        self.ahead.announce(Turn::Last, core::iter::once((number, Read::costing(cost, Box::new(run) as _))));
+    }
+
+    /// The first part for which this holds, and what was found; parts before it are passed over.
+    fn take(&self, is_wanted: impl Fn(&Part) -> bool) -> Option<(Part, Option<Visit>)> {
+        let mut pending = self.pending.borrow_mut();
+        let at = pending.iter().position(is_wanted)?;
+        let part = pending.drain(..=at).next_back()?;
+        let visit = self.ahead.take(&part.number);
+        Some((part, visit))
     }
 
     /// What is known about a name.
@@ -108,11 +207,13 @@ impl Visits {
         let (dir, base) = name.split();
         let dir = dir.unwrap_or(b".");
         let mut current = self.current.borrow_mut();
-        if current.dir != dir {
-            let read = if self.ahead.is_useful() { self.ahead.take(&dir.into()) } else { None };
-            *current = Current::new(dir, read.unwrap_or_default().facts);
+        if let Some(known) = current.take(dir, base) {
+            return known;
         }
-        current.take(base)
+        let (part, visit) = self.take(|part| part.holds(dir, base))?;
+        let unknown = || Visit { names: part.names.unwrap_or_default(), ..Visit::default() };
+        *current = Current::new(dir, visit.unwrap_or_else(unknown));
+        current.take(dir, base).flatten()
     }
 
     /// The children of a directory that was read ahead.
@@ -120,16 +221,18 @@ impl Visits {
         if !self.listed || !self.ahead.is_useful() {
             return None;
         }
-        let Visit { children, facts } = self.ahead.take(&dir.bytes().into())?;
-        *self.current.borrow_mut() = Current::new(dir.bytes(), facts);
+        let (_, visit) = self.take(|part| *part.dir == *dir.bytes())?;
+        let mut visit = visit?;
+        let children = core::mem::take(&mut visit.children);
+        *self.current.borrow_mut() = Current::new(dir.bytes(), visit);
         Some(children)
     }
 
     /// A directory was read just now.
     pub fn visited(&self, dir: RelName<'_>, children: &[Child]) {
         let mut current = self.current.borrow_mut();
-        if self.listed && current.dir != dir.bytes() {
-            *current = Current::new(dir.bytes(), facts(children));
+        if self.listed && *current.dir != *dir.bytes() {
+            *current = Current::new(dir.bytes(), sure(children));
         }
     }
 
@@ -139,47 +242,71 @@ impl Visits {
             return;
         }
         let (dir, base) = name.split();
+        let dir = dir.unwrap_or(b".");
+        let is_below = |dir: &[u8]| {
+            dir.strip_prefix(name.bytes()).is_some_and(|rest| rest.first().is_none_or(|&b| b == b'/'))
+        };
         let mut current = self.current.borrow_mut();
-        if current.dir == dir.unwrap_or(b".") {
-            if let Ok(at) = current.facts.binary_search_by(|c| (*c.0).cmp(base)) {
-                current.facts[at].1 = None;
-            }
-        } else if current.dir.strip_prefix(name.bytes()).is_some_and(|r| r.first().is_none_or(|&b| b == b'/'))
-        {
+        if is_below(&current.dir) {
             *current = Current::default();
+        } else {
+            current.take(dir, base);
         }
+        self.pending.borrow_mut().retain(|part| !part.holds(dir, base) && !is_below(&part.dir));
     }
 }
 
 /// Of files and symlinks with one link, all is sure.
-fn facts(children: &[Child]) -> Facts {
-    let fact = |child: &Child| {
-        let stat = child.stat.ok()?;
-        let sure = stat.nlink == 1 && !stat.is_dir();
-        sure.then(|| (child.name.clone(), Some(stat)))
-    };
-    let mut facts: Facts = children.iter().filter_map(fact).collect();
-    facts.sort_unstable_by(|a, b| a.0.cmp(&b.0));
-    facts
+fn sure_of(stat: Stat) -> Option<Stat> {
+    (stat.nlink == 1 && !stat.is_dir()).then_some(stat)
 }
 
-/// A whole directory, or nothing; `listed`: with the children themselves. One that cannot be entered yet may be opened
-/// before it is visited.
-fn read(shared: &Shared, dir: &[u8], listed: bool) -> Option<Visit> {
+/// What is sure about children.
+fn sure(children: &[Child]) -> Visit {
+    let fact = |child: &'_ Child| Some((child.name.clone(), sure_of(child.stat.ok()?)?));
+    let mut facts: Vec<_> = children.iter().filter_map(fact).collect();
+    facts.sort_unstable_by(|a, b| a.0.cmp(&b.0));
+    let names = Arc::new(Names::new(facts.iter().map(|(name, _)| &**name)));
+    Visit { children: Vec::new(), names, facts: facts.into_iter().map(|(_, stat)| Some(stat)).collect() }
+}
+
+/// One that cannot be entered yet may be opened before it is gone through.
+fn open(shared: &Shared, dir: &[u8]) -> Option<OwnedFd> {
     let tree = shared.tree();
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NONBLOCK | OFlags::NOCTTY;
-    let dir = tree.open_with(dir, flags, tree.links()).ok()?;
-    match children(&dir, false) {
+    tree.open_with(dir, flags, tree.links()).ok()
+}
+
+/// A whole directory, or nothing.
+fn read(shared: &Shared, dir: &[u8]) -> Option<Visit> {
+    match children(&open(shared, dir)?, false) {
         (found, None) if found.iter().all(|child| child.stat.is_ok()) => {
-            let facts = facts(&found);
-            Some(Visit { children: if listed { found } else { Vec::new() }, facts })
+            let visit = sure(&found);
+            Some(Visit { children: found, ..visit })
         }
         _ => None,
     }
 }
 
+/// Names of a directory.
+fn look(shared: &Shared, dir: &[u8], names: Arc<Names>) -> Option<Visit> {
+    let dir = open(shared, dir)?;
+    let mut facts = Vec::with_capacity(names.len());
+    let mut absent = 0;
+    while absent < ABSENT
+        && let Some(name) = names.get(facts.len())
+    {
+        let stat = statat(&dir, name, AtFlags::SYMLINK_NOFOLLOW).ok();
+        absent = if stat.is_some() { 0 } else { absent + 1 };
+        facts.push(stat.and_then(|stat| sure_of(to_stat(&stat))));
+    }
+    Some(Visit { children: Vec::new(), names, facts })
+}
+
 #[cfg(test)]
 mod tests {
+    use bytes::Bytes;
+
     use super::*;
 
     fn child(name: &str, mode: u32, nlink: u32) -> Child {

@@ -1,0 +1,109 @@
+//! Tells the destination which names the generator will ask for, a little ahead of it.
+
+use alloc::{rc::Rc, vec::Vec};
+
+use super::{
+    generator::DestSide,
+    lists::{DirRecord, Segment},
+};
+use crate::{
+    names::RelName,
+    ports::{Observer, Target},
+};
+
+/// Entries that are announced before the generator comes to them.
+const WINDOW: u64 = 512;
+/// Names of one directory that are announced together.
+const TOGETHER: usize = 128;
+
+/// How far announcements are.
+#[derive(Debug, Default)]
+pub(super) struct Lookout {
+    /// The list of the next entry to announce, and its position there.
+    next: Option<(Rc<Segment>, usize)>,
+    /// Its place among the entries of all lists.
+    place: u64,
+}
+
+impl Lookout {
+    /// The generator is at this position of this list: announces what comes next.
+    pub fn arrive<T: Target, O: Observer>(
+        &mut self,
+        side: &DestSide<'_, T, O>,
+        segment: &Rc<Segment>,
+        position: usize,
+    ) {
+        if side.missing_root || side.single_name.is_some() || !side.target.reads_ahead() {
+            return;
+        }
+        let here = segment.before + position as u64;
+        if self.place > here + WINDOW / 2 {
+            return;
+        }
+        let (mut list, mut from) = match self.next.take() {
+            Some(next) if self.place >= here => next,
+            _ => {
+                self.place = here;
+                if position == 0 {
+                    announce_dir(side, segment);
+                }
+                (segment.clone(), position)
+            }
+        };
+        loop {
+            let room = usize::try_from((here + WINDOW).saturating_sub(self.place)).unwrap_or(0);
+            let to = list.list.len().min(from + room);
+            announce_names(side, &list, from, to);
+            self.place += (to - from) as u64;
+            from = to;
+            if from < list.list.len() {
+                break;
+            }
+            let Some(next) = side.lists.borrow().after(list.start) else { break };
+            announce_dir(side, &next);
+            (list, from) = (next, 0);
+        }
+        self.next = Some((list, from));
+    }
+}
+
+/// The directory whose contents are a list.
+fn announce_dir<T: Target, O: Observer>(side: &DestSide<'_, T, O>, list: &Segment) {
+    let lists = side.lists.borrow();
+    if let Some(dir) = list.dir.and_then(|number| lists.dir(number)).map(DirRecord::entry)
+        && dir.entry.is_active()
+    {
+        side.target.will_list(side.local_name(dir));
+    }
+}
+
+/// Entries of one list, from one position to another: those that are no directories, by their directory.
+fn announce_names<T: Target, O: Observer>(side: &DestSide<'_, T, O>, list: &Segment, from: usize, to: usize) {
+    let in_lists = side.shared.agreed.inc_recurse();
+    let mut names = Vec::with_capacity(TOGETHER);
+    let mut dir: &[u8] = b"";
+    for entry in (from..to).filter_map(|i| list.list.get(i)).filter(|e| e.entry.is_active()) {
+        let name = side.local_name(entry);
+        if entry.entry.is_dir() {
+            if !in_lists {
+                side.target.will_list(name);
+            }
+            continue;
+        }
+        let (parent, base) = name.split();
+        let parent = parent.unwrap_or(b".");
+        if names.len() == TOGETHER || parent != dir {
+            ask(side, dir, &mut names);
+            dir = parent;
+        }
+        names.push(base);
+    }
+    ask(side, dir, &mut names);
+}
+
+fn ask<T: Target, O: Observer>(side: &DestSide<'_, T, O>, dir: &[u8], names: &mut Vec<&[u8]>) {
+    if let Some(dir) = RelName::new(dir).filter(|_| !names.is_empty()) {
+        side.target.will_ask(dir, names);
+    }
+    names.clear();
+}
