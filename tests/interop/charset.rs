@@ -131,6 +131,9 @@ impl<'a> Case<'a> {
         source(&dir.path().join("src"), self.sender);
         fs::create_dir(dir.path().join("dst")).unwrap();
         (self.prepare)(dir.path());
+        // Made in the same tick of the clock, both directories would have the same time.
+        let past = fs::FileTimes::new().set_modified(std::time::UNIX_EPOCH);
+        fs::File::open(dir.path().join("src")).unwrap().set_times(past).unwrap();
         let (local, remote) =
             if self.direction == Pull { (self.receiver, self.sender) } else { (self.sender, self.receiver) };
         let mut command = peers::command(client.path(), dir.path());

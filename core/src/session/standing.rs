@@ -111,8 +111,10 @@ where
             && attrs.mode.is_none_or(|m| (m ^ stat.mode) & mode::PERMS == 0);
         let extended =
             if same_extended && stays { None } else { self.side.generator_extended(entry, name).await };
+        let nothing = stays && attrs.mtime.is_none() && attrs.atime.is_none();
         let set = match extended {
             Some(extended) => self.side.target.set_extended(at, stat, &attrs, &extended).await,
+            None if nothing && !self.options().preserve.fake_super => Ok(false),
             None => self.side.target.set_attrs(at, stat, &attrs).await,
         };
         self.side.report_failures(Role::Generator);

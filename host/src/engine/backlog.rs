@@ -129,18 +129,20 @@ mod tests {
 
     #[test]
     fn workers_keep_to_different_directories() {
-        let mut jobs = backlog(&[("a", 40), ("b", 20), ("a", 1)]);
+        let mut jobs = backlog(&[("a", 40), ("b", 20)]);
         assert_eq!(take(&mut jobs), Some((0, "a", 16)));
         assert_eq!(take(&mut jobs), Some((1, "b", 16)));
-        assert_eq!(jobs.len(), 29);
+        assert_eq!(jobs.len(), 28);
         jobs.leave(0);
         assert_eq!(take(&mut jobs), Some((0, "a", 16)));
         // Everywhere is somebody: that is better than nothing to do.
         assert_eq!(take(&mut jobs), Some((0, "a", 8)));
         jobs.leave(1);
-        assert_eq!(take(&mut jobs), Some((1, "b", 5)));
+        assert_eq!(take(&mut jobs), Some((1, "b", 4)));
         assert_eq!(take(&mut jobs), None);
-        [0, 0, 1].map(|number| jobs.leave(number));
+        for number in [0, 0, 1] {
+            jobs.leave(number);
+        }
         assert_eq!((jobs.len(), jobs.groups.len()), (0, 0));
     }
 

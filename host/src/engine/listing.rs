@@ -1,6 +1,6 @@
 //! The children of a directory with their attributes.
 
-use core::cell::RefCell;
+use core::{cell::RefCell, ffi::CStr};
 use std::os::fd::OwnedFd;
 
 use arsync_core::ports::Child;
@@ -14,6 +14,9 @@ use super::{fake, meta::Handle, port, to_stat};
 
 /// Bytes of directory entries read at a time.
 const BUFFER: usize = 256 << 10;
+/// A directory of so many names is looked at by several threads, by so many at most.
+const SHARED: usize = 4096;
+const MOST: usize = 8;
 
 thread_local! {
     static ENTRIES: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
@@ -22,32 +25,66 @@ thread_local! {
 /// Reads a directory from its start, in the order of the file system. An error in the middle is returned
 /// beside what was read. `fakes`: attributes of fake-super are applied.
 pub fn children(dir: &OwnedFd, fakes: bool) -> (Vec<Child>, Option<Errno>) {
+    let (names, lengths, error) = names(dir);
+    let mut found = Vec::with_capacity(lengths.len());
+    let cores = std::thread::available_parallelism().map_or(1, core::num::NonZero::get).min(MOST);
+    if lengths.len() < SHARED || cores == 1 {
+        found.extend(stats(dir, &names, &lengths, fakes));
+    } else {
+        let mut rest = &*names;
+        let parts: Vec<_> = lengths
+            .chunks(lengths.len().div_ceil(cores))
+            .map(|lengths| {
+                let (text, behind) = rest.split_at(lengths.iter().map(|length| length + 1).sum());
+                rest = behind;
+                move || stats(dir, text, lengths, fakes).collect::<Vec<_>>()
+            })
+            .collect();
+        std::thread::scope(|scope| {
+            let threads: Vec<_> = parts.into_iter().map(|part| scope.spawn(part)).collect();
+            for thread in threads {
+                found.extend(thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)));
+            }
+        });
+    }
+    (named(found, names, &lengths), error)
+}
+
+/// The names in a directory, each with the NUL that ends it, and their lengths without it.
+fn names(dir: &OwnedFd) -> (Vec<u8>, Vec<usize>, Option<Errno>) {
     ENTRIES.with_borrow_mut(|buf| {
         buf.reserve(BUFFER);
-        let (mut found, mut names, mut lengths) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut names, mut lengths) = (Vec::new(), Vec::new());
         let mut entries = RawDir::new(dir, buf.spare_capacity_mut());
         while let Some(entry) = entries.next() {
             let entry = match entry {
                 Ok(entry) => entry,
-                Err(error) => return (named(found, names, &lengths), Some(error)),
+                Err(error) => return (names, lengths, Some(error)),
             };
             let name = entry.file_name();
-            if name == c"." || name == c".." {
-                continue;
+            if name != c"." && name != c".." {
+                names.extend_from_slice(name.to_bytes_with_nul());
+                lengths.push(name.count_bytes());
             }
-            let stat = statat(dir, name, AtFlags::SYMLINK_NOFOLLOW).and_then(|st| {
-                let mut stat = to_stat(&st);
-                if fakes {
-                    fake::overlay(Handle::Name(dir, name.to_bytes()), false, &mut stat)?;
-                }
-                Ok(stat)
-            });
-            let stat = stat.map_err(port);
-            names.extend_from_slice(name.to_bytes());
-            lengths.push(name.count_bytes());
-            found.push(Child { name: Bytes::new(), stat });
         }
-        (named(found, names, &lengths), None)
+        (names, lengths, None)
+    })
+}
+
+/// The attributes of names, which are not set yet.
+fn stats(dir: &OwnedFd, mut names: &[u8], lengths: &[usize], fakes: bool) -> impl Iterator<Item = Child> {
+    lengths.iter().map(move |&length| {
+        let (name, behind) = names.split_at(length + 1);
+        names = behind;
+        let name = CStr::from_bytes_with_nul(name).map_err(|_| Errno::INVAL);
+        let stat = name.and_then(|name| {
+            let mut stat = to_stat(&statat(dir, name, AtFlags::SYMLINK_NOFOLLOW)?);
+            if fakes {
+                fake::overlay(Handle::Name(dir, name.to_bytes()), false, &mut stat)?;
+            }
+            Ok(stat)
+        });
+        Child { name: Bytes::new(), stat: stat.map_err(port) }
     })
 }
 
@@ -56,7 +93,36 @@ pub fn children(dir: &OwnedFd, fakes: bool) -> (Vec<Child>, Option<Errno>) {
 fn named(mut children: Vec<Child>, names: Vec<u8>, lengths: &[usize]) -> Vec<Child> {
     let mut names = Bytes::from(names);
     for (child, &length) in children.iter_mut().zip(lengths) {
-        child.name = names.split_to(length);
+        let mut name = names.split_to(length + 1);
+        name.truncate(length);
+        child.name = name;
     }
     children
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{collections::BTreeMap, fs};
+
+    use super::*;
+
+    /// Whether one thread looks or several, each name has its own attributes.
+    #[test]
+    fn names_and_attributes_belong_together() {
+        let tmp = tempfile::tempdir().unwrap();
+        let name = |n: usize| "x".repeat(1 + n % 50) + &n.to_string();
+        let mut made = 0;
+        for count in [3, SHARED + 1] {
+            while made < count {
+                fs::File::create(tmp.path().join(name(made))).unwrap().set_len(made as u64).unwrap();
+                made += 1;
+            }
+            let (found, error) = children(&fs::File::open(tmp.path()).unwrap().into(), false);
+            assert_eq!(error, None);
+            let found: BTreeMap<_, _> =
+                found.iter().map(|c| (c.name.to_vec(), c.stat.unwrap().size)).collect();
+            let wanted: BTreeMap<_, _> = (0..count).map(|n| (name(n).into_bytes(), n as u64)).collect();
+            assert_eq!(found, wanted);
+        }
+    }
 }
