@@ -103,8 +103,19 @@ impl Decoder {
         }
     }
 
-    /// Reads one list up to and including its end marker. `list_start`: index of its first entry.
-    /// Returns the entries in transmission order and the error bits of the end marker.
+    /// Reads one list up to and including its end marker. `list_start`: index of its first entry, 0 for the only list of a session; with
+    /// incremental recursion 1 for the first, and one more than the index behind the last entry for each further one.
+    /// Returns the entries in transmission order ([`order::sort`](super::order::sort) gives them their indexes) and the error bits of the
+    /// end marker.
+    ///
+    /// | what the peer did | error |
+    /// |---|---|
+    /// | a name of 4096 bytes or more, or with more common bytes than the last one has | [`NameFault::Overflow`] |
+    /// | `..`, a slash in front without `-R`, a NUL, an empty name | [`NameFault::Unsafe`], [`Nul`](NameFault::Nul), [`Unrequested`](NameFault::Unrequested) |
+    /// | `.` that is no directory | [`NameFault::RootNotDir`] |
+    /// | a mode without a type | [`ProtocolError::BadMode`] |
+    /// | a size, nanoseconds, the length of a target, a group, an ACL or attributes out of range | [`ProtocolError::OutOfRange`] |
+    /// | a number outside of the tables of ACLs and attributes | [`ProtocolError::BadTableIndex`] |
     pub async fn list<R: BufRead, S: MessageSink>(
         &mut self,
         r: &mut WireReader<R, S>,
@@ -132,7 +143,8 @@ impl Decoder {
         }
     }
 
-    /// Reads the id lists of a session with one list.
+    /// Reads the id lists of a session with one list; nothing where there are none. Below protocol 30 the caller then reads
+    /// the i32 with error bits.
     pub async fn id_lists<R: BufRead, S: MessageSink>(
         &mut self,
         r: &mut WireReader<R, S>,
