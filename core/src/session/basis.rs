@@ -141,9 +141,9 @@ where
             if kind == AltDestKind::Link && !is_same_file(standing, alt) && !options.dry_run {
                 let _ = target.hard_link(at, name, false).await;
             }
-            let link = (kind == AltDestKind::Link).then_some(&b""[..]);
+            let link = (kind == AltDestKind::Link && !is_same_file(standing, alt)).then_some(&b""[..]);
             let doing = if link.is_some() { ItemFlags::LOCAL_CHANGE } else { ItemFlags::empty() };
-            self.mention(ndx, entry, doing, link).await?;
+            self.mention_given(ndx, entry, doing, link).await?;
             self.report_unchanged(entry, false);
             return Ok(true);
         }
@@ -160,7 +160,7 @@ where
         if alt.level == 3 && kind == AltDestKind::Link {
             let linked = options.dry_run || target.hard_link(at, name, false).await.is_ok();
             if linked {
-                self.mention(ndx, entry, ItemFlags::LOCAL_CHANGE, Some(b"")).await?;
+                self.mention_given(ndx, entry, ItemFlags::LOCAL_CHANGE, Some(b"")).await?;
                 return Ok(true);
             }
         }
@@ -169,8 +169,33 @@ where
         if !options.dry_run && !self.copy_alternate(entry, name, new_mode, alt.number).await {
             return Ok(false);
         }
-        self.mention(ndx, entry, flags, None).await?;
+        if alt.level == 3 {
+            self.mention_given(ndx, entry, flags, None).await?;
+        } else {
+            self.mention(ndx, entry, flags, None).await?;
+        }
         Ok(true)
+    }
+
+    /// Tells of an item that an alternate directory gave as it is. Where items do not travel, only a client that
+    /// itemizes its own does so.
+    pub(super) async fn mention_given(
+        &mut self,
+        ndx: i32,
+        entry: EntryRef<'_>,
+        flags: ItemFlags,
+        xname: Option<&[u8]>,
+    ) -> Result<(), Error<L::Error>> {
+        if self.shared().agreed.protocol.has_item_flags() || self.itemizes_here() {
+            self.mention(ndx, entry, flags, xname).await?;
+        }
+        Ok(())
+    }
+
+    /// Items are shown by this side, whether they travel or not: a client that receives.
+    pub(super) fn itemizes_here(&self) -> bool {
+        let shared = self.shared();
+        shared.is_client() && !shared.local && shared.options.report.itemize
     }
 
     /// Removes the file that an alternate one makes superfluous. False: it stays, which was reported.

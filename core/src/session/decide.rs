@@ -110,15 +110,6 @@ pub fn seen_after_chown(flags: &mut ItemFlags, wanted_mode: u32, stat: &Stat, op
     flags.set(ItemFlags::REPORT_PERMS, options.preserve.perms && differs);
 }
 
-/// A directory that was just made lacks some of the attributes that it is to have.
-pub fn new_dir_lacks(entry: &Entry, options: &SessionOptions, rights: &Rights) -> bool {
-    let p = &options.preserve;
-    keeps_time(FileKind::Dir, options)
-        || (p.perms && entry.mode & (rights.umask | 0o7000) != 0)
-        || (p.owner && rights.super_user && entry.uid != rights.euid)
-        || (p.group && group_allowed(entry.gid, rights) && rights.groups.first() != Some(&entry.gid))
-}
-
 /// The group may be set by this process.
 fn group_allowed(gid: u32, rights: &Rights) -> bool {
     rights.super_user || rights.groups.contains(&gid)

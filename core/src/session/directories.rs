@@ -172,8 +172,9 @@ where
                 wanted_mode |= stat.mode & 0o2000;
             }
             let changed = self.dir_attrs(ndx, entry, name, wanted_mode, &stat).await;
-            // A new one has its permissions already, which the reference sets now.
-            if let Some(flags) = late.filter(|_| changed || created) {
+            // A new one has the permissions already that the mask keeps from one that is made by the reference.
+            let masked = missing && options.preserve.perms && wanted_mode & self.side.rights.umask != 0;
+            if let Some(flags) = late.filter(|_| changed || masked) {
                 self.outlet.item(ndx, entry, flags, None).await?;
             }
         }
@@ -182,9 +183,7 @@ where
 
     /// Below protocol 29 a directory is named when attributes of it were set, unless items are shown here.
     pub(super) fn names_later(&self) -> bool {
-        let shared = self.shared();
-        let items_here = shared.is_client() && shared.options.report.itemize;
-        !shared.agreed.protocol.has_item_flags() && !shared.options.dry_run && !items_here
+        !self.shared().agreed.protocol.has_item_flags() && !self.options().dry_run && !self.itemizes_here()
     }
 
     /// Attributes of a directory now, and what must be set again when its contents are complete. Returns
@@ -202,12 +201,10 @@ where
             return false;
         }
         let keeps = decide::keeps_time(FileKind::Dir, options);
-        // Without the right to write into it a directory gets that right for as long as its contents change.
-        let opened = if !self.side.rights.super_user && wanted_mode & 0o700 != 0o700 {
-            wanted_mode | 0o700
-        } else {
-            wanted_mode
-        };
+        // Without the right to write into it a directory gets that right for as long as its contents change. One that
+        // takes the name of the destination comes alone.
+        let fills = self.side.single_name.is_none() && !self.side.rights.super_user;
+        let opened = if fills { wanted_mode | 0o700 } else { wanted_mode };
         let changed = self.set_attrs(entry, name, opened, stat, false, false).await;
         let time = keeps.then_some((entry.entry.mtime, entry.entry.nsec));
         // As the reference does: only the right to write is taken away again, or all where attributes come behind the item.

@@ -671,7 +671,7 @@ impl<S: Source, T: Target, O: Observer, C: LocalCopy<S, T>> Outlet for LocalOutl
     ) -> Result<(), Error<Infallible>> {
         let shared = self.side.shared;
         if !shared.agreed.protocol.has_item_flags() {
-            if is_worth_a_line(entry, flags, shared.options, &self.side.rights) {
+            if is_worth_a_line(entry, flags, shared.options) {
                 shared.observer.peer_text(MsgTag::Info, &name_line(entry, xname));
             }
             return Ok(());
