@@ -165,7 +165,7 @@ pub fn changes(
     flags
 }
 
-/// Nothing but the content could differ.
+/// Nothing but the content could differ. The time of access does not count: it can be set, or does not matter.
 pub fn unchanged_attrs(
     entry: &Entry,
     extra: &Extra,
@@ -176,11 +176,7 @@ pub fn unchanged_attrs(
 ) -> bool {
     let flags = changes(entry, extra, wanted_mode, stat, ItemFlags::empty(), options, rights);
     !flags.intersects(
-        ItemFlags::REPORT_TIME
-            | ItemFlags::REPORT_PERMS
-            | ItemFlags::REPORT_OWNER
-            | ItemFlags::REPORT_GROUP
-            | ItemFlags::REPORT_ATIME,
+        ItemFlags::REPORT_TIME | ItemFlags::REPORT_PERMS | ItemFlags::REPORT_OWNER | ItemFlags::REPORT_GROUP,
     )
 }
 

@@ -19,10 +19,7 @@ pub(super) fn name_line(entry: EntryRef<'_>, link: Option<&[u8]>) -> Vec<u8> {
 
 /// Whether such a line is due: it tells of what was made, and of directories whose attributes were set.
 pub(super) fn is_worth_a_line(entry: EntryRef<'_>, flags: ItemFlags, options: &SessionOptions) -> bool {
-    let told = if entry.entry.is_dir() {
-        flags.is_significant()
-    } else {
-        flags.contains(ItemFlags::LOCAL_CHANGE)
-    };
+    let told =
+        if entry.entry.is_dir() { flags.is_significant() } else { flags.contains(ItemFlags::LOCAL_CHANGE) };
     options.report.names && told
 }
