@@ -332,16 +332,15 @@ fn named_groups_of_acls_without_names() {
             let dir = tree(&["src"], &["src/f"]);
             let path = |name: &str| CString::new(dir.path().join(name).as_os_str().as_bytes()).unwrap();
             let flags = rustix::fs::XattrFlags::empty();
-            rustix::fs::setxattr(&path("src/f"), "system.posix_acl_access", NAMED, flags)
+            rustix::fs::setxattr(path("src/f"), "system.posix_acl_access", NAMED, flags)
                 .unwrap_or_else(|e| panic!("ACLs are needed in {}: {e}", dir.path().display()));
             let map = ["-aA", "--groupmap=*:1", "src/", "dst/"];
             let out = run(program, dir.path(), &[words, &map].concat());
             assert_eq!((out.code, out.stderr.as_str()), (Some(0), ""), "{program:?} {words:?}");
             let mut wanted = NAMED.to_vec();
             wanted[32..36].copy_from_slice(&named.to_le_bytes());
-            let mut value = vec![0; 100];
-            let len =
-                rustix::fs::getxattr(&path("dst/f"), "system.posix_acl_access", &mut value[..]).unwrap();
+            let mut value = [0; 100];
+            let len = rustix::fs::getxattr(path("dst/f"), "system.posix_acl_access", &mut value[..]).unwrap();
             assert_eq!(value[..len], wanted, "{program:?} {words:?}");
             assert_eq!(fs::metadata(dir.path().join("dst/f")).unwrap().gid(), 1, "{program:?} {words:?}");
         }
@@ -437,13 +436,13 @@ fn directories_of_backups_do_not_inherit() {
         let path = |name: &str| CString::new(dir.path().join(name).as_os_str().as_bytes()).unwrap();
         for name in ["src/d", "dst/d"] {
             let flags = rustix::fs::XattrFlags::empty();
-            rustix::fs::setxattr(&path(name), "system.posix_acl_default", PRIVATE, flags)
+            rustix::fs::setxattr(path(name), "system.posix_acl_default", PRIVATE, flags)
                 .unwrap_or_else(|e| panic!("ACLs are needed in {}: {e}", dir.path().display()));
         }
         let out = run(program, dir.path(), &["-rpA", "--backup-dir=../bak", "src/", "dst/"]);
         assert_eq!(out.code, Some(0), "{program:?}: {out:?}");
         let inherited =
-            |name| rustix::fs::getxattr(&path(name), "system.posix_acl_default", &mut [0u8; 100][..]).is_ok();
+            |name| rustix::fs::getxattr(path(name), "system.posix_acl_default", &mut [0u8; 100][..]).is_ok();
         assert_eq!(["bak/d", "bak/d/e"].map(inherited), [true, false], "{program:?}");
         assert_eq!(fs::metadata(dir.path().join("bak/d/e")).unwrap().mode() & 0o7777, 0o755, "{program:?}");
     }
@@ -469,5 +468,39 @@ fn alternates_with_another_time_of_access() {
             let wanted = if times[1] == 0 { [times[0], now[1]] } else { times };
             assert_eq!(now, wanted, "{program:?} {kind}");
         }
+    }
+}
+
+/// Rules are asked about what is in a directory that is in the way, though it stays.
+#[test]
+fn rules_about_what_is_in_the_way() {
+    for program in BOTH {
+        let dir = tree(&["src", "dst/b"], &["src/b=x", "dst/b/i1", "dst/b/x1"]);
+        let words = ["-rvv", "--include=i*", "--exclude=x*", "src/", "dst/"];
+        let out = run(program, dir.path(), &words);
+        assert_eq!(out.code, Some(23), "{program:?}: {out:?}");
+        for line in [
+            "[generator] protecting file b/x1 because of pattern x*\n",
+            "[generator] risking file b/i1 because of pattern i*\n",
+        ] {
+            assert!(out.stdout.contains(line), "{program:?}: {out:?}");
+        }
+    }
+}
+
+/// What fails verification is copied again, from what is there by then, and listed again.
+#[test]
+fn appended_files_that_fail_verification() {
+    for program in BOTH {
+        let dir = tree(&["src", "dst"], &["src/f=new and longer", "dst/f=old"]);
+        let out = run(program, dir.path(), &["-rti", "--append-verify", "-b", "--suffix=~", "src/f", "dst/"]);
+        assert_eq!(
+            (out.code, out.stdout.as_str()),
+            (Some(0), ">f.s....... f\n>f..t...... f\n"),
+            "{program:?}"
+        );
+        let got = ["dst/f", "dst/f~"].map(|name| fs::read_to_string(dir.path().join(name)).unwrap());
+        assert_eq!(got, ["new and longer", "old"], "{program:?}");
+        assert_eq!(fs::metadata(dir.path().join("dst/f")).unwrap().mtime(), 1_577_836_800, "{program:?}");
     }
 }

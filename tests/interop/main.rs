@@ -67,17 +67,13 @@ fn local() {
     check(&Bench::new(), &Link::Local, 32, &cases);
 }
 
-/// A local copy loses what the wire of an old version cannot carry, though there is none. Below version 30 `--append` is
-/// `--append-verify`, which lists less in a local copy.
+/// A local copy loses what the wire of an old version cannot carry, though there is none.
 #[test]
 fn local_with_old_protocols() {
     let bench = Bench::new();
     for protocol in 27..32 {
-        let cases: Vec<_> = cases::all()
-            .into_iter()
-            .filter(|case| case.every && case.scope == Scope::Everywhere)
-            .filter(|case| protocol >= 30 || !case.options.contains(&"--append"))
-            .collect();
+        let cases: Vec<_> =
+            cases::all().into_iter().filter(|case| case.every && case.scope == Scope::Everywhere).collect();
         check(&bench, &Link::Local, protocol, &cases);
     }
 }

@@ -254,7 +254,11 @@ where
         self.open_to_writing(name, stat).await;
         // What cannot be looked at does not count: the removal itself says what is wrong.
         let found = self.side.target.list(name).await.unwrap_or_default();
-        if found.iter().any(|child| child.stat.is_ok()) {
+        let found: Vec<_> = found.into_iter().map(|child| Doomed { child, removed: None }).collect();
+        if found.iter().any(|found| found.child.stat.is_ok()) {
+            // Rules are asked for those who follow what they decide.
+            let inside = self.dest_scope(name).await?;
+            self.sorted_out(name, found, &inside, true);
             self.report(&Notice::NotEmpty(name.bytes()));
             return Ok(false);
         }
