@@ -395,8 +395,8 @@ fn names_of_old_protocols() {
         let shell = fake_shell(dir.path());
         let words = [&format!("--rsync-path={}", program.path()), "-e", shell.to_str().unwrap()];
         for (how, from, wanted) in [
-            (&["-rltvv", "--copy-dest=../alt"][..], "src/", "f is uptodate\nl is uptodate\n./\nd/\n"),
-            (&["-rltvv", "--link-dest=../alt"], "src/", "f is uptodate\nl is uptodate\n./\nd/\n"),
+            (&["-rltvv", "--copy-dest=../alt"][..], "src/", "f is uptodate\nl is uptodate\nd/\n"),
+            (&["-rltvv", "--link-dest=../alt"], "src/", "f is uptodate\nl is uptodate\nd/\n"),
             (&["-rlpv"], "group/src", "src/\nsrc/d/\n"),
         ] {
             let _ = fs::remove_dir_all(at("dst"));
