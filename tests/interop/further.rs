@@ -504,3 +504,27 @@ fn appended_files_that_fail_verification() {
         assert_eq!(fs::metadata(dir.path().join("dst/f")).unwrap().mtime(), 1_577_836_800, "{program:?}");
     }
 }
+
+/// Below protocol 29 a new directory is named if the system has not given it all of its permissions.
+#[test]
+fn permissions_of_new_directories_in_old_protocols() {
+    if !needs_root("others give a directory the right to write first") {
+        return;
+    }
+    for program in BOTH {
+        for (inherits, mode, wanted) in [(false, 0o755, ""), (false, 0o555, ""), (true, 0o755, "d/\n")] {
+            let dir = tree(&["src/d", "dst"], &[]);
+            let at = |name: &str| dir.path().join(name);
+            fs::set_permissions(at("src/d"), fs::Permissions::from_mode(mode)).unwrap();
+            if inherits {
+                let path = CString::new(at("dst").as_os_str().as_bytes()).unwrap();
+                let flags = rustix::fs::XattrFlags::empty();
+                rustix::fs::setxattr(path, "system.posix_acl_default", PRIVATE, flags)
+                    .unwrap_or_else(|e| panic!("ACLs are needed in {}: {e}", dir.path().display()));
+            }
+            let words = ["-rpv", "--info=stats0,flist0", "--protocol=28", "src/", "dst/"];
+            let out = run(program, dir.path(), &words);
+            assert_eq!((out.code, out.stdout.as_str()), (Some(0), wanted), "{program:?} {mode:o}: {out:?}");
+        }
+    }
+}

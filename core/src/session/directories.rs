@@ -149,7 +149,7 @@ where
                 self.fresh.insert(shown.to_vec());
                 return Ok(());
             }
-            let first_mode = (wanted_mode & 0o777) | 0o700;
+            let first_mode = self.while_filled(wanted_mode) & 0o777;
             let mut made = self.side.target.make_dir(name, first_mode).await;
             if options.select.relative
                 && made.is_err_and(PortError::is_not_found)
@@ -173,12 +173,25 @@ where
             }
             let changed = self.dir_attrs(ndx, entry, name, wanted_mode, &stat).await;
             // A new one has the permissions already that the mask keeps from one that is made by the reference.
-            let masked = missing && options.preserve.perms && wanted_mode & self.side.rights.umask != 0;
-            if let Some(flags) = late.filter(|_| changed || masked) {
+            if let Some(flags) = late
+                && (changed || missing && self.is_masked(name, wanted_mode).await)
+            {
                 self.outlet.item(ndx, entry, flags, None).await?;
             }
         }
         Ok(())
+    }
+
+    /// The mode for as long as the contents change: with the right to write for its owner. A directory that takes the name of
+    /// the destination comes alone.
+    fn while_filled(&self, mode: u32) -> u32 {
+        let filled = self.side.single_name.is_none() && !self.side.rights.super_user;
+        if filled { mode | 0o700 } else { mode }
+    }
+
+    /// The mask, or the default ACL of the directory around it, forbids some of the permissions to what is made there.
+    async fn is_masked(&self, name: RelName<'_>, mode: u32) -> bool {
+        self.options().preserve.perms && mode & 0o777 & !self.plain_dir_mode(name.parent()).await != 0
     }
 
     /// Below protocol 29 a directory is named when attributes of it were set, unless items are shown here.
@@ -201,10 +214,7 @@ where
             return false;
         }
         let keeps = decide::keeps_time(FileKind::Dir, options);
-        // Without the right to write into it a directory gets that right for as long as its contents change. One that
-        // takes the name of the destination comes alone.
-        let fills = self.side.single_name.is_none() && !self.side.rights.super_user;
-        let opened = if fills { wanted_mode | 0o700 } else { wanted_mode };
+        let opened = self.while_filled(wanted_mode);
         let changed = self.set_attrs(entry, name, opened, stat, false, false).await;
         let time = keeps.then_some((entry.entry.mtime, entry.entry.nsec));
         // As the reference does: only the right to write is taken away again, or all where attributes come behind the item.
