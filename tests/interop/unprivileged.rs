@@ -196,3 +196,50 @@ fn a_directory_that_cannot_be_made_is_not_looked_through() {
         assert!(!out.stdout.contains("skipping file deletion"), "{program:?}: {out:?}");
     }
 }
+
+/// What cannot be looked at goes if it is empty.
+#[test]
+fn directories_that_cannot_be_looked_through_are_deleted_if_they_are_empty() {
+    for program in BOTH {
+        for (words, told) in [
+            (
+                &["-ain", "--delete"][..],
+                "*deleting   shut/\n*deleting   full/\n*deleting   a/shut/\n*deleting   a/\n",
+            ),
+            (
+                &["-ai", "--delete"],
+                "*deleting   shut/\ncannot delete non-empty directory: full\n*deleting   a/shut/\n*deleting   a/\n",
+            ),
+        ] {
+            let bench = bench(program);
+            let dir = bench.path();
+            for name in ["src/", "dst/shut/", "dst/a/shut/"] {
+                fs::create_dir_all(dir.join(name)).unwrap();
+            }
+            file(dir, "dst/full/f");
+            for name in ["dst/shut", "dst/a/shut", "dst/full"] {
+                mode(dir, name, 0o200);
+            }
+            let out = run(program, dir, &[words, &["--omit-dir-times", "src/", "dst/"]].concat());
+            assert_eq!((out.code, out.stdout.as_str()), (Some(23), told), "{program:?} {words:?}: {out:?}");
+            assert!(dir.join("dst/full").exists(), "{program:?} {words:?}");
+        }
+    }
+}
+
+/// A directory that comes alone and takes the name of the destination has nothing to be opened for.
+#[test]
+fn a_lone_directory_under_a_new_name_is_as_closed_as_its_source() {
+    for program in BOTH {
+        let bench = bench(program);
+        let dir = bench.path();
+        file(dir, "src/one/f");
+        fs::create_dir(dir.join("dst")).unwrap();
+        mode(dir, "src/one", 0o200);
+        let out = run(program, dir, &["-rp", "--delete", "src/one", "dst/other"]);
+        let told = "IO error encountered -- skipping file deletion\n";
+        assert_eq!((out.code, out.stdout.as_str()), (Some(23), told), "{program:?}: {out:?}");
+        let made = fs::metadata(dir.join("dst/other")).unwrap();
+        assert_eq!(made.mode() & 0o7777, 0o200, "{program:?}");
+    }
+}

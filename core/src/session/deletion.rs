@@ -119,8 +119,7 @@ where
         dir: EntryRef<'_>,
         segment: &Segment,
     ) -> Result<(), Error<L::Error>> {
-        // A lone directory that takes the name of the destination is new: beside it stands what is not its own.
-        if !dir.entry.flags.contains(EntryFlags::CONTENT_DIR) || self.side.single_name.is_some() {
+        if !dir.entry.flags.contains(EntryFlags::CONTENT_DIR) {
             return Ok(());
         }
         let shared = self.shared();
@@ -133,7 +132,7 @@ where
         let is_new = self.is_new_dir(name);
         // Afterwards a directory that was made is one like any other.
         let told = !during && (!is_new || (when == Some(DeleteWhen::After) && !self.side.missing_root));
-        if told && dir.entry.flags.contains(EntryFlags::TOP_DIR) {
+        if told && self.side.single_name.is_none() && dir.entry.flags.contains(EntryFlags::TOP_DIR) {
             self.report(&Notice::DeletingIn(name.bytes()));
         }
         if shared.io_error.get() & io_error::GENERAL != 0 && !shared.options.delete.ignore_errors {
@@ -143,7 +142,8 @@ where
             }
             return Ok(());
         }
-        if self.is_protected_link(name).await {
+        // A lone directory that takes the name of the destination is new: beside it stands what is not its own.
+        if self.side.single_name.is_some() || self.is_protected_link(name).await {
             return Ok(());
         }
         self.step(&Step::DeleteIn(name.bytes()));
@@ -254,7 +254,11 @@ where
         self.open_to_writing(name, stat).await;
         // What cannot be looked at does not count: the removal itself says what is wrong.
         let found = self.side.target.list(name).await.unwrap_or_default();
-        if found.iter().any(|child| child.stat.is_ok()) {
+        let found: Vec<_> = found.into_iter().map(|child| Doomed { child, removed: None }).collect();
+        if found.iter().any(|found| found.child.stat.is_ok()) {
+            // Rules are asked for those who follow what they decide.
+            let inside = self.dest_scope(name).await?;
+            self.sorted_out(name, found, &inside, true);
             self.report(&Notice::NotEmpty(name.bytes()));
             return Ok(false);
         }
@@ -419,20 +423,14 @@ where
             self.step(&Step::DeleteContents { name: &name, why: DeleteWhy::Extraneous });
         }
         let mut stack = Vec::new();
-        if let Some(frame) = self.open_frame(name, &stat, scope).await? {
-            stack.push(frame);
-        } else {
-            return Ok(true);
-        }
+        stack.extend(self.open_frame(name, &stat, scope).await?);
         loop {
             let Some(frame) = stack.last_mut() else { return Ok(true) };
             if let Some((child, stat, removed)) = frame.left.pop() {
                 if stat.is_dir() {
                     self.step(&Step::DeleteContents { name: &child, why: DeleteWhy::Inside });
                     let scope = frame.scope.clone();
-                    if let Some(inner) = self.open_frame(child, &stat, &scope).await? {
-                        stack.push(inner);
-                    }
+                    stack.extend(self.open_frame(child, &stat, &scope).await?);
                 } else {
                     self.step(&Step::DeleteItem { name: &child, mode: stat.mode, why: DeleteWhy::Inside });
                     let gone = self.delete_file(&child, &stat, removed).await?;
@@ -470,6 +468,8 @@ where
         let _ = self.side.target.set_attrs(Place::Dest(name), stat, &attrs).await;
     }
 
+    /// Looks into a directory that is to be removed. What cannot be looked at counts as empty: the removal itself says
+    /// what is wrong.
     async fn open_frame(
         &mut self,
         name: Vec<u8>,
@@ -483,8 +483,7 @@ where
         let (left, protected) = if let Some(found) = self.side.target.removed_in(rel) {
             self.sorted_out(rel, found, &scope, true)
         } else {
-            let Some(found) = self.found_in(rel).await else { return Ok(None) };
-            self.sorted_out(rel, found, &scope, true)
+            self.sorted_out(rel, self.found_in(rel).await.unwrap_or_default(), &scope, true)
         };
         self.announce_removal(left.iter().rev().filter(|c| c.1.is_dir()).map(|c| (&*c.0, &c.1)), &scope);
         Ok(Some(Frame { mode: stat.mode, name, left, all_gone: !protected, scope }))

@@ -106,8 +106,11 @@ pub(super) fn prepare<T: Target, O: Observer>(
                 }
             }
         }
+        // Without names, those who are named by an ACL stay who they are, whatever owners become.
         shared.extended.prepare(|id, user| {
-            if user {
+            if p.numeric_ids {
+                id
+            } else if user {
                 mapping.users.map(id, users, |name| target.user_id(name))
             } else {
                 mapping.groups.map(id, groups, |name| target.group_id(name))
