@@ -378,6 +378,22 @@ fn files_that_are_linked_to_their_alternates() {
     }
 }
 
+/// A file that is linked to its alternate already gets the exact time with `-c`, and with it the alternate.
+#[test]
+fn files_that_were_linked_to_their_alternates() {
+    for program in BOTH {
+        let dir = tree(&["src", "alt", "dst"], &["src/f=same", "alt/f=same"]);
+        touch(&dir.path().join("src/f"), &["-d", "2020-01-01 00:00:00.5Z"]);
+        touch(&dir.path().join("alt/f"), &["-d", "2020-01-01 00:00:00.25Z"]);
+        for (words, nanoseconds) in [("-tc", 250_000_000), ("-t", 250_000_000), ("-tc", 500_000_000)] {
+            let out = run(program, dir.path(), &["-r", words, "--link-dest=../alt", "src/", "dst/"]);
+            assert_eq!((out.code, &*out.stdout, &*out.stderr), (Some(0), "", ""), "{program:?} {words}");
+            let made = fs::metadata(dir.path().join("dst/f")).unwrap();
+            assert_eq!((made.nlink(), made.mtime_nsec()), (2, nanoseconds), "{program:?} {words}");
+        }
+    }
+}
+
 /// Below protocol 29 a server does not name what an alternate directory gives as it is, and names new directories
 /// with an attribute that they did not have at once.
 #[test]

@@ -196,7 +196,8 @@ where
         if options.report.unchanged {
             self.mention_given(ndx, entry, flags, linked.then_some(&b""[..])).await?;
         }
-        if flags.contains(ItemFlags::REPORT_ATIME) && !options.dry_run {
+        // What was linked before may still lack what `-c` sets: the exact time.
+        if (flags.contains(ItemFlags::REPORT_ATIME) || !linked) && !options.dry_run {
             self.set_attrs(entry, name, mode, stat, true, true).await;
         }
         Ok(())
