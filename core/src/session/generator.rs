@@ -12,6 +12,7 @@ use super::{
     directories::Retouches,
     links::{Group, Joins},
     lists::{Found, Lists, Segment},
+    special::Made,
 };
 use crate::{
     error::{Error, ProtocolError, Role},
@@ -570,7 +571,7 @@ where
         // Where nothing can be looked at, making the item says why; it may not be wanted at all.
         let stat = self.standing(name).await.unwrap_or(None);
         if self.skips_by_existence(entry, stat.as_ref()).await {
-            return Ok(());
+            return self.no_leader(ndx, entry).await;
         }
         let preserved = match kind {
             FileKind::Symlink => options.preserve.links,
@@ -581,14 +582,14 @@ where
         };
         if !preserved {
             self.report(&Notice::NonRegular(shown.bytes()));
-            return Ok(());
+            return self.no_leader(ndx, entry).await;
         }
         if kind == FileKind::Symlink
             && options.select.safe_links
             && is_unsafe_link(entry.link_target(), shown.bytes())
         {
             self.report(&Notice::IgnoringUnsafe { name: shown.bytes(), target: entry.link_target() });
-            return Ok(());
+            return self.no_leader(ndx, entry).await;
         }
         if entry.entry.flags.contains(EntryFlags::HLINKED) {
             let id = entry.extra().link_group;
@@ -597,11 +598,12 @@ where
                 return self.link(ndx, entry, (&leader, &leader_shown), Joins::AtOnce).await;
             }
         }
-        self.special(ndx, entry, name, stat).await?;
-        if entry.entry.flags.contains(EntryFlags::HLINKED) {
-            self.leader_done(entry).await?;
+        match self.special(ndx, entry, name, stat).await? {
+            Made::Superfluous => self.superfluous(ndx, segment, entry).await,
+            Made::Failed => self.blocked(ndx, segment, entry).await,
+            Made::There if entry.entry.flags.contains(EntryFlags::HLINKED) => self.leader_done(entry).await,
+            Made::There => Ok(()),
         }
-        Ok(())
     }
 
     /// False: there is no backup, which was reported. A dry run says what would be done.
