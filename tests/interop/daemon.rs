@@ -58,12 +58,20 @@ impl Daemon {
 
     /// The same, with further words of the command line.
     pub(crate) fn with_words(program: Program, dir: &Path, text: &str, words: &[&str]) -> Self {
+        Self::by("env", program, dir, text, words)
+    }
+
+    /// The same, started by a program that then is what it starts.
+    pub(crate) fn by(starter: &str, program: Program, dir: &Path, text: &str, words: &[&str]) -> Self {
         let config = dir.join(format!("{program:?}.conf"));
         fs::write(&config, text).unwrap();
         // Another process may take the port in between: then the next one is tried.
         for _ in 0..5 {
             let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap().port();
-            let mut child = Command::new(program.path())
+            let mut starter = starter.split(' ');
+            let mut child = Command::new(starter.next().unwrap())
+                .args(starter)
+                .arg(program.path())
                 .args(["--daemon", "--no-detach", "--address=127.0.0.1"])
                 .args(words)
                 .arg(format!("--port={port}"))

@@ -480,6 +480,25 @@ fn hooks_run_around_a_transfer() {
     }
 }
 
+/// What a process ignores, the programs that it starts ignore too: nobody would hear of the end of a hook.
+#[test]
+fn hooks_are_heard_of_where_the_parent_ignored_the_ends_of_its_children() {
+    let dir = tempfile::tempdir().unwrap();
+    fs::write(dir.path().join("a"), "a").unwrap();
+    let text = format!(
+        "{}path = {}\n[m]\npre-xfer exec = /bin/true\n[no]\npre-xfer exec = /bin/false\n",
+        head(dir.path()),
+        dir.path().display()
+    );
+    let daemon = Daemon::by("env --ignore-signal=CHLD", Program::Arsync, dir.path(), &text, &[]);
+    for program in CLIENTS {
+        let got = client(program, dir.path(), &[], &[&daemon.url("m/a"), "got"]);
+        assert_eq!((got.code, &*got.stderr), (Some(0), ""), "{program}");
+        let got = client(program, dir.path(), &[], &[&daemon.url("no/a"), "got"]);
+        assert_eq!(first_error(&got), (4, "pre-xfer exec returned failure (256)"), "{program}");
+    }
+}
+
 /// Below a changed root there are no names but those of the converter.
 #[test]
 fn a_converter_knows_names() {
