@@ -101,12 +101,20 @@ where
         stat.ok().flatten().is_some_and(|stat| stat.kind() == FileKind::Symlink)
     }
 
+    /// A lone directory that takes the name of the destination is new: beside it stands what is not its own.
+    fn is_alone(&self) -> bool {
+        self.side.single_name.is_some()
+    }
+
     /// Whether there is a directory of which something could be deleted. `during`: its item was handled before.
     async fn would_look_through(&self, dir: RelName<'_>, during: bool) -> bool {
         let options = self.options();
         if during {
             // A dry run does not make it.
-            return !(options.dry_run && self.is_new_dir(dir));
+            return !(options.dry_run && (self.is_alone() || self.is_new_dir(dir)));
+        }
+        if self.is_alone() {
+            return false;
         }
         let follow = options.select.keep_dirlinks;
         let stat = self.side.target.stat(Place::Dest(dir), follow).await;
@@ -119,8 +127,7 @@ where
         dir: EntryRef<'_>,
         segment: &Segment,
     ) -> Result<(), Error<L::Error>> {
-        // A lone directory that takes the name of the destination is new: beside it stands what is not its own.
-        if !dir.entry.flags.contains(EntryFlags::CONTENT_DIR) || self.side.single_name.is_some() {
+        if !dir.entry.flags.contains(EntryFlags::CONTENT_DIR) {
             return Ok(());
         }
         let shared = self.shared();
@@ -132,7 +139,9 @@ where
         }
         let is_new = self.is_new_dir(name);
         // Afterwards a directory that was made is one like any other.
-        let told = !during && (!is_new || (when == Some(DeleteWhen::After) && !self.side.missing_root));
+        let told = !during
+            && !self.is_alone()
+            && (!is_new || (when == Some(DeleteWhen::After) && !self.side.missing_root));
         if told && dir.entry.flags.contains(EntryFlags::TOP_DIR) {
             self.report(&Notice::DeletingIn(name.bytes()));
         }
@@ -143,7 +152,7 @@ where
             }
             return Ok(());
         }
-        if self.is_protected_link(name).await {
+        if self.is_alone() || self.is_protected_link(name).await {
             return Ok(());
         }
         self.step(&Step::DeleteIn(name.bytes()));
@@ -341,7 +350,7 @@ where
     }
 
     /// Something of the destination cannot be looked at: what is extraneous is not known any more.
-    fn unseen(&self, op: Op, name: &[u8], error: PortError) {
+    pub(super) fn unseen(&self, op: Op, name: &[u8], error: PortError) {
         self.shared().add_io_error(io_error::GENERAL);
         self.failed(op, name, error);
     }

@@ -107,7 +107,10 @@ pub(super) fn prepare<T: Target, O: Observer>(
             }
         }
         shared.extended.prepare(|id, user| {
-            if user {
+            // Rules for owners do not reach into ACLs then (stock binary).
+            if p.numeric_ids {
+                id
+            } else if user {
                 mapping.users.map(id, users, |name| target.user_id(name))
             } else {
                 mapping.groups.map(id, groups, |name| target.group_id(name))
