@@ -249,6 +249,46 @@ fn parents_of_names_in_a_row() {
     }
 }
 
+/// With `--safe-links` a symlink that leads out of the tree is replaced and deleted without a backup.
+#[test]
+fn backups_of_links_that_lead_out() {
+    for program in BOTH {
+        let dir = tree(&["src", "dst"], &["src/f=x"]);
+        let at = |name: &str| dir.path().join(name);
+        for name in ["dst/f", "dst/g", "dst/h"] {
+            symlink(if name == "dst/h" { "f" } else { "../../out" }, at(name)).unwrap();
+        }
+        let words =
+            ["-a", "--delete", "--safe-links", "--backup-dir=../bak", "--info=symsafe", "src/", "dst/"];
+        let out = run(program, dir.path(), &words);
+        assert_eq!(out.code, Some(0), "{program:?}: {out:?}");
+        for name in ["f", "g"] {
+            let line = format!("not backing up unsafe symlink \"{name}\" -> \"../../out\"\n");
+            assert!(out.stdout.contains(&line), "{program:?} {name}: {out:?}");
+        }
+        assert_eq!(children(&at("dst")), ["f"], "{program:?}");
+        assert_eq!(children(&at("bak")), ["h"], "{program:?}");
+    }
+}
+
+/// Below protocol 29 the root is somewhere among the other entries; behind some of them it is not new any more.
+#[test]
+fn a_new_destination_behind_what_is_in_it() {
+    for program in BOTH {
+        for (first, shown) in [("#", ".d...p..... ./\n"), ("a", "cd+++++++++ ./\n")] {
+            let dir = tree(&[&format!("src/{first}")], &[]);
+            fs::set_permissions(dir.path().join("src"), fs::Permissions::from_mode(0o2755)).unwrap();
+            let shell = fake_shell(dir.path()).display().to_string();
+            let from = format!("h:{}/src/", dir.path().display());
+            let path = format!("--rsync-path={}", program.path());
+            let words = ["-rpi", "--protocol=28", "-e", &shell, &path, &from, "new/"];
+            let out = run(program, dir.path(), &words);
+            assert_eq!(out.code, Some(0), "{program:?}: {out:?}");
+            assert!(out.stdout.contains(shown), "{program:?} {first}: {out:?}");
+        }
+    }
+}
+
 /// No rule protects the backup directory here: it is deleted, itself with a backup, and then needed again.
 #[test]
 fn a_backup_directory_that_is_deleted_comes_back() {

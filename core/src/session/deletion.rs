@@ -571,29 +571,18 @@ where
             return Ok(false);
         }
         let backs_up = options.transfer.backup && !self.has_backup_suffix(name);
-        if options.dry_run {
-            if backs_up {
-                self.report(&Notice::BackedUp(name));
-            }
-        } else {
-            let result = if let Some(removed) = removed {
-                removed.map_err(|e| (Op::Unlink, e))
-            } else if backs_up {
-                let moved = self.side.target.back_up(rel, BackupBy::Rename).await;
-                if moved.is_ok() {
-                    self.report(&Notice::BackedUp(name));
-                }
-                moved.map_err(|e| (Op::Backup, e))
-            } else {
-                self.side.target.remove_file(Place::Dest(rel)).await.map_err(|e| (Op::Unlink, e))
-            };
-            match result {
-                Ok(()) => {}
-                Err((_, error)) if error.is_not_found() => return Ok(true),
-                Err((op, error)) => {
-                    self.failed(op, name, error);
-                    return Ok(false);
-                }
+        let result = match removed {
+            Some(removed) => removed.map_err(|e| (Op::Unlink, e)),
+            None if backs_up => self.make_backup(rel, BackupBy::Rename).await.map_err(|e| (Op::Backup, e)),
+            None if options.dry_run => Ok(()),
+            None => self.side.target.remove_file(Place::Dest(rel)).await.map_err(|e| (Op::Unlink, e)),
+        };
+        match result {
+            Ok(()) => {}
+            Err((_, error)) if error.is_not_found() => return Ok(true),
+            Err((op, error)) => {
+                self.failed(op, name, error);
+                return Ok(false);
             }
         }
         self.count_deleted(name, stat.mode);

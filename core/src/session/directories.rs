@@ -5,6 +5,7 @@ use alloc::vec::Vec;
 use super::{
     decide,
     generator::{Generator, Outlet},
+    lists::Found,
     standing::report_attrs,
 };
 use crate::{
@@ -53,6 +54,11 @@ where
     O: Observer,
     L: Outlet,
 {
+    fn begins_list(&self, ndx: i32) -> bool {
+        let found = self.side.lists.borrow().find(ndx);
+        matches!(found, Ok(Found::Entry(list)) if list.turn(ndx) == list.start)
+    }
+
     /// A directory: made if missing, itemized, its attributes set.
     pub(super) async fn directory(&mut self, ndx: i32, entry: EntryRef<'_>) -> Result<(), Error<L::Error>> {
         let options = self.options();
@@ -98,7 +104,9 @@ where
             }
             return Ok(());
         }
-        let mut created = name == RelName::ROOT && self.side.created_root.replace(false);
+        // Behind other entries it counts as standing: they are in it (stock binary).
+        let mut created =
+            name == RelName::ROOT && self.side.created_root.replace(false) && self.begins_list(ndx);
         if created {
             self.fresh.insert(shown.to_vec());
         }

@@ -608,21 +608,31 @@ where
 
     /// False: there is no backup, which was reported. A dry run says what would be done.
     pub(super) async fn back_up(&mut self, name: RelName<'_>, by: BackupBy) -> Result<bool, Error<L::Error>> {
-        if self.options().dry_run {
-            self.report(&Notice::BackedUp(name.bytes()));
-            return Ok(true);
-        }
-        match self.side.target.back_up(name, by).await {
-            Ok(()) => {
-                self.report(&Notice::BackedUp(name.bytes()));
-                Ok(true)
-            }
+        match self.make_backup(name, by).await {
+            Ok(()) => Ok(true),
             Err(error) if error.is_not_found() => Ok(true),
             Err(error) => {
                 self.failed(Op::Backup, name.bytes(), error);
                 Ok(false)
             }
         }
+    }
+
+    /// A backup, as far as there is one of a symlink that leads out.
+    pub(super) async fn make_backup(&self, name: RelName<'_>, by: BackupBy) -> Result<(), PortError> {
+        let options = self.options();
+        if options.select.safe_links
+            && options.preserve.links
+            && let Ok(target) = self.side.target.read_link(Place::Dest(name)).await
+            && is_unsafe_link(&target, name.bytes())
+        {
+            self.report(&Notice::NoUnsafeBackup { name: name.bytes(), target: &target });
+        }
+        if !options.dry_run {
+            self.side.target.back_up(name, by).await?;
+        }
+        self.report(&Notice::BackedUp(name.bytes()));
+        Ok(())
     }
 
     // ----- making room --------------------------------------------------------------------------------
