@@ -246,7 +246,7 @@ fn an_alternate_directory_that_cannot_be_listed() {
     for program in BOTH {
         let bench = bench(program);
         let dir = bench.path();
-        for name in ["src/f", "dst/alt/f"] {
+        for name in ["src/f", "dst/alt/g"] {
             file(dir, name);
         }
         mode(dir, "dst/alt", 0o300);

@@ -5,7 +5,6 @@ use alloc::vec::Vec;
 use super::{
     decide,
     generator::{Generator, Outlet},
-    lists::Found,
     standing::report_attrs,
 };
 use crate::{
@@ -54,11 +53,6 @@ where
     O: Observer,
     L: Outlet,
 {
-    fn begins_list(&self, ndx: i32) -> bool {
-        let found = self.side.lists.borrow().find(ndx);
-        matches!(found, Ok(Found::Entry(list)) if list.turn(ndx) == list.start)
-    }
-
     /// A directory: made if missing, itemized, its attributes set.
     pub(super) async fn directory(&mut self, ndx: i32, entry: EntryRef<'_>) -> Result<(), Error<L::Error>> {
         let options = self.options();
@@ -105,8 +99,7 @@ where
             return Ok(());
         }
         // Behind other entries it counts as standing: they are in it (stock binary).
-        let mut created =
-            name == RelName::ROOT && self.side.created_root.replace(false) && self.begins_list(ndx);
+        let mut created = self.side.created_root.replace(false) && name == RelName::ROOT;
         if created {
             self.fresh.insert(shown.to_vec());
         }

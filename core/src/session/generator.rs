@@ -551,6 +551,7 @@ where
         let options = self.options();
         let name = self.side.local_name(entry);
         self.takes_on(ndx, entry);
+        self.side.created_root.set(false);
         if entry.entry.flags.contains(EntryFlags::HLINKED)
             && let Some(group) = self.groups.get_mut(&entry.extra().link_group)
         {
