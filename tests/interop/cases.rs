@@ -115,8 +115,7 @@ pub(crate) fn all() -> Vec<Case> {
         every(fresh(&["-aS"])),
         onto(&["-aIS", "--no-whole-file"]),
         every(onto(&["-a", "--append"])),
-        // In a local copy, what fails verification is copied again at once and listed once.
-        wire(onto(&["-a", "--append-verify"])),
+        onto(&["-a", "--append-verify"]),
         onto(&["-a", "--append-verify", "--no-i"]),
         every(onto(&["-a", "--partial"])),
         onto(&["-a", "--partial-dir=.partial", "--no-whole-file"]),

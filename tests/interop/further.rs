@@ -11,6 +11,7 @@ use std::{
 
 use crate::{
     details::{BOTH, children, run, touch, tree},
+    links::PRIVATE,
     needs::needs_root,
     peers::{Program, fake_shell},
 };
@@ -420,6 +421,219 @@ fn links_of_the_oldest_version() {
             );
             let got = ["dst/f", "dst/l"].map(|name| fs::symlink_metadata(at(name)).unwrap().nlink());
             assert_eq!(got, links, "{program:?} {protocol}");
+        }
+    }
+}
+
+/// `user::rw- user:1000:rw- group::r-- group:1000:r-- mask::rw- other::---` as `system.posix_acl_access`.
+const NAMED: &[u8] = b"\x02\0\0\0\
+    \x01\0\x06\0\xff\xff\xff\xff\x02\0\x06\0\xe8\x03\0\0\x04\0\x04\0\xff\xff\xff\xff\
+    \x08\0\x04\0\xe8\x03\0\0\x10\0\x06\0\xff\xff\xff\xff\x20\0\0\0\xff\xff\xff\xff";
+
+/// With `--numeric-ids` those who are named by an ACL stay who they are, whatever becomes of owners.
+#[test]
+fn named_groups_of_acls_without_names() {
+    if !needs_root("a group is set") {
+        return;
+    }
+    for program in BOTH {
+        for (words, named) in [(&[][..], 1u32), (&["--numeric-ids"], 1000)] {
+            let dir = tree(&["src"], &["src/f"]);
+            let path = |name: &str| CString::new(dir.path().join(name).as_os_str().as_bytes()).unwrap();
+            let flags = rustix::fs::XattrFlags::empty();
+            rustix::fs::setxattr(path("src/f"), "system.posix_acl_access", NAMED, flags)
+                .unwrap_or_else(|e| panic!("ACLs are needed in {}: {e}", dir.path().display()));
+            let map = ["-aA", "--groupmap=*:1", "src/", "dst/"];
+            let out = run(program, dir.path(), &[words, &map].concat());
+            assert_eq!((out.code, out.stderr.as_str()), (Some(0), ""), "{program:?} {words:?}");
+            let mut wanted = NAMED.to_vec();
+            wanted[32..36].copy_from_slice(&named.to_le_bytes());
+            let mut value = [0; 100];
+            let len = rustix::fs::getxattr(path("dst/f"), "system.posix_acl_access", &mut value[..]).unwrap();
+            assert_eq!(value[..len], wanted, "{program:?} {words:?}");
+            assert_eq!(fs::metadata(dir.path().join("dst/f")).unwrap().gid(), 1, "{program:?} {words:?}");
+        }
+    }
+}
+
+/// A listing looks at the directories that options name, as a copy does.
+#[test]
+fn directories_of_options_in_a_listing() {
+    for program in BOTH {
+        for (words, code, text) in [
+            (&["-r", "--temp-dir=none"][..], 1, "The temp-dir does not exist: none\n"),
+            (&["-r", "--backup-dir=src/f"], 1, "The backup-dir is not a directory: src/f\n"),
+            (&["-rvv", "--backup-dir=none"], 0, "(new) backup_dir is none\n"),
+            (&["-rvv", "--backup-dir=src"], 0, "backup_dir is src\n"),
+            (&["-r", "--link-dest=none"], 0, "--link-dest arg does not exist: "),
+        ] {
+            let dir = tree(&["src"], &["src/f"]);
+            let out = run(program, dir.path(), &[words, &["src/"]].concat());
+            assert_eq!(out.code, Some(code), "{program:?} {words:?}: {out:?}");
+            assert!([out.stdout, out.stderr].concat().contains(text), "{program:?} {words:?}");
+        }
+    }
+}
+
+/// What is linked to its alternate already is no news.
+#[test]
+fn files_that_are_linked_to_their_alternates() {
+    for program in BOTH {
+        let dir = tree(&["src", "alt"], &["src/f=x", "alt/f=x"]);
+        for item in ["hf          f\n", ".f          f\n"] {
+            let out = run(program, dir.path(), &["-tii", "--link-dest=../alt", "src/f", "dst/"]);
+            assert!(out.stdout.ends_with(item), "{program:?}: {out:?}");
+        }
+    }
+}
+
+/// Below protocol 29 a server does not name what an alternate directory gives as it is, and names new directories
+/// with an attribute that they did not have at once.
+#[test]
+fn names_of_old_protocols() {
+    for program in BOTH {
+        let dir = tree(&["src", "src/d", "alt"], &["src/f=x", "alt/f=x"]);
+        let at = |name: &str| dir.path().join(name);
+        for name in ["src/l", "alt/l"] {
+            symlink("f", at(name)).unwrap();
+            touch(&at(name), &["-h", "-d", "2020-01-01"]);
+        }
+        fs::create_dir_all(at("group/src/d")).unwrap();
+        fs::set_permissions(at("group/src"), fs::Permissions::from_mode(0o2755)).unwrap();
+        fs::set_permissions(at("group/src/d"), fs::Permissions::from_mode(0o755)).unwrap();
+        let shell = fake_shell(dir.path());
+        let words = [&format!("--rsync-path={}", program.path()), "-e", shell.to_str().unwrap()];
+        for (how, from, wanted) in [
+            (&["-rltvv", "--copy-dest=../alt"][..], "src/", "f is uptodate\nl is uptodate\nd/\n"),
+            (&["-rltvv", "--link-dest=../alt"], "src/", "f is uptodate\nl is uptodate\nd/\n"),
+            (&["-rlpv"], "group/src", "src/\nsrc/d/\n"),
+        ] {
+            let _ = fs::remove_dir_all(at("dst"));
+            fs::create_dir(at("dst")).unwrap();
+            let to = format!("h:{}/", at("dst").display());
+            let out = run(program, dir.path(), &[how, &words, &["--protocol=28", from, &to]].concat());
+            assert_eq!((out.code, out.stderr.as_str()), (Some(0), ""), "{program:?} {how:?}");
+            let mut named: Vec<_> = out.stdout.lines().filter(|l| wanted.contains(l)).collect();
+            let mut wanted: Vec<_> = wanted.lines().collect();
+            named.retain(|line| !line.is_empty());
+            named.sort_unstable();
+            wanted.sort_unstable();
+            assert_eq!(named, wanted, "{program:?} {how:?}: {}", out.stdout);
+        }
+    }
+}
+
+/// `-c` marks a file as changed, and not a second time where it has to be asked for again.
+#[test]
+fn a_file_that_is_asked_for_again() {
+    for program in BOTH {
+        let dir = tree(&["src", "dst"], &["src/f=new and longer", "dst/f=old"]);
+        let shell = fake_shell(dir.path());
+        let to = format!("h:{}/", dir.path().join("dst").display());
+        let path = format!("--rsync-path={}", program.path());
+        let words = ["-ci", "--append-verify", &path, "-e", shell.to_str().unwrap(), "src/f", &to];
+        let out = run(program, dir.path(), &words);
+        assert_eq!(out.stdout, "<fcsT...... f\n<f..T...... f\n", "{program:?}: {out:?}");
+    }
+}
+
+/// Directories of backups have the ACLs of the real ones, which may be none.
+#[test]
+fn directories_of_backups_do_not_inherit() {
+    for program in BOTH {
+        let dir = tree(&["src/d/e", "dst/d/e"], &["src/d/e/f=new text", "dst/d/e/f=old"]);
+        let path = |name: &str| CString::new(dir.path().join(name).as_os_str().as_bytes()).unwrap();
+        for name in ["src/d", "dst/d"] {
+            let flags = rustix::fs::XattrFlags::empty();
+            rustix::fs::setxattr(path(name), "system.posix_acl_default", PRIVATE, flags)
+                .unwrap_or_else(|e| panic!("ACLs are needed in {}: {e}", dir.path().display()));
+        }
+        let out = run(program, dir.path(), &["-rpA", "--backup-dir=../bak", "src/", "dst/"]);
+        assert_eq!(out.code, Some(0), "{program:?}: {out:?}");
+        let inherited =
+            |name| rustix::fs::getxattr(path(name), "system.posix_acl_default", &mut [0u8; 100][..]).is_ok();
+        assert_eq!(["bak/d", "bak/d/e"].map(inherited), [true, false], "{program:?}");
+        assert_eq!(fs::metadata(dir.path().join("bak/d/e")).unwrap().mode() & 0o7777, 0o755, "{program:?}");
+    }
+}
+
+/// The time of access does not make a file another one: what is linked gets it.
+#[test]
+fn alternates_with_another_time_of_access() {
+    for program in BOTH {
+        for (kind, item, times) in [
+            ("--link-dest=../alt", "hf......u.. f\n", [1_577_836_800; 2]),
+            ("--compare-dest=../alt", ".f......u.. f\n", [0, 946_684_800]),
+            ("--copy-dest=../alt", "cf......u.. f\n", [1_577_836_800, 0]),
+        ] {
+            let dir = tree(&["src", "alt", "dst"], &["src/f=x", "alt/f=x"]);
+            let at = |name: &str| dir.path().join(name);
+            touch(&at("src/f"), &["-a", "-d", "2020-01-01Z"]);
+            touch(&at("alt/f"), &["-a", "-d", "2000-01-01Z"]);
+            let out = run(program, dir.path(), &["-rtUii", kind, "src/", "dst/"]);
+            assert!(out.stdout.ends_with(item), "{program:?} {kind}: {out:?}");
+            let now = ["dst/f", "alt/f"].map(|name| fs::metadata(at(name)).map_or(0, |found| found.atime()));
+            // A file that is copied has been read.
+            let wanted = if times[1] == 0 { [times[0], now[1]] } else { times };
+            assert_eq!(now, wanted, "{program:?} {kind}");
+        }
+    }
+}
+
+/// Rules are asked about what is in a directory that is in the way, though it stays.
+#[test]
+fn rules_about_what_is_in_the_way() {
+    for program in BOTH {
+        let dir = tree(&["src", "dst/b"], &["src/b=x", "dst/b/i1", "dst/b/x1"]);
+        let words = ["-rvv", "--include=i*", "--exclude=x*", "src/", "dst/"];
+        let out = run(program, dir.path(), &words);
+        assert_eq!(out.code, Some(23), "{program:?}: {out:?}");
+        for line in [
+            "[generator] protecting file b/x1 because of pattern x*\n",
+            "[generator] risking file b/i1 because of pattern i*\n",
+        ] {
+            assert!(out.stdout.contains(line), "{program:?}: {out:?}");
+        }
+    }
+}
+
+/// What fails verification is copied again, from what is there by then, and listed again.
+#[test]
+fn appended_files_that_fail_verification() {
+    for program in BOTH {
+        let dir = tree(&["src", "dst"], &["src/f=new and longer", "dst/f=old"]);
+        let out = run(program, dir.path(), &["-rti", "--append-verify", "-b", "--suffix=~", "src/f", "dst/"]);
+        assert_eq!(
+            (out.code, out.stdout.as_str()),
+            (Some(0), ">f.s....... f\n>f..t...... f\n"),
+            "{program:?}"
+        );
+        let got = ["dst/f", "dst/f~"].map(|name| fs::read_to_string(dir.path().join(name)).unwrap());
+        assert_eq!(got, ["new and longer", "old"], "{program:?}");
+        assert_eq!(fs::metadata(dir.path().join("dst/f")).unwrap().mtime(), 1_577_836_800, "{program:?}");
+    }
+}
+
+/// Below protocol 29 a new directory is named if the system has not given it all of its permissions.
+#[test]
+fn permissions_of_new_directories_in_old_protocols() {
+    if !needs_root("others give a directory the right to write first") {
+        return;
+    }
+    for program in BOTH {
+        for (inherits, mode, wanted) in [(false, 0o755, ""), (false, 0o555, ""), (true, 0o755, "d/\n")] {
+            let dir = tree(&["src/d", "dst"], &[]);
+            let at = |name: &str| dir.path().join(name);
+            fs::set_permissions(at("src/d"), fs::Permissions::from_mode(mode)).unwrap();
+            if inherits {
+                let path = CString::new(at("dst").as_os_str().as_bytes()).unwrap();
+                let flags = rustix::fs::XattrFlags::empty();
+                rustix::fs::setxattr(path, "system.posix_acl_default", PRIVATE, flags)
+                    .unwrap_or_else(|e| panic!("ACLs are needed in {}: {e}", dir.path().display()));
+            }
+            let words = ["-rpv", "--info=stats0,flist0", "--protocol=28", "src/", "dst/"];
+            let out = run(program, dir.path(), &words);
+            assert_eq!((out.code, out.stdout.as_str()), (Some(0), wanted), "{program:?} {mode:o}: {out:?}");
         }
     }
 }

@@ -197,7 +197,7 @@ fn linked_symlinks_that_an_alternate_directory_has() {
 }
 
 /// `user::rwx group::rwx other::---` as `system.posix_acl_default`.
-const PRIVATE: &[u8] = b"\x02\0\0\0\
+pub(crate) const PRIVATE: &[u8] = b"\x02\0\0\0\
     \x01\0\x07\0\xff\xff\xff\xff\x04\0\x07\0\xff\xff\xff\xff\x20\0\0\0\xff\xff\xff\xff";
 
 #[test]

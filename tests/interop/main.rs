@@ -67,8 +67,8 @@ fn local() {
     check(&Bench::new(), &Link::Local, 32, &cases);
 }
 
-/// A local copy loses what the wire of an old version cannot carry, though there is none. Below version 30 `--append` is
-/// `--append-verify`, which lists less in a local copy.
+/// A local copy loses what the wire of an old version cannot carry, though there is none. Below version 29 the warnings of
+/// `--append` come from a server, on stdout.
 #[test]
 fn local_with_old_protocols() {
     let bench = Bench::new();
@@ -76,7 +76,7 @@ fn local_with_old_protocols() {
         let cases: Vec<_> = cases::all()
             .into_iter()
             .filter(|case| case.every && case.scope == Scope::Everywhere)
-            .filter(|case| protocol >= 30 || !case.options.contains(&"--append"))
+            .filter(|case| protocol >= 29 || !case.options.contains(&"--append"))
             .collect();
         check(&bench, &Link::Local, protocol, &cases);
     }

@@ -142,9 +142,8 @@ where
             if kind == AltDestKind::Link && !is_same_file(standing, alt) && !options.dry_run {
                 let _ = target.hard_link(at, name, false).await;
             }
-            let link = (kind == AltDestKind::Link).then_some(&b""[..]);
-            let doing = if link.is_some() { ItemFlags::LOCAL_CHANGE } else { ItemFlags::empty() };
-            self.mention(ndx, entry, doing, link).await?;
+            let linked = kind == AltDestKind::Link && !is_same_file(standing, alt);
+            self.matched(ndx, entry, name, alt, linked).await?;
             self.report_unchanged(entry, false);
             return Ok(true);
         }
@@ -155,13 +154,13 @@ where
             self.report_unchanged(entry, false);
         }
         if alt.level == 3 && kind == AltDestKind::Compare {
-            self.mention(ndx, entry, ItemFlags::empty(), None).await?;
+            self.matched(ndx, entry, name, alt, false).await?;
             return Ok(true);
         }
         if alt.level == 3 && kind == AltDestKind::Link {
             let linked = options.dry_run || target.hard_link(at, name, false).await.is_ok();
             if linked {
-                self.mention(ndx, entry, ItemFlags::LOCAL_CHANGE, Some(b"")).await?;
+                self.matched(ndx, entry, name, alt, true).await?;
                 return Ok(true);
             }
         }
@@ -170,8 +169,59 @@ where
         if !options.dry_run && !self.copy_alternate(entry, name, new_mode, alt.number).await {
             return Ok(false);
         }
-        self.mention(ndx, entry, flags, None).await?;
+        if alt.level == 3 {
+            self.mention_given(ndx, entry, flags, None).await?;
+        } else {
+            self.mention(ndx, entry, flags, None).await?;
+        }
         Ok(true)
+    }
+
+    /// Tells of a file that an alternate directory has as it should be. The time of access, which does not make it another
+    /// file, is set where it is linked to, and only told where it stays. `linked`: just now.
+    async fn matched(
+        &mut self,
+        ndx: i32,
+        entry: EntryRef<'_>,
+        name: RelName<'_>,
+        alt: &Alternate,
+        linked: bool,
+    ) -> Result<(), Error<L::Error>> {
+        let options = self.options();
+        let (mode, stat) = (alt.stat.mode, &alt.stat);
+        let doing = if linked { ItemFlags::LOCAL_CHANGE } else { ItemFlags::empty() };
+        let flags = doing | self.flags_of(entry, mode, Some(stat), doing) & ItemFlags::REPORT_ATIME;
+        if options.transfer.alt_dest_kind == Some(AltDestKind::Compare) {
+            return self.mention_given(ndx, entry, flags, None).await;
+        }
+        if options.report.unchanged {
+            self.mention_given(ndx, entry, flags, linked.then_some(&b""[..])).await?;
+        }
+        if flags.contains(ItemFlags::REPORT_ATIME) && !options.dry_run {
+            self.set_attrs(entry, name, mode, stat, true, true).await;
+        }
+        Ok(())
+    }
+
+    /// Tells of an item that an alternate directory gave as it is. Where items do not travel, only a client that
+    /// itemizes its own does so.
+    pub(super) async fn mention_given(
+        &mut self,
+        ndx: i32,
+        entry: EntryRef<'_>,
+        flags: ItemFlags,
+        xname: Option<&[u8]>,
+    ) -> Result<(), Error<L::Error>> {
+        if self.shared().agreed.protocol.has_item_flags() || self.itemizes_here() {
+            self.mention(ndx, entry, flags, xname).await?;
+        }
+        Ok(())
+    }
+
+    /// Items are shown by this side, whether they travel or not: a client that receives.
+    pub(super) fn itemizes_here(&self) -> bool {
+        let shared = self.shared();
+        shared.is_client() && !shared.local && shared.options.report.itemize
     }
 
     /// Removes the file that an alternate one makes superfluous. False: it stays, which was reported.

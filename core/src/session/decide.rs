@@ -118,15 +118,6 @@ pub fn seen_after_chown(
     seen
 }
 
-/// A directory that was just made lacks some of the attributes that it is to have.
-pub fn new_dir_lacks(entry: &Entry, options: &SessionOptions, rights: &Rights) -> bool {
-    let p = &options.preserve;
-    keeps_time(FileKind::Dir, options)
-        || (p.perms && entry.mode & (rights.umask | 0o7000) != 0)
-        || (p.owner && rights.super_user && entry.uid != rights.euid)
-        || (p.group && group_allowed(entry.gid, rights) && rights.groups.first() != Some(&entry.gid))
-}
-
 /// The group may be set by this process.
 fn group_allowed(gid: u32, rights: &Rights) -> bool {
     rights.super_user || rights.groups.contains(&gid)
@@ -182,7 +173,7 @@ pub fn changes(
     flags
 }
 
-/// Nothing but the content could differ.
+/// Nothing but the content could differ. The time of access does not count: it can be set, or does not matter.
 pub fn unchanged_attrs(
     entry: &Entry,
     extra: &Extra,
@@ -193,11 +184,7 @@ pub fn unchanged_attrs(
 ) -> bool {
     let flags = changes(entry, extra, wanted_mode, stat, ItemFlags::empty(), options, rights);
     !flags.intersects(
-        ItemFlags::REPORT_TIME
-            | ItemFlags::REPORT_PERMS
-            | ItemFlags::REPORT_OWNER
-            | ItemFlags::REPORT_GROUP
-            | ItemFlags::REPORT_ATIME,
+        ItemFlags::REPORT_TIME | ItemFlags::REPORT_PERMS | ItemFlags::REPORT_OWNER | ItemFlags::REPORT_GROUP,
     )
 }
 

@@ -263,7 +263,11 @@ where
         self.open_to_writing(name, stat).await;
         // What cannot be looked at does not count: the removal itself says what is wrong.
         let found = self.side.target.list(name).await.unwrap_or_default();
-        if found.iter().any(|child| child.stat.is_ok()) {
+        let found: Vec<_> = found.into_iter().map(|child| Doomed { child, removed: None }).collect();
+        if found.iter().any(|found| found.child.stat.is_ok()) {
+            // Rules are asked for those who follow what they decide.
+            let inside = self.dest_scope(name).await?;
+            self.sorted_out(name, found, &inside, true);
             self.report(&Notice::NotEmpty(name.bytes()));
             return Ok(false);
         }
@@ -428,20 +432,14 @@ where
             self.step(&Step::DeleteContents { name: &name, why: DeleteWhy::Extraneous });
         }
         let mut stack = Vec::new();
-        if let Some(frame) = self.open_frame(name, &stat, scope).await? {
-            stack.push(frame);
-        } else {
-            return Ok(true);
-        }
+        stack.extend(self.open_frame(name, &stat, scope).await?);
         loop {
             let Some(frame) = stack.last_mut() else { return Ok(true) };
             if let Some((child, stat, removed)) = frame.left.pop() {
                 if stat.is_dir() {
                     self.step(&Step::DeleteContents { name: &child, why: DeleteWhy::Inside });
                     let scope = frame.scope.clone();
-                    if let Some(inner) = self.open_frame(child, &stat, &scope).await? {
-                        stack.push(inner);
-                    }
+                    stack.extend(self.open_frame(child, &stat, &scope).await?);
                 } else {
                     self.step(&Step::DeleteItem { name: &child, mode: stat.mode, why: DeleteWhy::Inside });
                     let gone = self.delete_file(&child, &stat, removed).await?;
@@ -479,6 +477,8 @@ where
         let _ = self.side.target.set_attrs(Place::Dest(name), stat, &attrs).await;
     }
 
+    /// Looks into a directory that is to be removed. What cannot be looked at counts as empty: the removal itself says
+    /// what is wrong.
     async fn open_frame(
         &mut self,
         name: Vec<u8>,
@@ -492,8 +492,7 @@ where
         let (left, protected) = if let Some(found) = self.side.target.removed_in(rel) {
             self.sorted_out(rel, found, &scope, true)
         } else {
-            let Some(found) = self.found_in(rel).await else { return Ok(None) };
-            self.sorted_out(rel, found, &scope, true)
+            self.sorted_out(rel, self.found_in(rel).await.unwrap_or_default(), &scope, true)
         };
         self.announce_removal(left.iter().rev().filter(|c| c.1.is_dir()).map(|c| (&*c.0, &c.1)), &scope);
         Ok(Some(Frame { mode: stat.mode, name, left, all_gone: !protected, scope }))

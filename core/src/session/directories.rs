@@ -150,7 +150,7 @@ where
                 self.fresh.insert(shown.to_vec());
                 return Ok(());
             }
-            let first_mode = (wanted_mode & 0o777) | 0o700;
+            let first_mode = self.while_filled(wanted_mode) & 0o777;
             let mut made = self.side.target.make_dir(name, first_mode).await;
             if options.select.relative
                 && made.is_err_and(PortError::is_not_found)
@@ -173,19 +173,31 @@ where
                 wanted_mode |= stat.mode & 0o2000;
             }
             let changed = self.dir_attrs(ndx, entry, name, wanted_mode, &stat).await;
-            // A new one has its permissions already, which the reference sets now.
-            if let Some(flags) = late.filter(|_| changed || created) {
+            // A new one has the permissions already that the mask keeps from one that is made by the reference.
+            if let Some(flags) = late
+                && (changed || missing && self.is_masked(name, wanted_mode).await)
+            {
                 self.outlet.item(ndx, entry, flags, None).await?;
             }
         }
         Ok(())
     }
 
+    /// The mode for as long as the contents change: with the right to write for its owner. A directory that takes the name of
+    /// the destination comes alone.
+    fn while_filled(&self, mode: u32) -> u32 {
+        let filled = self.side.single_name.is_none() && !self.side.rights.super_user;
+        if filled { mode | 0o700 } else { mode }
+    }
+
+    /// The mask, or the default ACL of the directory around it, forbids some of the permissions to what is made there.
+    async fn is_masked(&self, name: RelName<'_>, mode: u32) -> bool {
+        self.options().preserve.perms && mode & 0o777 & !self.plain_dir_mode(name.parent()).await != 0
+    }
+
     /// Below protocol 29 a directory is named when attributes of it were set, unless items are shown here.
     pub(super) fn names_later(&self) -> bool {
-        let shared = self.shared();
-        let items_here = shared.is_client() && shared.options.report.itemize;
-        !shared.agreed.protocol.has_item_flags() && !shared.options.dry_run && !items_here
+        !self.shared().agreed.protocol.has_item_flags() && !self.options().dry_run && !self.itemizes_here()
     }
 
     /// Attributes of a directory now, and what must be set again when its contents are complete. Returns
@@ -203,12 +215,7 @@ where
             return false;
         }
         let keeps = decide::keeps_time(FileKind::Dir, options);
-        // Without the right to write into it a directory gets that right for as long as its contents change.
-        let opened = if !self.side.rights.super_user && wanted_mode & 0o700 != 0o700 {
-            wanted_mode | 0o700
-        } else {
-            wanted_mode
-        };
+        let opened = self.while_filled(wanted_mode);
         let changed = self.set_attrs(entry, name, opened, stat, false, false).await;
         let time = keeps.then_some((entry.entry.mtime, entry.entry.nsec));
         // As the reference does: only the right to write is taken away again, or all where attributes come behind the item.

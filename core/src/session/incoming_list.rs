@@ -106,8 +106,8 @@ pub(super) fn prepare<T: Target, O: Observer>(
                 }
             }
         }
+        // Without names, those who are named by an ACL stay who they are, whatever owners become.
         shared.extended.prepare(|id, user| {
-            // Rules for owners do not reach into ACLs then (stock binary).
             if p.numeric_ids {
                 id
             } else if user {

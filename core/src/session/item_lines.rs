@@ -2,8 +2,8 @@
 
 use alloc::vec::Vec;
 
-use super::{decide, scan::below};
-use crate::{flist::entry::EntryRef, item::ItemFlags, options::SessionOptions, ports::Rights};
+use super::scan::below;
+use crate::{flist::entry::EntryRef, item::ItemFlags, options::SessionOptions};
 
 /// The line with the name of something that changed, where items do not travel (below protocol 29).
 pub(super) fn name_line(entry: EntryRef<'_>, link: Option<&[u8]>) -> Vec<u8> {
@@ -18,18 +18,8 @@ pub(super) fn name_line(entry: EntryRef<'_>, link: Option<&[u8]>) -> Vec<u8> {
 }
 
 /// Whether such a line is due: it tells of what was made, and of directories whose attributes were set.
-pub(super) fn is_worth_a_line(
-    entry: EntryRef<'_>,
-    flags: ItemFlags,
-    options: &SessionOptions,
-    rights: &Rights,
-) -> bool {
-    if !options.report.names {
-        return false;
-    }
-    match (entry.entry.is_dir(), flags.contains(ItemFlags::IS_NEW)) {
-        (true, true) => options.dry_run || decide::new_dir_lacks(entry.entry, options, rights),
-        (true, false) => flags.is_significant(),
-        (false, _) => flags.contains(ItemFlags::LOCAL_CHANGE),
-    }
+pub(super) fn is_worth_a_line(entry: EntryRef<'_>, flags: ItemFlags, options: &SessionOptions) -> bool {
+    let told =
+        if entry.entry.is_dir() { flags.is_significant() } else { flags.contains(ItemFlags::LOCAL_CHANGE) };
+    options.report.names && told
 }

@@ -223,12 +223,8 @@ where
             let mut flags =
                 self.flags_of(entry, wanted_mode, stat.as_ref(), doing).difference(ItemFlags::REPORT_TIME);
             flags |= self.side.extended_flags(entry, wanted_mode, Some(Place::Dest(name))).await;
-            // Where items do not travel, only a client that itemizes its own tells of what stands.
-            let shared = self.shared();
-            let items =
-                shared.agreed.protocol.has_item_flags() || (shared.is_client() && options.report.itemize);
-            if options.report.unchanged && items {
-                self.mention(ndx, entry, flags, Some(b"")).await?;
+            if options.report.unchanged {
+                self.mention_given(ndx, entry, flags, Some(b"")).await?;
             }
             self.report(&Notice::UpToDate(name.bytes()));
             return self.linked(ndx, entry).await;

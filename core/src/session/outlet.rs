@@ -302,29 +302,30 @@ impl<'a, S: Source, T: Target, O: Observer, C: LocalCopy<S, T>> LocalOutlet<'a, 
             self.show(entry, request.flags, request.basis, None, None);
             return Ok(());
         }
-        let fine = match started {
-            Some(ticket) => self.finish_early(entry, request, ticket).await?,
+        let event = match started {
+            Some(ticket) if self.finish_early(entry, request, ticket).await? => Event::Success(ndx),
+            Some(_) => Event::Failed(ndx),
             None => self.copy(ndx, segment, entry, request).await?,
         };
-        if fine {
+        if !matches!(event, Event::Failed(_)) {
             self.step(Role::Sender, &Step::Sent { name: below(entry.name()), base: entry.entry.base });
         }
-        if fine && self.side.shared.options.transfer.delay_updates {
+        if matches!(event, Event::Success(_)) && self.side.shared.options.transfer.delay_updates {
             segment.mark(ndx, EntryFlags::DONE);
             return Ok(());
         }
-        self.side.shared.event(if fine { Event::Success(ndx) } else { Event::Failed(ndx) });
+        self.side.shared.event(event);
         Ok(())
     }
 
-    /// Copies the data and puts the file in place. The result says whether it is there.
+    /// Copies the data and puts the file in place. Returns what came of it.
     async fn copy(
         &mut self,
         ndx: i32,
         segment: &Segment,
         entry: EntryRef<'_>,
         request: &Request,
-    ) -> Result<bool, Error<Infallible>> {
+    ) -> Result<Event, Error<Infallible>> {
         let shared = self.side.shared;
         let options = shared.options;
         let transfer = &options.transfer;
@@ -342,12 +343,12 @@ impl<'a, S: Source, T: Target, O: Observer, C: LocalCopy<S, T>> LocalOutlet<'a, 
                     self.sender_fault(io_error::GENERAL);
                     self.failed(Role::Sender, Op::SendOpen, path.name, Some(path.base), error);
                 }
-                return Ok(false);
+                return Ok(Event::Failed(ndx));
             }
         };
         if request.append != Append::Off && stat.size < entry.entry.size {
             shared.report(Role::Sender, &Notice::Diminished { name: path.name, base: path.base });
-            return Ok(false);
+            return Ok(Event::Failed(ndx));
         }
         let after = options.report.after_transfer;
         self.mapped(entry, stat.size);
@@ -379,21 +380,13 @@ impl<'a, S: Source, T: Target, O: Observer, C: LocalCopy<S, T>> LocalOutlet<'a, 
         };
         let whole = transfer.whole_file.unwrap_or(true) || shared.agreed.transfer_sum == ChecksumKind::None;
         let append = request.append.under(shared.agreed.protocol);
-        let mut start = match (append, request.basis_len) {
+        let start = match (append, request.basis_len) {
             (Append::Off, _) | (_, None) => 0,
             (_, Some(len)) => len.min(stat.size),
         };
         let sibling = sibling_name(name, request.xname.as_deref().unwrap_or_default());
         let place = basis_place(request, name, &sibling);
-        if append == Append::Verify && start > 0 && !self.same_start(&file, place, start).await {
-            let again =
-                Notice::FailedVerification { name: entry.rel_name().bytes(), kept: "retained", again: true };
-            shared.report(Role::Receiver, &again);
-            let mut stats = shared.stats.borrow_mut();
-            stats.transferred += 1;
-            stats.transferred_size += entry.entry.size;
-            start = 0;
-        }
+        let unverified = append == Append::Verify && start > 0 && !self.same_start(&file, place, start).await;
         let create =
             Create { name, mode: write_mode, file_mode: wanted_mode, size: stat.size, append_from: start };
         let basis = match request.basis_len {
@@ -405,7 +398,7 @@ impl<'a, S: Source, T: Target, O: Observer, C: LocalCopy<S, T>> LocalOutlet<'a, 
             Err(error) => {
                 let op = if write_mode == WriteMode::Temporary { Op::Mkstemp } else { Op::OpenInPlace };
                 self.failed(Role::Receiver, op, name.bytes(), None, error);
-                return Ok(false);
+                return Ok(Event::Failed(ndx));
             }
         };
         let mut context = FileContext::new(shared, entry, ndx, segment, &self.side.lists.borrow());
@@ -435,25 +428,22 @@ impl<'a, S: Source, T: Target, O: Observer, C: LocalCopy<S, T>> LocalOutlet<'a, 
         };
         if !read_fine {
             if write_mode != WriteMode::Temporary {
-                let attrs = decide::wanted(
-                    entry.entry,
-                    &entry.extra(),
-                    wanted_mode,
-                    options,
-                    &self.side.rights,
-                    false,
-                );
-                self.side.attach(&mut output, entry, false).await;
-                let _ = target.commit(output, &attrs, Destination::Final { backup: false }).await;
-                self.side.report_failures(Role::Receiver);
+                self.leave(entry, wanted_mode, output).await;
             } else {
                 target.discard(output).await;
             }
-            return Ok(false);
+            return Ok(Event::Failed(ndx));
         }
         if after {
             let figures = self.figures(entry, stat.size - start).await;
             self.show(entry, request.flags, request.basis, None, Some(figures));
+        }
+        if unverified {
+            let shown = entry.rel_name().bytes();
+            let again = Notice::FailedVerification { name: shown, kept: "retained", again: true };
+            shared.report(Role::Receiver, &again);
+            self.leave(entry, wanted_mode, output).await;
+            return Ok(Event::Redo(ndx));
         }
         let attrs =
             decide::wanted(entry.entry, &entry.extra(), wanted_mode, options, &self.side.rights, true);
@@ -479,7 +469,7 @@ impl<'a, S: Source, T: Target, O: Observer, C: LocalCopy<S, T>> LocalOutlet<'a, 
                 if matches!(step, CommitStep::Backup | CommitStep::Sync | CommitStep::Write) {
                     return Err(Error::Exit(ExitCode::FILE_IO));
                 }
-                return Ok(false);
+                return Ok(Event::Failed(ndx));
             }
         }
         if transfer.partial_dir.is_some() && !transfer.delay_updates {
@@ -488,7 +478,17 @@ impl<'a, S: Source, T: Target, O: Observer, C: LocalCopy<S, T>> LocalOutlet<'a, 
             }
             target.tidy_partial_dir(name).await;
         }
-        Ok(true)
+        Ok(Event::Success(ndx))
+    }
+
+    /// Leaves what was written in place, without the time of what is complete.
+    async fn leave(&self, entry: EntryRef<'_>, mode: u32, mut output: T::Output) {
+        let shared = self.side.shared;
+        let attrs =
+            decide::wanted(entry.entry, &entry.extra(), mode, shared.options, &self.side.rights, false);
+        self.side.attach(&mut output, entry, false).await;
+        let _ = self.side.target.commit(output, &attrs, Destination::Final { backup: false }).await;
+        self.side.report_failures(Role::Receiver);
     }
 
     fn read_error(&self, context: &FileContext<'_, '_, O>, error: PortError) {
@@ -671,7 +671,7 @@ impl<S: Source, T: Target, O: Observer, C: LocalCopy<S, T>> Outlet for LocalOutl
     ) -> Result<(), Error<Infallible>> {
         let shared = self.side.shared;
         if !shared.agreed.protocol.has_item_flags() {
-            if is_worth_a_line(entry, flags, shared.options, &self.side.rights) {
+            if is_worth_a_line(entry, flags, shared.options) {
                 shared.observer.peer_text(MsgTag::Info, &name_line(entry, xname));
             }
             return Ok(());

@@ -137,7 +137,7 @@ where
             }
         }
         self.takes_fuzzy(name);
-        let doing = ItemFlags::TRANSFER | self.change_flag();
+        let doing = ItemFlags::TRANSFER | self.change_flag(redo);
         let mut flags = self.flags_of(entry, wanted_mode, Some(&standing), doing);
         flags |= self.side.extended_flags(entry, wanted_mode, Some(Place::Dest(name))).await;
         self.side.learn_values(entry, Place::Dest(name)).await;
@@ -155,7 +155,7 @@ where
         redo: bool,
     ) -> Result<(), Error<L::Error>> {
         let options = self.options();
-        let doing = ItemFlags::TRANSFER | self.change_flag();
+        let doing = ItemFlags::TRANSFER | self.change_flag(redo);
         let new = doing | ItemFlags::IS_NEW | self.side.extended_flags(entry, 0, None).await;
         if let Some(len) = self.partial_basis(name).await {
             return self.request(ndx, segment, new, Some((BasisType::PartialDir, len)), None, redo).await;
@@ -198,9 +198,9 @@ where
         self.request(ndx, segment, new, None, None, redo).await
     }
 
-    /// `-c` marks transferred files as changed.
-    pub(super) fn change_flag(&self) -> ItemFlags {
-        if self.options().select.checksum { ItemFlags::REPORT_CHANGE } else { ItemFlags::empty() }
+    /// `-c` marks transferred files as changed; one that is asked for again was marked before.
+    fn change_flag(&self, redo: bool) -> ItemFlags {
+        if self.options().select.checksum && !redo { ItemFlags::REPORT_CHANGE } else { ItemFlags::empty() }
     }
 
     pub(super) async fn partial_basis(&self, name: RelName<'_>) -> Option<u64> {
@@ -262,7 +262,7 @@ where
         if let Some(entry) = segment.get(ndx)
             && self.lacks_basis(entry, &request).await
         {
-            let doing = ItemFlags::TRANSFER | ItemFlags::IS_NEW | self.change_flag();
+            let doing = ItemFlags::TRANSFER | ItemFlags::IS_NEW | self.change_flag(redo);
             let flags = doing | self.side.extended_flags(entry, 0, None).await;
             request = Request { flags, redo, append, fresh, ..Request::default() };
         }

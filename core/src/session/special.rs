@@ -75,7 +75,7 @@ where
             if options.transfer.alt_dest_kind == Some(AltDestKind::Link) {
                 let from = Place::Alt(alt.number, name);
                 if options.dry_run || target.hard_link(from, name, false).await.is_ok() {
-                    self.mention(ndx, entry, ItemFlags::LOCAL_CHANGE, Some(b"")).await?;
+                    self.mention_given(ndx, entry, ItemFlags::LOCAL_CHANGE, Some(b"")).await?;
                     return Ok(Made::There);
                 }
             }
@@ -129,7 +129,11 @@ where
                 self.set_attrs(entry, name, wanted_mode, &now, true, false).await;
             }
         }
-        self.mention(ndx, entry, flags, None).await?;
+        if changes {
+            self.mention(ndx, entry, flags, None).await?;
+        } else {
+            self.mention_given(ndx, entry, flags, None).await?;
+        }
         if options.transfer.remove_source {
             self.outlet.success(ndx, entry).await?;
         }

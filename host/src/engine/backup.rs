@@ -65,7 +65,7 @@ struct Copies {
 pub struct Carried {
     acls: bool,
     xattrs: bool,
-    /// An ACL that the backup's directory hands down is taken away.
+    /// ACLs that the backup's directory hands down are taken away.
     plain: bool,
 }
 
@@ -76,7 +76,9 @@ impl Carried {
     fn carry(self, from: Handle<'_>, to: Handle<'_>) {
         if self.plain {
             // What the directory hands down is not the original's.
-            let _ = xattr::remove(to, b"system.posix_acl_access");
+            for name in [&b"system.posix_acl_access"[..], b"system.posix_acl_default"] {
+                let _ = xattr::remove(to, name);
+            }
         }
         if self.acls || self.xattrs {
             xattr::copy(from, to, |name| {
@@ -109,7 +111,7 @@ impl Backups {
                     xattrs: preserve.xattrs > 0 || preserve.fake_super,
                     plain: preserve.acls,
                 },
-                dirs: Carried { acls: preserve.acls, xattrs: false, plain: false },
+                dirs: Carried { acls: preserve.acls, xattrs: false, plain: preserve.acls },
             },
         }
     }

@@ -129,8 +129,7 @@ impl<O: Speak> DestEntrance<'_, O> {
 
     fn target(&self, dir: Option<OwnedFd>, path: &[u8]) -> Result<TreeTarget, ExitCode> {
         self.roots.borrow_mut().dest = absolute(path);
-        if let Some(backup) = self.options.transfer.backup_dir.as_deref().filter(|_| !self.options.list_only)
-        {
+        if let Some(backup) = self.options.transfer.backup_dir.as_deref() {
             let found = self.backup_dir_exists(dir.as_ref(), backup)?;
             let notice = Notice::BackupDir { dir: backup, new: !found };
             self.observer.notice(Role::ReceiverSide, &notice);
