@@ -1,4 +1,25 @@
 //! Batch files: the stream from the sender to the receiving side, behind a short header (spec: batch files).
+//!
+//! | field | form | there if |
+//! |---|---|---|
+//! | options | i32 LE: [`StreamFlags`] | always |
+//! | version | i32 LE, 27 to 32 | always |
+//! | compatibility flags | varint: [`CompatFlags`] | protocol ≥ 30 |
+//! | seed | i32 LE | always |
+//! | stream | from the first file list on, without frames and messages: lists, items with their data, DONEs | always |
+//! | statistics | see [`read_stats`](crate::session::goodbye::read_stats) | always |
+//! | the sender's last DONE | [`ndx`](crate::wire::ndx) | protocol ≥ 31 |
+//!
+//! Algorithms are not recorded: MD5 (below protocol 30 MD4) and zlib, or those that the reader's options name. As recorded, with `-rt`:
+//!
+//! ```
+//! use arsync_core::{batch::{Opening, StreamFlags}, version::ProtocolVersion};
+//!
+//! let file = [0x81, 0, 0, 0, 0x20, 0, 0, 0, 0x81, 0xff, 7, 0, 0, 0]; // behind the version: flags, seed 7
+//! let opening = Opening::decode(*file.first_chunk().expect("eight bytes"));
+//! assert_eq!(opening.flags, StreamFlags::RECURSE | StreamFlags::DIRS);
+//! assert_eq!(opening.protocol(ProtocolVersion::MAX), Ok(ProtocolVersion::MAX));
+//! ```
 
 use alloc::vec::Vec;
 
@@ -13,7 +34,8 @@ use crate::{
 };
 
 bitflags! {
-    /// Options that give the stream its form. A reader takes them over.
+    /// Options that give the stream its form, i32 LE. A reader takes them over: bits 0 to 6 of a file below protocol 29, 0 to 8 of
+    /// one of 29, all from 30 on; higher ones have no meaning.
     #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
     pub struct StreamFlags: u32 {
         /// `-r`
@@ -197,14 +219,15 @@ impl Opening {
     /// Length in the file.
     pub const LEN: usize = 8;
 
-    /// Flags and version, each i32 LE.
+    /// Flags and version, each i32 LE. Neither is checked: see [`Self::protocol`].
     pub const fn decode(bytes: [u8; Self::LEN]) -> Self {
         let [a, b, c, d, e, f, g, h] = bytes;
         let flags = StreamFlags::from_bits_truncate(u32::from_le_bytes([a, b, c, d]));
         Self { flags, version: i32::from_le_bytes([e, f, g, h]) }
     }
 
-    /// The version to read the rest with.
+    /// The version to read the rest with. Above `max` it is [`TooNew`](BatchFault::TooNew), below 27
+    /// [`Implausible`](BatchFault::Implausible).
     pub fn protocol(&self, max: ProtocolVersion) -> Result<ProtocolVersion, BatchFault> {
         let version = self.version;
         if version > i32::from(max.number()) {

@@ -1,6 +1,7 @@
 //! Exit codes, the only place that knows their numbers (spec: exit codes).
 
-/// The outcome of a session as a process exit code.
+/// The outcome of a session as a process exit code. It travels as an i32 LE in
+/// [`ErrorExit`](crate::mux::MsgTag::ErrorExit) (protocol ≥ 31); what comes outside of 0 to 255 is taken for the nearer of the two.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct ExitCode(pub u8);

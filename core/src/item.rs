@@ -1,10 +1,23 @@
-//! The item flag word that travels with each index, and its 11-character text (spec: iflags bits).
+//! The item flag word that travels with each index, and its 11-character text (spec: iflags bits, per-file request).
+//!
+//! What is said of an item, by the generator and, as an echo, by the sender:
+//!
+//! | field | there if | form |
+//! |---|---|---|
+//! | index | always | [`ndx`](crate::wire::ndx) |
+//! | flags | protocol ≥ 29; before, each index is a [`TRANSFER`](ItemFlags::TRANSFER) | u16 LE: [`ItemFlags`] |
+//! | basis | [`BASIS_TYPE_FOLLOWS`](ItemFlags::BASIS_TYPE_FOLLOWS) | byte: [`BasisType`] |
+//! | name | [`XNAME_FOLLOWS`](ItemFlags::XNAME_FOLLOWS) | vstring, 0 to 4095 bytes |
+//! | wanted attributes | [`REPORT_XATTR`](ItemFlags::REPORT_XATTR), with `-X`, no dry run | see `flist::xattr` |
+//! | sum head | [`TRANSFER`](ItemFlags::TRANSFER), no dry run | 16 bytes: [`SumHead`](crate::delta::SumHead) |
+//! | generator: sums of the blocks | the same | see there |
+//! | sender: tokens, sum of the file | the same | [`token`](crate::token), [`checksum`](crate::checksum) |
 
 use bitflags::bitflags;
 
 bitflags! {
     /// What happens to an item. Bits 0..=15 travel as u16 LE after an index (protocol ≥ 29);
-    /// the bits above are local.
+    /// the bits above are local. `0x0200` has no meaning; whatever came is echoed.
     ///
     /// ```
     /// use arsync_core::item::ItemFlags;
@@ -40,9 +53,10 @@ bitflags! {
         const REPORT_XATTR = 0x0100;
         /// creation time differs
         const REPORT_CRTIME = 0x0400;
-        /// a basis type byte follows
+        /// a basis type byte follows: [`BasisType`]
         const BASIS_TYPE_FOLLOWS = 0x0800;
-        /// a vstring follows
+        /// a vstring of at most 4095 bytes follows: the name of a fuzzy basis, or (with `LOCAL_CHANGE`) that of the file which
+        /// was linked to, empty if there was nothing to do
         const XNAME_FOLLOWS = 0x1000;
         /// nothing of that name existed
         const IS_NEW = 0x2000;
@@ -84,7 +98,9 @@ impl ItemFlags {
     }
 }
 
-/// Kind of basis that a request names (spec: basis_type).
+/// Kind of basis that a request names (spec: basis_type). Wire: one byte, protocol ≥ 29; any is legal here, and the session
+/// refuses a directory that does not exist ([`BadBasisDir`](crate::error::ProtocolError::BadBasisDir)) and a fuzzy basis that nobody
+/// allowed ([`UnexpectedFuzzy`](crate::error::ProtocolError::UnexpectedFuzzy)).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum BasisType {

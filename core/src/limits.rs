@@ -1,18 +1,23 @@
 //! Every bound on a size that the peer controls, with its reason (spec: limits for untrusted input).
+//!
+//! The same in all versions. What is larger is [`OutOfRange`](crate::error::ProtocolError::OutOfRange) where nothing else is said, and the
+//! [`Limit`](crate::error::Limit) in it decides on the exit code.
 
-/// Longest path name on the wire, bytes, the terminating NUL of the reference included.
+/// Longest path name on the wire, bytes, the terminating NUL of the reference included (exclusive): names of entries
+/// ([`NameFault::Overflow`](crate::error::NameFault::Overflow), code 22), targets of symlinks, names beside items.
 pub const MAX_PATH: usize = 4096;
-/// Longest filter rule or text message, bytes (exclusive).
+/// Longest filter rule (code 22) or text message ([`MessageTooLong`](crate::error::ProtocolError::MessageTooLong), code 12), bytes
+/// (exclusive).
 pub const MAX_TEXT: usize = MAX_PATH + 1024;
-/// Longest string in the algorithm negotiation, bytes.
+/// Longest string in the algorithm negotiation, bytes; a longer one ends with code 4.
 pub const MAX_NEGOTIATION: usize = 255;
-/// Largest payload of a frame, bytes: the length field has 24 bits.
+/// Largest payload of a frame, bytes: the length field has 24 bits, so no peer can exceed it.
 pub const MAX_FRAME: usize = 0x00ff_ffff;
 /// Largest number of entries of an ACL.
 pub const MAX_ACL_ENTRIES: u32 = 65_536;
 /// Largest number of extended attributes of one file.
 pub const MAX_XATTRS: u32 = 65_536;
-/// Longest name of an extended attribute, its NUL included.
+/// Longest name of an extended attribute, bytes, its NUL included.
 pub const MAX_XATTR_NAME: u32 = 4096;
 /// Largest value of an extended attribute, bytes (the reference caps it at the same size).
 pub const MAX_XATTR_VALUE: u32 = 128 << 20;

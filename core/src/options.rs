@@ -22,7 +22,7 @@ use alloc::{boxed::Box, string::String, vec::Vec};
 
 use crate::{checksum::ChecksumKind, token::CompressKind, version::ProtocolVersion};
 
-/// All options of one session, grouped by who consumes them.
+/// All options of one session, grouped by who consumes them. Nothing is on by default: see [defaults](self#defaults).
 #[derive(Debug, Clone, Default)]
 pub struct SessionOptions {
     /// Highest protocol version this side offers (`--protocol`), `None`: the newest.
@@ -57,7 +57,8 @@ pub struct SessionOptions {
     pub batch_only: bool,
 }
 
-/// Attributes. Both ends hold equal values of all but the `omit_*`, `super_user` and `fake_super` fields.
+/// Attributes. Both ends hold equal values of all but the `omit_*`, `super_user` and `fake_super` fields. By default
+/// none travels, none is set, and `super_user` goes by the user: see [defaults](self#defaults).
 #[derive(Debug, Clone, Default)]
 #[allow(clippy::struct_excessive_bools)]
 pub struct Preserve {
@@ -111,7 +112,8 @@ pub struct Preserve {
     pub open_noatime: bool,
 }
 
-/// File selection and comparison.
+/// File selection and comparison. By default all files named as arguments take part and no directory is entered; files are
+/// compared by size and time: see [defaults](self#defaults).
 #[derive(Debug, Clone, Default)]
 #[allow(clippy::struct_excessive_bools)]
 pub struct Select {
@@ -214,7 +216,7 @@ pub enum DeleteWhen {
     After,
 }
 
-/// Deletion.
+/// Deletion. By default there is none: see [defaults](self#defaults).
 #[derive(Debug, Clone, Default)]
 #[allow(clippy::struct_excessive_bools)]
 pub struct Delete {
@@ -280,7 +282,8 @@ pub enum Compress {
     Explicit(CompressKind),
 }
 
-/// Data transfer.
+/// Data transfer. By default uncompressed, with deltas where they save a remote transfer something, into a temporary file: see
+/// [defaults](self#defaults).
 #[derive(Debug, Clone, Default)]
 #[allow(clippy::struct_excessive_bools)]
 pub struct Transfer {
@@ -334,7 +337,7 @@ pub struct Transfer {
     pub compress_list: Option<Box<[String]>>,
 }
 
-/// Reporting that is visible on the wire.
+/// Reporting that is visible on the wire. By default nothing is reported: see [defaults](self#defaults).
 #[derive(Debug, Clone, Default)]
 #[allow(clippy::struct_excessive_bools)]
 pub struct Report {

@@ -630,7 +630,7 @@ pub trait Target {
     }
 }
 
-/// What the process on the destination side may do.
+/// What the process on the destination side may do. Default: no change of owners, user 0, no groups, a mask of 0.
 #[derive(Debug, Clone, Default)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Rights {

@@ -1,4 +1,5 @@
-//! Counters of a session and their exchange at the end (spec: statistics block).
+//! Counters of a session (spec: statistics block). What of them travels at the end, and how, stands with
+//! [`read_stats`](crate::session::goodbye::read_stats) and [`read_del_stats`](crate::session::goodbye::read_del_stats).
 
 /// Numbers of items by kind.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]

@@ -1,4 +1,7 @@
-//! The negotiated protocol version and what each version can do, by name.
+//! The negotiated protocol version and what each version can do, by name (spec: version exchange; differences by version).
+//!
+//! It travels once, as an i32 LE at the start of either direction ([`crate::setup`]), or as decimal digits in a daemon's greeting.
+//! 32 changes nothing behind the handshake: it is 31, whose greeting must name digests.
 
 use crate::error::ProtocolError;
 
@@ -22,7 +25,8 @@ impl ProtocolVersion {
 
     /// The version that two sides speak, from the maximum of each (spec: version exchange).
     ///
-    /// Versions below 20 or above 40 are no rsync at all; 20..=26 are older than what is spoken here.
+    /// Versions below 20 or above 40 are no rsync at all; 20..=26 are older than what is spoken here: both are
+    /// [`VersionMismatch`](ProtocolError::VersionMismatch).
     pub fn agree(own_max: Self, peer_max: i32) -> Result<Self, ProtocolError> {
         match u8::try_from(peer_max) {
             Ok(peer @ 27..=40) => Ok(Self(peer.min(own_max.0))),

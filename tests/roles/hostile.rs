@@ -10,7 +10,7 @@ use arsync_core::{
     exit::ExitCode,
     io::{WireReader, WireWriter, Write, duplex},
     mux::{Header, MsgTag},
-    options::SessionOptions,
+    options::{FilesFrom, SessionOptions},
     session::{Inbox, Outbox, Shared, SourceArgs, run_receiver, run_sender},
     setup::{Agreed, CompatFlags, Side},
     version::ProtocolVersion,
@@ -177,6 +177,10 @@ fn indexes_must_be_those_of_a_list() {
     // Data for the directory.
     let stream = [list(), vec![1, 0, 0x80]].concat();
     assert_eq!(pull(32, false, &stream), ProtocolError::NotRegular { ndx: 0 }.into());
+    // The same in front of a list that holds its contents.
+    let lists = [entry("d", 0, DIR), vec![0, 0, 0xff, 0x64], entry("d/x", 9, FILE), vec![0, 0]].concat();
+    let stream = [lists, vec![3, 0, 0x80]].concat();
+    assert_eq!(pull(32, true, &stream), ProtocolError::NotRegular { ndx: 2 }.into());
     // A duplicate: the second `f` has index 2.
     let twice = [entry(".", 0, DIR), entry("f", 9, FILE), entry("f", 9, FILE), vec![0, 0]].concat();
     let stream = [twice, vec![3, 0, 0x80]].concat();
@@ -244,6 +248,13 @@ fn a_basis_that_was_not_offered_is_refused() {
     assert_eq!(pull(32, false, &alternate), ProtocolError::BadBasisDir(3).into());
     let fuzzy = [list(), vec![2, 0, 0x98, 0x83, 9], b"../secret".to_vec(), head.to_vec()].concat();
     assert_eq!(pull(32, false, &fuzzy), ProtocolError::UnexpectedFuzzy.into());
+    // With `-yy`, but without the first alternate directory.
+    let fs = world();
+    let mut options = options();
+    options.transfer.fuzzy = 2;
+    let fuzzy = [list(), vec![2, 0, 0x98, 0x84, 1], b"f".to_vec(), head.to_vec()].concat();
+    let (result, _) = pull_asking(agreed(32, false), &frame(MsgTag::Data, &fuzzy), &fs, &options, &[], &[]);
+    assert_eq!(result, Err(ProtocolError::BadBasisDir(0).into()));
     let long = [list(), vec![2, 0, 0x90, 0x90, 0]].concat();
     assert_eq!(
         pull(32, false, &long),
@@ -270,6 +281,19 @@ fn messages_must_suit_the_role() {
 }
 
 #[test]
+fn a_file_that_will_not_come_must_have_been_asked_for() {
+    // For the directory, for no entry, below 0, and twice for a file; then the marks of a session without data.
+    let refusals: Vec<u8> =
+        [0, 99, -7, 1, 1].iter().flat_map(|ndx: &i32| frame(MsgTag::NoSend, &ndx.to_le_bytes())).collect();
+    let rest = [vec![0; 3], vec![0; 15], vec![0]].concat();
+    let stream = [frame(MsgTag::Data, &list()), refusals, frame(MsgTag::Data, &rest)].concat();
+    let fs = world();
+    let (result, _) = pull_from(agreed(32, false), &stream, &fs);
+    assert_eq!(result, Ok(()));
+    assert_eq!(fs.get("out/f").map(|n| n.data), Some(b"old".to_vec()));
+}
+
+#[test]
 fn a_wrong_checksum_twice_leaves_the_old_file() {
     // Both answers carry the literal "new" and a checksum of zeros; then the three marks of the phases.
     let mut once = vec![2, 0, 0x80];
@@ -292,24 +316,67 @@ fn a_wrong_checksum_twice_leaves_the_old_file() {
 /// A server that sends gets these bytes as its client's requests.
 fn serve(protocol: u8, incremental: bool, requests: &[u8], max_alloc: u64) -> Error<Infallible> {
     let options = SessionOptions { max_alloc, ..options() };
+    serve_from(&source(), &options, agreed(protocol, incremental), &frame(MsgTag::Data, requests))
+}
+
+/// The same with these files and options, and whole frames.
+fn serve_from(fs: &Fs, options: &SessionOptions, agreed: Agreed, requests: &[u8]) -> Error<Infallible> {
     let watch = Watch::default();
-    let shared =
-        Shared::new(&options, agreed(protocol, incremental), &watch, Side::Server, Rc::new(Outbox::new()));
-    let fs = source();
+    let shared = Shared::new(options, agreed, &watch, Side::Server, Rc::new(Outbox::new()));
     fs.put("zero", Node { mode: FILE, ..Node::default() });
     let (reader, mut peer) = duplex::pipe(usize::MAX, usize::MAX);
     let (_sink, writer) = duplex::pipe(usize::MAX, usize::MAX);
     let result = duplex::run(async {
         // No filter rules.
-        let stream = [&[0; 4], requests].concat();
-        peer.write_all(&frame(MsgTag::Data, &stream)).await.unwrap_or_else(|never| match never {});
+        let stream = [&frame(MsgTag::Data, &[0; 4]), requests].concat();
+        peer.write_all(&stream).await.unwrap_or_else(|never| match never {});
         drop(peer);
         let r = WireReader::new(reader, Inbox::unattached(true));
         let w = WireWriter::new(writer, vec![0; 1024]);
         let args = SourceArgs { names: vec![b"./".to_vec()], base: None };
-        run_sender(&shared, &fs, rules(&setup(false), Side::Server), &args, r, w).await
+        run_sender(&shared, fs, rules(&setup(false), Side::Server), &args, r, w).await
     });
     result.expect("no deadlock").expect_err("the peer broke a rule")
+}
+
+#[test]
+fn sources_are_removed_only_where_that_was_asked_for() {
+    let success = |ndx: i32| frame(MsgTag::Success, &ndx.to_le_bytes());
+    let files = |fs: &Fs| fs.all().len();
+    // Index 1 is a file, 0 the root, 99 nothing; then a mark, so that all are looked at, and the end of the stream.
+    let mark = frame(MsgTag::Data, &[0]);
+    let mut options = options();
+    let fs = source();
+    let before = files(&fs) + 1;
+    let stream = [success(1), success(99), mark.clone()].concat();
+    assert_eq!(serve_from(&fs, &options, agreed(32, false), &stream), Error::Eof);
+    assert_eq!(files(&fs), before, "nobody asked for it");
+    options.transfer.remove_source = true;
+    let stream = [success(0), success(1), mark.clone()].concat();
+    assert_eq!(serve_from(&fs, &options, agreed(32, false), &stream), Error::Eof);
+    assert_eq!(files(&fs), before - 1, "a file, and no directory");
+    let stream = [success(99), mark].concat();
+    let error = serve_from(&fs, &options, agreed(32, false), &stream);
+    assert!(matches!(error, Error::Protocol(ProtocolError::BadNdx { got: 99, first: 0, .. })), "{error:?}");
+}
+
+#[test]
+fn names_of_a_list_have_a_length() {
+    let mut options = options();
+    (options.select.relative, options.select.files_from) = (true, FilesFrom::Wire);
+    let long = frame(MsgTag::Data, &[b'n'; 4097]);
+    let error = serve_from(&source(), &options, agreed(32, false), &long);
+    assert_eq!(error, name(NameFault::Overflow));
+}
+
+#[test]
+fn attributes_that_are_asked_for_must_be_there() {
+    let mut options = options();
+    options.preserve.xattrs = 1;
+    // REPORT_XATTR for the file 1, which has none: number 1, then 0.
+    let request = frame(MsgTag::Data, &[2, 0, 0x01, 1, 0]);
+    let error = serve_from(&source(), &options, agreed(32, false), &request);
+    assert_eq!(error, ProtocolError::BadTableIndex("xattr request").into());
 }
 
 #[test]

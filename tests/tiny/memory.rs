@@ -1,9 +1,10 @@
 //! Two of them in one thread, and one against what nobody should send.
 
 use arsync_core::{
-    error::{Error, NameFault, ProtocolError},
+    error::{Error, Limit, NameFault, ProtocolError},
     exit::ExitCode,
     io::duplex::{pipe, run as poll},
+    mux::MsgTag,
     rt::{block_on_ready, join2},
     setup::Side,
     tiny::{Bound, Command, Config, Fault, Memory, Store as _, Summary, ram::RamStore, run, serve},
@@ -290,6 +291,17 @@ fn hostile_lists_and_data_end_the_session_with_their_reason() {
     assert_eq!(feed(&reply(&block)).0, Err(Fault::Session(Error::Protocol(ProtocolError::NoBasis))));
     let bad = ProtocolError::BadNdx { got: 3, first: 0, last: 0 };
     assert_eq!(feed(&reply(&[4, 0, 0xa0])).0, Err(Fault::Session(Error::Protocol(bad))));
+    // Data for a directory; a message that no sender has.
+    let mut dir = entry(b"d");
+    let type_at = dir.len() - 3;
+    dir[type_at] = 0x41;
+    dir.push(0);
+    dir.extend_from_slice(&[1, 0, 0xa0]);
+    let bad = ProtocolError::NotRegular { ndx: 0 };
+    assert_eq!(feed(&framed(PUSH, &dir)).0, Err(Fault::Session(Error::Protocol(bad))));
+    let success = [framed(PUSH, &list), vec![4, 0, 0, 0x6b, 0, 0, 0, 0]].concat();
+    let bad = ProtocolError::BadMessage { tag: MsgTag::Success, len: 4 };
+    assert_eq!(feed(&success).0, Err(Fault::Session(Error::Protocol(bad))));
     let (result, store) = feed(&reply(&block[..19]));
     assert_eq!(result, Err(Fault::Session(Error::Eof)));
     assert!(store.get("image/f").is_none());
@@ -306,6 +318,9 @@ fn hostile_lists_and_data_end_the_session_with_their_reason() {
         Err(Fault::Session(Error::Protocol(ProtocolError::OutOfRange { .. })))
     ));
     assert_eq!(feed(&request(&[2, 0, 0x90, 0xff, 0xff])).0, Err(Fault::Full(Bound::Window)));
+    let bad = ProtocolError::OutOfRange { what: Limit::Deleted, got: -1, max: 1 << 28 };
+    let deleted = request(&[0xff, 2, 0xf0, 0xff, 0xff, 0xff, 0xff]);
+    assert_eq!(feed(&deleted).0, Err(Fault::Session(Error::Protocol(bad))));
 }
 
 #[test]

@@ -5,7 +5,12 @@ use std::path::Path;
 use arsync_core::{
     delta::SumHead,
     error::{Error, Limit, NameFault, ProtocolError},
-    flist::{Format, decode::Decoder, entry::FileList},
+    flist::{
+        Format,
+        decode::Decoder,
+        entry::FileList,
+        xattr::{read_request, read_value},
+    },
     io::{WireReader, WireWriter},
     item::ItemFlags,
     mux::MsgTag,
@@ -211,6 +216,11 @@ fn values_in_entries_have_ranges() {
     let group = [0x82, 0x18, 1, b'a', 5];
     let range = ProtocolError::OutOfRange { what: Limit::HardLink, got: 5, max: 0 };
     assert_eq!(list(32, &group).unwrap_err(), range.into());
+    // Number 2 in a list that starts at 5: no list before has declared the group.
+    let mut decoder = Decoder::new(format(32), true);
+    let undeclared = block_on_ready(decoder.list(&mut reader(&[0x82, 0x18, 1, b'a', 2]), 5)).map(drop);
+    let range = ProtocolError::OutOfRange { what: Limit::HardLink, got: 2, max: 5 };
+    assert_eq!(undeclared, Err(range.into()));
     // A varint of six bytes.
     assert_eq!(list(32, &[0xf8, 0, 0, 0, 0, 0]).unwrap_err(), ProtocolError::VarintOverflow.into());
 }
@@ -249,6 +259,12 @@ fn attribute_records_have_ranges() {
     assert_eq!(with_record(false, &[0, 1, 0x90, 1]), range(4097, 4096));
     assert_eq!(with_record(false, &[0, 1, 2, 0xf0, 0xff, 0xff, 0xff, 0xff]), range(-1, 134_217_728));
     assert_eq!(with_record(false, &[0, 1, 2, 0xe8, 1, 0, 0]), range(134_217_729, 134_217_728));
+    // Four values of 128 MiB, of which only digests travel: with their names they are more than 512 MiB.
+    let large = [&[2, 0xe8, 0, 0, 0][..], b"a\0", &[0; 16]].concat();
+    assert_eq!(
+        with_record(false, &[&[0, 5][..], &large.repeat(4)].concat()),
+        range(536_870_920, 536_870_912)
+    );
     // Names end in their only NUL.
     assert_eq!(with_record(false, &[0, 1, 2, 0, b'a', b'b']), name);
     assert_eq!(with_record(false, &[0, 1, 3, 0, b'a', 0, 0]), name);
@@ -313,6 +329,25 @@ fn items_and_counts_have_limits() {
     assert_eq!(
         error,
         ProtocolError::OutOfRange { what: Limit::Deleted, got: 0x1000_0001, max: 0x1000_0000 }.into()
+    );
+}
+
+#[test]
+fn requests_for_attributes_have_numbers() {
+    let request = |bytes: &[u8]| block_on_ready(read_request(&mut reader(bytes)));
+    assert_eq!(request(&[2, 3, 0]), Ok(vec![2, 5]));
+    // A number below 0; a list without an end; more numbers than a file may have attributes.
+    let below: Error<_> = ProtocolError::BadTableIndex("xattr request").into();
+    assert_eq!(request(&[1, 0xf0, 0xfe, 0xff, 0xff, 0xff]), Err(below));
+    assert_eq!(request(&[1, 1]), Err(Error::Eof));
+    let many = ProtocolError::OutOfRange { what: Limit::Xattr, got: 65_537, max: 65_536 };
+    assert_eq!(request(&[1; 70_000]), Err(many.into()));
+    // A value of -1 bytes.
+    let value =
+        block_on_ready(read_value(&mut reader(&[1, 0xf0, 0xff, 0xff, 0xff, 0xff]), 0, &mut Vec::new()));
+    assert_eq!(
+        value,
+        Err(ProtocolError::OutOfRange { what: Limit::Xattr, got: -1, max: 134_217_728 }.into())
     );
 }
 

@@ -3,6 +3,21 @@
 //! Nothing here allocates. [`Hasher`] is the plain algorithm (file-list sums of `-c`, whole-file sums);
 //! [`TransferSums`] knows how block sums and whole-file sums of one session are seeded (spec: strong block
 //! checksum, whole-file checksum).
+//!
+//! The seed is the i32 of the handshake. It goes in as its four bytes LE, unless it is 0; into the xxh algorithms as their own seed,
+//! extended with its sign to 64 bits. All versions speak all algorithms; which one is used is negotiated from protocol 30 on, or chosen by the user.
+//!
+//! | | sums of blocks | sum of a whole file | sum in a list (`-c`) |
+//! |---|---|---|---|
+//! | `xxh128`, `xxh3`, `xxh64` | seeded | seed 0 | seed 0 |
+//! | `md5`, `sha1` | seed, block | data | data |
+//! | `md5` that is implied, from 30 on without the flag `CHKSUM_SEED_FIX` | block, seed | data | data |
+//! | `md4` by name | block, seed | data | data |
+//! | `md4` that is implied, below 30 | block, seed | seed (also if 0), data | data |
+//! | `none` | there are none | a byte 0 | |
+//!
+//! Sums of blocks are cut to the length that a [`SumHead`](crate::delta::SumHead) names, the others travel whole, without a length. That of
+//! a whole file covers every byte of it, in `--append` only those that were sent.
 
 mod md5_lanes;
 mod rolling;
@@ -15,23 +30,23 @@ use core::hash::Hasher as _;
 use md5::Digest as _;
 use twox_hash::{XxHash3_64, XxHash3_128, XxHash64, xxhash3_64, xxhash3_128};
 
-/// Algorithm.
+/// Algorithm. On the wire it is a name, in the lists of the negotiation; its digest has no mark of its own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum ChecksumKind {
-    /// `xxh128`
+    /// `xxh128`, 16 bytes: a u128 LE.
     Xxh128,
-    /// `xxh3`
+    /// `xxh3`, 8 bytes: a u64 LE.
     Xxh3,
-    /// `xxh64`
+    /// `xxh64`, 8 bytes: a u64 LE.
     Xxh64,
-    /// `md5`
+    /// `md5`, 16 bytes.
     Md5,
-    /// `md4`
+    /// `md4`, 16 bytes.
     Md4,
-    /// `sha1`
+    /// `sha1`, 20 bytes.
     Sha1,
-    /// `none`
+    /// `none`, 1 byte, 0. Files are then sent as a whole.
     None,
 }
 
@@ -72,7 +87,7 @@ impl ChecksumKind {
     }
 }
 
-/// Digest of up to 20 bytes.
+/// Digest of up to 20 bytes, as it travels.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Digest {

@@ -8,7 +8,7 @@ const ROW: usize = 32;
 /// What a signed byte is moved by to become an unsigned one, which is cheaper to widen.
 const BIAS: u8 = 0x80;
 
-/// The weak sum of a block.
+/// The weak sum of a block; it has no seed.
 pub fn weak(block: &[u8]) -> u32 {
     Rolling::new(block).value()
 }

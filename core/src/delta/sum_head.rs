@@ -10,10 +10,11 @@ const SMALLEST_BLOCK: u32 = 700;
 
 /// How a basis file is cut into blocks.
 ///
-/// Wire, from the generator to the sender and echoed by the sender: four i32 LE, in the order of the fields.
+/// Wire, behind the header of an item whose data is wanted, from the generator to the sender and echoed by the sender, all versions:
+/// four i32 LE, in the order of the fields.
 /// Block `i` starts at `i * block_len`; all have `block_len` bytes but the last one, which has `remainder`
 /// bytes if that is not 0. All zero: there is no basis. After the generator's header come `count` times the
-/// weak sum (u32 LE) and the first `s2length` bytes of the strong sum.
+/// weak sum (u32 LE) and the first `s2length` bytes of the strong sum; with `--append` none, the head says how much there is.
 ///
 /// ```
 /// use arsync_core::{delta::SumHead, version::ProtocolVersion};
@@ -55,7 +56,8 @@ impl SumHead {
 
     /// Reads and checks a header from the peer. `digest_len` is that of the transfer checksum.
     ///
-    /// The count is bounded by its type only: see [`Self::table_bytes`].
+    /// A field outside of its range is [`OutOfRange`](ProtocolError::OutOfRange), with the [`Limit`] of its name. The count is bounded
+    /// by its type only: see [`Self::table_bytes`].
     pub fn decode(
         bytes: &[u8; 16],
         version: ProtocolVersion,

@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{ports::PortError, version::ProtocolVersion};
 
-/// What holds for all rules of a list.
+/// What holds for all rules of a list; by default nothing of it.
 #[derive(Debug, Clone, Default)]
 pub struct FilterConfig {
     /// `--delete-excluded`: rules without a side are for the sender.
@@ -116,7 +116,8 @@ impl FilterList {
         self.from0 = from0;
     }
 
-    /// The list of a server, from the rules that came on the wire. Rules that name a file to be merged are refused.
+    /// The list of a server, from the texts of the rules that came on the wire, without their lengths: from protocol 29 on in the
+    /// full syntax, before in the old one, as exclusions. Rules that name a file to be merged are refused.
     pub fn from_wire<'r>(
         rules: impl IntoIterator<Item = &'r [u8]>,
         protocol: ProtocolVersion,

@@ -6,6 +6,11 @@
 //!
 //! Nothing here reads files: whoever adds rules brings a function that does, or drives [`Entering`] by hand.
 //! Topics of the specification: filter rules.
+//!
+//! On the wire, before the first file list, from the client to the server: each rule is an i32 LE length, 1 to 5119, and so many bytes of text
+//! ([`FilterList::wire_rules`]); a length of 0 ends the list. A pulling client always sends it; a pushing one if the receiver
+//! needs rules, to delete or to prune (`SessionOptions::push_sends_filters`). A longer rule ends the session with code 22, one that
+//! cannot be parsed ([`FilterError`]) with code 1.
 
 mod chain;
 mod list;

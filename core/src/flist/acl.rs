@@ -15,6 +15,8 @@
 //! | each: id; permissions | | varint; varint, shifted left by 2, plus 2 for a user, plus 1 if a name follows |
 //! | each: name | that bit | byte length and bytes |
 //!
+//! A number outside of the table is [`BadTableIndex`](crate::error::ProtocolError::BadTableIndex), a value outside of its range
+//! [`OutOfRange`](crate::error::ProtocolError::OutOfRange). Names stand behind ids in a session with several lists only.
 //! Example, a file of mode 0664 with `u:1000:rw-`, `g:33:r--`, `g::r--`: `00 12 04 02 83 e8 1a 21 10`; the next file
 //! with the same ACL: `02`.
 

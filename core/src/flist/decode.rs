@@ -103,8 +103,19 @@ impl Decoder {
         }
     }
 
-    /// Reads one list up to and including its end marker. `list_start`: index of its first entry.
-    /// Returns the entries in transmission order and the error bits of the end marker.
+    /// Reads one list up to and including its end marker. `list_start`: index of its first entry, 0 for the only list of a session; with
+    /// incremental recursion 1 for the first, and one more than the index behind the last entry for each further one.
+    /// Returns the entries in transmission order ([`order::sort`](super::order::sort) gives them their indexes) and the error bits of the
+    /// end marker.
+    ///
+    /// | what the peer did | error |
+    /// |---|---|
+    /// | a name of 4096 bytes or more, or with more common bytes than the last one has | [`NameFault::Overflow`] |
+    /// | `..`, a slash in front without `-R`, a NUL, an empty name | [`NameFault::Unsafe`], [`Nul`](NameFault::Nul), [`Unrequested`](NameFault::Unrequested) |
+    /// | `.` that is no directory | [`NameFault::RootNotDir`] |
+    /// | a mode without a type | [`ProtocolError::BadMode`] |
+    /// | a size, nanoseconds, the length of a target, a group, an ACL or attributes out of range | [`ProtocolError::OutOfRange`] |
+    /// | a number outside of the tables of ACLs and attributes | [`ProtocolError::BadTableIndex`] |
     pub async fn list<R: BufRead, S: MessageSink>(
         &mut self,
         r: &mut WireReader<R, S>,
@@ -132,7 +143,8 @@ impl Decoder {
         }
     }
 
-    /// Reads the id lists of a session with one list.
+    /// Reads the id lists of a session with one list; nothing where there are none. Below protocol 30 the caller then reads
+    /// the i32 with error bits.
     pub async fn id_lists<R: BufRead, S: MessageSink>(
         &mut self,
         r: &mut WireReader<R, S>,
@@ -501,3 +513,59 @@ impl Decoder {
 }
 
 const _: () = assert!(mode::DIR == 0o040_000);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        io::MessageFault,
+        mux::Header,
+        options::SessionOptions,
+        rt::block_on_ready,
+        setup::{Agreed, CompatFlags},
+        version::ProtocolVersion,
+    };
+
+    struct Nobody;
+    impl MessageSink for Nobody {
+        fn begin(&mut self, _: Header) -> Result<(), MessageFault> {
+            Ok(())
+        }
+        fn part(&mut self, _: &[u8]) {}
+        fn end(&mut self) -> Result<(), MessageFault> {
+            Ok(())
+        }
+    }
+
+    /// What the member of a group took over is what "as before" means in the next entry.
+    #[test]
+    fn links_within_a_list_set_what_came_before() {
+        let mut options = SessionOptions::default();
+        (options.preserve.devices, options.preserve.hard_links, options.preserve.atimes) = (true, 1, 1);
+        let agreed = Agreed::implied(ProtocolVersion::MAX, CompatFlags::VARINT_FLIST_FLAGS, 1);
+        let mut decoder = Decoder::new(Format::new(&options, &agreed), true);
+        // 1:3, the first of a group; a block device 8:0 with other times; the link to the first; a device with
+        // everything as before but its minor.
+        let bytes: &[u8] = b"\x92\x18\x01a\0\0\0\0\x05\0\0\xa4\x21\0\0\0\x07\0\0\x01\x03\
+                             \x18\x01b\0\0\0\0\x06\0\0\xa4\x61\0\0\0\x08\0\0\x08\0\
+                             \x82\x18\x01c\0\
+                             \xc0\x9a\x41\x01d\0\0\0\x09\
+                             \0\0";
+        let mut reader = WireReader::new(bytes, Nobody);
+        let (list, errors) = block_on_ready(decoder.list(&mut reader, 0)).unwrap();
+        let facts = |i| {
+            let e = list.get(i).unwrap();
+            (e.name(), e.entry.mtime, e.entry.mode, e.extra().atime, e.extra().rdev)
+        };
+        assert_eq!(
+            [facts(0), facts(1), facts(2), facts(3)],
+            [
+                (&b"a"[..], 5, 0o020_644, 7, (1, 3)),
+                (b"b", 6, 0o060_644, 8, (8, 0)),
+                (b"c", 5, 0o020_644, 7, (1, 3)),
+                (b"d", 5, 0o020_644, 7, (1, 9)),
+            ]
+        );
+        assert_eq!((errors, reader.count()), (0, bytes.len() as u64));
+    }
+}

@@ -57,23 +57,23 @@ impl ExtraIndex {
     pub const NONE: Self = Self(u32::MAX);
 }
 
-/// The fields that every entry has. 56 bytes; the name lies in the list's arena.
+/// The fields that every entry has. 56 bytes; the name lies in the list's arena. Their wire form: [`crate::flist`].
 #[derive(Debug, Clone, Copy)]
 pub struct Entry {
-    /// Length, bytes.
+    /// Length, bytes, 0..=2^63 - 1; of a symlink that of its target, of a device 0, of a directory whatever the sender has.
     pub size: u64,
-    /// Modification time, seconds since 1970.
+    /// Modification time, seconds since 1970; below protocol 30 it arrived as u32.
     pub mtime: i64,
     name: Span,
     /// Local facts.
     pub flags: EntryFlags,
-    /// Nanoseconds of the modification time, 0..=999999999.
+    /// Nanoseconds of the modification time, 0..=999999999; below protocol 31 always 0.
     pub nsec: u32,
     /// File type and permissions, as in `st_mode`.
     pub mode: u32,
-    /// Owner.
+    /// Owner: what arrived, until it is mapped ([`crate::flist::ids`]); 0 where `-o` is off.
     pub uid: u32,
-    /// Group.
+    /// Group, in the same way; 0 where `-g` is off.
     pub gid: u32,
     extra: ExtraIndex,
     /// Place in the order of transmission, counted in its list.
@@ -110,11 +110,12 @@ impl Entry {
 pub struct Extra {
     /// Target of a symlink.
     pub link: Span,
-    /// Whole-file checksum (`-c`).
+    /// Whole-file checksum (`-c`): as many bytes as the algorithm's digest has, all 0 for a file that could not be read.
     pub sum: Span,
-    /// Major and minor of a device.
+    /// Major and minor of a device; (0, 0) for everything else.
     pub rdev: (u32, u32),
-    /// Number of the hard-link group (with [`EntryFlags::HLINKED`]).
+    /// Number of the hard-link group (with [`EntryFlags::HLINKED`]): from protocol 30 on the place of the first member in
+    /// the order of transmission, before, one that this side has counted.
     pub link_group: u32,
     /// Device and inode, for hard links of protocols below 30 and at the sender.
     pub dev_ino: (u64, u64),

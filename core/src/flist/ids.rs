@@ -4,6 +4,7 @@
 //! Wire, behind the only list of a session and unless `--numeric-ids`: users (with `-o` or `-A`), then groups (with `-g`
 //! or `-A`). Each: id (varint, below protocol 30 i32), length of the name (byte), name; an id of 0 ends the list, with
 //! length and name behind it if the handshake says so (`CompatFlags::ID0_NAMES`).
+//! Below protocol 30 an i32 with error bits (1, 2, 4: see [`crate::session::io_error`]) ends the list behind that.
 //! Example, users 1 `daemon` and 0 `root`: `01 06 64 61 65 6d 6f 6e 00 04 72 6f 6f 74`.
 
 use alloc::vec::Vec;

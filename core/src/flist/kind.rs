@@ -2,7 +2,7 @@
 
 use crate::item::ItemKind;
 
-/// File type bits of a mode, and its 12 permission bits (the same on every wire).
+/// File type bits of a mode, and its 12 permission bits: i32 LE on every wire, in the numbers of Linux (spec: mode).
 pub mod mode {
     /// Mask of the type.
     pub const TYPE: u32 = 0o170_000;

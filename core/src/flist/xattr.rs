@@ -7,11 +7,18 @@
 //! | field | form |
 //! |---|---|
 //! | length of the name, its NUL included; length of the value | varints, 1 to 4096 and 0 to 128 MiB |
-//! | name | bytes, the last one NUL |
-//! | value | the bytes, if they are at most 32; else the MD5 of the value |
+//! | name | bytes, the last one NUL and no other |
+//! | value | the bytes, if they are at most 32; else the MD5 of the value, 16 bytes, unseeded whatever the session's checksum |
 //!
-//! A long value that the destination lacks is asked for behind the flags of the item: by the numbers of the attributes
-//! (from 1 on, each as the difference from the one before), ended by 0; the sender puts length and value behind each.
+//! All names and values of a file together have at most 512 MiB. A number outside of the table and a name without its NUL
+//! are [`BadTableIndex`](crate::error::ProtocolError::BadTableIndex), what is too long or too many
+//! [`OutOfRange`](crate::error::ProtocolError::OutOfRange).
+//!
+//! A long value that the destination lacks is asked for behind the header of the item, if its flags have
+//! [`REPORT_XATTR`](crate::item::ItemFlags::REPORT_XATTR) and it is no dry run: by the numbers of the attributes
+//! (from 1 on, each as a varint, the difference from the one before), ended by a byte 0; the sender echoes that and puts length
+//! (varint) and value behind each number. From protocol 31 on and without `CompatFlags::AVOID_XATTR_OPTIM`, an item with both
+//! `LOCAL_CHANGE` and `XNAME_FOLLOWS` has neither list.
 //!
 //! ```
 //! use arsync_core::flist::xattr::{encode_request, encode_value};

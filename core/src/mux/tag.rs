@@ -5,22 +5,28 @@ use crate::error::ProtocolError;
 /// Added to a message code in the top byte of a frame header.
 const BASE: u32 = 7;
 
-/// Code of a frame.
+/// Code of a frame; in its header 7 more.
+///
+/// A number in a payload is an i32 LE, and the payload then 4 bytes long. Texts and names take the whole payload, fewer than
+/// [`MAX_TEXT`](crate::limits::MAX_TEXT) bytes; a text brings its own newline. Other lengths, and codes that do not come to the
+/// role that reads them, are [`BadMessage`](ProtocolError::BadMessage), too long texts
+/// [`MessageTooLong`](ProtocolError::MessageTooLong): `session::Inbox` checks both, a header alone says nothing of it. "Sibling only": rsync's
+/// two receiving processes tell it each other, and a peer never. Where no version is named, the code exists from 27 on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[repr(u8)]
 pub enum MsgTag {
-    /// Stream data.
+    /// Stream data, of any length; empty: a keep-alive (protocol ≥ 31).
     Data = 0,
-    /// Text: an error that makes the run end with code 23.
+    /// Text: an error that makes the run end with code 23; below protocol 30 every error.
     ErrorXfer = 1,
-    /// Text for stdout.
+    /// Text for stdout; below protocol 30 warnings too.
     Info = 2,
     /// Text: error (protocol ≥ 30).
     Error = 3,
     /// Text: warning (protocol ≥ 30).
     Warning = 4,
-    /// Sibling only.
+    /// Sibling only: error text that must not go to the peer.
     ErrorSocket = 5,
     /// Sibling only: log file.
     Log = 6,
@@ -30,31 +36,33 @@ pub enum MsgTag {
     ErrorUtf8 = 8,
     /// Sibling only: i32 index to redo.
     Redo = 9,
-    /// Sibling only.
+    /// Sibling only: i64 in native byte order, bytes read.
     Stats = 10,
-    /// i32 error bits, sender to receiving side (protocol ≥ 30).
+    /// i32 error bits, sender to receiving side (protocol ≥ 30): 1 something could not be read, 2 a file vanished, 4 the
+    /// limit of deletions was reached; other bits are ignored.
     IoError = 22,
-    /// i32 seconds, daemon to client (protocol ≥ 31).
+    /// i32 seconds, daemon to client, right behind the seed (protocol ≥ 31): its time limit. Outside of 1 to 86400 it is
+    /// ignored.
     IoTimeout = 33,
-    /// Empty keep-alive (protocol 30).
+    /// Empty keep-alive (protocol 30; later an empty [`Self::Data`]).
     Noop = 42,
-    /// Empty, or i32 exit code (protocol ≥ 31).
+    /// Empty, or i32 exit code, 0 to 255 (protocol ≥ 31): the peer fails and ends; an empty one answers it.
     ErrorExit = 86,
-    /// i32 index that is safely at the destination, generator to sender.
+    /// i32 index that is safely at the destination, generator to sender (with `--remove-source-files`).
     Success = 100,
-    /// Name that was deleted; a directory's ends in NUL.
+    /// Name that was deleted, server to the client that sends (protocol ≥ 29); a directory's ends in NUL.
     Deleted = 101,
-    /// i32 index that the sender will not send (protocol ≥ 30).
+    /// i32 index that was asked for and will not come, sender to receiving side (protocol ≥ 30; before, nothing comes).
     NoSend = 102,
 }
 
 impl MsgTag {
-    /// The code.
+    /// The code, without the 7.
     pub const fn number(self) -> u8 {
         self as u8
     }
 
-    /// The message of a code.
+    /// The message of a code; `None`: there is none.
     pub const fn from_number(n: u8) -> Option<Self> {
         Some(match n {
             0 => Self::Data,
@@ -106,12 +114,12 @@ pub struct Header {
 }
 
 impl Header {
-    /// The four bytes.
+    /// The four bytes. A longer `len` than 24 bits is cut.
     pub const fn encode(self) -> [u8; 4] {
         (((BASE + self.tag as u32) << 24) | (self.len & 0x00ff_ffff)).to_le_bytes()
     }
 
-    /// Header from its four bytes.
+    /// Header from its four bytes. A code that does not exist is [`UnknownTag`](ProtocolError::UnknownTag).
     pub fn decode(bytes: [u8; 4]) -> Result<Self, ProtocolError> {
         let word = u32::from_le_bytes(bytes);
         let code = i16::from(bytes[3]) - 7;

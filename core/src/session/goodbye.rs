@@ -1,4 +1,5 @@
-//! The item header that travels in both directions, the deletion statistics, and the closing statistics.
+//! The item header that travels in both directions, the deletion statistics, and the closing statistics (spec: end of session).
+//! Their place in the session: [`crate::session`].
 
 use alloc::vec::Vec;
 
@@ -17,7 +18,7 @@ use crate::{
 /// What follows an index (spec: per-file request).
 ///
 /// Wire, protocol ≥ 29: flags as u16 LE, then a basis byte and a vstring of at most 4095 bytes where the flags
-/// say so. Below: nothing, each index is a transfer. The sender echoes all of it.
+/// say so. Below: nothing, each index is a transfer. The sender echoes all of it. What follows: [`crate::item`].
 ///
 /// Examples, behind the index: `00 a0`: a new file ([`ItemFlags::IS_NEW`], [`ItemFlags::TRANSFER`]), a [`SumHead`] of
 /// zeros follows; `08 00`: the time of a directory; `00 70 06 73 75 62 2f 68 33`: a hard link to `sub/h3` was made.
@@ -28,14 +29,15 @@ use crate::{
 pub struct ItemHeader {
     /// What happens to the item.
     pub flags: ItemFlags,
-    /// Which file serves as the basis.
+    /// Which file serves as the basis; without its byte [`BasisType::Name`].
     pub basis: BasisType,
-    /// Name of the basis (fuzzy) or of the target of a hard link.
+    /// Name of the basis (fuzzy) or of the target of a hard link, as it travelled: nothing of it was checked but that it has at
+    /// most 4095 bytes.
     pub xname: Option<Vec<u8>>,
 }
 
 impl ItemHeader {
-    /// Reads what follows an index.
+    /// Reads what follows an index. A longer name than 4095 bytes is [`OutOfRange`](ProtocolError::OutOfRange).
     pub async fn read<R: BufRead, S: MessageSink>(
         r: &mut WireReader<R, S>,
         protocol: ProtocolVersion,
@@ -86,7 +88,8 @@ impl ItemHeader {
 }
 
 /// Reads the five counts behind `NDX_DEL_STATS`: varints, 0..=2^28 each, of files, directories, symlinks, devices and
-/// specials. Example, index included: `ff 02 | 01 01 00 00 00`.
+/// specials; others are [`OutOfRange`](ProtocolError::OutOfRange). Protocol ≥ 31, if the generator deletes, before any of its DONEs behind
+/// the first; a server that sends gives them back. Example, index included: `ff 02 | 01 01 00 00 00`.
 #[allow(clippy::cast_sign_loss)]
 pub async fn read_del_stats<R: BufRead, S: MessageSink>(
     r: &mut WireReader<R, S>,
@@ -150,8 +153,8 @@ pub async fn write_stats<W: Write, B: AsRef<[u8]> + AsMut<[u8]>>(
 
 /// Reads the statistics of a server that is the sender; what it read is what this side wrote.
 ///
-/// Wire: bytes read, bytes written, size of all files, and from protocol 29 on the milliseconds that the list took to
-/// build and to send: varlong(3), below 30 longint. Example, protocol 32:
+/// Wire, behind the sender's last DONE but that of the goodbye: bytes read, bytes written, size of all files, and from protocol 29 on
+/// the milliseconds that the list took to build and to send: varlong(3), below 30 longint. No value is checked. Example, protocol 32:
 /// `00 48 00 | 00 9d 00 | 00 0d 00 | 00 01 00 | 00 00 00`.
 #[allow(clippy::cast_sign_loss)]
 pub async fn read_stats<R: BufRead, S: MessageSink>(

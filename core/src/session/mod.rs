@@ -14,6 +14,42 @@
 //!    end.
 //! 5. [`Shared::partial_code`] is the exit code of a session that ended well.
 //!
+//! # What travels
+//!
+//! Behind the handshake, in this order (spec: order of everything on the wire; end of session). Both directions run at once: requests are
+//! written ahead of the answers.
+//!
+//! | from | what | there if |
+//! |---|---|---|
+//! | client | rules ([`crate::filter`]) | a pull; a push where the receiver deletes or prunes |
+//! | receiving side | names of `--files-from`, each ended by NUL, and an empty one | the sender lacks the list; not framed below protocol 31 |
+//! | sender | the first file list ([`crate::flist`]) | always |
+//! | sender | [`NDX_FLIST_OFFSET`](crate::wire::ndx::NDX_FLIST_OFFSET) - *k* and the list of directory *k*; at the end [`NDX_FLIST_EOF`](crate::wire::ndx::NDX_FLIST_EOF) | incremental recursion, wherever an index could stand |
+//! | generator | requests ([`crate::item`]) | |
+//! | sender | their echo, with data, in the same order; what it cannot open is missing, and told by `MSG_NO_SEND` from protocol 30 on | |
+//! | both | DONE, see below | |
+//! | sender | statistics ([`goodbye::read_stats`]) | it is the server |
+//!
+//! An index is the place of an entry in its sorted list: from 0 on with one list; with incremental recursion the first list begins with 1
+//! and each further one two behind the last index of the one before, so that the index in front of a list stands for its directory.
+//! Directories are numbered from 0 on, list by list, as they are sorted.
+//!
+//! | DONE of the generator | versions | the sender answers |
+//! |---|---|---|
+//! | a list is done; of the last one: all was requested | all, once for each list | DONE |
+//! | what failed was requested again | all | DONE |
+//! | what was delayed is in place | 29 | DONE |
+//! | what is deleted late is deleted; [`NDX_DEL_STATS`](crate::wire::ndx::NDX_DEL_STATS) before it, if anything may be deleted | 31 | DONE |
+//! | goodbye: all is finished | all | nothing |
+//!
+//! With one list: 3 of the generator and 2 of the sender (27, 28), 4 and 3 (29, 30), 5 and 4 (31, 32). The statistics stand behind the answer
+//! to the last phase: the sender's third DONE from 29 on, the second before, and from 31 on in front of its last.
+//!
+//! A side that fails tells the reason as a text and then its exit code ([`MsgTag::ErrorExit`], protocol ≥ 31), or just closes the
+//! stream.
+//!
+//! # An example
+//!
 //! Which side is client does not depend on the direction. Here a client pulls one file, and both ends are in one thread:
 //!
 //! ```
@@ -207,13 +243,14 @@ use crate::{
     stats::Stats,
 };
 
-/// Bits of the error word that travels with file lists and in `MSG_IO_ERROR`.
+/// Bits of the error word that travels with file lists (varint, below protocol 30 i32 LE) and in `MSG_IO_ERROR` (i32 LE). Others are
+/// ignored (spec: end marker).
 pub mod io_error {
-    /// Something could not be read.
+    /// Something could not be read. The session ends with code 23, and nothing is deleted any more.
     pub const GENERAL: u32 = 1;
-    /// A file vanished.
+    /// A file vanished between its listing and its transfer: code 24.
     pub const VANISHED: u32 = 2;
-    /// The deletion limit was reached.
+    /// The deletion limit was reached: code 25.
     pub const DEL_LIMIT: u32 = 4;
 }
 

@@ -3,24 +3,26 @@
 use bitflags::bitflags;
 
 bitflags! {
-    /// Flags that a server sends behind the version exchange (protocol ≥ 30), as a varint.
+    /// Flags that a server sends behind the version exchange (protocol ≥ 30), as a varint; bits that are not here are
+    /// ignored. All that follow the third answer a letter of the client ([`Capabilities`]). As recorded: `81 ff`, all of
+    /// them; `81 fe`, without incremental recursion; `07`, an old server's.
     #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
     pub struct CompatFlags: u32 {
         /// Incremental recursion is in use.
         const INC_RECURSE = 1 << 0;
-        /// The server can set symlink times.
+        /// The server can set symlink times. Nothing on the wire depends on it.
         const SYMLINK_TIMES = 1 << 1;
-        /// The server can convert symlink contents.
+        /// The server can convert symlink contents: with `--iconv` targets travel in UTF-8.
         const SYMLINK_ICONV = 1 << 2;
-        /// A file list may end with an error word.
+        /// A file list may end with an error word; from protocol 31 on it always may.
         const SAFE_FLIST = 1 << 3;
-        /// No xattr hard-link optimisation.
+        /// No xattr hard-link optimisation: items of links have a list of attributes too (without it, not from protocol 31 on).
         const AVOID_XATTR_OPTIM = 1 << 4;
-        /// Block checksums hash the seed first.
+        /// Block checksums of an MD5 that was not negotiated hash the seed first.
         const CHKSUM_SEED_FIX = 1 << 5;
         /// The partial-dir basis may be updated in place.
         const INPLACE_PARTIAL_DIR = 1 << 6;
-        /// File-list flags are varints, and algorithm names are negotiated.
+        /// File-list flags and the error word behind a list are varints, and algorithm names are negotiated.
         const VARINT_FLIST_FLAGS = 1 << 7;
         /// Id lists carry names for id 0.
         const ID0_NAMES = 1 << 8;
@@ -28,7 +30,7 @@ bitflags! {
 }
 
 bitflags! {
-    /// What a client says in its `-e.LETTERS` argument.
+    /// What a client says in its `-e.LETTERS` argument (protocol ≥ 30). The letters travel, not these bits.
     #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
     pub struct Capabilities: u16 {
         /// `i`: incremental recursion allowed.
@@ -76,7 +78,7 @@ impl Capabilities {
         })
     }
 
-    /// The pre-release number in the value of `-e`: (version, sub-version), e.g. (31, 5) of `31.5v`.
+    /// The pre-release number in the value of `-e`: (version, sub-version), e.g. (31, 5) of `31.5v`; `None` without one.
     pub fn sub_protocol(info: &[u8]) -> Option<(u32, u32)> {
         let digits = |b: &[u8]| {
             let n = b.iter().take_while(|c| c.is_ascii_digit()).count();

@@ -1,5 +1,20 @@
 //! The lines before a session with a daemon: greeting, answers, authentication (spec: daemon protocol).
 //!
+//! | from | line | then |
+//! |---|---|---|
+//! | both | `@RSYNCD: 32.0 sha512 sha256 sha1 md5 md4`: [`Greeting`]; below 32 the names may be missing, below 30 the `.0` too | neither waits for the other |
+//! | daemon | text for the user | any number of lines |
+//! | client | `#early_input=LEN`, and LEN bytes, 1 to 5120 | only with `--early-input` |
+//! | client | a module, or an empty line or `#list`: [`Request`] | |
+//! | daemon | lines of [`list_line`], then `@RSYNCD: EXIT` | the end of a list |
+//! | daemon | `@RSYNCD: AUTHREQD CHALLENGE` | if the module wants a user |
+//! | client | `USER ANSWER`: [`AuthDigest::answer`] | |
+//! | daemon | `@RSYNCD: OK`, or a refusal that begins with `@ERROR` | [`Answer`]; a refusal is the last line |
+//! | client | the words of the server's command line, each ended by NUL (below protocol 30 by a newline), and an empty one | |
+//!
+//! Lines end in a newline; a carriage return before it is not part of them, NUL is not legal. What follows is
+//! [`after_version`](super::after_version): there are no version words.
+//!
 //! Nothing here allocates or does I/O: lines come in as bytes and go out as bytes.
 
 use core::fmt::Write as _;
@@ -57,7 +72,15 @@ impl AuthDigest {
         }
     }
 
-    /// The answer to a challenge: password and challenge, the latter as the text that was received.
+    /// The answer to a challenge: password and challenge, the latter as the text that was received. 22 (`md5`, `md4`), 27 (`sha1`),
+    /// 43 (`sha256`) or 86 letters.
+    ///
+    /// ```
+    /// use arsync_core::setup::daemon::AuthDigest;
+    ///
+    /// let answer = AuthDigest::Md5.answer(b"secret", b"MU5afzWriUqIYTCJcA0cJQ");
+    /// assert_eq!(answer, "xmcmnjAX/gvHC5CCqHj+sQ");
+    /// ```
     pub fn answer(self, password: &[u8], challenge: &[u8]) -> DigestText {
         fn of<D: md5::Digest>(first: &[u8], password: &[u8], challenge: &[u8]) -> DigestText {
             let mut hash = D::new();
@@ -87,15 +110,15 @@ pub fn base64(bytes: &[u8]) -> impl Iterator<Item = char> {
     })
 }
 
-/// The first line of either side.
+/// The first line of either side: `@RSYNCD: VERSION.SUB DIGESTS`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Greeting<'a> {
-    /// Highest version that the peer speaks.
+    /// Highest version that the peer speaks, as it was written; no range is checked.
     pub protocol: i32,
-    /// Its pre-release number.
+    /// Its pre-release number; 0 in a release, and below 30 where it may be missing.
     pub sub: i32,
-    /// Names of its digests.
+    /// Names of its digests, separated by blanks; may be missing up to version 31.
     pub digests: Option<&'a [u8]>,
 }
 
@@ -105,9 +128,9 @@ pub struct Greeting<'a> {
 pub enum BadGreeting {
     /// It is none.
     NotOne,
-    /// The pre-release number is missing.
+    /// The pre-release number is missing, with a version of 30 and more.
     NoSubprotocol,
-    /// The names of digests are missing.
+    /// The names of digests are missing, with a version of 32 and more.
     NoDigests,
 }
 

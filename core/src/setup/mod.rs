@@ -5,13 +5,25 @@
 //!
 //! | from | what | form | there if |
 //! |---|---|---|---|
-//! | both | highest version | i32 LE, 20 to 40 | always |
+//! | both | highest version | i32 LE, 20 to 40; less than 27 is refused here | always, unless a daemon was greeted |
 //! | server | [`CompatFlags`] | varint | protocol ≥ 30 |
 //! | both | names of checksums, best first | vstring of at most 255 bytes, separated by spaces | flag `VARINT_FLIST_FLAGS`, and no choice of the user |
 //! | both | names of compressors | the same | as above, with compression |
-//! | server | seed | i32 LE | always |
+//! | server | seed | i32 LE, not 0 | always |
 //!
-//! A vstring is its length (one byte up to 127, else two: `80` plus the high bits, the low bits) and its bytes. As
+//! Each side writes before it waits: the version at once, its names as soon as the flags are known. The version is its own highest one,
+//! not what will be spoken: that is the smaller of the two, so that one direction of a recording alone does not tell it. Nothing here is
+//! framed.
+//!
+//! | what the peer did | error | exit code |
+//! |---|---|---|
+//! | no version (a banner of its shell), or one that is not spoken | [`VersionMismatch`](ProtocolError::VersionMismatch) | 2 |
+//! | incremental recursion that the client did not offer | [`UnofferedIncRecursion`](ProtocolError::UnofferedIncRecursion) | 1 |
+//! | names of more than 255 bytes | [`OutOfRange`](ProtocolError::OutOfRange), [`Limit::Negotiation`] | 4 |
+//! | no name in common | [`NoCommonAlgorithm`](ProtocolError::NoCommonAlgorithm) | 4 |
+//! | closed the stream | [`Error::Eof`] | 12 |
+//!
+//! A vstring is its length (one byte up to 127, else two: `80` plus the high bits, the low bits; at most 32767) and its bytes. As
 //! recorded, a server of protocol 32 answers:
 //!
 //! ```text
@@ -47,7 +59,7 @@ pub enum Side {
     Server,
 }
 
-/// What one side brings to the handshake.
+/// What one side brings to the handshake. The defaults named here are those of [`Handshake::new`].
 #[derive(Debug, Clone)]
 pub struct Handshake {
     /// Which end.
@@ -56,20 +68,21 @@ pub struct Handshake {
     pub max_protocol: ProtocolVersion,
     /// Server: the letters of the client's `-e`. Client: exactly those sent to the server.
     pub capabilities: Capabilities,
-    /// Server: incremental recursion is allowed by its own options.
+    /// Server: incremental recursion is allowed by its own options. Default: no.
     pub allow_inc_recurse: bool,
-    /// Server: the seed to announce; must not be 0.
+    /// Server: the seed to announce; must not be 0, and should differ from session to session. Default: 1.
     pub seed: i32,
-    /// Transfer and file-list checksum given by the user or the command line; `None`: to be negotiated.
+    /// Transfer and file-list checksum given by the user or the command line (`--checksum-choice`, which the server is told); `None`:
+    /// to be negotiated, in a half of it: that of the version, MD5 or below 30 MD4. Default: `None`.
     pub checksum: Option<(Option<ChecksumKind>, Option<ChecksumKind>)>,
-    /// Compression wanted.
+    /// Compression wanted; both sides hold the same, since the server is told. Default: none.
     pub compress: WantCompress,
-    /// Checksum names offered, in order.
+    /// Checksum names offered, in order. Default: all of [`ChecksumKind::CANONICAL`]; a client does not offer `none`.
     pub checksum_names: NameList,
-    /// Compressor names offered, in order.
+    /// Compressor names offered, in order. Default: those of this build ([`CompressKind::CANONICAL`]); a client does not offer `none`.
     pub compress_names: NameList,
     /// The order of the names is the user's (a client then waits for the server's list and names its choice
-    /// only, since servers differ in whose order they follow).
+    /// only, since servers differ in whose order they follow). Default: no.
     pub own_order: bool,
 }
 
@@ -122,7 +135,7 @@ pub struct Agreed {
     pub implied_sum: bool,
     /// Compressor in use.
     pub compress: Option<CompressKind>,
-    /// Checksum seed.
+    /// Checksum seed, as the server sent it; 0 from a server is taken as "unseeded".
     pub seed: i32,
 }
 
@@ -174,7 +187,7 @@ pub async fn send_version<W: Write, B: AsRef<[u8]> + AsMut<[u8]>>(
 }
 
 /// The whole handshake of a pipe transport (remote shell, local pipe): version words, flags, names, seed.
-/// Framing is not started here but by the session that follows. Not cancel-safe.
+/// Framing is not started here but by the session that follows. Errors: see [`crate::setup`]. Not cancel-safe.
 pub async fn exchange<R, S, W, B>(
     reader: &mut WireReader<R, S>,
     writer: &mut WireWriter<W, B>,
@@ -192,7 +205,8 @@ where
     after_version(reader, writer, handshake, protocol).await
 }
 
-/// The handshake behind the version words (or behind a daemon's `@RSYNCD: OK` and arguments).
+/// The handshake behind the version words (or behind a daemon's `@RSYNCD: OK` and arguments, where `protocol` comes from
+/// [`daemon::Greeting::agree`]). Errors: see [`crate::setup`]. Not cancel-safe.
 pub async fn after_version<R, S, W, B>(
     reader: &mut WireReader<R, S>,
     writer: &mut WireWriter<W, B>,

@@ -13,7 +13,7 @@ use crate::{error::ProtocolError, version::ProtocolVersion};
 pub enum Token<'a> {
     /// All input was taken and more is needed.
     NeedInput,
-    /// Bytes of the file, never empty.
+    /// Bytes of the file, never empty; where they are cut means nothing.
     Literal(&'a [u8]),
     /// `count` consecutive blocks of the basis, at least 1, all inside it.
     Blocks {
@@ -143,7 +143,8 @@ impl TokenDecoder {
     }
 
     /// Gives the next token and how many bytes of `input` it used. To be called until [`Token::NeedInput`], which
-    /// uses all of it, or [`Token::End`]; a token may come although no input is left.
+    /// uses all of it, or [`Token::End`]; a token may come although no input is left. Behind an error the decoder is of no more
+    /// use: see [`crate::token`] for which there are.
     pub fn decode<'a>(&'a mut self, input: &'a [u8]) -> Result<(usize, Token<'a>), ProtocolError> {
         let mut used = 0;
         let found = loop {

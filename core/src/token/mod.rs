@@ -3,7 +3,11 @@
 //! [`TokenEncoder`] appends to a buffer, [`TokenDecoder`] takes the stream in pieces of any size. Both keep the
 //! compressor of the session and must not be made anew for each file.
 //!
-//! Without a compressor each token is an i32 LE: *n* > 0: *n* bytes of literal data follow (at most 32 KiB are
+//! Behind the end of each file comes its whole-file sum ([`crate::checksum`]), as many bytes as the digest has. Form and codes are the same in
+//! all versions, but for the history of `zlib`: of a block of more than 65535 bytes, below protocol 31 every piece that enters it is
+//! one from the start of the block.
+//!
+//! Without a compressor, and with `zlib` or `zlibx` at level 0, each token is an i32 LE: *n* > 0: *n* bytes of literal data follow (at most 32 KiB are
 //! sent, any length is taken); *n* < 0: block `-n - 1`; 0: the end of the file. With one:
 //!
 //! | first byte | what follows | |
@@ -15,12 +19,16 @@
 //! | `80` to `bf` | | the last block of the file's last record (at first 0) plus the low 6 bits |
 //! | `c0` to `ff` | u16 LE *k* | the same, and the *k* blocks behind it |
 //!
+//! A block that the basis does not have is [`BadBlock`](crate::error::ProtocolError::BadBlock) without a compressor, else
+//! [`BadToken`](crate::error::ProtocolError::BadToken), as are another first byte and a *k* of 0; an empty record, one that does not decompress
+//! and one that is not flushed are [`Inflate`](crate::error::ProtocolError::Inflate).
+//!
 //! | | the data of all records together | matched blocks | at a new file |
 //! |---|---|---|---|
 //! | `zlib` | raw deflate, flushed before each block; the last four bytes of a flush, `00 00 ff ff`, are not sent | enter the history | starts anew |
 //! | `zlibx` | as `zlib` | do not | starts anew |
-//! | `zstd` | one frame for the session, never ended | do not | goes on |
-//! | `lz4` | a block of its own in each record | do not | |
+//! | `zstd` | one frame for the session, never ended, flushed before each block | do not | goes on |
+//! | `lz4` | a block of its own in each record, of at most 32 KiB of data | do not | |
 //!
 #![cfg_attr(
     feature = "alloc",
@@ -81,7 +89,8 @@ const TOKENRUN_REL: u8 = 0xc0;
 #[cfg(feature = "zlib")]
 const SYNC_TAIL: [u8; 4] = [0, 0, 0xff, 0xff];
 
-/// Compressor.
+/// Compressor. On the wire it is a name, in the lists of the negotiation; without one (below protocol 30, or an old peer) it is
+/// `zlib`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum CompressKind {

@@ -1,8 +1,8 @@
 //! Fixed-width integers, and the longint of protocols below 30.
 //!
-//! | | bytes | |
+//! | name | bytes | layout, and what it is used for |
 //! |---|---|---|
-//! | byte | 1 | |
+//! | byte | 1 | lengths up to 255, list flags, the basis type of an item |
 //! | shortint | 2 | u16 LE: the flags of an item |
 //! | int | 4 | i32 LE, two's complement: versions, the seed, plain tokens, sum heads, modes |
 //! | longint | 4 or 12 | 64 bits below protocol 30: sizes, device and inode, statistics |
@@ -18,7 +18,7 @@
 
 use super::{Decoded, Encoded};
 
-/// One byte.
+/// byte: one, 0..=255.
 pub fn decode_u8(b: &[u8]) -> Decoded<u8> {
     Ok(b.first().map(|&v| (v, 1)))
 }
@@ -34,7 +34,7 @@ pub fn decode_i32(b: &[u8]) -> Decoded<i32> {
 }
 
 /// longint: i32 LE for 0..=0x7fffffff, else `ff ff ff ff` and i64 LE. Any other negative first word is
-/// taken as it is.
+/// taken as it is. There is no error: callers refuse negative sizes.
 pub fn decode_longint(b: &[u8]) -> Decoded<i64> {
     let Some((word, _)) = decode_i32(b)? else { return Ok(None) };
     if word != -1 {

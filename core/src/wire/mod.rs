@@ -1,7 +1,9 @@
 //! Numbers of the wire as pure functions between bytes and values (spec: integers).
 //!
 //! A decoder gets the bytes at hand and answers `Ok(None)` when they end too early, or the value with the
-//! number of bytes it took. Nothing here is longer than 16 bytes.
+//! number of bytes it took. Nothing here is longer than 16 bytes. Only what no value can begin with is an error: a varint or varlong of
+//! too many bytes ([`VarintOverflow`](crate::error::ProtocolError::VarintOverflow)) and an index that leaves its range
+//! ([`BadNdx`](crate::error::ProtocolError::BadNdx)). Ranges of what a number stands for are checked where it is used.
 
 pub mod int;
 pub mod ndx;
@@ -36,5 +38,5 @@ impl Encoded {
     }
 }
 
-/// Outcome of a decoder: value and length, or "more bytes".
+/// Outcome of a decoder: value and number of bytes taken, or `None`: more bytes are needed.
 pub type Decoded<T> = Result<Option<(T, usize)>, crate::error::ProtocolError>;

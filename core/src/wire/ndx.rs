@@ -8,7 +8,9 @@
 //! |---|---|
 //! | 1 to 253 | d |
 //! | 0, 254 to 32767 | `fe`, then d as u16 **big-endian** |
-//! | else | `fe`, then the value itself: bits 24 to 30 with the top bit set, then bits 0 to 23 LE |
+//! | else | `fe`, then the (absolute) value itself: bits 24 to 30 with the top bit set, then bits 0 to 23 LE |
+//!
+//! Each direction has a state of its own, from its first index to its last, all lists and phases included.
 //!
 //! ```
 //! use arsync_core::{version::ProtocolVersion, wire::ndx::{NDX_DONE, NDX_FLIST_EOF, NDX_FLIST_OFFSET, NdxState}};
@@ -27,13 +29,14 @@
 use super::{Decoded, Encoded};
 use crate::version::ProtocolVersion;
 
-/// End of a phase or list.
+/// End of a phase or list. From protocol 30 on the byte `00`, which leaves the state as it is.
 pub const NDX_DONE: i32 = -1;
-/// No further file lists.
+/// No further file lists; sender to receiving side, once, with incremental recursion (protocol ≥ 30).
 pub const NDX_FLIST_EOF: i32 = -2;
-/// Deletion statistics follow.
+/// Deletion statistics follow: five varints, see `session::goodbye::read_del_stats` (protocol ≥ 31).
 pub const NDX_DEL_STATS: i32 = -3;
-/// The value -101-k announces the list of directory number k.
+/// The value -101-k announces the list of directory number k, from 0 on, which follows at once; sender to receiving side, with
+/// incremental recursion (protocol ≥ 30). Every smaller value is an announcement.
 pub const NDX_FLIST_OFFSET: i32 = -101;
 
 /// The running state of one direction; kept for the whole session.
@@ -89,7 +92,9 @@ impl NdxState {
         out
     }
 
-    /// Decodes an index. The state moves on only when a value is returned.
+    /// Decodes an index: 0..=2^31 - 1 or a negative one. The state moves on only when a value is returned. Whether there is
+    /// such an entry is the caller's check; a distance that leads past 2^31 - 1 is
+    /// [`BadNdx`](crate::error::ProtocolError::BadNdx).
     pub fn decode(&mut self, b: &[u8]) -> Decoded<i32> {
         if !self.delta_coded {
             return super::int::decode_i32(b);

@@ -7,9 +7,9 @@
 //!
 //! | where | form |
 //! |---|---|
-//! | compatibility flags, list flags, ids, group numbers, counts | varint |
-//! | sizes, statistics | varlong(3) |
-//! | times | varlong(4) |
+//! | compatibility flags, list flags, error bits, lengths of names and targets, nanoseconds, ids, device numbers, group numbers, counts | varint |
+//! | sizes, statistics | varlong(3), bytes and milliseconds |
+//! | times | varlong(4), seconds since 1970 |
 //!
 //! ```
 //! use arsync_core::{error::ProtocolError, wire::varint::{decode_varint, encode_varint, encode_varlong}};
@@ -28,7 +28,8 @@
 use super::{Decoded, Encoded};
 use crate::error::ProtocolError;
 
-/// A varint: 1..=5 bytes, negative numbers as their u32 pattern.
+/// A varint: 1..=5 bytes, negative numbers as their u32 pattern; bits above these 32 are dropped. A first byte of `f8` and
+/// more is [`VarintOverflow`](ProtocolError::VarintOverflow).
 pub fn decode_varint(b: &[u8]) -> Decoded<i32> {
     let Some(&first) = b.first() else { return Ok(None) };
     if first < 0x80 {
@@ -61,7 +62,8 @@ pub fn encode_varint(v: i32) -> Encoded {
     encode_tail(&bytes[..k], 1)
 }
 
-/// A varlong with at least `min` bytes (1..=8), up to 9.
+/// A varlong with at least `min` bytes (1..=8), up to 9, two's complement. One that announces more than 9 is
+/// [`VarintOverflow`](ProtocolError::VarintOverflow).
 pub fn decode_varlong(b: &[u8], min: usize) -> Decoded<i64> {
     let Some(&first) = b.first() else { return Ok(None) };
     let extra = if first == 0xff { 8 } else { first.leading_ones() as usize };
