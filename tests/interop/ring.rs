@@ -106,10 +106,15 @@ fn transports_read_and_write_through_the_ring() {
     }
 }
 
-/// Each name of a side is asked for once, however many directories are read ahead.
+/// Each name of a side is asked for once, however many directories are read ahead, and in lists of any kind.
 #[test]
 fn what_is_read_ahead_is_not_read_twice() {
     let dir = tempfile::tempdir().unwrap();
+    // Names of the destination alone concern nobody unless they may have to go.
+    fs::create_dir_all(dir.path().join("dst/d7")).unwrap();
+    for file in 0..500 {
+        fs::write(dir.path().join(format!("dst/d7/other-{file}")), "").unwrap();
+    }
     for n in 0..300 {
         let sub = dir.path().join(format!("src/d{n}"));
         fs::create_dir_all(&sub).unwrap();
@@ -117,19 +122,23 @@ fn what_is_read_ahead_is_not_read_twice() {
             fs::write(sub.join(format!("f{file}")), "").unwrap();
         }
     }
-    let again = |traced: bool| {
+    let again = |traced: bool, option: &str| {
         let log = dir.path().join("trace");
         let mut line = command(if traced { "strace" } else { ARSYNC }, dir.path());
         if traced {
             line.args(["-f", "-e", "trace=newfstatat,statx", "-o"]).arg(&log).arg(ARSYNC);
         }
-        let outcome = run(line.args(["-a", "src/", "dst/"]));
+        let outcome = run(line.args(["-a", option, "src/", "dst/"]));
         assert_eq!((outcome.code, &*outcome.stderr), (Some(0), ""));
         fs::read_to_string(log).unwrap_or_default()
     };
-    again(false);
-    let calls =
-        again(true).lines().filter(|line| line.contains("newfstatat(") || line.contains("statx(")).count();
-    // 3,000 files and 300 directories on each side, directories of the destination twice.
-    assert!((6_600..7_300).contains(&calls), "{calls} calls");
+    again(false, "-v");
+    for option in ["-t", "--no-inc-recursive", "--delete"] {
+        let trace = again(true, option);
+        let calls = trace.lines().filter(|line| line.contains("newfstatat(") || line.contains("statx("));
+        // 3,000 files and 300 directories on each side, directories of the destination twice.
+        let all = if option == "--delete" { 7_100..7_800 } else { 6_600..7_300 };
+        let count = calls.count();
+        assert!(all.contains(&count), "{option}: {count} calls");
+    }
 }

@@ -340,6 +340,45 @@ mod tests {
         assert_eq!(visits.stat(name("x/f")), None);
     }
 
+    /// Announces a file of three bytes under each name.
+    fn announce(visits: &Visits, dir: &str, names: &[&str]) {
+        let names = Arc::new(Names::new(names.iter().map(|name| name.as_bytes())));
+        let stat = Stat { mode: 0o100_644, nlink: 1, size: 3, ..Stat::default() };
+        let visit = Visit { facts: vec![Some(stat); names.len()], names: names.clone(), ..Visit::default() };
+        visits.announce(name(dir), Some(names), 1, move || Some(visit));
+    }
+
+    #[test]
+    fn parts_are_found_by_their_names_and_those_before_them_are_passed_over() {
+        let mut visits = Visits::new(&SessionOptions::default());
+        visits.ahead = Ahead::with_threads(1).helping();
+        let known = |path: &str| visits.stat(name(path)).is_some();
+        announce(&visits, "x", &["a", "c", "e"]);
+        announce(&visits, "y", &["b"]);
+        announce(&visits, "x", &["g", "i"]);
+        announce(&visits, "z", &["a"]);
+        assert_eq!(["x/c", "x/c", "x/b", "x/e", "x/a"].map(known), [true, false, false, true, true]);
+        // Another directory in between changes nothing; `y/b` was skipped.
+        assert_eq!(["w/a", "x/i", "y/b", "x/g"].map(known), [false, true, false, true]);
+        assert_eq!(visits.pending.borrow().len(), 1);
+        assert!(known("z/a"));
+    }
+
+    #[test]
+    fn what_is_changed_before_its_turn_is_not_known_any_more() {
+        let mut visits = Visits::new(&SessionOptions::default());
+        visits.ahead = Ahead::with_threads(1).helping();
+        let known = |path: &str| visits.stat(name(path)).is_some();
+        for dir in ["x", "y", "y/sub", "yy", "."] {
+            announce(&visits, dir, &["a", "b"]);
+        }
+        assert!(known("x/a"));
+        visits.forget(name("x/b"));
+        visits.forget(name("y"));
+        visits.forget(name("b"));
+        assert_eq!(["x/b", "y/a", "y/sub/a", "yy/a", "a"].map(known), [false, false, false, true, false]);
+    }
+
     #[test]
     fn nothing_is_known_without_a_reason() {
         let found = [child("f", 0o100_644, 1)];
