@@ -160,6 +160,13 @@ pub enum Notice<'a> {
         /// Its target.
         target: &'a [u8],
     },
+    /// `not backing up unsafe symlink "NAME" -> "TARGET"`
+    NoUnsafeBackup {
+        /// The link.
+        name: &'a [u8],
+        /// Its target.
+        target: &'a [u8],
+    },
     /// `not creating new file|directory "NAME"`
     NotCreating {
         /// The item.

@@ -342,6 +342,10 @@ fn start(
             };
             if other == OtherEnd::Twin {
                 // The reference forks here: its other half knows more than a server is told.
+                if options.preserve.acls && !options.preserve.perms {
+                    // Behind the letters, of which `A` would bring permissions.
+                    args.argv.insert(2, b"--no-perms".to_vec());
+                }
                 if options.report.names && resolved.cli.verbose == 0 {
                     args.argv.insert(1, b"--info=NAME".to_vec());
                 }

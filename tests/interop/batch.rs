@@ -1,6 +1,6 @@
 //! Batch files: written by either program, read by either, over every version.
 
-use std::{fs, path::Path, process::Command, time::SystemTime};
+use std::{fs, os::unix::fs::PermissionsExt, path::Path, process::Command, time::SystemTime};
 
 use crate::{
     peers::{self, Program},
@@ -109,6 +109,19 @@ fn attributes_are_recorded_in_every_version() {
                 assert_eq!(got.stdout, value.as_bytes(), "{reader:?} of {writer:?}, {protocol}");
             }
         }
+    }
+}
+
+/// The process at the other end of a recorded local copy knows that permissions are not wanted, though ACLs are.
+#[test]
+fn acls_without_permissions() {
+    for program in [Program::Stock, Program::Arsync] {
+        let dir = bench();
+        let (code, _, err) = run(program, dir.path(), &["-a", "src/a", "one/"]);
+        assert_eq!((code, err.as_str()), (0, ""), "{program:?}");
+        fs::set_permissions(dir.path().join("one/a"), PermissionsExt::from_mode(0o600)).unwrap();
+        let words = ["-aAi", "--no-p", "--write-batch=batch", "src/a", "one/"];
+        assert_eq!(run(program, dir.path(), &words).1, "", "{program:?}");
     }
 }
 

@@ -181,6 +181,115 @@ fn maps_of_owners_that_are_not_preserved() {
     }
 }
 
+/// Rules for owners are for names in ACLs too, unless ids are not looked at.
+#[test]
+fn maps_of_owners_in_acls() {
+    if !needs_root("nobody else can give files away") {
+        return;
+    }
+    for program in BOTH {
+        for (words, named) in [
+            (&["--usermap=1234:7", "--groupmap=1235:8"][..], [7, 8]),
+            (&["--usermap=1234:7", "--groupmap=1235:8", "--numeric-ids"], [1234, 1235]),
+        ] {
+            let dir = tree(&["src"], &["src/f"]);
+            let mut acl = std::process::Command::new("setfacl");
+            acl.args(["-m", "u:1234:r,g:1235:r"]).arg(dir.path().join("src/f"));
+            assert!(acl.status().unwrap().success());
+            let out = run(program, dir.path(), &[&["-aA"], words, &["src/", "dst/"]].concat());
+            assert_eq!(out.code, Some(0), "{program:?} {words:?}: {out:?}");
+            let mut acl = [0; 200];
+            let path = dir.path().join("dst/f");
+            let len = rustix::fs::getxattr(&path, "system.posix_acl_access", &mut acl[..]).unwrap();
+            // Entries of eight bytes behind a version: tag, permissions, id.
+            let ids = acl[4..len].chunks(8).map(|e| u32::from_le_bytes(e[4..8].try_into().unwrap()));
+            let ids: Vec<_> = ids.filter(|&id| id != u32::MAX).collect();
+            assert_eq!(ids, named, "{program:?} {words:?}");
+        }
+    }
+}
+
+/// An ACL that brings other permissions is shown alone, also where a new owner has taken set-id bits away.
+#[test]
+fn acls_of_files_with_set_id_bits() {
+    if !needs_root("nobody else can give files away") {
+        return;
+    }
+    for program in BOTH {
+        let dir = tree(&["src", "dst"], &["src/f=x", "dst/f=x"]);
+        let at = |name: &str| dir.path().join(name);
+        let mut acl = std::process::Command::new("setfacl");
+        assert!(acl.args(["-m", "u:1:rwx"]).arg(at("dst/f")).status().unwrap().success());
+        std::os::unix::fs::chown(at("src/f"), Some(1000), Some(0)).unwrap();
+        fs::set_permissions(at("src/f"), fs::Permissions::from_mode(0o222)).unwrap();
+        fs::set_permissions(at("dst/f"), fs::Permissions::from_mode(0o2770)).unwrap();
+        let out = run(program, dir.path(), &["-aAi", "--size-only", "--no-t", "src/f", "dst/"]);
+        assert_eq!(out.stdout, ".f.......a. f\n", "{program:?}: {out:?}");
+    }
+}
+
+/// Parents of a name that the one before it has brought do not count as the way to the next one.
+#[test]
+fn parents_of_names_in_a_row() {
+    for program in BOTH {
+        let dir = tree(&["s/a/b/c/d", "s/a/b/e"], &["s/a/b/c/d/f", "s/a/b/c/d/g", "s/a/b/x", "s/a/y"]);
+        for (names, count) in [
+            ("a/b/c/d/f a/b/x a/b/c/d/g", "7 (reg: 3, dir: 4)"),
+            ("a/b/c/d/f a/y a/b/c/d/g", "7 (reg: 3, dir: 4)"),
+            ("a/b/c/d/ a/b a/b/c/d/g", "10 (reg: 3, dir: 7)"),
+            ("a/b/c/d a a/b a/b/c a/b/c/d/g", "10 (reg: 1, dir: 9)"),
+        ] {
+            fs::write(dir.path().join("list"), names.replace(' ', "\n")).unwrap();
+            let words = ["-an", "--no-i-r", "--stats", "--files-from=list", "s/", "d/"];
+            let out = run(program, dir.path(), &words);
+            assert!(
+                out.stdout.contains(&format!("Number of files: {count}\n")),
+                "{program:?} {names}: {out:?}"
+            );
+        }
+    }
+}
+
+/// With `--safe-links` a symlink that leads out of the tree is replaced and deleted without a backup.
+#[test]
+fn backups_of_links_that_lead_out() {
+    for program in BOTH {
+        let dir = tree(&["src", "dst"], &["src/f=x"]);
+        let at = |name: &str| dir.path().join(name);
+        for name in ["dst/f", "dst/g", "dst/h"] {
+            symlink(if name == "dst/h" { "f" } else { "../../out" }, at(name)).unwrap();
+        }
+        let words =
+            ["-a", "--delete", "--safe-links", "--backup-dir=../bak", "--info=symsafe", "src/", "dst/"];
+        let out = run(program, dir.path(), &words);
+        assert_eq!(out.code, Some(0), "{program:?}: {out:?}");
+        for name in ["f", "g"] {
+            let line = format!("not backing up unsafe symlink \"{name}\" -> \"../../out\"\n");
+            assert!(out.stdout.contains(&line), "{program:?} {name}: {out:?}");
+        }
+        assert_eq!(children(&at("dst")), ["f"], "{program:?}");
+        assert_eq!(children(&at("bak")), ["h"], "{program:?}");
+    }
+}
+
+/// Below protocol 29 the root is somewhere among the other entries; behind some of them it is not new any more.
+#[test]
+fn a_new_destination_behind_what_is_in_it() {
+    for program in BOTH {
+        for (first, shown) in [("#", ".d...p..... ./\n"), ("a", "cd+++++++++ ./\n")] {
+            let dir = tree(&[&format!("src/{first}")], &[]);
+            fs::set_permissions(dir.path().join("src"), fs::Permissions::from_mode(0o2755)).unwrap();
+            let shell = fake_shell(dir.path()).display().to_string();
+            let from = format!("h:{}/src/", dir.path().display());
+            let path = format!("--rsync-path={}", program.path());
+            let words = ["-rpi", "--protocol=28", "-e", &shell, &path, &from, "new/"];
+            let out = run(program, dir.path(), &words);
+            assert_eq!(out.code, Some(0), "{program:?}: {out:?}");
+            assert!(out.stdout.contains(shown), "{program:?} {first}: {out:?}");
+        }
+    }
+}
+
 /// No rule protects the backup directory here: it is deleted, itself with a backup, and then needed again.
 #[test]
 fn a_backup_directory_that_is_deleted_comes_back() {

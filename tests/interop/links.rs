@@ -40,6 +40,20 @@ fn source() -> tempfile::TempDir {
     dir
 }
 
+/// The same of a symlink.
+fn links() -> tempfile::TempDir {
+    let dir = source();
+    let at = |name: &str| dir.path().join(name);
+    for name in ["s/a", "s/b", "s/c"] {
+        fs::remove_file(at(name)).unwrap();
+    }
+    symlink("there", at("s/a")).unwrap();
+    old(&at("s/a"));
+    fs::hard_link(at("s/a"), at("s/b")).unwrap();
+    fs::hard_link(at("s/a"), at("s/c")).unwrap();
+    dir
+}
+
 fn old(path: &Path) {
     let status = std::process::Command::new("touch").args(["-h", "-d", "2020-01-01"]).arg(path).status();
     assert!(status.unwrap().success());
@@ -119,6 +133,65 @@ fn standing_members_of_a_link_group_that_an_alternate_directory_has() {
                 names,
                 "{program:?} {standing:?}"
             );
+        }
+    }
+}
+
+/// A directory with something in it stays; its place is asked for again when there is something to link to.
+/// Recursion in steps makes the reference hang.
+#[test]
+fn a_name_that_cannot_be_had_does_not_keep_its_link_group_away() {
+    let no_way = |kind: &str, name: &str| format!("could not make way for new {kind}: {name}");
+    let (file, link) = ("regular file", "symlink");
+    for (kind, taken, shown, refused) in [
+        (file, &["a"][..], &[">f+++++++++ c", "hf+++++++++ b => c"][..], &[(file, "a"), (file, "a")][..]),
+        (file, &["a", "b"], &[">f+++++++++ c"], &[(file, "a"), (file, "b"), (file, "b"), (file, "a")]),
+        (link, &["a"], &["cL+++++++++ b -> there", "hL+++++++++ c => b"], &[(link, "a"), (file, "a")]),
+        (link, &["c"], &["cL+++++++++ a -> there", "hL+++++++++ b => a"], &[(file, "c")]),
+    ] {
+        for program in BOTH {
+            let dir = if kind == file { source() } else { links() };
+            for name in taken {
+                fs::create_dir(dir.path().join("d").join(name)).unwrap();
+                fs::write(dir.path().join("d").join(name).join("x"), "").unwrap();
+            }
+            let words = ["-aHO", "--no-i-r", "--out-format=%i %n%L", "s/", "d/"];
+            let out = peers::run(peers::command(program.path(), dir.path()).args(words));
+            let items = out.stdout.lines().filter(|line| line.as_bytes().get(2) == Some(&b'+'));
+            assert_eq!(items.collect::<Vec<_>>(), shown, "{program:?} {taken:?}");
+            let told = out.stderr.lines().filter(|line| line.starts_with("could not"));
+            let refused: Vec<_> = refused.iter().map(|(kind, name)| no_way(kind, name)).collect();
+            assert_eq!(told.collect::<Vec<_>>(), refused, "{program:?} {taken:?}");
+            assert_eq!(out.code, Some(23), "{program:?} {taken:?}");
+        }
+    }
+}
+
+/// Recursion in steps makes the reference hang.
+#[test]
+fn linked_symlinks_that_an_alternate_directory_has() {
+    for (option, known, shown) in [
+        ("--compare-dest=../alt", &["a", "b", "c"][..], &[][..]),
+        (
+            "--compare-dest=../alt",
+            &["a"],
+            &["cL+++++++++ b -> there", "hL+++++++++ a => b", "hL+++++++++ c => b"],
+        ),
+        (
+            "--compare-dest=../alt",
+            &["c"],
+            &["cL+++++++++ a -> there", "hL+++++++++ b => a", "hL+++++++++ c => a"],
+        ),
+        ("--copy-dest=../alt", &["a", "b"], &["hL+++++++++ b => a", "hL+++++++++ c => a"]),
+    ] {
+        for program in BOTH {
+            let dir = links();
+            for name in known {
+                run(program, dir.path(), &["-a", &format!("s/{name}"), "alt/"]);
+            }
+            let words = ["-aHO", "--no-i-r", "--out-format=%i %n%L", option, "s/", "d/"];
+            let out = run(program, dir.path(), &words);
+            assert_eq!(out.stdout.lines().collect::<Vec<_>>(), shown, "{program:?} {option} {known:?}");
         }
     }
 }

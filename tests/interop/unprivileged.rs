@@ -243,3 +243,83 @@ fn a_lone_directory_under_a_new_name_is_as_closed_as_its_source() {
         assert_eq!(made.mode() & 0o7777, 0o200, "{program:?}");
     }
 }
+
+/// A lone directory that takes the name of the destination is new: there is nothing to delete from, but for the
+/// reference while it goes on.
+#[test]
+fn a_closed_source_stops_the_deletions_of_a_new_destination() {
+    for program in BOTH {
+        for (words, told) in
+            [(&["--delete"][..], true), (&["--delete-before"], false), (&["-n", "--delete"], false)]
+        {
+            let bench = bench(program);
+            file(bench.path(), "src/f");
+            file(bench.path(), "dst/f");
+            mode(bench.path(), "src", 0o300);
+            let out = run(program, bench.path(), &[&["-r"], words, &["src/", "new"]].concat());
+            assert_eq!(out.code, Some(23), "{program:?} {words:?}: {out:?}");
+            let text = "IO error encountered -- skipping file deletion\n";
+            assert_eq!(out.stdout.contains(text), told, "{program:?} {words:?}: {out:?}");
+            mode(bench.path(), "src", 0o700);
+        }
+    }
+}
+
+/// `-K` looks behind symlinks, not into directories that their owner has closed.
+#[test]
+fn a_closed_directory_gets_its_time_where_links_to_directories_are_kept() {
+    for program in BOTH {
+        let bench = bench(program);
+        let dir = bench.path();
+        for name in ["src/d/f", "dst/d/f"] {
+            file(dir, name);
+        }
+        let year = std::time::UNIX_EPOCH + std::time::Duration::from_secs(1_000_000_000);
+        fs::File::open(dir.join("src/d")).unwrap().set_modified(year).unwrap();
+        for name in ["src/d", "dst/d"] {
+            mode(dir, name, 0o400);
+        }
+        let out = run(program, dir, &["-rltK", "src/", "dst/"]);
+        assert_eq!(fs::metadata(dir.join("dst/d")).unwrap().mtime(), 1_000_000_000, "{program:?}: {out:?}");
+        assert!(!out.stderr.contains("failed to set"), "{program:?}: {out:?}");
+        for name in ["src/d", "dst/d"] {
+            mode(dir, name, 0o700);
+        }
+    }
+}
+
+#[test]
+fn an_alternate_directory_that_cannot_be_listed() {
+    for program in BOTH {
+        let bench = bench(program);
+        let dir = bench.path();
+        for name in ["src/f", "dst/alt/g"] {
+            file(dir, name);
+        }
+        mode(dir, "dst/alt", 0o300);
+        let out = run(program, dir, &["-ryy", "--compare-dest=alt", "src/", "dst/"]);
+        let text = format!("rsync: [generator] opendir \"{}", dir.join("dst/alt").display());
+        assert!(out.stderr.starts_with(&text), "{program:?}: {out:?}");
+        assert_eq!(out.code, Some(23), "{program:?}: {out:?}");
+        mode(dir, "dst/alt", 0o700);
+    }
+}
+
+/// What `--fake-super` keeps of a file that is closed to its owner.
+#[test]
+fn a_closed_file_is_opened_for_what_it_stands_for() {
+    for program in BOTH {
+        let bench = bench(program);
+        let dir = bench.path();
+        for name in ["src/f", "dst/f"] {
+            file(dir, name);
+            fs::write(dir.join(name), "same").unwrap();
+            mode(dir, name, 0o100);
+        }
+        let out = run(program, dir, &["-a", "--size-only", "--fake-super", "--usermap=*:7", "src/", "dst/"]);
+        let mut value = [0; 100];
+        let len = rustix::fs::getxattr(dir.join("dst/f"), "user.rsync.%stat", &mut value[..]).unwrap_or(0);
+        let text = String::from_utf8_lossy(&value[..len]);
+        assert!(text.starts_with("100100 0,0 7:"), "{program:?}: {text} {out:?}");
+    }
+}

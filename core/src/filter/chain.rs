@@ -314,6 +314,7 @@ impl Entering {
             dir: Some(&dir),
             side: Some(self.scope.side),
             keep_sides: false,
+            from0: self.scope.shared.config.from0,
         };
         loader.supply(&mut cx, contents)?;
         if loader.wanted().is_some() {

@@ -16,7 +16,8 @@ use crate::{ports::PortError, version::ProtocolVersion};
 pub struct FilterConfig {
     /// `--delete-excluded`: rules without a side are for the sender.
     pub delete_excluded: bool,
-    /// `-0`: files of rules have NUL instead of line ends.
+    /// `-0`: files of rules have NUL instead of line ends. What is read for an option of the command line depends on
+    /// whether `-0` stands in front of it: [`FilterList::set_from0`].
     pub from0: bool,
     /// The default CVS rules are perishable (protocol ≥ 30).
     pub cvs_perishable: bool,
@@ -86,6 +87,8 @@ pub struct FilterList {
     pub(super) shared: Arc<Shared>,
     pub(super) items: Vec<Item>,
     slots: Vec<Slot>,
+    /// The files of the rules to come have NUL instead of line ends.
+    from0: bool,
     warnings: Vec<FilterWarning>,
 }
 
@@ -102,8 +105,15 @@ impl FilterList {
     }
 
     fn with(config: FilterConfig, daemon: bool) -> Self {
+        let from0 = config.from0;
         let shared = Shared { config, daemon, xattr_rules: AtomicBool::new(false) };
-        Self { shared: Arc::new(shared), items: Vec::new(), slots: Vec::new(), warnings: Vec::new() }
+        Self { shared: Arc::new(shared), items: Vec::new(), slots: Vec::new(), from0, warnings: Vec::new() }
+    }
+
+    /// `-0` and `--no-0`, in the order of the options: how the files of the rules to come are read. Files of
+    /// directories, which are read later, follow the configuration.
+    pub fn set_from0(&mut self, from0: bool) {
+        self.from0 = from0;
     }
 
     /// The list of a server, from the texts of the rules that came on the wire, without their lengths: from protocol 29 on in the
@@ -210,8 +220,14 @@ impl FilterList {
     ) -> Result<(), FilterError> {
         let mut loader = Loader::default();
         core::mem::swap(&mut loader.items, &mut self.items);
-        let mut cx =
-            Context { shared: &self.shared, slots: &mut self.slots, dir: None, side: None, keep_sides };
+        let mut cx = Context {
+            shared: &self.shared,
+            slots: &mut self.slots,
+            dir: None,
+            side: None,
+            keep_sides,
+            from0: self.from0,
+        };
         let mut result = start(&mut loader, &mut cx);
         if let Some(read) = read {
             while let (Ok(()), Some(wanted)) = (&result, loader.wanted()) {

@@ -99,6 +99,8 @@ pub(super) struct Context<'a> {
     pub side: Option<FilterSide>,
     /// The rules of the option `-C` in a pulling client are not touched by `--delete-excluded`.
     pub keep_sides: bool,
+    /// Files have NUL instead of line ends.
+    pub from0: bool,
 }
 
 /// A list in the making.
@@ -135,14 +137,15 @@ impl OpenFile {
         RuleSource::File { name: self.name.clone(), line }
     }
 
-    /// The next rule as a range of the data.
+    /// The next rule as a range of the data. Rules end at a NUL, even where they have lines: the rest of the line is lost.
     fn next(&mut self, nul: bool) -> Option<core::ops::Range<usize>> {
+        let up_to_nul = |rule: &[u8]| memchr::memchr(0, rule).unwrap_or(rule.len());
         if self.template.words {
             let space = |b: &u8| parse::is_space(b) || nul && *b == 0;
-            let start = self.at + self.data[self.at..].iter().position(|b| !space(b))?;
+            let start = self.at + self.data[self.at..].iter().position(|b| !space(b) && *b != 0)?;
             let end = self.data[start..].iter().position(space).map_or(self.data.len(), |n| start + n);
             self.at = end;
-            return Some(start..end);
+            return Some(start..start + up_to_nul(&self.data[start..end]));
         }
         while self.at < self.data.len() {
             let rest = &self.data[self.at..];
@@ -152,8 +155,9 @@ impl OpenFile {
             let crlf = rest[len..].starts_with(b"\r\n");
             self.at = (start + len + 1 + usize::from(crlf)).min(self.data.len());
             self.line += 1;
-            if !matches!(rest[..len].first(), None | Some(b'#' | b';')) {
-                return Some(start..start + len);
+            let rule = &rest[..up_to_nul(&rest[..len])];
+            if !matches!(rule.first(), None | Some(b'#' | b';')) {
+                return Some(start..start + rule.len());
             }
         }
         None
@@ -237,7 +241,7 @@ impl Loader {
     fn run(&mut self, cx: &mut Context<'_>) -> Result<(), FilterError> {
         while self.wanted.is_none() {
             let Some(mut file) = self.files.pop() else { return Ok(()) };
-            let Some(range) = file.next(cx.shared.config.from0) else { continue };
+            let Some(range) = file.next(cx.from0) else { continue };
             let template = file.template;
             let text = &file.data[range];
             let source = || file.source();

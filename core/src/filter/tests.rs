@@ -541,6 +541,20 @@ fn files_of_old_rules_are_read_by_lines_or_nuls() {
     assert_eq!(scope.check(b"d", false, false), Verdict::Exclude);
 }
 
+#[test]
+fn a_nul_ends_a_rule_of_a_line_and_the_option_for_nuls_holds_from_where_it_stands() {
+    let mut list = FilterList::new(FilterConfig { from0: true, ..config() });
+    list.set_from0(false);
+    list.add_from(b"f", false, &mut |_| Ok(b"a\0b\nc\n\0d\n".to_vec())).unwrap();
+    list.add_filter(b".-w f", &mut |_| Ok(b"e\0f g".to_vec())).unwrap();
+    list.set_from0(true);
+    list.add_from(b"f", false, &mut |_| Ok(b"h\0i\nj".to_vec())).unwrap();
+    let scope = list.scope(FilterSide::Sender, b"/t");
+    let excluded = |name: &&str| scope.check(name.as_bytes(), false, false) == Verdict::Exclude;
+    let names = ["a", "b", "c", "d", "e", "f", "g", "h", "i", "j", "i\nj"];
+    assert_eq!(names.into_iter().filter(excluded).collect::<Vec<_>>(), ["a", "c", "e", "g", "h", "i\nj"]);
+}
+
 fn hidden(parameters: &[(&str, Syntax)], path: &str, is_dir: bool) -> bool {
     let mut list = FilterList::daemon(config());
     for (text, syntax) in parameters {

@@ -15,7 +15,8 @@ use crate::{
     names::RelName,
     options::AltDestKind,
     ports::{
-        Child, CommitStep, Create, Destination, Notice, Observer, Op, Place, Stat, Step, Target, WriteMode,
+        Child, CommitStep, Create, Destination, Notice, Observer, Op, Place, PortError, Stat, Step, Target,
+        WriteMode,
     },
 };
 
@@ -258,8 +259,7 @@ where
         let mut output = match copied {
             Ok(output) => output,
             Err(error) => {
-                let directory = options.transfer.alt_dests.get(usize::from(number));
-                let path = [directory.map_or(&b""[..], Vec::as_slice), b"/", name.bytes()].concat();
+                let path = self.alternate_path(number, name);
                 let (op, other) = (Op::CopyFile, name.bytes());
                 self.report(&Notice::Failed { op, name: &path, base: None, other, error });
                 return false;
@@ -305,6 +305,29 @@ where
         path
     }
 
+    /// What is in a directory, if there is such a directory.
+    async fn list_for_fuzzy(&self, at: Place<'_>) -> Vec<Child> {
+        match self.side.target.list_at(at).await {
+            Ok(children) => children,
+            // A symlink in place of the directory is not followed (ELOOP).
+            Err(PortError::NOT_FOUND | PortError::NOT_DIR | PortError(40)) => Vec::new(),
+            Err(error) => {
+                let path = match at {
+                    Place::Alt(number, dir) => self.alternate_path(number, dir),
+                    _ => at.name().bytes().to_vec(),
+                };
+                self.unseen(Op::OpenDir, &path, error);
+                Vec::new()
+            }
+        }
+    }
+
+    /// A name in an alternate directory, as that was given.
+    fn alternate_path(&self, number: u8, name: RelName<'_>) -> Vec<u8> {
+        let directory = self.options().transfer.alt_dests.get(usize::from(number));
+        [directory.map_or(&b""[..], Vec::as_slice), b"/", name.bytes()].concat()
+    }
+
     /// A file of a similar name: the kind of basis, its name, its size.
     pub(super) async fn fuzzy_basis(
         &mut self,
@@ -322,12 +345,12 @@ where
                 files.sort_by(|a, b| a.name.cmp(&b.name));
                 files
             };
-            let here = self.side.target.list(dir).await.unwrap_or_default();
+            let here = self.list_for_fuzzy(Place::Dest(dir)).await;
             self.fuzzy.files.push((BasisType::Fuzzy, by_name(here)));
             if options.transfer.fuzzy > 1 {
                 for number in 0..options.transfer.alt_dests.len() {
                     let number = u8::try_from(number).ok()?;
-                    let there = self.side.target.list_at(Place::Alt(number, dir)).await.unwrap_or_default();
+                    let there = self.list_for_fuzzy(Place::Alt(number, dir)).await;
                     self.fuzzy.files.push((BasisType::FuzzyAlt(number), by_name(there)));
                 }
             }

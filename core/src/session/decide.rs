@@ -98,16 +98,24 @@ pub fn keeps_time(kind: FileKind, options: &SessionOptions) -> bool {
 }
 
 /// What is shown of a file with set-id bits whose owner or group was set: the reference looks at it again after that,
-/// when the kernel has taken the bits away (stock binary).
-pub fn seen_after_chown(flags: &mut ItemFlags, wanted_mode: u32, stat: &Stat, options: &SessionOptions) {
+/// when the kernel has taken the bits away (stock binary). An owner that is only noted down takes nothing away.
+/// Returns the mode that is seen.
+pub fn seen_after_chown(
+    flags: &mut ItemFlags,
+    wanted_mode: u32,
+    stat: &Stat,
+    options: &SessionOptions,
+) -> u32 {
     let owned = ItemFlags::REPORT_OWNER | ItemFlags::REPORT_GROUP;
-    if stat.mode & 0o6000 == 0 || !flags.intersects(owned) {
-        return;
+    if options.preserve.fake_super || stat.mode & 0o6000 == 0 || !flags.intersects(owned) {
+        return stat.mode;
     }
     flags.remove(owned);
     let lost = if stat.mode & 0o010 == 0 { 0o4000 } else { 0o6000 };
-    let differs = (wanted_mode ^ (stat.mode & !lost)) & mode::PERMS != 0;
+    let seen = stat.mode & !lost;
+    let differs = (wanted_mode ^ seen) & mode::PERMS != 0;
     flags.set(ItemFlags::REPORT_PERMS, options.preserve.perms && differs);
+    seen
 }
 
 /// The group may be set by this process.
@@ -257,5 +265,9 @@ mod tests {
             seen_after_chown(&mut flags, wanted, &stat(standing), &options);
             assert_eq!(flags, shown, "{standing:o} {wanted:o}");
         }
+        options.preserve.fake_super = true;
+        let mut flags = owner;
+        seen_after_chown(&mut flags, 0o104_755, &stat(0o104_755), &options);
+        assert_eq!(flags, owner);
     }
 }

@@ -101,12 +101,20 @@ where
         stat.ok().flatten().is_some_and(|stat| stat.kind() == FileKind::Symlink)
     }
 
+    /// A lone directory that takes the name of the destination is new: beside it stands what is not its own.
+    fn is_alone(&self) -> bool {
+        self.side.single_name.is_some()
+    }
+
     /// Whether there is a directory of which something could be deleted. `during`: its item was handled before.
     async fn would_look_through(&self, dir: RelName<'_>, during: bool) -> bool {
         let options = self.options();
         if during {
             // A dry run does not make it.
-            return !(options.dry_run && self.is_new_dir(dir));
+            return !(options.dry_run && (self.is_alone() || self.is_new_dir(dir)));
+        }
+        if self.is_alone() {
+            return false;
         }
         let follow = options.select.keep_dirlinks;
         let stat = self.side.target.stat(Place::Dest(dir), follow).await;
@@ -131,8 +139,10 @@ where
         }
         let is_new = self.is_new_dir(name);
         // Afterwards a directory that was made is one like any other.
-        let told = !during && (!is_new || (when == Some(DeleteWhen::After) && !self.side.missing_root));
-        if told && self.side.single_name.is_none() && dir.entry.flags.contains(EntryFlags::TOP_DIR) {
+        let told = !during
+            && !self.is_alone()
+            && (!is_new || (when == Some(DeleteWhen::After) && !self.side.missing_root));
+        if told && dir.entry.flags.contains(EntryFlags::TOP_DIR) {
             self.report(&Notice::DeletingIn(name.bytes()));
         }
         if shared.io_error.get() & io_error::GENERAL != 0 && !shared.options.delete.ignore_errors {
@@ -142,8 +152,7 @@ where
             }
             return Ok(());
         }
-        // A lone directory that takes the name of the destination is new: beside it stands what is not its own.
-        if self.side.single_name.is_some() || self.is_protected_link(name).await {
+        if self.is_alone() || self.is_protected_link(name).await {
             return Ok(());
         }
         self.step(&Step::DeleteIn(name.bytes()));
@@ -345,7 +354,7 @@ where
     }
 
     /// Something of the destination cannot be looked at: what is extraneous is not known any more.
-    fn unseen(&self, op: Op, name: &[u8], error: PortError) {
+    pub(super) fn unseen(&self, op: Op, name: &[u8], error: PortError) {
         self.shared().add_io_error(io_error::GENERAL);
         self.failed(op, name, error);
     }
@@ -561,29 +570,18 @@ where
             return Ok(false);
         }
         let backs_up = options.transfer.backup && !self.has_backup_suffix(name);
-        if options.dry_run {
-            if backs_up {
-                self.report(&Notice::BackedUp(name));
-            }
-        } else {
-            let result = if let Some(removed) = removed {
-                removed.map_err(|e| (Op::Unlink, e))
-            } else if backs_up {
-                let moved = self.side.target.back_up(rel, BackupBy::Rename).await;
-                if moved.is_ok() {
-                    self.report(&Notice::BackedUp(name));
-                }
-                moved.map_err(|e| (Op::Backup, e))
-            } else {
-                self.side.target.remove_file(Place::Dest(rel)).await.map_err(|e| (Op::Unlink, e))
-            };
-            match result {
-                Ok(()) => {}
-                Err((_, error)) if error.is_not_found() => return Ok(true),
-                Err((op, error)) => {
-                    self.failed(op, name, error);
-                    return Ok(false);
-                }
+        let result = match removed {
+            Some(removed) => removed.map_err(|e| (Op::Unlink, e)),
+            None if backs_up => self.make_backup(rel, BackupBy::Rename).await.map_err(|e| (Op::Backup, e)),
+            None if options.dry_run => Ok(()),
+            None => self.side.target.remove_file(Place::Dest(rel)).await.map_err(|e| (Op::Unlink, e)),
+        };
+        match result {
+            Ok(()) => {}
+            Err((_, error)) if error.is_not_found() => return Ok(true),
+            Err((op, error)) => {
+                self.failed(op, name, error);
+                return Ok(false);
             }
         }
         self.count_deleted(name, stat.mode);

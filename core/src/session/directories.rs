@@ -101,7 +101,8 @@ where
             }
             return Ok(());
         }
-        let mut created = name == RelName::ROOT && self.side.created_root.replace(false);
+        // Behind other entries it counts as standing: they are in it (stock binary).
+        let mut created = self.side.created_root.replace(false) && name == RelName::ROOT;
         if created {
             self.fresh.insert(shown.to_vec());
         }

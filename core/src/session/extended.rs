@@ -460,11 +460,8 @@ impl<T: Target, O: Observer> DestSide<'_, T, O> {
     }
 
     /// As the reference shows what is not transferred: permissions that come with the ACL are not mentioned.
-    pub(super) fn acl_brings_mode(&self, flags: &mut ItemFlags, wanted_mode: u32, standing: &Stat) {
-        if !self.shared.options.dry_run
-            && flags.contains(ItemFlags::REPORT_ACL)
-            && (wanted_mode ^ standing.mode) & 0o7000 == 0
-        {
+    pub(super) fn acl_brings_mode(&self, flags: &mut ItemFlags, wanted_mode: u32, seen: u32) {
+        if flags.contains(ItemFlags::REPORT_ACL) && (wanted_mode ^ seen) & 0o7000 == 0 {
             flags.remove(ItemFlags::REPORT_PERMS);
         }
     }

@@ -12,6 +12,7 @@ use super::{
     directories::Retouches,
     links::{Group, Joins},
     lists::{Found, Lists, Segment},
+    special::Made,
 };
 use crate::{
     error::{Error, ProtocolError, Role},
@@ -550,6 +551,7 @@ where
         let options = self.options();
         let name = self.side.local_name(entry);
         self.takes_on(ndx, entry);
+        self.side.created_root.set(false);
         if entry.entry.flags.contains(EntryFlags::HLINKED)
             && let Some(group) = self.groups.get_mut(&entry.extra().link_group)
         {
@@ -570,7 +572,7 @@ where
         // Where nothing can be looked at, making the item says why; it may not be wanted at all.
         let stat = self.standing(name).await.unwrap_or(None);
         if self.skips_by_existence(entry, stat.as_ref()).await {
-            return Ok(());
+            return self.no_leader(ndx, entry).await;
         }
         let preserved = match kind {
             FileKind::Symlink => options.preserve.links,
@@ -581,14 +583,14 @@ where
         };
         if !preserved {
             self.report(&Notice::NonRegular(shown.bytes()));
-            return Ok(());
+            return self.no_leader(ndx, entry).await;
         }
         if kind == FileKind::Symlink
             && options.select.safe_links
             && is_unsafe_link(entry.link_target(), shown.bytes())
         {
             self.report(&Notice::IgnoringUnsafe { name: shown.bytes(), target: entry.link_target() });
-            return Ok(());
+            return self.no_leader(ndx, entry).await;
         }
         if entry.entry.flags.contains(EntryFlags::HLINKED) {
             let id = entry.extra().link_group;
@@ -597,30 +599,41 @@ where
                 return self.link(ndx, entry, (&leader, &leader_shown), Joins::AtOnce).await;
             }
         }
-        self.special(ndx, entry, name, stat).await?;
-        if entry.entry.flags.contains(EntryFlags::HLINKED) {
-            self.leader_done(entry).await?;
+        match self.special(ndx, entry, name, stat).await? {
+            Made::Superfluous => self.superfluous(ndx, segment, entry).await,
+            Made::Failed => self.blocked(ndx, segment, entry).await,
+            Made::There if entry.entry.flags.contains(EntryFlags::HLINKED) => self.leader_done(entry).await,
+            Made::There => Ok(()),
         }
-        Ok(())
     }
 
     /// False: there is no backup, which was reported. A dry run says what would be done.
     pub(super) async fn back_up(&mut self, name: RelName<'_>, by: BackupBy) -> Result<bool, Error<L::Error>> {
-        if self.options().dry_run {
-            self.report(&Notice::BackedUp(name.bytes()));
-            return Ok(true);
-        }
-        match self.side.target.back_up(name, by).await {
-            Ok(()) => {
-                self.report(&Notice::BackedUp(name.bytes()));
-                Ok(true)
-            }
+        match self.make_backup(name, by).await {
+            Ok(()) => Ok(true),
             Err(error) if error.is_not_found() => Ok(true),
             Err(error) => {
                 self.failed(Op::Backup, name.bytes(), error);
                 Ok(false)
             }
         }
+    }
+
+    /// A backup, as far as there is one of a symlink that leads out.
+    pub(super) async fn make_backup(&self, name: RelName<'_>, by: BackupBy) -> Result<(), PortError> {
+        let options = self.options();
+        if options.select.safe_links
+            && options.preserve.links
+            && let Ok(target) = self.side.target.read_link(Place::Dest(name)).await
+            && is_unsafe_link(&target, name.bytes())
+        {
+            self.report(&Notice::NoUnsafeBackup { name: name.bytes(), target: &target });
+        }
+        if !options.dry_run {
+            self.side.target.back_up(name, by).await?;
+        }
+        self.report(&Notice::BackedUp(name.bytes()));
+        Ok(())
     }
 
     // ----- making room --------------------------------------------------------------------------------

@@ -40,8 +40,18 @@ pub(super) struct Group {
 pub(super) struct PutOff {
     pub(super) ndx: i32,
     pub(super) segment: Rc<Segment>,
+    pub(super) why: Missing,
+}
+
+/// Why a member is missing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Missing {
+    /// It is new.
+    New,
     /// A directory to compare with has it: it is needed only if another member has to come.
-    pub(super) superfluous: bool,
+    Superfluous,
+    /// What stands in its place could not be removed. That is tried once more when there is something to link to.
+    Blocked,
 }
 
 /// When a member is linked to its leader.
@@ -57,16 +67,16 @@ pub(super) enum Joins {
 
 impl Group {
     /// Puts a member off until the group has a leader.
-    pub(super) fn put_off(&mut self, ndx: i32, segment: &Rc<Segment>, superfluous: bool) {
+    pub(super) fn put_off(&mut self, ndx: i32, segment: &Rc<Segment>, why: Missing) {
         self.leader = None;
-        self.put_off.push(PutOff { ndx, segment: segment.clone(), superfluous });
+        self.put_off.push(PutOff { ndx, segment: segment.clone(), why });
         segment.in_progress.set(segment.in_progress.get() + 1);
     }
 
     /// The member that leads when nothing better was found: the last of those that have to come. If none has to,
     /// nothing waits any more.
     fn last_resort(&mut self) -> Option<(i32, Rc<Segment>)> {
-        if let Some(at) = self.put_off.iter().rposition(|p| !p.superfluous) {
+        if let Some(at) = self.put_off.iter().rposition(|p| p.why == Missing::New) {
             let chosen = self.put_off.remove(at);
             return Some((chosen.ndx, chosen.segment));
         }
@@ -144,7 +154,7 @@ where
         let waiting = core::mem::take(&mut group.waiting);
         let put_off = core::mem::take(&mut group.put_off);
         let put_off = put_off.into_iter().rev().map(|p| {
-            let joins = if p.superfluous { Joins::Superfluous } else { Joins::Later };
+            let joins = if p.why == Missing::Superfluous { Joins::Superfluous } else { Joins::Later };
             (p.ndx, p.segment, joins)
         });
         let waiting = waiting.into_iter().map(|(ndx, segment)| (ndx, segment, Joins::Later));
@@ -232,8 +242,8 @@ where
                 replace = true;
             }
         }
-        // What waited, or was said to be superfluous, comes as a new link.
-        let compares = stat.is_none() && joins == Joins::AtOnce;
+        // What waited, or was said to be superfluous, comes as a new link; so does what is no regular file.
+        let compares = stat.is_none() && joins == Joins::AtOnce && entry.entry.kind() == FileKind::Regular;
         let alternate = if compares { self.same_as_alternate(entry, name, leader_stat).await } else { None };
         // What stands in the way is shown as changed, whatever its kind.
         let before = stat.as_ref().or(alternate.as_ref().map(|a| &a.stat));
@@ -293,7 +303,26 @@ where
         same.then_some(found)
     }
 
-    /// A missing member that a directory to compare with has: it stays away, unless another member has to come.
+    /// A member that would have led cannot have its place.
+    pub(super) async fn blocked(
+        &mut self,
+        ndx: i32,
+        segment: &Rc<Segment>,
+        entry: EntryRef<'_>,
+    ) -> Result<(), Error<L::Error>> {
+        let linked = entry.entry.flags.contains(EntryFlags::HLINKED);
+        let group = if linked { self.groups.get_mut(&entry.extra().link_group) } else { None };
+        match group.filter(|group| !group.closed && group.done.is_none()) {
+            Some(group) if group.leader.is_none_or(|leader| leader == ndx) => {
+                group.put_off(ndx, segment, Missing::Blocked);
+            }
+            _ => {}
+        }
+        self.no_leader(ndx, entry).await
+    }
+
+    /// A missing item that a directory to compare with has: it stays away, unless another member of its link group has to
+    /// come.
     pub(super) async fn superfluous(
         &mut self,
         ndx: i32,
@@ -302,8 +331,11 @@ where
     ) -> Result<(), Error<L::Error>> {
         self.report_unchanged(entry, false);
         self.mention(ndx, entry, ItemFlags::empty(), None).await?;
+        if !entry.entry.flags.contains(EntryFlags::HLINKED) {
+            return Ok(());
+        }
         let Some(group) = self.groups.get_mut(&entry.extra().link_group) else { return Ok(()) };
-        group.put_off(ndx, segment, true);
+        group.put_off(ndx, segment, Missing::Superfluous);
         self.no_leader(ndx, entry).await
     }
 

@@ -6,6 +6,7 @@ use super::{
     basis::basis_place,
     decide,
     generator::{Generator, Outlet, Request, sends_whole_files},
+    links::Missing,
     lists::Segment,
     receiver::sibling_name,
 };
@@ -73,7 +74,7 @@ where
             let bits = mode::REGULAR | other.mode & mode::PERMS;
             like = (!other.is_dir()).then_some(Stat { mode: bits, ..other });
             if !self.make_way(name, &other, "regular file").await? {
-                return self.no_leader(ndx, entry).await;
+                return self.blocked(ndx, segment, entry).await;
             }
             stat = None;
         }
@@ -191,7 +192,7 @@ where
             && let Some(group) = self.groups.get_mut(&entry.extra().link_group)
             && !group.closed
         {
-            group.put_off(ndx, segment, false);
+            group.put_off(ndx, segment, Missing::New);
             return Ok(());
         }
         self.request(ndx, segment, new, None, None, redo).await

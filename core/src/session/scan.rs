@@ -580,6 +580,9 @@ impl<'a, S: Source, O: Observer> Scanner<'a, S, O> {
         let Some(end) = memchr::memrchr(b'/', name).filter(|&i| i > 0) else { return };
         let parent = name.get(..end).unwrap_or_default().to_vec();
         let shared_len = common_components(&parent, &self.last_parent.1);
+        if shared_len == parent.len() {
+            return;
+        }
         let ends =
             memchr::memchr_iter(b'/', &parent).chain([parent.len()]).filter(|&i| i > 0 && i > shared_len);
         for end in ends.collect::<Vec<_>>() {

@@ -13,6 +13,17 @@ use crate::{
     ports::{BackupBy, Notice, Observer, Op, Place, Stat, Step, Target},
 };
 
+/// What became of an item that needs no data.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Made {
+    /// It is there.
+    There,
+    /// A directory to compare with has it.
+    Superfluous,
+    /// It could not be made, which was reported.
+    Failed,
+}
+
 impl<T, O, L> Generator<'_, T, O, L>
 where
     T: Target,
@@ -26,7 +37,7 @@ where
         entry: EntryRef<'_>,
         name: RelName<'_>,
         stat: Option<Stat>,
-    ) -> Result<(), Error<L::Error>> {
+    ) -> Result<Made, Error<L::Error>> {
         let options = self.options();
         let kind = entry.entry.kind();
         let target = self.side.target;
@@ -48,7 +59,8 @@ where
             (Some(_), _) => true,
         };
         if let (true, Some(stat)) = (same, stat) {
-            return self.stands(ndx, entry, name, wanted_mode, &stat).await;
+            self.stands(ndx, entry, name, wanted_mode, &stat).await?;
+            return Ok(Made::There);
         }
         let alternate = if stat.is_none() && options.transfer.alt_dest_kind.is_some() {
             self.alternate(entry, name).await
@@ -56,29 +68,27 @@ where
             None
         };
         if let Some(alt) = alternate.as_ref().filter(|a| a.level == 3) {
+            if options.transfer.alt_dest_kind == Some(AltDestKind::Compare) {
+                return Ok(Made::Superfluous);
+            }
             self.report_unchanged(entry, false);
-            match options.transfer.alt_dest_kind {
-                Some(AltDestKind::Compare) => {
-                    return self.mention(ndx, entry, ItemFlags::empty(), None).await;
+            if options.transfer.alt_dest_kind == Some(AltDestKind::Link) {
+                let from = Place::Alt(alt.number, name);
+                if options.dry_run || target.hard_link(from, name, false).await.is_ok() {
+                    self.mention_given(ndx, entry, ItemFlags::LOCAL_CHANGE, Some(b"")).await?;
+                    return Ok(Made::There);
                 }
-                Some(AltDestKind::Link) => {
-                    let from = Place::Alt(alt.number, name);
-                    if options.dry_run || target.hard_link(from, name, false).await.is_ok() {
-                        return self.mention_given(ndx, entry, ItemFlags::LOCAL_CHANGE, Some(b"")).await;
-                    }
-                }
-                _ => {}
             }
         }
         let mut replace = false;
         if let Some(old) = &stat {
             if old.is_dir() {
                 if !self.make_way(name, old, what).await? {
-                    return Ok(());
+                    return Ok(Made::Failed);
                 }
             } else {
                 if options.transfer.backup && !self.back_up(name, BackupBy::Link).await? {
-                    return Ok(());
+                    return Ok(Made::Failed);
                 }
                 replace = true;
             }
@@ -113,7 +123,7 @@ where
                     other: entry.link_target(),
                     error,
                 });
-                return Ok(());
+                return Ok(Made::Failed);
             }
             if let Ok(Some(now)) = target.stat(Place::Dest(name), false).await {
                 self.set_attrs(entry, name, wanted_mode, &now, true, false).await;
@@ -127,6 +137,6 @@ where
         if options.transfer.remove_source {
             self.outlet.success(ndx, entry).await?;
         }
-        Ok(())
+        Ok(Made::There)
     }
 }

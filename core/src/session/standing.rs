@@ -145,10 +145,13 @@ where
         let mut flags = self.flags_of(entry, wanted_mode, Some(stat), ItemFlags::empty());
         flags |= self.side.extended_flags(entry, wanted_mode, Some(Place::Dest(name))).await;
         let same_extended = !flags.intersects(ItemFlags::REPORT_ACL | ItemFlags::REPORT_XATTR);
-        self.side.acl_brings_mode(&mut flags, wanted_mode, stat);
         let changed = self.set_attrs(entry, name, wanted_mode, stat, true, same_extended).await;
-        if !self.options().dry_run && !entry.entry.is_dir() {
-            decide::seen_after_chown(&mut flags, wanted_mode, stat, self.options());
+        if !self.options().dry_run {
+            let seen = match entry.entry.is_dir() {
+                true => stat.mode,
+                false => decide::seen_after_chown(&mut flags, wanted_mode, stat, self.options()),
+            };
+            self.side.acl_brings_mode(&mut flags, wanted_mode, seen);
         }
         self.report_unchanged(entry, changed);
         self.mention(ndx, entry, flags, None).await?;

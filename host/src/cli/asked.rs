@@ -79,6 +79,8 @@ pub(crate) enum FilterArg {
     ExcludeFrom(Vec<u8>),
     /// `--include-from FILE`; `-`: stdin
     IncludeFrom(Vec<u8>),
+    /// `-0` and `--no-0`: how the files of the rules behind it are read.
+    From0(bool),
     /// `-C`: the rules that stand for it come last.
     CvsExclude,
     /// Exclusion of a relative `--partial-dir`; perishable on a pull and with protocol ≥ 30.

@@ -144,6 +144,12 @@ impl Cli {
         Failure::option(text, self.server).into()
     }
 
+    /// Files of rules are read while the options are: what holds for them stands among them.
+    fn set_from0(&mut self, from0: bool) {
+        self.from0 = from0;
+        self.filters.push(FilterArg::From0(from0));
+    }
+
     /// Counts a repeatable option.
     const fn count(counter: &mut u32) {
         *counter = counter.saturating_add(1);
@@ -439,8 +445,8 @@ impl Cli {
             O::IncludeFrom => self.filters.push(FilterArg::IncludeFrom(text)),
             O::CvsExclude => self.cvs_exclude = true,
             O::FilesFrom => self.files_from = Some(text),
-            O::From0 => self.from0 = true,
-            O::NoFrom0 => self.from0 = false,
+            O::From0 => self.set_from0(true),
+            O::NoFrom0 => self.set_from0(false),
 
             O::ReadBatch => self.read_batch = Some(text),
             O::WriteBatch => self.write_batch = Some(text),

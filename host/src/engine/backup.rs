@@ -8,7 +8,7 @@ use std::{
 
 use arsync_core::{
     flist::entry::FileKind,
-    names::RelName,
+    names::{RelName, is_unsafe_link},
     options::SessionOptions,
     ports::{AttrStep, Attrs, BackupBy, Stat},
 };
@@ -36,6 +36,8 @@ pub struct Backups {
     suffix: Vec<u8>,
     dir: Option<BackupDir>,
     copies: Copies,
+    /// `--safe-links`: a symlink that leads out has no backup.
+    only_safe_links: bool,
 }
 
 #[derive(Debug)]
@@ -92,6 +94,7 @@ impl Backups {
         let transfer = &options.transfer;
         let preserve = &options.preserve;
         Self {
+            only_safe_links: options.select.safe_links && preserve.links,
             suffix: transfer.suffix.clone(),
             dir: transfer.backup_dir.clone().map(|path| BackupDir {
                 path,
@@ -141,6 +144,16 @@ impl Backups {
             let mut attrs = self.copies.attrs(&stat, shared);
             attrs.mtime = attrs.mtime.map(|(sec, nsec)| (sec, if whole_seconds { 0 } else { nsec }));
             return copy(&from.dir, from.name, &stat, &to, &attrs, self.copies.files);
+        }
+        if self.only_safe_links && stat.kind() == FileKind::Symlink {
+            let target = readlinkat(&from.dir, from.name, Vec::new())?;
+            if is_unsafe_link(target.to_bytes(), name.bytes()) {
+                shared.tree().forget_link(name.bytes());
+                return match by {
+                    BackupBy::Rename => unlinkat(&from.dir, from.name, AtFlags::empty()),
+                    BackupBy::Link | BackupBy::Copy { .. } => Ok(()),
+                };
+            }
         }
         make_way(&to)?;
         if by != BackupBy::Rename

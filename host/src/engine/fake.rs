@@ -119,11 +119,16 @@ pub fn apply(
     before_mode: impl FnOnce() -> bool,
     failed: impl FnOnce(Errno),
 ) -> Result<bool, (AttrStep, Errno)> {
-    let real = meta::stat_of(on).map_err(|e| (AttrStep::Mode, e))?;
+    let mut real = meta::stat_of(on).map_err(|e| (AttrStep::Mode, e))?;
     let mut changed = false;
     // Real special files are treated alike, though nothing can be kept there: that is told.
     if real.kind() != FileKind::Symlink {
         let mut now = real;
+        // The attribute of what is closed to its owner can be neither read nor written.
+        let open = real.mode | real_perms(0, real.is_dir());
+        if open != real.mode && meta::set_mode(on, open & mode::PERMS, real.kind()).is_ok() {
+            real.mode = open;
+        }
         // What cannot be understood is replaced.
         let _ = overlay(on, false, &mut now);
         let mut wanted = Kept::of(&now);

@@ -174,10 +174,7 @@ impl TreeTarget {
     ) -> Result<bool, (AttrStep, PortError)> {
         let (Place::Dest(name) | Place::Alt(_, name) | Place::Partial(name) | Place::Backup(name)) = at;
         let spot = match at {
-            // A kept link to a directory stands for the directory.
-            Place::Dest(name) if self.keep_dirlinks && standing.is_dir() => {
-                self.tree().dir(name.bytes()).map(|dir| Spot { dir, name: b"."[..].into() })
-            }
+            Place::Dest(name) if self.keep_dirlinks && standing.is_dir() => self.kept_dir(name),
             other => self.spot(other),
         };
         let spot = spot.map_err(|e| (AttrStep::Times, port(e)))?;
@@ -205,6 +202,16 @@ impl TreeTarget {
             Place::Backup(name) => return self.shared.backups().spot(&self.shared, name),
         };
         Ok(Spot { dir: at.dir, name: at.name.into() })
+    }
+
+    /// A directory, for which a kept link to it may stand. The directory itself may be closed to its owner.
+    fn kept_dir<'n>(&self, name: RelName<'n>) -> io::Result<Spot<'n>> {
+        let spot = self.spot(Place::Dest(name))?;
+        let found = statat(&spot.dir, &*spot.name, AtFlags::SYMLINK_NOFOLLOW)?;
+        if FileType::from_raw_mode(found.st_mode) != FileType::Symlink {
+            return Ok(spot);
+        }
+        Ok(Spot { dir: self.tree().dir(name.bytes())?, name: b"."[..].into() })
     }
 
     fn look(&self, place: Place<'_>, follow: bool) -> io::Result<Stat> {

@@ -193,6 +193,9 @@ pub(crate) fn text(from: Role, notice: &Notice<'_>, w: &Wording<'_>) -> Option<V
             // Only what the sender does with such a link has a word of its own.
             at_level(Info::Name, &[b"ignoring unsafe symlink \"", name, b"\" -> \"", target, b"\""])
         }
+        Notice::NoUnsafeBackup { name, target } => {
+            at_level(Info::Symsafe, &[b"not backing up unsafe symlink \"", name, b"\" -> \"", target, b"\""])
+        }
         Notice::NotCreating { name, dir } => {
             let what: &[u8] = if dir { b"directory" } else { b"file" };
             at_level(Info::Skip, &[b"not creating new ", what, b" \"", name, b"\""])

@@ -54,6 +54,7 @@ pub(crate) fn build<O: Speak>(
     observer: &O,
 ) -> Result<FilterList, ExitCode> {
     let mut list = FilterList::new(config);
+    list.set_from0(false);
     let mut read = |path: &[u8]| read_file(path, trust);
     for arg in args {
         let added = match arg {
@@ -62,6 +63,10 @@ pub(crate) fn build<O: Speak>(
             FilterArg::Include(pattern) => list.add_old(pattern, true),
             FilterArg::ExcludeFrom(file) => list.add_from(file, false, &mut read),
             FilterArg::IncludeFrom(file) => list.add_from(file, true, &mut read),
+            FilterArg::From0(from0) => {
+                list.set_from0(*from0);
+                Ok(())
+            }
             // The session adds these rules where they belong.
             FilterArg::CvsExclude => Ok(()),
             FilterArg::PartialDir(dir) => {
