@@ -653,3 +653,21 @@ fn permissions_of_new_directories_in_old_protocols() {
         }
     }
 }
+
+/// A dry run does not make the destination, and tells with `--existing` what would be missing there.
+#[test]
+fn names_that_an_absent_destination_lacks() {
+    for program in BOTH {
+        let dir = tree(&["src/d"], &["src/f", "src/d/g"]);
+        let out = run(program, dir.path(), &["-rvvn", "--existing", "src/", "dst/"]);
+        let mut missing: Vec<_> =
+            out.stdout.lines().filter(|line| line.starts_with("not creating")).collect();
+        missing.sort_unstable();
+        let wanted = [
+            "not creating new directory \".\"",
+            "not creating new directory \"d\"",
+            "not creating new file \"f\"",
+        ];
+        assert_eq!(missing, wanted, "{program:?}");
+    }
+}

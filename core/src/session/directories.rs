@@ -80,7 +80,10 @@ where
         }
         if options.select.existing && stat.is_none() && !blocked {
             self.report(&Notice::NotCreating { name: shown, dir: true });
-            self.skipped.push(shown.to_vec());
+            // What would be in the destination itself is told of by name.
+            if name != RelName::ROOT {
+                self.skipped.push(shown.to_vec());
+            }
             return Ok(());
         }
         if entry.entry.flags.contains(EntryFlags::IMPLIED_DIR) && !options.select.implied_dirs {
