@@ -27,13 +27,15 @@ thread_local! {
 pub fn children(dir: &OwnedFd, fakes: bool) -> (Vec<Child>, Option<Errno>) {
     let (names, lengths, error) = names(dir);
     let mut found = Vec::with_capacity(lengths.len());
-    let cores = std::thread::available_parallelism().map_or(1, core::num::NonZero::get).min(MOST);
-    if lengths.len() < SHARED || cores == 1 {
+    // To ask for the number of processors costs as much as a small directory.
+    let cores = || std::thread::available_parallelism().map_or(1, core::num::NonZero::get).min(MOST);
+    let threads = if lengths.len() < SHARED { 1 } else { cores() };
+    if threads == 1 {
         found.extend(stats(dir, &names, &lengths, fakes));
     } else {
         let mut rest = &*names;
         let parts: Vec<_> = lengths
-            .chunks(lengths.len().div_ceil(cores))
+            .chunks(lengths.len().div_ceil(threads))
             .map(|lengths| {
                 let (text, behind) = rest.split_at(lengths.iter().map(|length| length + 1).sum());
                 rest = behind;
