@@ -67,7 +67,7 @@ impl<J: Piece> Backlog<J> {
     /// come together; a large one comes alone, or is the last.
     pub fn take_batch(&mut self, to: &mut Vec<J>) -> Option<u64> {
         let waiting = |alone: bool| {
-            let fits = move |group: &Group<J>| !group.jobs.is_empty() && !(alone && group.workers > 0);
+            let fits = move |group: &Group<J>| !group.jobs.is_empty() && (!alone || group.workers == 0);
             self.groups.iter().position(fits)
         };
         let at = waiting(true).or_else(|| waiting(false))?;
