@@ -503,6 +503,25 @@ fn files_that_were_linked_to_their_alternates() {
     }
 }
 
+/// A file that `--ignore-existing` leaves where the source has a directory cannot be looked through, after which
+/// nothing is deleted any more; without incremental recursion nobody tries.
+#[test]
+fn files_in_the_place_of_directories_and_deletions() {
+    for program in BOTH {
+        for (recursion, told, left) in [("--inc-recursive", true, true), ("--no-inc-recursive", false, false)]
+        {
+            let dir = tree(&["src/d", "src/e", "dst/e"], &["src/d/f", "dst/d", "dst/e/extra"]);
+            let words = ["-r", "--ignore-existing", "--delete-during", recursion, "src/", "dst/"];
+            let out = run(program, dir.path(), &words);
+            assert_eq!(out.code, Some(23), "{program:?} {recursion}: {out:?}");
+            let error =
+                format!("opendir \"{}\" failed: Not a directory (20)", dir.path().join("dst/d").display());
+            assert_eq!(out.stderr.contains(&error), told, "{program:?} {recursion}: {out:?}");
+            assert_eq!(dir.path().join("dst/e/extra").exists(), left, "{program:?} {recursion}");
+        }
+    }
+}
+
 /// Below protocol 29 a server does not name what an alternate directory gives as it is, and names new directories
 /// with an attribute that they did not have at once.
 #[test]
