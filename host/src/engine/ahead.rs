@@ -193,6 +193,16 @@ impl<K: Hash + Eq + Clone + Send + 'static, R: Send + 'static, J: Send + 'static
         state.done.clear();
     }
 
+    /// What was announced up to this will not be asked for.
+    pub fn drop_until(&self, key: &K) {
+        let mut state = self.desk.lock();
+        state.pass_over(key);
+        state.remove(key);
+        if state.has_room_again() {
+            self.desk.work.notify_all();
+        }
+    }
+
     /// Something is read ahead at all.
     pub fn is_useful(&self) -> bool {
         self.desk.threads > 0

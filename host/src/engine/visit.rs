@@ -26,6 +26,9 @@ use super::{
 const ABSENT: usize = 16;
 /// Parts with together so many names are begun together.
 const TOGETHER: u64 = 128;
+/// Names that are announced before they are asked for. What lies behind so many was passed over: nobody asks for names
+/// of a directory that this run has made.
+const AHEAD: u64 = 1024;
 
 /// What was read ahead of one tree.
 #[derive(Debug)]
@@ -34,6 +37,8 @@ pub struct Visits {
     /// Announced and not asked for yet, in order.
     pending: RefCell<VecDeque<Part>>,
     next: Cell<u64>,
+    /// Names announced.
+    announced: Cell<u64>,
     current: RefCell<Current>,
     enabled: bool,
     /// Directories are listed when they are gone through, and at no other time.
@@ -46,6 +51,8 @@ struct Part {
     number: u64,
     dir: Box<[u8]>,
     names: Option<Arc<Names>>,
+    /// Names announced up to here, with those of this part.
+    upto: u64,
 }
 
 impl Part {
@@ -143,6 +150,7 @@ impl Visits {
             ahead: Ahead::new(),
             pending: RefCell::default(),
             next: Cell::default(),
+            announced: Cell::default(),
             current: RefCell::default(),
             enabled,
             listed: enabled && listed,
@@ -185,7 +193,13 @@ impl Visits {
     ) {
         let number = self.next.get();
         self.next.set(number + 1);
-        self.pending.borrow_mut().push_back(Part { number, dir: dir.bytes().into(), names });
+        let upto = self.announced.get() + names.as_ref().map_or(1, |names| names.len() as u64);
+        self.announced.set(upto);
+        let mut pending = self.pending.borrow_mut();
+        pending.push_back(Part { number, dir: dir.bytes().into(), names, upto });
+        while let Some(passed) = pending.pop_front_if(|part| part.upto + AHEAD < upto) {
+            self.ahead.drop_until(&passed.number);
+        }
         let cost = Read::<()>::cost_of(TOGETHER).saturating_mul(count);
         self.ahead.announce(Turn::Last, core::iter::once((number, Read::costing(cost, Box::new(run) as _))));
     }
@@ -362,6 +376,21 @@ mod tests {
         assert_eq!(["w/a", "x/i", "y/b", "x/g"].map(known), [false, true, false, true]);
         assert_eq!(visits.pending.borrow().len(), 1);
         assert!(known("z/a"));
+    }
+
+    #[test]
+    fn what_nobody_asks_for_does_not_pile_up() {
+        let mut visits = Visits::new(&SessionOptions::default());
+        visits.ahead = Ahead::with_threads(1).helping();
+        for n in 0..5000 {
+            announce(&visits, &n.to_string(), &["a", "b"]);
+        }
+        assert_eq!(visits.pending.borrow().len(), 513);
+        assert_eq!(
+            ["10/a", "4487/a", "4999/b"].map(|path| visits.stat(name(path)).is_some()),
+            [false, true, true]
+        );
+        assert_eq!(visits.pending.borrow().len(), 0);
     }
 
     #[test]
