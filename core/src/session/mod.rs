@@ -192,6 +192,7 @@
 //! ```
 
 mod basis;
+mod completion;
 mod copying;
 pub mod decide;
 mod deletion;

@@ -129,7 +129,7 @@ impl<K: Hash + Eq + Clone + Send + 'static, R: Send + 'static> Ahead<K, R> {
     /// With a thread for each two processors, four at most, and whoever waits for a result; on a machine with one
     /// processor, nothing is read ahead.
     pub fn new() -> Self {
-        let cores = std::thread::available_parallelism().map_or(1, core::num::NonZero::get);
+        let cores = super::processors();
         Self::with_threads((cores / 2).min(4)).helping()
     }
 

@@ -82,7 +82,7 @@ pub fn job(
 
 /// What makes digests on every processor; who asks for them would only wait otherwise, and takes part.
 pub fn digests_ahead<K: Hash + Eq + Clone + Send + 'static>() -> Digests<K> {
-    let cores = std::thread::available_parallelism().map_or(1, core::num::NonZero::get);
+    let cores = super::processors();
     Ahead::running(cores.min(16) - 1, digest_all).helping().at_least(WORTH_LANES).keeping(KEPT)
 }
 

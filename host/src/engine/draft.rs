@@ -1,6 +1,7 @@
 //! A file being received, whose start on disk may be put off: a small one in a directory that this run has made
 //! is kept in memory until it is complete, and then written under its final name at once.
 
+use alloc::sync::Arc;
 use core::ops::Range;
 use std::os::fd::OwnedFd;
 
@@ -11,7 +12,9 @@ use arsync_core::{
 use rustix::io::{self, Errno};
 
 use super::{
+    backlog::{Piece, parent},
     copy::append_from,
+    pool::Task,
     write::{Output, SMALL, Shared},
 };
 
@@ -106,6 +109,11 @@ impl Draft {
         }
     }
 
+    /// Nothing of it is on disk.
+    pub const fn is_in_memory(&self) -> bool {
+        matches!(self, Self::Small { .. })
+    }
+
     /// Completes the file.
     pub fn commit(
         mut self,
@@ -137,6 +145,39 @@ impl Draft {
             Self::File(output) => shared.commit(*output, attrs, to),
             Self::Small { .. } => Err((CommitStep::Create, Errno::INVAL)),
         }
+    }
+}
+
+/// The completion of a file, for another thread.
+#[derive(Debug)]
+pub struct Completion {
+    pub draft: Draft,
+    pub shared: Arc<Shared>,
+    pub attrs: Attrs,
+}
+
+impl Piece for Completion {
+    fn dir(&self) -> &[u8] {
+        match &self.draft {
+            Draft::Small { name, .. } => parent(name),
+            Draft::File(_) => &[],
+        }
+    }
+
+    fn size(&self) -> u64 {
+        match &self.draft {
+            Draft::Small { data, .. } => data.len() as u64,
+            Draft::File(_) => 0,
+        }
+    }
+}
+
+impl Task for Completion {
+    type End = Result<(), (CommitStep, Errno)>;
+    type Kit = ();
+
+    fn run(self, (): &mut ()) -> Self::End {
+        self.draft.commit(&self.shared, &self.attrs, Destination::Final { backup: false })
     }
 }
 

@@ -27,9 +27,7 @@ thread_local! {
 pub fn children(dir: &OwnedFd, fakes: bool) -> (Vec<Child>, Option<Errno>) {
     let (names, lengths, error) = names(dir);
     let mut found = Vec::with_capacity(lengths.len());
-    // To ask for the number of processors costs as much as a small directory.
-    let cores = || std::thread::available_parallelism().map_or(1, core::num::NonZero::get).min(MOST);
-    let threads = if lengths.len() < SHARED { 1 } else { cores() };
+    let threads = if lengths.len() < SHARED { 1 } else { super::processors().min(MOST) };
     if threads == 1 {
         found.extend(stats(dir, &names, &lengths, fakes));
     } else {

@@ -37,12 +37,13 @@ use super::{
     block_sums::Summing,
     copy::read_full,
     digest::{self, Digests, digest_file, digests_ahead},
-    draft::Draft,
+    draft::{Completion, Draft},
     fake,
     ids::Names,
     listing::children,
     meta::{Handle, chmod_at},
-    port,
+    pool::Pool,
+    port, processors,
     reading::Reading,
     removal::Removals,
     source::read_limited,
@@ -66,6 +67,8 @@ pub struct TreeTarget {
     removals: Removals,
     digests: Digests<Box<[u8]>>,
     summing: Summing,
+    /// Where there is a second processor.
+    completions: Option<Pool<Completion>>,
     /// Directories made by this run.
     made: RefCell<HashSet<Box<[u8]>>>,
 }
@@ -114,6 +117,7 @@ impl TreeTarget {
             removals,
             digests: digests_ahead(),
             summing: Summing::new(),
+            completions: (processors() > 1).then(|| Pool::new("commit", processors() - 1)),
             made: RefCell::default(),
         })
     }
@@ -610,6 +614,18 @@ impl Target for TreeTarget {
         to: Destination,
     ) -> Result<(), (CommitStep, PortError)> {
         out.commit(&self.shared, attrs, to).map_err(|(step, error)| (step, port(error)))
+    }
+
+    fn begin_commit(&self, draft: Draft, attrs: &Attrs) -> Result<u64, Draft> {
+        let Some(completions) = self.completions.as_ref().filter(|_| draft.is_in_memory()) else {
+            return Err(draft);
+        };
+        Ok(completions.begin(Completion { draft, shared: self.shared.clone(), attrs: *attrs }))
+    }
+
+    async fn end_commit(&self, begun: u64) -> Result<(), (CommitStep, PortError)> {
+        let ended = self.completions.as_ref().map_or(Ok(()), |completions| completions.end(begun));
+        ended.map_err(|(step, error)| (step, port(error)))
     }
 
     async fn discard(&self, out: Draft) {
