@@ -59,6 +59,9 @@ fn read_next(file: &OwnedFd, size: u64, offset: u64, buf: &mut [u8]) -> io::Resu
     Ok(Piece { len, last: len < wanted || offset + len as u64 == size })
 }
 
+/// To open and close a file costs as much as so many bytes.
+const OPENING: u64 = 32 << 10;
+
 /// A file that is to be digested once somebody has time for it.
 pub struct Job {
     kind: ChecksumKind,
@@ -76,8 +79,8 @@ pub fn job(
     open: impl FnOnce() -> Option<(OwnedFd, u64)> + Send + 'static,
 ) -> Read<Job> {
     // Where it gains, large files are taken together too.
-    let cost = if kind == ChecksumKind::Md5 { size.min(Read::<Job>::cost_of(LANES as u64)) } else { size };
-    Read::costing(cost, Job { kind, open: Box::new(open) })
+    let data = if kind == ChecksumKind::Md5 { size.min(Read::<Job>::cost_of(LANES as u64)) } else { size };
+    Read::costing(OPENING.saturating_add(data), Job { kind, open: Box::new(open) })
 }
 
 /// What makes digests on every processor; who asks for them would only wait otherwise, and takes part.
