@@ -2,7 +2,10 @@
 //! is kept in memory until it is complete, and then written under its final name at once.
 
 use alloc::sync::Arc;
-use core::ops::Range;
+use core::{
+    ops::Range,
+    sync::atomic::{AtomicUsize, Ordering},
+};
 use std::os::fd::OwnedFd;
 
 use arsync_core::{
@@ -14,7 +17,8 @@ use rustix::io::{self, Errno};
 use super::{
     backlog::{Piece, parent},
     copy::append_from,
-    pool::Task,
+    pool::{Pool, Task},
+    processors,
     write::{Output, SMALL, Shared},
 };
 
@@ -109,9 +113,12 @@ impl Draft {
         }
     }
 
-    /// Nothing of it is on disk.
-    pub const fn is_in_memory(&self) -> bool {
-        matches!(self, Self::Small { .. })
+    /// Whether and where it is open.
+    fn output(&self) -> Option<&Output> {
+        match self {
+            Self::Small { .. } => None,
+            Self::File(output) => Some(output),
+        }
     }
 
     /// Completes the file.
@@ -148,26 +155,65 @@ impl Draft {
     }
 }
 
-/// The completion of a file, for another thread.
+/// Open files that may wait for their completion.
+const OPEN: usize = 32;
+
+/// Completions on threads of their own.
 #[derive(Debug)]
-pub struct Completion {
-    pub draft: Draft,
-    pub shared: Arc<Shared>,
-    pub attrs: Attrs,
+pub struct Completions {
+    pool: Pool<Completion>,
+    /// Files that are open meanwhile.
+    open: Arc<AtomicUsize>,
+}
+
+impl Completions {
+    /// None where there is no second processor.
+    pub fn new() -> Option<Self> {
+        let threads = processors() - 1;
+        (threads > 0).then(|| Self { pool: Pool::new("commit", threads), open: Arc::default() })
+    }
+
+    /// Takes a file on and returns the number of its completion; gives back what has to be completed at once.
+    pub fn begin(&self, shared: &Arc<Shared>, draft: Draft, attrs: &Attrs) -> Result<u64, Draft> {
+        let open = match draft.output() {
+            Some(output) if output.is_temporary() && self.open.load(Ordering::Relaxed) < OPEN => {
+                self.open.fetch_add(1, Ordering::Relaxed);
+                Some(self.open.clone())
+            }
+            Some(_) => return Err(draft),
+            None => None,
+        };
+        Ok(self.pool.begin(Completion { draft, shared: shared.clone(), attrs: *attrs, open }))
+    }
+
+    /// Waits for the end of a completion.
+    pub fn end(&self, begun: u64) -> Result<(), (CommitStep, Errno)> {
+        self.pool.end(begun)
+    }
+}
+
+/// The completion of one file.
+#[derive(Debug)]
+struct Completion {
+    draft: Draft,
+    shared: Arc<Shared>,
+    attrs: Attrs,
+    /// Counts the file.
+    open: Option<Arc<AtomicUsize>>,
 }
 
 impl Piece for Completion {
     fn dir(&self) -> &[u8] {
-        match &self.draft {
-            Draft::Small { name, .. } => parent(name),
-            Draft::File(_) => &[],
-        }
+        parent(match &self.draft {
+            Draft::Small { name, .. } => name,
+            Draft::File(output) => output.name(),
+        })
     }
 
     fn size(&self) -> u64 {
         match &self.draft {
             Draft::Small { data, .. } => data.len() as u64,
-            Draft::File(_) => 0,
+            Draft::File(output) => output.unwritten() as u64,
         }
     }
 }
@@ -177,7 +223,11 @@ impl Task for Completion {
     type Kit = ();
 
     fn run(self, (): &mut ()) -> Self::End {
-        self.draft.commit(&self.shared, &self.attrs, Destination::Final { backup: false })
+        let end = self.draft.commit(&self.shared, &self.attrs, Destination::Final { backup: false });
+        if let Some(open) = self.open {
+            open.fetch_sub(1, Ordering::Relaxed);
+        }
+        end
     }
 }
 

@@ -37,13 +37,12 @@ use super::{
     block_sums::Summing,
     copy::read_full,
     digest::{self, Digests, digest_file, digests_ahead},
-    draft::{Completion, Draft},
+    draft::{Completions, Draft},
     fake,
     ids::Names,
     listing::children,
     meta::{Handle, chmod_at},
-    pool::Pool,
-    port, processors,
+    port,
     reading::Reading,
     removal::Removals,
     source::read_limited,
@@ -68,7 +67,7 @@ pub struct TreeTarget {
     digests: Digests<Box<[u8]>>,
     summing: Summing,
     /// Where there is a second processor.
-    completions: Option<Pool<Completion>>,
+    completions: Option<Completions>,
     /// Directories made by this run.
     made: RefCell<HashSet<Box<[u8]>>>,
 }
@@ -117,7 +116,7 @@ impl TreeTarget {
             removals,
             digests: digests_ahead(),
             summing: Summing::new(),
-            completions: (processors() > 1).then(|| Pool::new("commit", processors() - 1)),
+            completions: Completions::new(),
             made: RefCell::default(),
         })
     }
@@ -617,10 +616,10 @@ impl Target for TreeTarget {
     }
 
     fn begin_commit(&self, draft: Draft, attrs: &Attrs) -> Result<u64, Draft> {
-        let Some(completions) = self.completions.as_ref().filter(|_| draft.is_in_memory()) else {
-            return Err(draft);
-        };
-        Ok(completions.begin(Completion { draft, shared: self.shared.clone(), attrs: *attrs }))
+        match &self.completions {
+            Some(completions) => completions.begin(&self.shared, draft, attrs),
+            None => Err(draft),
+        }
     }
 
     async fn end_commit(&self, begun: u64) -> Result<(), (CommitStep, PortError)> {

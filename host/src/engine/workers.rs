@@ -6,7 +6,7 @@ use std::os::fd::OwnedFd;
 use arsync_core::{
     copying::{CopyEnd, CopyJob, LocalCopy},
     names::RelName,
-    ports::{Attrs, CommitStep, Create, Destination, WriteMode},
+    ports::{Attrs, CommitStep, Create, Destination, Extended, WriteMode},
 };
 use rustix::{fs::fstat, io::Errno};
 
@@ -27,6 +27,7 @@ struct Job {
     name: Box<[u8]>,
     file_mode: u32,
     attrs: Attrs,
+    extended: Option<Extended>,
     backup: bool,
     size: u64,
     fresh: bool,
@@ -73,6 +74,7 @@ impl LocalCopy<FileSource, TreeTarget> for Workers {
             name: job.name.bytes().into(),
             file_mode: job.file_mode,
             attrs: job.attrs,
+            extended: job.extended.cloned(),
             backup: job.backup,
             size: job.size,
             fresh: job.fresh,
@@ -116,14 +118,14 @@ fn copy(job: &Job, buf: &mut [u8]) -> CopyEnd {
     }
     if n <= SMALL && job.target.takes_small_files() {
         let data = &buf[..n];
-        if job.fresh && !job.target.has_temp_dir() {
+        if job.fresh && job.extended.is_none() && !job.target.has_temp_dir() {
             match job.target.put_fresh(&create, data, &job.attrs) {
                 Ok(()) => return CopyEnd::Done(n as u64),
                 Err((CommitStep::Create, _)) => {}
                 Err((step, error)) => return CopyEnd::Commit(step, port(error)),
             }
         }
-        return match job.target.put(&create, data, &job.attrs, to) {
+        return match job.target.put(&create, data, &job.attrs, job.extended.as_ref(), to) {
             Ok(()) => CopyEnd::Done(n as u64),
             Err((step, error)) => CopyEnd::Commit(step, port(error)),
         };
@@ -137,10 +139,15 @@ fn large(job: &Job, file: &OwnedFd, create: &Create<'_>, to: Destination) -> Cop
         Err(error) => return CopyEnd::Read(port(error)),
     };
     match job.target.copy(file, create, job.reader.pace()) {
-        Ok(out) => match job.target.commit(out, &job.attrs, to) {
-            Ok(()) => CopyEnd::Done(size),
-            Err((step, error)) => CopyEnd::Commit(step, port(error)),
-        },
+        Ok(mut out) => {
+            if let Some(extended) = &job.extended {
+                out.attach(extended.clone());
+            }
+            match job.target.commit(out, &job.attrs, to) {
+                Ok(()) => CopyEnd::Done(size),
+                Err((step, error)) => CopyEnd::Commit(step, port(error)),
+            }
+        }
         Err(error @ (Errno::NOSPC | Errno::DQUOT | Errno::FBIG)) => {
             CopyEnd::Commit(CommitStep::Write, port(error))
         }
