@@ -89,8 +89,8 @@ struct State<K, R, J> {
     keeps_all: bool,
     /// Fewer reads than these are begun one by one.
     least: usize,
-    /// Threads that wait for something to do, and the result that is waited for: nobody else is woken.
-    idle: usize,
+    /// Threads wait for something to do and were not woken yet; the result that is waited for. Nobody else is woken.
+    idle: bool,
     /// Readers found no room for results.
     full: bool,
     wanted: Option<K>,
@@ -155,7 +155,7 @@ impl<K: Hash + Eq + Clone + Send + 'static, R: Send + 'static, J: Send + 'static
             kept: KEPT,
             keeps_all: false,
             least: 1,
-            idle: 0,
+            idle: false,
             full: false,
             wanted: None,
             closed: false,
@@ -227,7 +227,8 @@ impl<K: Hash + Eq + Clone + Send + 'static, R: Send + 'static, J: Send + 'static
             return;
         }
         // For less, whoever takes the results comes first.
-        let wakes = state.idle > 0 && state.cost >= BATCH_COST;
+        let wakes = state.idle && state.cost >= BATCH_COST;
+        state.idle &= !wakes;
         drop(state);
         self.start();
         if wakes {
@@ -397,8 +398,9 @@ impl<K: Hash + Eq + Clone, R, J> State<K, R, J> {
     /// Readers that stopped for want of room go on once half of the results are taken: woken for each place that
     /// becomes free, they would sleep again after one read.
     fn has_room_again(&mut self) -> bool {
-        let again = self.full && self.idle > 0 && self.done.len() <= self.kept / 2;
+        let again = self.full && self.idle && self.done.len() <= self.kept / 2;
         self.full &= !again;
+        self.idle &= !again;
         again
     }
 
@@ -431,9 +433,8 @@ fn work<K: Hash + Eq + Clone, R, J>(desk: &Desk<K, R, J>) {
     let mut state = desk.lock();
     while !state.closed {
         let Some(batch) = state.next_batch() else {
-            state.idle += 1;
+            state.idle = true;
             state = desk.work.wait(state).unwrap_or_else(PoisonError::into_inner);
-            state.idle -= 1;
             continue;
         };
         drop(state);

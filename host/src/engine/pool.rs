@@ -264,3 +264,69 @@ impl<T: Task> Drop for Pool<T> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use core::sync::atomic::{AtomicU64, Ordering};
+
+    use super::*;
+
+    struct Double(u64, Arc<AtomicU64>);
+
+    impl Piece for Double {
+        fn dir(&self) -> &[u8] {
+            if self.0.is_multiple_of(2) { b"even" } else { b"odd" }
+        }
+
+        fn size(&self) -> u64 {
+            1
+        }
+    }
+
+    impl Task for Double {
+        type End = u64;
+        type Kit = ();
+
+        fn run(self, (): &mut ()) -> u64 {
+            self.1.fetch_add(1, Ordering::Relaxed);
+            self.0 * 2
+        }
+    }
+
+    fn begun(threads: usize, tasks: u64) -> (Pool<Double>, Vec<u64>, Arc<AtomicU64>) {
+        let done = Arc::default();
+        let pool = Pool::new("double", threads);
+        let tickets = (0..tasks).map(|n| pool.begin(Double(n, Arc::clone(&done)))).collect();
+        (pool, tickets, done)
+    }
+
+    /// Also where no thread could be started.
+    #[test]
+    fn each_task_has_its_own_end() {
+        for threads in [0, 1, 3] {
+            let (pool, tickets, _) = begun(threads, 1000);
+            for ticket in tickets.into_iter().rev() {
+                assert_eq!(pool.end(ticket), ticket * 2);
+            }
+            let early = pool.ended(7);
+            assert_eq!(pool.end(early), 7);
+        }
+    }
+
+    #[test]
+    fn nobody_waits_for_room_in_vain() {
+        let tasks = BACKLOG as u64 * 3;
+        let (pool, tickets, done) = begun(0, tasks);
+        assert!(done.load(Ordering::Relaxed) >= tasks - BACKLOG as u64 - BATCH as u64);
+        assert_eq!(pool.end(tickets[0]), 0);
+    }
+
+    #[test]
+    fn what_was_begun_is_done_when_the_pool_goes() {
+        for threads in [0, 2] {
+            let (pool, _, done) = begun(threads, 50);
+            drop(pool);
+            assert_eq!(done.load(Ordering::Relaxed), 50);
+        }
+    }
+}
