@@ -101,7 +101,7 @@ fn pull_asking(
     let result = duplex::run(async {
         peer.write_all(stream).await.unwrap_or_else(|never| match never {});
         drop(peer);
-        let r = WireReader::new(reader, Inbox::unattached(false));
+        let r = WireReader::new(reader, Inbox::unattached());
         let w = WireWriter::new(writer, vec![0; 1024]);
         run_receiver(&shared, &door, rules(&setup, Side::Client), None, r, w).await
     });
@@ -331,7 +331,7 @@ fn serve_from(fs: &Fs, options: &SessionOptions, agreed: Agreed, requests: &[u8]
         let stream = [&frame(MsgTag::Data, &[0; 4]), requests].concat();
         peer.write_all(&stream).await.unwrap_or_else(|never| match never {});
         drop(peer);
-        let r = WireReader::new(reader, Inbox::unattached(true));
+        let r = WireReader::new(reader, Inbox::unattached());
         let w = WireWriter::new(writer, vec![0; 1024]);
         let args = SourceArgs { names: vec![b"./".to_vec()], base: None };
         run_sender(&shared, fs, rules(&setup(false), Side::Server), &args, r, w).await
@@ -422,7 +422,7 @@ fn rules_have_a_length_and_a_form() {
         let result = duplex::run(async {
             peer.write_all(&frame(MsgTag::Data, rule)).await.unwrap_or_else(|never| match never {});
             drop(peer);
-            let r = WireReader::new(reader, Inbox::unattached(true));
+            let r = WireReader::new(reader, Inbox::unattached());
             let w = WireWriter::new(writer, vec![0; 1024]);
             let args = SourceArgs { names: vec![b"./".to_vec()], base: None };
             run_sender(&shared, &fs, rules(&setup(false), Side::Server), &args, r, w).await
