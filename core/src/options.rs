@@ -437,6 +437,26 @@ impl SessionOptions {
 mod tests {
     use super::*;
 
+    #[test]
+    fn the_handshake_says_what_the_options_say() {
+        let facts = |o: &SessionOptions, receiving| {
+            let h = o.handshake(Side::Server, Capabilities::all(), receiving);
+            (h.max_protocol.number(), h.seed, h.compress, h.allow_inc_recurse)
+        };
+        let mut o = SessionOptions::default();
+        assert_eq!(facts(&o, false), (32, 1, Compress::Off, false));
+        (o.protocol, o.checksum_seed, o.transfer.compress) = (Some(29), 7, Compress::Negotiate);
+        (o.select.recursive, o.delete.when) = (true, Some(DeleteWhen::After));
+        assert_eq!(facts(&o, false), (29, 7, Compress::Negotiate, true));
+        assert_eq!(facts(&o, true), (29, 7, Compress::Negotiate, false));
+
+        o.transfer.checksum_choice = Some((None, Some(ChecksumKind::Md4)));
+        o.transfer.checksum_list = Some(["md5".into(), "other".into(), "XXHASH".into()].into());
+        let h = o.handshake(Side::Client, Capabilities::empty(), true);
+        assert_eq!((&*h.checksum_names, h.own_order), (&b"md5 xxh64"[..], true));
+        assert_eq!(h.checksum, Some((None, Some(ChecksumKind::Md4))));
+    }
+
     /// Every field by name: one that is added has to say its default here too.
     #[test]
     fn nothing_is_on_by_default() {

@@ -398,6 +398,9 @@ pub enum CommitStep {
     PartialDir,
 }
 
+/// So many entries are announced at most ([`Target::will_list`], [`Target::will_ask`]) before the generator comes to them.
+pub const ANNOUNCED: u64 = 512;
+
 /// The tree that is changed.
 ///
 /// Without a default is what every destination needs: to look up names, and to take directories, symlinks and new files.
