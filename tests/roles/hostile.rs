@@ -10,7 +10,7 @@ use arsync_core::{
     exit::ExitCode,
     io::{WireReader, WireWriter, Write, duplex},
     mux::{Header, MsgTag},
-    options::{FilesFrom, SessionOptions},
+    options::SessionOptions,
     session::{Inbox, Outbox, Shared, SourceArgs, run_receiver, run_sender},
     setup::{Agreed, CompatFlags, Side},
     version::ProtocolVersion,
@@ -358,15 +358,6 @@ fn sources_are_removed_only_where_that_was_asked_for() {
     let stream = [success(99), mark].concat();
     let error = serve_from(&fs, &options, agreed(32, false), &stream);
     assert!(matches!(error, Error::Protocol(ProtocolError::BadNdx { got: 99, first: 0, .. })), "{error:?}");
-}
-
-#[test]
-fn names_of_a_list_have_a_length() {
-    let mut options = options();
-    (options.select.relative, options.select.files_from) = (true, FilesFrom::Wire);
-    let long = frame(MsgTag::Data, &[b'n'; 4097]);
-    let error = serve_from(&source(), &options, agreed(32, false), &long);
-    assert_eq!(error, name(NameFault::Overflow));
 }
 
 #[test]
