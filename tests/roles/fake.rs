@@ -370,6 +370,9 @@ impl Fs {
     }
 }
 
+/// A file that is complete; `None` once it is in its place.
+type Late = Option<(Output, Attrs)>;
+
 /// A destination directory in a file system.
 #[derive(Debug, Clone)]
 pub struct Dest {
@@ -380,7 +383,7 @@ pub struct Dest {
     /// `--partial-dir`, relative.
     pub partial: Option<Vec<u8>>,
     /// Files that are complete and get into their places late: every other one that may.
-    pub late: Rc<RefCell<Vec<Option<(Output, Attrs)>>>>,
+    pub late: Rc<RefCell<Vec<Late>>>,
 }
 
 /// A file being received.
