@@ -160,7 +160,11 @@ pub trait Source {
     fn will_digest(&self, _base: u32, _files: &mut dyn Iterator<Item = (&[u8], u64)>, _kind: ChecksumKind) {}
     /// Digest of a whole file (`-c`), unseeded.
     async fn digest(&self, path: SourcePath<'_>, kind: ChecksumKind) -> Result<Digest, PortError>;
-    /// Removes a file (`--remove-source-files`).
+    /// Whether the way to a file that is to be removed stays below its base, whatever symlinks are on it.
+    async fn may_remove(&self, _path: SourcePath<'_>) -> Result<(), PortError> {
+        Ok(())
+    }
+    /// Removes a file (`--remove-source-files`), if [`Source::may_remove`] has nothing against it.
     async fn remove(&self, path: SourcePath<'_>) -> Result<(), PortError>;
     /// Absolute path of a registered directory, for rules that are matched against absolute paths.
     fn base_path(&self, _base: u32) -> Vec<u8> {
@@ -369,6 +373,18 @@ pub enum CommitStep {
     PartialDir,
 }
 
+/// What failed when a file was copied on this side.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub enum CopyStep {
+    /// Opening what is to be copied.
+    Open,
+    /// Making the copy.
+    Create,
+    /// Its data.
+    Write,
+}
+
 /// The tree that is changed.
 ///
 /// Without a default is what every destination needs: to look up names, and to take directories, symlinks and new files.
@@ -451,8 +467,12 @@ pub trait Target {
         Err(PortError::UNSUPPORTED)
     }
     /// Copies a file on this side (`--copy-dest`), data only, through a temporary; returns what [`Self::commit`] takes.
-    async fn copy_local(&self, _from: Place<'_>, _create: &Create<'_>) -> Result<Self::Output, PortError> {
-        Err(PortError::UNSUPPORTED)
+    async fn copy_local(
+        &self,
+        _from: Place<'_>,
+        _create: &Create<'_>,
+    ) -> Result<Self::Output, (CopyStep, PortError)> {
+        Err((CopyStep::Open, PortError::UNSUPPORTED))
     }
     /// Removes a non-directory.
     async fn remove_file(&self, _at: Place<'_>) -> Result<(), PortError> {

@@ -11,7 +11,7 @@ use arsync_core::{
     flist::entry::FileKind,
     names::RelName,
     ports::{
-        AttrStep, Attrs, BackupBy, Child, CommitStep, Create, Destination, Place, PortError, Rights, Source,
+        AttrStep, Attrs, BackupBy, Child, CommitStep, CopyStep, Create, Destination, Place, PortError, Rights, Source,
         SourcePath, Stat, Target, WriteMode,
     },
 };
@@ -516,10 +516,14 @@ impl Target for Dest {
         self.fs.place(&self.at(Place::Dest(name)), ino, replace)
     }
 
-    async fn copy_local(&self, from: Place<'_>, create: &Create<'_>) -> Result<Output, PortError> {
-        let data = self.fs.data(&self.at(from))?;
-        let mut out = self.create(create).await?;
-        self.write(&mut out, &data).await?;
+    async fn copy_local(
+        &self,
+        from: Place<'_>,
+        create: &Create<'_>,
+    ) -> Result<Output, (CopyStep, PortError)> {
+        let data = self.fs.data(&self.at(from)).map_err(|e| (CopyStep::Open, e))?;
+        let mut out = self.create(create).await.map_err(|e| (CopyStep::Create, e))?;
+        self.write(&mut out, &data).await.map_err(|e| (CopyStep::Write, e))?;
         Ok(out)
     }
 

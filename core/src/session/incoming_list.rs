@@ -5,14 +5,14 @@ use alloc::vec::Vec;
 use embedded_io_async::BufRead;
 use hashbrown::HashSet;
 
-use super::{Shared, guard::Guard, io_error};
+use super::{Shared, decide::group_allowed, guard::Guard, io_error};
 use crate::{
     error::{Error, NameFault, ProtocolError, Role},
     exit::ExitCode,
     flist::{
         Format,
         decode::{Decoder, Foreign},
-        entry::{FileKind, FileList, mode},
+        entry::{EntryFlags, FileKind, FileList, mode},
         ids::{IdMap, IdRules, IdTable, MapFault},
         order,
     },
@@ -91,6 +91,7 @@ pub(super) fn prepare<T: Target, O: Observer>(
     let p = &options.preserve;
     if let Some(target) = target {
         let told = shared.observer.follows_steps();
+        let rights = target.rights();
         for e in &mut list.entries {
             let (uid, gid) = (e.uid, e.gid);
             if p.owner {
@@ -101,6 +102,8 @@ pub(super) fn prepare<T: Target, O: Observer>(
             }
             if p.group {
                 e.gid = mapping.groups.map(gid, groups, |name| target.group_id(name));
+                // In a local run the list is the sender's, who knows nothing of it.
+                e.flags.set(EntryFlags::SKIP_GROUP, !shared.local && !group_allowed(e.gid, &rights));
                 if told {
                     mapping.tell(shared, true, gid, groups, e.gid);
                 }

@@ -351,6 +351,7 @@ where
         super::prune::prune_empty_dirs(&mut list, &scope);
     }
     if options.list_only {
+        super::generator::report_method(shared);
         show_list(shared, &list, None);
     }
     let mut lists = Lists::new(incremental, shared.numbering());

@@ -678,6 +678,10 @@ pub(super) async fn remove_source<S: Source, O: Observer>(
 ) {
     let path = SourcePath { base: entry.entry.base, name: below(entry.name()) };
     let failed = |op, error| Notice::Failed { op, name: path.name, base: Some(path.base), other: &[], error };
+    if let Err(error) = source.may_remove(path).await {
+        shared.report(Role::Sender, &failed(Op::SenderRemoveParent, error));
+        return;
+    }
     let follow = shared.options.select.copy_links;
     match source.stat(path, follow).await {
         Ok(now) => {

@@ -363,7 +363,10 @@ pub(crate) fn resolve(mut cli: Cli, world: &World<'_>) -> Result<Resolved, Stop>
         extra.push((Info::Stats, if cli.verbose > 1 { 3 } else { 2 }));
     }
     if cli.progress && !cli.server {
-        extra.extend([(Info::Flist, 2), (Info::Progress, 1), (Info::Name, 1)]);
+        extra.extend([(Info::Flist, 2), (Info::Progress, 1)]);
+        if cli.out_format.is_none() && cli.itemize == 0 {
+            extra.push((Info::Name, 1));
+        }
     }
     let levels = Levels::new(cli.verbose, &extra, &cli.words);
     let names = levels.info(Info::Name);
