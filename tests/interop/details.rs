@@ -491,7 +491,8 @@ fn nothing_outside_of_the_source_is_removed() {
 #[test]
 fn late_deletions_ask_the_rules_that_have_come() {
     for program in BOTH {
-        let dir = tree(&["src", "dst/way"], &["src/.rules=- kept\n", "src/way", "dst/way/f", "dst/kept", "dst/x"]);
+        let dir =
+            tree(&["src", "dst/way"], &["src/.rules=- kept\n", "src/way", "dst/way/f", "dst/kept", "dst/x"]);
         let out = run(program, dir.path(), &["-ri", "--filter=: .rules", "--delete-after", "src/", "dst/"]);
         let told = "*deleting   way/f\n>f+++++++++ .rules\n>f+++++++++ way\n*deleting   x\n";
         assert_eq!((out.code, out.stdout.as_str()), (Some(0), told), "{program:?}: {out:?}");
@@ -529,7 +530,8 @@ fn a_format_of_ones_own_is_all_that_progress_shows_of_names() {
         ] {
             let dir = tree(&["src"], &[]);
             symlink("/etc", dir.path().join("src/l")).unwrap();
-            let out = run(program, dir.path(), &["-rl", "--safe-links", "--progress", format, "src/", "dst/"]);
+            let out =
+                run(program, dir.path(), &["-rl", "--safe-links", "--progress", format, "src/", "dst/"]);
             assert_eq!((out.code, &*out.stdout), (Some(0), told), "{program:?} {format}: {out:?}");
         }
     }
@@ -545,7 +547,7 @@ fn the_place_of_the_method() {
             (format!("--rsync-path={}", program.path()), format!("h:{}/src/", dir.path().display()));
         let remote = ["-e", shell.to_str().unwrap(), &path, &from];
         let levels = ["-r", "--no-i-r", "-n", "--info=del,name0", "--debug=flist,del0"];
-        let out = run(program, dir.path(), &[&levels, &["--delete-before"], &remote[..], &["dst/"]].concat());
+        let out = run(program, dir.path(), &[&levels[..], &["--delete-before"], &remote, &["dst/"]].concat());
         assert_eq!(out.stdout, "deleting x\ndelta-transmission enabled\n", "{program:?}: {out:?}");
         for how in ["--i-r", "--no-i-r"] {
             let out = run(program, dir.path(), &[&["-r", how, "--debug=flist"], &remote[..]].concat());

@@ -11,8 +11,8 @@ use arsync_core::{
     flist::entry::FileKind,
     names::RelName,
     ports::{
-        AttrStep, Attrs, BackupBy, Child, CommitStep, CopyStep, Create, Destination, Place, PortError, Rights, Source,
-        SourcePath, Stat, Target, WriteMode,
+        AttrStep, Attrs, BackupBy, Child, CommitStep, CopyStep, Create, Destination, Place, PortError,
+        Rights, Source, SourcePath, Stat, Target, WriteMode,
     },
 };
 
@@ -27,6 +27,7 @@ pub enum Call {
     Stat,
     Open,
     Read,
+    ReadBasis,
     Create,
     Write,
     Commit,
@@ -111,6 +112,11 @@ impl Fs {
     /// The `nth` call (from 1) of a kind fails.
     pub fn fail(&self, call: Call, nth: u32, error: PortError) {
         self.0.borrow_mut().faults.push((call, nth, error));
+    }
+
+    /// How often this was called.
+    pub fn count(&self, call: Call) -> u32 {
+        self.0.borrow().calls.get(&call).copied().unwrap_or_default()
     }
 
     /// Gives each file of this source the extended attribute `user.a`.
@@ -588,6 +594,7 @@ impl Target for Dest {
     }
 
     async fn read_basis(&self, basis: &u64, offset: u64, buf: &mut [u8]) -> Result<usize, PortError> {
+        self.fs.call(Call::ReadBasis)?;
         Ok(self.fs.read(*basis, offset, buf))
     }
 

@@ -15,8 +15,8 @@ use crate::{
     names::RelName,
     options::AltDestKind,
     ports::{
-        Child, CommitStep, CopyStep, Create, Destination, Notice, Observer, Op, Place, PortError, Stat, Step, Target,
-        WriteMode,
+        Child, CommitStep, CopyStep, Create, Destination, Notice, Observer, Op, Place, PortError, Stat, Step,
+        Target, WriteMode,
     },
 };
 

@@ -235,7 +235,8 @@ impl FileSource {
         let reader = self.reader(path.base)?;
         let slash = memchr::memrchr(b'/', path.name).filter(|_| self.ways.through_links);
         let Some(slash) = slash else { return reader.at(path.name) };
-        let dir = reader.tree.open_with(&path.name[..slash], OFlags::PATH | OFlags::DIRECTORY, Links::Inside)?;
+        let dir =
+            reader.tree.open_with(&path.name[..slash], OFlags::PATH | OFlags::DIRECTORY, Links::Inside)?;
         reader.listed.admits(&dir)?;
         Ok(At { dir: Arc::new(dir), name: &path.name[slash + 1..] })
     }

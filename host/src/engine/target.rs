@@ -17,8 +17,8 @@ use arsync_core::{
     names::RelName,
     options::SessionOptions,
     ports::{
-        AttrStep, Attrs, BackupBy, Child, CommitStep, CopyStep, Create, Destination, Doomed, Extended, ExtendedFailure,
-        MayGo, Place, PortError, Rights, Stat, Target,
+        AttrStep, Attrs, BackupBy, Child, CommitStep, CopyStep, Create, Destination, Doomed, Extended,
+        ExtendedFailure, MayGo, Place, PortError, Rights, Stat, Target,
     },
 };
 use rustix::{
@@ -472,11 +472,7 @@ impl Target for TreeTarget {
         self.link(existing, name, replace).map_err(port)
     }
 
-    async fn copy_local(
-        &self,
-        from: Place<'_>,
-        create: &Create<'_>,
-    ) -> Result<Draft, (CopyStep, PortError)> {
+    async fn copy_local(&self, from: Place<'_>, create: &Create<'_>) -> Result<Draft, (CopyStep, PortError)> {
         let failed = |step| move |error| (step, port(error));
         // As the reference, whose copies leave a trace.
         let (file, _) = self.open_as(from, Reading::LOUD).map_err(failed(CopyStep::Open))?;
