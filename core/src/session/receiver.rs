@@ -129,8 +129,7 @@ where
             shared,
             Some(self.side.target),
             &mut self.lists.mapping,
-            &self.lists.decoder.users,
-            &self.lists.decoder.group_names,
+            &self.lists.decoder,
             &mut list,
             start,
         );

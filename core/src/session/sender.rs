@@ -44,7 +44,8 @@ use crate::{
 /// receiver stops asking when it runs out of them.
 const LOOKAHEAD: usize = 1000;
 
-struct Names<'a, S>(&'a S);
+/// The names of the ids on the machine of a source.
+pub(super) struct Names<'a, S>(pub(super) &'a S);
 
 impl<S: Source> IdNames for Names<'_, S> {
     fn user(&self, uid: u32) -> Option<Vec<u8>> {
