@@ -8,11 +8,12 @@ use std::{
 
 use arsync_core::{
     checksum::{ChecksumKind, Digest, Hasher},
+    copying::CopyStep,
     flist::entry::FileKind,
     names::RelName,
     ports::{
-        AttrStep, Attrs, BackupBy, Child, CommitStep, CopyStep, Create, Destination, Place, PortError,
-        Rights, Source, SourcePath, Stat, Target, WriteMode,
+        AttrStep, Attrs, BackupBy, Child, CommitStep, Create, Destination, Place, PortError, Rights, Source,
+        SourcePath, Stat, Target, WriteMode,
     },
 };
 

@@ -9,14 +9,15 @@ use super::{
     generator::{Generator, Outlet, Request},
 };
 use crate::{
+    copying::CopyStep,
     error::Error,
     flist::entry::{EntryRef, FileKind},
     item::{BasisType, ItemFlags},
     names::RelName,
     options::AltDestKind,
     ports::{
-        Child, CommitStep, CopyStep, Create, Destination, Notice, Observer, Op, Place, PortError, Stat, Step,
-        Target, WriteMode,
+        Child, CommitStep, Create, Destination, Notice, Observer, Op, Place, PortError, Stat, Step, Target,
+        WriteMode,
     },
 };
 

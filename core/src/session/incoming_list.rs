@@ -12,8 +12,8 @@ use crate::{
     flist::{
         Format,
         decode::{Decoder, Foreign},
-        entry::{EntryFlags, FileKind, FileList, mode},
         encode::IdNames,
+        entry::{EntryFlags, FileKind, FileList, mode},
         ids::{IdMap, IdRules, MapFault},
         order,
     },
@@ -297,14 +297,7 @@ pub(super) fn prepare_first<T: Target, O: Observer, E>(
     if let Some(target) = target {
         lists.mapping = Mapping::new(shared, target).map_err(Error::Exit)?;
     }
-    prepare(
-        shared,
-        target,
-        &mut lists.mapping,
-        &lists.decoder,
-        list,
-        start,
-    );
+    prepare(shared, target, &mut lists.mapping, &lists.decoder, list, start);
     if !shared.agreed.inc_recurse() {
         check_parents(list, shared.options, shared.agreed.protocol)?;
     }

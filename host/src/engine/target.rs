@@ -12,13 +12,14 @@ use std::{
 
 use arsync_core::{
     checksum::{ChecksumKind, Digest, TransferSums},
+    copying::CopyStep,
     delta::SumHead,
     flist::acl::{Acl, Kind},
     names::RelName,
     options::SessionOptions,
     ports::{
-        AttrStep, Attrs, BackupBy, Child, CommitStep, CopyStep, Create, Destination, Doomed, Extended,
-        ExtendedFailure, MayGo, Place, PortError, Rights, Stat, Target,
+        AttrStep, Attrs, BackupBy, Child, CommitStep, Create, Destination, Doomed, Extended, ExtendedFailure,
+        MayGo, Place, PortError, Rights, Stat, Target,
     },
 };
 use rustix::{
