@@ -499,6 +499,20 @@ fn late_deletions_ask_the_rules_that_have_come() {
     }
 }
 
+/// What is wrong with a relative path is told of the path without what means nothing.
+#[test]
+fn a_way_up_in_a_relative_path() {
+    for program in BOTH {
+        let dir = tree(&["src"], &["src/f"]);
+        for (path, told) in [("src/..//src//", "src/../src"), ("./src/..", "src/..")] {
+            let out = run(program, dir.path(), &["-rR", path, "dst/"]);
+            let told = format!("found \"..\" dir in relative path: {told}\n");
+            assert_eq!(out.code, Some(1), "{program:?} {path}: {out:?}");
+            assert!(out.stderr.starts_with(&told), "{program:?} {path}: {out:?}");
+        }
+    }
+}
+
 /// `-J` is about both times of a symlink.
 #[test]
 fn the_time_of_access_of_a_symlink_goes_with_its_other_time() {

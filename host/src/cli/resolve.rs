@@ -364,7 +364,9 @@ pub(crate) fn resolve(mut cli: Cli, world: &World<'_>) -> Result<Resolved, Stop>
     }
     if cli.progress && !cli.server {
         extra.extend([(Info::Flist, 2), (Info::Progress, 1)]);
-        if cli.out_format.is_none() && cli.itemize == 0 {
+        // Where no line of a file's own comes before its data.
+        let named = cli.out_format.as_ref().map_or(cli.itemize > 0, |format| !format::uses(format, b"bcC"));
+        if !named {
             extra.push((Info::Name, 1));
         }
     }

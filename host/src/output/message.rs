@@ -304,7 +304,12 @@ pub(crate) fn text(from: Role, notice: &Notice<'_>, w: &Wording<'_>) -> Option<V
             let what: &[u8] = if dir { b"directory" } else { b"file" };
             plain(&[b"ERROR: daemon refused to receive ", what, b" \"", name, b"\""])
         }
-        Notice::DotDotInRelative(path) => plain(&[b"found \"..\" dir in relative path: ", path]),
+        Notice::DotDotInRelative(path) => {
+            let root: &[u8] = if path.starts_with(b"/") { b"/" } else { b"" };
+            let parts = path.split(|&b| b == b'/').filter(|part| !part.is_empty() && *part != b".");
+            let cleaned = parts.collect::<Vec<_>>().join(&b'/');
+            plain(&[b"found \"..\" dir in relative path: ", root, &cleaned])
+        }
         Notice::FilterFault(fault) => Some(fault.message()),
         Notice::Internal(text) => plain(&[text.as_bytes()]),
         // A notice of a newer core: better said badly than not at all.
