@@ -72,7 +72,7 @@ impl Mapping {
             })
         };
         // On one machine a name leads back to its id: only rules need to know it.
-        let by_name = |list: &Option<Vec<u8>>| !p.numeric_ids && !(shared.local && list.is_none());
+        let by_name = |list: &Option<Vec<u8>>| !(p.numeric_ids || shared.local && list.is_none());
         Ok(Self {
             users: IdMap::new(parse(&p.usermap, false)?, by_name(&p.usermap)),
             groups: IdMap::new(parse(&p.groupmap, true)?, by_name(&p.groupmap)),
