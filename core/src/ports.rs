@@ -475,8 +475,8 @@ pub trait Target {
     async fn read_small(&self, _path: &[u8], _limit: usize) -> Result<Vec<u8>, PortError> {
         Err(PortError::UNSUPPORTED)
     }
-    /// Says that digests of these files below the destination may be asked for next, in this order, of those that
-    /// have this size; and of no others announced before.
+    /// Says that digests of these files below the destination may be asked for soon, in this order, of those that
+    /// have this size, behind what was announced before. Not all of them need be asked for.
     fn will_digest(&self, _files: &mut dyn Iterator<Item = (RelName<'_>, u64)>, _kind: ChecksumKind) {}
     /// Digest of a whole file, unseeded (`-c`): as [`Hasher`](crate::checksum::Hasher) makes it.
     async fn digest(&self, _at: Place<'_>, _kind: ChecksumKind) -> Result<Digest, PortError> {

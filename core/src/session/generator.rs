@@ -381,7 +381,7 @@ where
         if self.options().list_only {
             return Ok(());
         }
-        self.lookout.arrive(self.side, segment, 0);
+        self.lookout.arrive(self.side, &self.fresh, segment, 0);
         let incremental = self.shared().agreed.inc_recurse();
         let during = matches!(self.delete_when(), Some(DeleteWhen::During | DeleteWhen::Delay));
         if incremental {
@@ -398,16 +398,9 @@ where
                 }
             }
         }
-        // Reading changes times of access, which are looked at before.
-        let options = self.options();
-        let reads = options.select.checksum && !options.select.ignore_existing;
-        let ahead = reads && options.preserve.atimes == 0;
-        if ahead && !self.side.missing_root && incremental {
-            self.announce_digests(segment);
-        }
         for position in 0..segment.list.len() {
             if position % STRIDE == 0 {
-                self.lookout.arrive(self.side, segment, position);
+                self.lookout.arrive(self.side, &self.fresh, segment, position);
             }
             let ndx = segment.ndx_at(position);
             let Some(entry) = segment.list.get(position).filter(|e| e.entry.is_active()) else { continue };
@@ -442,16 +435,6 @@ where
         if let Some(dir) = dir {
             self.fresh.remove(self.side.local_name(dir.entry()).bytes());
         }
-    }
-
-    /// Has the files digested that stand where those of a list belong.
-    fn announce_digests(&self, segment: &Segment) {
-        let entries = (0..segment.list.len()).filter_map(|i| segment.list.get(i));
-        let mut files = entries
-            .filter(|e| e.entry.is_regular() && e.entry.is_active())
-            .map(|e| (self.side.local_name(e), e.entry.size))
-            .filter(|(name, _)| !self.is_fresh(name.parent().bytes()));
-        self.side.target.will_digest(&mut files, self.shared().agreed.list_sum);
     }
 
     /// Handles what the receiver reported, without waiting.

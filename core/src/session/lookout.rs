@@ -1,6 +1,8 @@
-//! Tells the destination which names the generator will ask for, a little ahead of it.
+//! Tells the destination which names and digests the generator will ask for, a little ahead of it.
 
 use alloc::{rc::Rc, vec::Vec};
+
+use hashbrown::HashSet;
 
 use super::{
     generator::DestSide,
@@ -8,8 +10,12 @@ use super::{
 };
 use crate::{
     names::RelName,
+    options::SessionOptions,
     ports::{ANNOUNCED, Observer, Target},
 };
+
+/// Directories made by this run, by their names at the destination.
+type Fresh = HashSet<Vec<u8>>;
 
 /// Names of one directory that are announced together.
 const TOGETHER: usize = 128;
@@ -28,6 +34,7 @@ impl Lookout {
     pub fn arrive<T: Target, O: Observer>(
         &mut self,
         side: &DestSide<'_, T, O>,
+        fresh: &Fresh,
         segment: &Rc<Segment>,
         position: usize,
     ) {
@@ -51,7 +58,7 @@ impl Lookout {
         loop {
             let room = usize::try_from((here + ANNOUNCED).saturating_sub(self.place)).unwrap_or(0);
             let to = list.list.len().min(from + room);
-            announce_names(side, &list, from, to);
+            announce_names(side, fresh, &list, from, to);
             self.place += (to - from) as u64;
             from = to;
             if from < list.list.len() {
@@ -75,11 +82,20 @@ fn announce_dir<T: Target, O: Observer>(side: &DestSide<'_, T, O>, list: &Segmen
     }
 }
 
-/// Entries of one list, from one position to another: those that are no directories, by their directory.
-fn announce_names<T: Target, O: Observer>(side: &DestSide<'_, T, O>, list: &Segment, from: usize, to: usize) {
+/// Entries of one list, from one position to another: those that are no directories, by their directory. Of directories
+/// made by this run nothing will be asked.
+fn announce_names<T: Target, O: Observer>(
+    side: &DestSide<'_, T, O>,
+    fresh: &Fresh,
+    list: &Segment,
+    from: usize,
+    to: usize,
+) {
     let in_lists = side.shared.agreed.inc_recurse();
+    let digests = wants_digests(side.shared.options);
     let mut names = Vec::with_capacity(TOGETHER.min(to - from));
-    let mut dir: &[u8] = b"";
+    let mut files = Vec::new();
+    let (mut dir, mut is_fresh): (&[u8], _) = (b"", true);
     for entry in (from..to).filter_map(|i| list.list.get(i)).filter(|e| e.entry.is_active()) {
         let name = side.local_name(entry);
         if entry.entry.is_dir() {
@@ -92,11 +108,36 @@ fn announce_names<T: Target, O: Observer>(side: &DestSide<'_, T, O>, list: &Segm
         let parent = parent.unwrap_or(b".");
         if names.len() == TOGETHER || parent != dir {
             ask(side, dir, &mut names);
+            is_fresh = is_within(fresh, name);
             dir = parent;
         }
-        names.push(base);
+        if !is_fresh {
+            names.push(base);
+            if digests && entry.entry.is_regular() {
+                files.push((name, entry.entry.size));
+            }
+        }
     }
     ask(side, dir, &mut names);
+    if !files.is_empty() {
+        side.target.will_digest(&mut files.into_iter(), side.shared.agreed.list_sum);
+    }
+}
+
+/// `-c`: reading changes times of access, which are looked at before.
+fn wants_digests(options: &SessionOptions) -> bool {
+    options.select.checksum && !options.select.ignore_existing && options.preserve.atimes == 0
+}
+
+/// A name is in a directory made by this run, or below one.
+fn is_within(fresh: &Fresh, mut name: RelName<'_>) -> bool {
+    while name != RelName::ROOT {
+        name = name.parent();
+        if fresh.contains(name.bytes()) {
+            return true;
+        }
+    }
+    false
 }
 
 fn ask<T: Target, O: Observer>(side: &DestSide<'_, T, O>, dir: &[u8], names: &mut Vec<&[u8]>) {

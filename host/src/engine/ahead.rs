@@ -89,6 +89,8 @@ struct State<K, R, J> {
     keeps_all: bool,
     /// Fewer reads than these are begun one by one.
     least: usize,
+    /// Of more reads that wait, the first are given up.
+    most: usize,
     /// Threads wait for something to do and were not woken yet; the result that is waited for. Nobody else is woken.
     idle: bool,
     /// Readers found no room for results.
@@ -155,6 +157,7 @@ impl<K: Hash + Eq + Clone + Send + 'static, R: Send + 'static, J: Send + 'static
             kept: KEPT,
             keeps_all: false,
             least: 1,
+            most: usize::MAX,
             idle: false,
             full: false,
             wanted: None,
@@ -180,6 +183,12 @@ impl<K: Hash + Eq + Clone + Send + 'static, R: Send + 'static, J: Send + 'static
     /// Fewer reads than these gain nothing by being begun together.
     pub fn at_least(self, together: usize) -> Self {
         self.desk.lock().least = together;
+        self
+    }
+
+    /// So many reads may wait; more of them were passed over.
+    pub fn at_most(self, waiting: usize) -> Self {
+        self.desk.lock().most = waiting;
         self
     }
 
@@ -318,6 +327,12 @@ impl<K: Hash + Eq + Clone, R, J> State<K, R, J> {
             self.queue.insert(place, key.clone());
             self.cost += read.cost;
             self.reads.insert(key, (place, Stage::Waiting(read)));
+            if self.queue.len() > self.most
+                && let Some((_, first)) = self.queue.pop_first()
+                && let Some((_, Stage::Waiting(read))) = self.reads.remove(&first)
+            {
+                self.cost -= read.cost;
+            }
             return true;
         };
         let old = core::mem::replace(old, place);
@@ -476,6 +491,14 @@ mod tests {
         let idle = Ahead::with_threads(0);
         idle.announce(Turn::Next, [read(1)].into_iter());
         assert_eq!(idle.take(&1), None);
+    }
+
+    #[test]
+    fn of_too_many_reads_the_first_are_given_up() {
+        let ahead = Ahead::with_threads(0).helping().at_most(3);
+        ahead.announce(Turn::Last, (1..=5).map(read));
+        assert_eq!([2, 4, 3, 5].map(|key| ahead.take(&key)), [None, Some(40), None, Some(50)]);
+        assert_eq!(ahead.desk.lock().cost, 0);
     }
 
     #[test]

@@ -20,7 +20,7 @@ const CHUNK: usize = 64;
 /// Streams that make all lanes worth their time.
 const WORTH_LANES: usize = 3;
 /// Digests that may wait to be asked for.
-const KEPT: usize = 1024;
+pub const KEPT: usize = 1024;
 
 thread_local! {
     static BUFFER: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };

@@ -37,7 +37,7 @@ use super::{
     beneath::{Links, Tree},
     block_sums::Summing,
     copy::read_full,
-    digest::{self, Digests, digest_file, digests_ahead},
+    digest::{self, Digests, KEPT, digest_file, digests_ahead},
     draft::{Completions, Draft},
     fake,
     ids::Names,
@@ -66,6 +66,8 @@ pub struct TreeTarget {
     visits: Visits,
     removals: Removals,
     digests: Digests<Box<[u8]>>,
+    /// Digests will be asked for (`-c`).
+    checksums: bool,
     summing: Summing,
     /// Where there is a second processor.
     completions: Option<Completions>,
@@ -115,7 +117,8 @@ impl TreeTarget {
             path: Vec::new(),
             visits: Visits::new(options),
             removals,
-            digests: digests_ahead(),
+            digests: digests_ahead().at_most(KEPT),
+            checksums: options.select.checksum,
             summing: Summing::new(),
             completions: Completions::new(),
             made: RefCell::default(),
@@ -350,7 +353,7 @@ impl Target for TreeTarget {
     }
 
     fn reads_ahead(&self) -> bool {
-        self.visits.are_useful()
+        self.visits.are_useful() || self.checksums && self.digests.is_useful()
     }
 
     fn will_list(&self, dir: RelName<'_>) {
@@ -410,7 +413,6 @@ impl Target for TreeTarget {
         if !self.digests.is_useful() {
             return;
         }
-        self.digests.forget();
         let read = |(name, size): (RelName<'_>, u64)| {
             let (shared, key) = (self.shared.clone(), Box::<[u8]>::from(name.bytes()));
             let name = key.clone();
@@ -422,7 +424,7 @@ impl Target for TreeTarget {
             });
             (key, job)
         };
-        self.digests.announce(Turn::Next, &mut files.map(read));
+        self.digests.announce(Turn::Last, &mut files.map(read));
     }
 
     async fn digest(&self, at: Place<'_>, kind: ChecksumKind) -> Result<Digest, PortError> {
