@@ -593,7 +593,7 @@ impl<'a, S: Source, T: Target, O: Observer, C: LocalCopy<S, T>> LocalOutlet<'a, 
             }
         }
         let matcher = Matcher::new(head, weak, strong, sums, in_place);
-        let mut search = Search::new(matcher, head, size, core::mem::take(&mut self.buf), context);
+        let mut search = Search::new(matcher, size, core::mem::take(&mut self.buf), context);
         loop {
             let (from, room) = search.room();
             match self.source.read_at(file, from, room).await {

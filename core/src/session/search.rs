@@ -5,7 +5,7 @@ use alloc::vec::Vec;
 
 use super::transfer::FileContext;
 use crate::{
-    delta::{Matcher, SumHead},
+    delta::Matcher,
     error::Role,
     ports::{Observer, Step},
 };
@@ -15,7 +15,6 @@ use crate::{
 pub(super) struct Search<'a, 's, O> {
     context: &'a FileContext<'a, 's, O>,
     matcher: Matcher,
-    head: SumHead,
     /// Of the file.
     size: u64,
     window: Vec<u8>,
@@ -49,18 +48,19 @@ impl<'a, 's, O: Observer> Search<'a, 's, O> {
     /// `window`: a buffer of any content, which [`Search::finish`] gives back.
     pub(super) fn new(
         matcher: Matcher,
-        head: SumHead,
         size: u64,
         window: Vec<u8>,
         context: &'a FileContext<'a, 's, O>,
     ) -> Self {
         // An empty file is not searched.
         if size > 0 {
-            context.shared.step(Role::Sender, &Step::Searching { block_len: head.block_len, len: size });
+            context
+                .shared
+                .step(Role::Sender, &Step::Searching { block_len: matcher.head().block_len, len: size });
         }
         let (base, pos, filled) = (0, 0, 0);
         let (unmatched, literal, matched) = (0, 0, 0);
-        Self { context, matcher, head, size, window, base, pos, filled, unmatched, literal, matched }
+        Self { context, matcher, size, window, base, pos, filled, unmatched, literal, matched }
     }
 
     /// What is to be read next: the offset in the file, and the place.
@@ -87,7 +87,7 @@ impl<'a, 's, O: Observer> Search<'a, 's, O> {
         self.literal += literal.len() as u64;
         self.unmatched += literal.len() as u64;
         let Some(number) = step.block else { return Found { literal, block: None } };
-        let (basis_at, len) = self.head.block_range(number);
+        let (basis_at, len) = self.matcher.head().block_range(number);
         let (at, before) = (self.base + self.pos as u64, core::mem::take(&mut self.unmatched));
         let found = Step::Match { at, block: number, len, literal: before };
         self.context.shared.step(Role::Sender, &found);

@@ -234,7 +234,7 @@ impl Outgoing {
             }
         }
         match plan.matcher {
-            Some(matcher) => self.send_delta(w, &mut reading, size, plan.head, matcher, &mut hasher).await?,
+            Some(matcher) => self.send_delta(w, &mut reading, size, matcher, &mut hasher).await?,
             None => {
                 self.send_whole(w, &mut reading, start, size, &mut hasher).await?;
                 context.sending_sum(MatchStats::default());
@@ -311,12 +311,11 @@ impl Outgoing {
         w: &mut WireWriter<W, Vec<u8>>,
         reading: &mut Reading<'_, '_, S, O>,
         size: u64,
-        head: SumHead,
         matcher: Matcher,
         hasher: &mut Hasher,
     ) -> Result<(), Error<W::Error>> {
         let window = core::mem::take(&mut self.window);
-        let mut search = Search::new(matcher, head, size, window, reading.context);
+        let mut search = Search::new(matcher, size, window, reading.context);
         loop {
             let (from, room) = search.room();
             reading.fill(from, room).await;
