@@ -110,6 +110,8 @@ where
             return Ok(());
         }
         let Some(standing) = stat else {
+            // What could not be copied is no basis, either.
+            let alternate = alternate.filter(|a| a.level < 2);
             return self.request_new(ndx, segment, entry, name, alternate, redo).await;
         };
         if !redo && self.is_same(entry, Place::Dest(name), &standing).await {

@@ -5,7 +5,7 @@ use std::{cell::RefCell, rc::Rc};
 use arsync_core::{
     error::Role,
     flist::acl::Kind,
-    ports::{Notice, Op},
+    ports::{Notice, Op, WriteMode},
     stats::Stats,
 };
 
@@ -304,7 +304,12 @@ pub(crate) fn text(from: Role, notice: &Notice<'_>, w: &Wording<'_>) -> Option<V
             let what: &[u8] = if dir { b"directory" } else { b"file" };
             plain(&[b"ERROR: daemon refused to receive ", what, b" \"", name, b"\""])
         }
-        Notice::DotDotInRelative(path) => plain(&[b"found \"..\" dir in relative path: ", path]),
+        Notice::DotDotInRelative(path) => {
+            let root: &[u8] = if path.starts_with(b"/") { b"/" } else { b"" };
+            let parts = path.split(|&b| b == b'/').filter(|part| !part.is_empty() && *part != b".");
+            let cleaned = parts.collect::<Vec<_>>().join(&b'/');
+            plain(&[b"found \"..\" dir in relative path: ", root, &cleaned])
+        }
         Notice::FilterFault(fault) => Some(fault.message()),
         Notice::Internal(text) => plain(&[text.as_bytes()]),
         // A notice of a newer core: better said badly than not at all.
@@ -343,12 +348,11 @@ fn failed(op: Op, name: &[u8], other: &[u8], full: &[u8], w: &Wording<'_>) -> Ve
         Op::Unlink => [b"delete_file: unlink(", name, b") failed"].concat(),
         Op::Rmdir => [b"delete_file: rmdir(", name, b") failed"].concat(),
         Op::Backup => [b"delete_file: make_backup(", name, b") failed"].concat(),
-        // The path as it is put together, `..` included.
-        Op::CopyFile if name.starts_with(b"/") => [b"copy_file \"", name, b"\" => ", other].concat(),
-        Op::CopyFile => {
-            let dest = w.roots.dest.strip_suffix(b"/").unwrap_or(&w.roots.dest);
-            [b"copy_file \"", dest, b"/", name, b"\" => ", other].concat()
-        }
+        Op::CopyFile => [b"copy_file ", &uncleaned(name, w)[..], b" => ", other].concat(),
+        Op::OpenCopied => [b"open ", &uncleaned(name, w)[..]].concat(),
+        Op::WriteCopy(WriteMode::Temporary) => [b"write \"", &temporary(name, w)[..], b"\""].concat(),
+        Op::WriteCopy(_) => around("write ", ""),
+        Op::SenderRemoveParent => [b"sender failed to secure-open-parent ", name].concat(),
         Op::SenderRemove => [b"sender failed to remove ", name].concat(),
         Op::GetAcl(kind) => [b"get_acl: sys_acl_get_file(", name, b", ", acl_type(kind), b")"].concat(),
         Op::GetTargetAcl(kind) => [b"get_acl: xacl_get(", name, b", ", acl_type(kind), b")"].concat(),
@@ -367,6 +371,13 @@ fn acl_type(kind: Kind) -> &'static [u8] {
         Kind::Access => b"ACL_TYPE_ACCESS",
         Kind::Default => b"ACL_TYPE_DEFAULT",
     }
+}
+
+/// A path at the destination as it is put together, `..` included.
+fn uncleaned(name: &[u8], w: &Wording<'_>) -> Vec<u8> {
+    let dest = w.roots.dest.strip_suffix(b"/").unwrap_or(&w.roots.dest);
+    let (dir, slash): (&[u8], &[u8]) = if name.starts_with(b"/") { (b"", b"") } else { (dest, b"/") };
+    [b"\"", dir, slash, name, b"\""].concat()
 }
 
 /// Path of a temporary file, whose random part nobody knows any more.
