@@ -376,6 +376,8 @@ fn requests_must_be_for_files_of_a_list() {
     let far = serve(32, false, &[200, 0, 0x80], 0);
     assert!(matches!(far, Error::Protocol(ProtocolError::BadNdx { got: 199, first: 0, .. })), "{far:?}");
     assert_eq!(serve(32, false, &[1, 0, 0x80], 0), ProtocolError::NotRegular { ndx: 0 }.into());
+    // The index in front of the first of several lists stands for the root.
+    assert_eq!(serve(32, true, &[1, 0, 0x80], 0), ProtocolError::NotRegular { ndx: 0 }.into());
     assert_eq!(serve(32, true, &[0xff, 0x64], 0), ProtocolError::UnexpectedList { got: -101 }.into());
     // Both phases end; then a request for file 1.
     assert_eq!(serve(32, false, &[0, 0, 2, 0, 0x80], 0), ProtocolError::LatePhase { phase: 2 }.into());

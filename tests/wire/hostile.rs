@@ -212,15 +212,16 @@ fn values_in_entries_have_ranges() {
     let nsec = [0xa0, 0x18, 1, b'a', 0, 6, 0, 0, 1, 0, 0, 0xf0, 0, 0xca, 0x9a, 0x3b];
     let range = ProtocolError::OutOfRange { what: Limit::Nanoseconds, got: 1_000_000_000, max: 999_999_999 };
     assert_eq!(list(32, &nsec).unwrap_err(), range.into());
-    // HLINKED without HLINK_FIRST and number 5 as the first entry.
-    let group = [0x82, 0x18, 1, b'a', 5];
-    let range = ProtocolError::OutOfRange { what: Limit::HardLink, got: 5, max: 0 };
-    assert_eq!(list(32, &group).unwrap_err(), range.into());
-    // Number 2 in a list that starts at 5: no list before has declared the group.
-    let mut decoder = Decoder::new(format(32), true);
-    let undeclared = block_on_ready(decoder.list(&mut reader(&[0x82, 0x18, 1, b'a', 2]), 5)).map(drop);
-    let range = ProtocolError::OutOfRange { what: Limit::HardLink, got: 2, max: 5 };
-    assert_eq!(undeclared, Err(range.into()));
+    // HLINKED without HLINK_FIRST in a list that starts at 5: its own number, a later one, one below 0, and one of an earlier
+    // list, none of which has declared the group.
+    let later = [&[5][..], &[7], &[0xf0, 0xff, 0xff, 0xff, 0xff], &[2]];
+    for (number, got) in later.into_iter().zip([5, 7, -1, 2]) {
+        let group = [&[0x82, 0x18, 1, b'a'], number].concat();
+        let mut decoder = Decoder::new(format(32), true);
+        let undeclared = block_on_ready(decoder.list(&mut reader(&group), 5)).map(drop);
+        let range = ProtocolError::OutOfRange { what: Limit::HardLink, got, max: 5 };
+        assert_eq!(undeclared, Err(range.into()));
+    }
     // A varint of six bytes.
     assert_eq!(list(32, &[0xf8, 0, 0, 0, 0, 0]).unwrap_err(), ProtocolError::VarintOverflow.into());
 }

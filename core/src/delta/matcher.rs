@@ -117,6 +117,11 @@ impl Matcher {
         }
     }
 
+    /// The header of the sums.
+    pub const fn head(&self) -> &SumHead {
+        &self.head
+    }
+
     /// The counters so far.
     pub fn stats(&self) -> MatchStats {
         self.stats

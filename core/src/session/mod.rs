@@ -202,6 +202,7 @@ mod replay;
 mod rules;
 mod run;
 mod scan;
+mod search;
 mod sender;
 mod special;
 mod standing;

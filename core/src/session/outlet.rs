@@ -14,6 +14,7 @@ use super::{
     receiver::{promote_delayed, sibling_name},
     run::LocalLists,
     scan::below,
+    search::Search,
     sender::remove_source,
     standing::{commit_op, report_attrs},
     transfer::FileContext,
@@ -595,70 +596,38 @@ impl<'a, S: Source, T: Target, O: Observer, C: LocalCopy<S, T>> LocalOutlet<'a, 
                 }
             }
         }
-        let mut matcher = Matcher::new(head, weak, strong, sums, in_place);
-        let mut window: Vec<u8> = Vec::new();
-        let window_len = matcher.window_len();
-        // An empty file is not searched.
-        if size > 0 {
-            self.step(Role::Sender, &Step::Searching { block_len: head.block_len, len: size });
-        }
-        let mut unmatched = 0;
-        let (mut pos, mut filled, mut base) = (0usize, 0usize, 0u64);
-        let (mut literal, mut matched) = (0u64, 0u64);
+        let matcher = Matcher::new(head, weak, strong, sums, in_place);
+        let mut search = Search::new(matcher, size, core::mem::take(&mut self.buf), context);
         loop {
-            window.copy_within(pos..filled, 0);
-            base += pos as u64;
-            let have = filled - pos;
-            pos = 0;
-            let from = base + have as u64;
-            let n = usize::try_from(size - from).unwrap_or(usize::MAX).min(window_len - have.min(window_len));
-            filled = have + n;
-            if window.len() < filled {
-                window.resize(filled, 0);
-            }
-            match self.source.read_at(file, from, window.get_mut(have..filled).unwrap_or_default()).await {
-                Ok(got) if got == n => {}
+            let (from, room) = search.room();
+            match self.source.read_at(file, from, room).await {
+                Ok(got) if got == room.len() => {}
                 other => {
                     self.read_error(context, other.err().unwrap_or(PortError::NO_DATA));
                     return Ok(false);
                 }
             }
-            let last = from + n as u64 == size;
             loop {
-                let rest = window.get(pos..filled).unwrap_or_default();
-                let step = matcher.next(rest, base + pos as u64, last);
-                let data = rest.get(..step.literal).unwrap_or_default();
-                if !data.is_empty() {
-                    target.write(output, data).await.map_err(CopyFault::Write)?;
-                    literal += data.len() as u64;
-                    unmatched += data.len() as u64;
-                    pos += data.len();
+                let found = search.next();
+                if !found.literal.is_empty() {
+                    target.write(output, found.literal).await.map_err(CopyFault::Write)?;
                 }
-                let Some(block) = step.block else { break };
-                let (at, len) = head.block_range(block);
-                let literal = core::mem::take(&mut unmatched);
-                self.step(Role::Sender, &Step::Match { at: base + pos as u64, block, len, literal });
-                let len = len as usize;
+                let Some(block) = found.block else { break };
                 // Zeros that stay become holes with `--sparse`.
-                if in_place && !shared.options.transfer.sparse && at == base + pos as u64 {
-                    target.keep(output, len as u64).await.map_err(CopyFault::Write)?;
+                let stays = in_place && !shared.options.transfer.sparse && block.at == block.basis_at;
+                let put = if stays {
+                    target.keep(output, block.data.len() as u64).await
                 } else {
                     // The bytes are at hand: they are those of the source.
-                    let data = window.get(pos..pos + len).unwrap_or_default();
-                    target.write(output, data).await.map_err(CopyFault::Write)?;
-                }
-                matched += len as u64;
-                pos += len;
+                    target.write(output, block.data).await
+                };
+                put.map_err(CopyFault::Write)?;
             }
-            context.progress(base + pos as u64, 0, false);
-            if last {
+            if !search.goes_on() {
                 break;
             }
         }
-        if size > 0 {
-            self.step(Role::Sender, &Step::Searched);
-        }
-        context.searched(matcher.stats(), literal, matched);
+        self.buf = search.finish();
         Ok(true)
     }
 }

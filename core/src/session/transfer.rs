@@ -8,6 +8,7 @@ use embedded_io_async::BufRead;
 use super::{
     Inbox, Shared, io_error,
     lists::{Lists, Segment},
+    search::Search,
 };
 use crate::{
     checksum::{Digest, Hasher, TransferSums},
@@ -233,7 +234,7 @@ impl Outgoing {
             }
         }
         match plan.matcher {
-            Some(matcher) => self.send_delta(w, &mut reading, size, plan.head, matcher, &mut hasher).await?,
+            Some(matcher) => self.send_delta(w, &mut reading, size, matcher, &mut hasher).await?,
             None => {
                 self.send_whole(w, &mut reading, start, size, &mut hasher).await?;
                 context.sending_sum(MatchStats::default());
@@ -310,74 +311,35 @@ impl Outgoing {
         w: &mut WireWriter<W, Vec<u8>>,
         reading: &mut Reading<'_, '_, S, O>,
         size: u64,
-        head: SumHead,
-        mut matcher: Matcher,
+        matcher: Matcher,
         hasher: &mut Hasher,
     ) -> Result<(), Error<W::Error>> {
-        let shared = reading.context.shared;
-        // An empty file is not searched.
-        if size > 0 {
-            shared.step(Role::Sender, &Step::Searching { block_len: head.block_len, len: size });
-        }
-        let mut window = core::mem::take(&mut self.window);
-        let window_len = matcher.window_len();
-        let mut unmatched = 0u64;
-        let (mut pos, mut filled) = (0, 0); // the undecided bytes
-        let mut base = 0u64; // file offset of window[0]
-        let (mut literal, mut matched) = (0u64, 0u64);
+        let window = core::mem::take(&mut self.window);
+        let mut search = Search::new(matcher, size, window, reading.context);
         loop {
-            window.copy_within(pos..filled, 0);
-            base += pos as u64;
-            let have = filled - pos;
-            pos = 0;
-            let read_from = base + have as u64;
-            let n = usize::try_from(size - read_from)
-                .unwrap_or(usize::MAX)
-                .min(window_len - have.min(window_len));
-            filled = have + n;
-            if window.len() < filled {
-                window.resize(filled, 0);
-            }
-            reading.fill(read_from, window.get_mut(have..filled).unwrap_or_default()).await;
-            hasher.update(window.get(have..filled).unwrap_or_default());
-            let last = read_from + n as u64 == size;
+            let (from, room) = search.room();
+            reading.fill(from, room).await;
+            hasher.update(room);
             loop {
-                let rest = window.get(pos..filled).unwrap_or_default();
-                let step = matcher.next(rest, base + pos as u64, last);
-                let data = rest.get(..step.literal).unwrap_or_default();
+                let found = search.next();
                 self.out.clear();
-                if !data.is_empty() {
-                    self.tokens.literal(data, &mut self.out);
-                    literal += data.len() as u64;
-                    unmatched += data.len() as u64;
+                if !found.literal.is_empty() {
+                    self.tokens.literal(found.literal, &mut self.out);
                 }
-                pos += step.literal;
-                if let Some(block) = step.block {
-                    let (_, len) = head.block_range(block);
-                    let at = base + pos as u64;
-                    let literal = core::mem::take(&mut unmatched);
-                    shared.step(Role::Sender, &Step::Match { at, block, len, literal });
-                    let len = len as usize;
-                    let data = window.get(pos..pos + len).unwrap_or_default();
-                    self.tokens.block(block, data, &mut self.out);
-                    matched += len as u64;
-                    pos += len;
+                if let Some(block) = &found.block {
+                    self.tokens.block(block.number, block.data, &mut self.out);
                 }
+                let ends = found.block.is_none();
                 w.bytes(&self.out).await?;
-                if step.block.is_none() {
+                if ends {
                     break;
                 }
             }
-            reading.context.progress(base + pos as u64, 0, false);
-            if last {
+            if !search.goes_on() {
                 break;
             }
         }
-        self.window = window;
-        if size > 0 {
-            shared.step(Role::Sender, &Step::Searched);
-        }
-        reading.context.searched(matcher.stats(), literal, matched);
+        self.window = search.finish();
         Ok(())
     }
 }

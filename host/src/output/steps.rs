@@ -93,23 +93,10 @@ pub(crate) fn lines(
     if w.levels.debug(word) < level {
         return Vec::new();
     }
-    let text = match *step {
-        Step::Mapped { .. }
-        | Step::Sums(_)
-        | Step::SendingSums(_)
-        | Step::Matching { .. }
-        | Step::Searching { .. }
-        | Step::Match { .. }
-        | Step::Searched
-        | Step::SendingSum { .. }
-        | Step::Data { .. }
-        | Step::Block { .. }
-        | Step::GotSum => delta(from, step, typed),
-        Step::Starts { .. } | Step::Phase(_) | Step::Ends | Step::Item { .. } | Step::Sent { .. } => {
-            role(from, step, typed)
-        }
-        _ => item(from, step, w, dest),
-    };
+    let text = delta(from, step, typed).or_else(|| role(from, step, typed));
+    let text = text.or_else(|| item(from, step, w, dest));
+    // Those of a newer core have no words yet.
+    let text = text.unwrap_or_else(|| format!("{step:?}").into_bytes());
     match step {
         // The reference has two lines for these facts, and none of them holds a name.
         Step::ReceivedNames(_) | Step::Searching { .. } | Step::SendingSum { .. } => {
@@ -166,11 +153,11 @@ pub(crate) fn handshake(
     }
 }
 
-/// What is told of names, directories, ids.
-fn item(from: Role, step: &Step<'_>, w: &Wording<'_>, dest: &[u8]) -> Vec<u8> {
+/// What is told of names, directories, ids. `None`: it is no such step.
+fn item(from: Role, step: &Step<'_>, w: &Wording<'_>, dest: &[u8]) -> Option<Vec<u8>> {
     let around =
         |before: &str, name: &[u8], after: &str| [before.as_bytes(), name, after.as_bytes()].concat();
-    match *step {
+    Some(match *step {
         Step::MakeFile { name, inside } => {
             around(&format!("[{from}] make_file("), name, if inside { ",*,2)" } else { ",*,0)" })
         }
@@ -219,8 +206,8 @@ fn item(from: Role, step: &Step<'_>, w: &Wording<'_>, dest: &[u8]) -> Vec<u8> {
         Step::LinkWaits { ndx, name, group } => {
             around(&format!("hlink for {ndx} ("), name, &format!(",{group}): waiting for -1"))
         }
-        _ => format!("{step:?}").into_bytes(),
-    }
+        _ => return None,
+    })
 }
 
 /// The number that the reference shows for the reason of a removal.
@@ -242,14 +229,14 @@ const fn flags(why: DeleteWhy, contents: bool) -> u8 {
     }
 }
 
-/// What is told of a role's way through the items.
-fn role(from: Role, step: &Step<'_>, typed: Typed<'_>) -> Vec<u8> {
+/// What is told of a role's way through the items, likewise.
+fn role(from: Role, step: &Step<'_>, typed: Typed<'_>) -> Option<Vec<u8>> {
     let (verb, done) = match from {
         Role::Sender => ("send_files", "send files finished"),
         Role::Generator => ("generate_files", "generate_files finished"),
         _ => ("recv_files", "recv_files finished"),
     };
-    match (from, *step) {
+    Some(match (from, *step) {
         (Role::Sender, Step::Starts { .. }) => b"send_files starting".to_vec(),
         (Role::Generator, Step::Starts { .. }) => {
             format!("generator starting pid={}", std::process::id()).into_bytes()
@@ -265,12 +252,12 @@ fn role(from: Role, step: &Step<'_>, typed: Typed<'_>) -> Vec<u8> {
         }
         (_, Step::Item { name, .. }) => [b"recv_files(", name, b")"].concat(),
         (_, Step::Sent { name, base }) => [b"sender finished ", &typed(base, name)[..]].concat(),
-        _ => format!("{step:?}").into_bytes(),
-    }
+        _ => return None,
+    })
 }
 
-/// What is told of the data of a file.
-fn delta(from: Role, step: &Step<'_>, typed: Typed<'_>) -> Vec<u8> {
+/// What is told of the data of a file, likewise.
+fn delta(from: Role, step: &Step<'_>, typed: Typed<'_>) -> Option<Vec<u8>> {
     let text = match *step {
         Step::Mapped { name, base, size } => {
             let path = if from == Role::Sender { typed(base, name) } else { name.to_vec() };
@@ -279,10 +266,10 @@ fn delta(from: Role, step: &Step<'_>, typed: Typed<'_>) -> Vec<u8> {
                 Role::Generator => "gen mapped ",
                 _ => "recv mapped ",
             };
-            return [verb.as_bytes(), &path, format!(" of size {size}").as_bytes()].concat();
+            return Some([verb.as_bytes(), &path, format!(" of size {size}").as_bytes()].concat());
         }
         Step::Matching { name, base } => {
-            return [b"calling match_sums ", &typed(base, name)[..]].concat();
+            return Some([b"calling match_sums ", &typed(base, name)[..]].concat());
         }
         Step::SendingSums(ndx) => format!("generating and sending sums for {ndx}"),
         Step::Sums(head) if from == Role::Sender => {
@@ -311,7 +298,7 @@ fn delta(from: Role, step: &Step<'_>, typed: Typed<'_>) -> Vec<u8> {
             format!("chunk[{block}] of size {len} at {from} offset={at}")
         }
         Step::GotSum => "got file_sum".into(),
-        _ => format!("{step:?}"),
+        _ => return None,
     };
-    text.into_bytes()
+    Some(text.into_bytes())
 }

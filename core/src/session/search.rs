@@ -1,0 +1,119 @@
+//! The search for blocks of a basis in a file, one window after the other. Whoever searches reads, and does with what is
+//! found what its other end wants.
+
+use alloc::vec::Vec;
+
+use super::transfer::FileContext;
+use crate::{
+    delta::Matcher,
+    error::Role,
+    ports::{Observer, Step},
+};
+
+/// A search under way: [`Search::room`] is filled, then [`Search::next`] is called until it finds no block, as long
+/// as it [goes on](Search::goes_on).
+pub(super) struct Search<'a, 's, O> {
+    context: &'a FileContext<'a, 's, O>,
+    matcher: Matcher,
+    /// Of the file.
+    size: u64,
+    window: Vec<u8>,
+    /// Offset of the window in the file.
+    base: u64,
+    /// Bytes of the window that are decided, and that were read.
+    pos: usize,
+    filled: usize,
+    /// Bytes without a block since the last block.
+    unmatched: u64,
+    literal: u64,
+    matched: u64,
+}
+
+/// What is decided: bytes that are in no block, and the block behind them.
+pub(super) struct Found<'w> {
+    pub literal: &'w [u8],
+    pub block: Option<FoundBlock<'w>>,
+}
+
+pub(super) struct FoundBlock<'w> {
+    pub number: u32,
+    /// Where it is in the file.
+    pub at: u64,
+    /// Where it is in the basis.
+    pub basis_at: u64,
+    pub data: &'w [u8],
+}
+
+impl<'a, 's, O: Observer> Search<'a, 's, O> {
+    /// `window`: a buffer of any content, which [`Search::finish`] gives back.
+    pub(super) fn new(
+        matcher: Matcher,
+        size: u64,
+        window: Vec<u8>,
+        context: &'a FileContext<'a, 's, O>,
+    ) -> Self {
+        // An empty file is not searched.
+        if size > 0 {
+            context
+                .shared
+                .step(Role::Sender, &Step::Searching { block_len: matcher.head().block_len, len: size });
+        }
+        let (base, pos, filled) = (0, 0, 0);
+        let (unmatched, literal, matched) = (0, 0, 0);
+        Self { context, matcher, size, window, base, pos, filled, unmatched, literal, matched }
+    }
+
+    /// What is to be read next: the offset in the file, and the place.
+    pub(super) fn room(&mut self) -> (u64, &mut [u8]) {
+        self.window.copy_within(self.pos..self.filled, 0);
+        self.base += self.pos as u64;
+        let have = self.filled - self.pos;
+        let from = self.base + have as u64;
+        let room = self.matcher.window_len().saturating_sub(have);
+        let n = usize::try_from(self.size - from).unwrap_or(usize::MAX).min(room);
+        (self.pos, self.filled) = (0, have + n);
+        if self.window.len() < self.filled {
+            self.window.resize(self.filled, 0);
+        }
+        (from, self.window.get_mut(have..self.filled).unwrap_or_default())
+    }
+
+    /// What comes next. Without a block nothing more is decided before more is read.
+    pub(super) fn next(&mut self) -> Found<'_> {
+        let rest = self.window.get(self.pos..self.filled).unwrap_or_default();
+        let step = self.matcher.next(rest, self.base + self.pos as u64, self.is_last());
+        let (literal, rest) = rest.split_at_checked(step.literal).unwrap_or_default();
+        self.pos += literal.len();
+        self.literal += literal.len() as u64;
+        self.unmatched += literal.len() as u64;
+        let Some(number) = step.block else { return Found { literal, block: None } };
+        let (basis_at, len) = self.matcher.head().block_range(number);
+        let (at, before) = (self.base + self.pos as u64, core::mem::take(&mut self.unmatched));
+        let found = Step::Match { at, block: number, len, literal: before };
+        self.context.shared.step(Role::Sender, &found);
+        let data = rest.get(..len as usize).unwrap_or_default();
+        self.pos += data.len();
+        self.matched += data.len() as u64;
+        Found { literal, block: Some(FoundBlock { number, at, basis_at, data }) }
+    }
+
+    /// The window holds the end of the file.
+    const fn is_last(&self) -> bool {
+        self.base + self.filled as u64 == self.size
+    }
+
+    /// All of the window is looked at: is there more of the file?
+    pub(super) fn goes_on(&self) -> bool {
+        self.context.progress(self.base + self.pos as u64, 0, false);
+        !self.is_last()
+    }
+
+    /// The end: tells and counts what was found, and returns the buffer.
+    pub(super) fn finish(self) -> Vec<u8> {
+        if self.size > 0 {
+            self.context.shared.step(Role::Sender, &Step::Searched);
+        }
+        self.context.searched(self.matcher.stats(), self.literal, self.matched);
+        self.window
+    }
+}
