@@ -139,9 +139,7 @@ where
         }
         let is_new = self.is_new_dir(name);
         // Afterwards a directory that was made is one like any other.
-        let told = !during
-            && !self.is_alone()
-            && (!is_new || (when == Some(DeleteWhen::After) && !self.side.missing_root));
+        let told = !during && !self.is_alone() && (!is_new || when == Some(DeleteWhen::After));
         if told && dir.entry.flags.contains(EntryFlags::TOP_DIR) {
             self.report(&Notice::DeletingIn(name.bytes()));
         }
@@ -194,8 +192,9 @@ where
 
     /// One pass over all directories of the list.
     pub(super) async fn delete_everywhere(&mut self) -> Result<(), Error<L::Error>> {
-        if self.options().list_only {
-            // A listing has no destination; what is open in its place is none of its business.
+        if self.options().list_only || self.side.missing_root {
+            // A listing has no destination; what is open in its place is none of its business. Nor is there anything in
+            // a destination that a dry run does not make.
             return Ok(());
         }
         let only = self.side.lists.borrow().oldest();

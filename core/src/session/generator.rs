@@ -17,7 +17,7 @@ use super::{
 use crate::{
     error::{Error, ProtocolError, Role},
     filter::Scope,
-    flist::entry::{EntryFlags, EntryRef, FileKind},
+    flist::entry::{EntryFlags, EntryRef, FileKind, mode},
     item::{BasisType, ItemFlags},
     mux::MsgTag,
     names::{RelName, is_unsafe_link},
@@ -700,7 +700,7 @@ where
                 transfer: None,
                 kind,
                 // In a local copy the reference's user sees what a sender hears: names.
-                perms: if shared.local { 0 } else { stat_mode & crate::flist::entry::mode::PERMS },
+                perms: if shared.local { 0 } else { shared.chmodded(stat_mode) & mode::PERMS },
             });
         }
         // Where there is no message for it, the client gets the line that this side makes.

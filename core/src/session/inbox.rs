@@ -80,7 +80,7 @@ impl<O: Observer> MessageSink for Inbox<'_, O> {
         let value = self.int();
         let Some(shared) = self.shared else {
             return match self.header.tag {
-                T::ErrorExit => Err(MessageFault::PeerExit(ExitCode(value.clamp(0, 255) as u8))),
+                T::ErrorExit => Err(MessageFault::PeerExit(exit_code(value))),
                 _ => Ok(()),
             };
         };
@@ -113,7 +113,7 @@ impl<O: Observer> MessageSink for Inbox<'_, O> {
                 });
             }
             T::ErrorExit => {
-                let code = ExitCode(value.clamp(0, 255) as u8);
+                let code = exit_code(value);
                 shared.peer_exit.set(Some(code.0));
                 if code.0 != 0 {
                     // It has said why.
@@ -125,4 +125,10 @@ impl<O: Observer> MessageSink for Inbox<'_, O> {
         }
         Ok(())
     }
+}
+
+/// What a process that exits with this number ends with.
+#[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
+const fn exit_code(value: i32) -> ExitCode {
+    ExitCode(value as u8)
 }

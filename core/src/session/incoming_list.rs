@@ -12,7 +12,7 @@ use crate::{
     flist::{
         Format,
         decode::{Decoder, Foreign},
-        entry::{FileKind, FileList, mode},
+        entry::{FileKind, FileList},
         ids::{IdMap, IdRules, IdTable, MapFault},
         order,
     },
@@ -117,10 +117,9 @@ pub(super) fn prepare<T: Target, O: Observer>(
             }
         });
     }
-    if let (Some(chmod), false) = (shared.chmod(), shared.local) {
-        for e in list.entries.iter_mut().filter(|e| !e.is_symlink() && e.kind() != FileKind::Missing) {
-            let perms = chmod.apply(e.mode & mode::PERMS, e.is_dir(), shared.umask.get());
-            e.mode = (e.mode & mode::TYPE) | perms;
+    if !shared.local {
+        for e in &mut list.entries {
+            e.mode = shared.chmodded(e.mode);
         }
     }
     let protocol = shared.agreed.protocol;
