@@ -33,6 +33,8 @@ pub(super) struct Group {
     pub(super) waiting: Vec<(i32, Rc<Segment>)>,
     /// Name at the destination of the finished leader, and the name to show.
     pub(super) done: Option<(Vec<u8>, Vec<u8>)>,
+    /// Device and inode of the alternate file that a dry run would link the leader to.
+    pub(super) becomes: Option<(u64, u64)>,
 }
 
 /// A member that is missing, met before the group had a leader.
@@ -215,19 +217,10 @@ where
         let Some(leader) = RelName::new(leader) else { return Ok(()) };
         let stat = self.standing(name).await.ok().flatten();
         let leader_stat = target.stat(Place::Dest(leader), false).await.ok().flatten();
-        let wanted_mode = leader_stat.map_or(entry.entry.mode, |s| s.mode);
-        if let (Some(s), Some(l)) = (&stat, &leader_stat)
-            && (s.dev, s.ino) == (l.dev, l.ino)
-        {
-            let doing = ItemFlags::LOCAL_CHANGE;
-            let mut flags =
-                self.flags_of(entry, wanted_mode, stat.as_ref(), doing).difference(ItemFlags::REPORT_TIME);
-            flags |= self.side.extended_flags(entry, wanted_mode, Some(Place::Dest(name))).await;
-            if options.report.unchanged {
-                self.mention_given(ndx, entry, flags, Some(b"")).await?;
-            }
-            self.report(&Notice::UpToDate(name.bytes()));
-            return self.linked(ndx, entry).await;
+        let becomes = self.groups.get(&entry.extra().link_group).and_then(|group| group.becomes);
+        let leads = becomes.or(leader_stat.map(|l| (l.dev, l.ino)));
+        if let Some(standing) = stat.filter(|s| leads == Some((s.dev, s.ino))) {
+            return self.is_linked(ndx, entry, name, &standing).await;
         }
         let mut replace = false;
         if let Some(old) = &stat {
@@ -284,6 +277,42 @@ where
             self.mention(ndx, entry, flags, Some(leader_shown)).await?;
         }
         self.linked(ndx, entry).await
+    }
+
+    /// A member that is the same file as its leader. In a dry run, that has not changed yet.
+    async fn is_linked(
+        &mut self,
+        ndx: i32,
+        entry: EntryRef<'_>,
+        name: RelName<'_>,
+        standing: &Stat,
+    ) -> Result<(), Error<L::Error>> {
+        let options = self.options();
+        let wanted_mode = match options.dry_run {
+            true => decide::dest_mode(entry.entry.mode, Some(standing), options, self.side.mask(name).await),
+            false => standing.mode,
+        };
+        let mut flags = self.flags_of(entry, wanted_mode, Some(standing), ItemFlags::LOCAL_CHANGE);
+        if !(options.dry_run && options.preserve.times) {
+            flags.remove(ItemFlags::REPORT_TIME);
+        }
+        flags |= self.side.extended_flags(entry, wanted_mode, Some(Place::Dest(name))).await;
+        if options.report.unchanged || options.dry_run && flags.is_significant() {
+            self.mention_given(ndx, entry, flags, Some(b"")).await?;
+        }
+        self.report(&Notice::UpToDate(name.bytes()));
+        self.linked(ndx, entry).await
+    }
+
+    /// A dry run would link the leader to this alternate file.
+    pub(super) fn leader_becomes(&mut self, entry: EntryRef<'_>, alternate: &Alternate) {
+        let transfer = &self.options().transfer;
+        let links = self.options().dry_run && transfer.alt_dest_kind == Some(AltDestKind::Link);
+        if let Some(group) = self.groups.get_mut(&entry.extra().link_group).filter(|_| links)
+            && alternate.level == 3
+        {
+            group.becomes = Some((alternate.stat.dev, alternate.stat.ino));
+        }
     }
 
     /// The alternate file that a missing member is compared with for what is shown. One to link to counts only if

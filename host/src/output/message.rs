@@ -127,6 +127,7 @@ pub(crate) fn text(from: Role, notice: &Notice<'_>, w: &Wording<'_>) -> Option<V
     let at_level = |word, parts: &[&[u8]]| if info(word, 1) { plain(parts) } else { None };
     match *notice {
         Notice::Failed { op: Op::CopyFile, .. } if !info(Info::Copy, 1) => None,
+        Notice::Failed { op: Op::LinkAlternate, .. } if !info(Info::Name, 1) => None,
         Notice::Failed { op, name, base, other, error } => {
             let full = match op {
                 Op::ChangeDir => w.roots.quoted_below(&w.roots.start, name),
@@ -330,6 +331,7 @@ fn failed(op: Op, name: &[u8], other: &[u8], full: &[u8], w: &Wording<'_>) -> Ve
         Op::Symlink => [b"symlink ", full, b" -> \"", other, b"\" failed"].concat(),
         Op::Mknod => around("mknod ", " failed"),
         Op::HardLink => [b"link ", full, b" => ", other, b" failed"].concat(),
+        Op::LinkAlternate => [b"link ", full, b" => ", &put_together(other, w)[..], b" failed"].concat(),
         Op::Rename => [b"rename ", full, b" -> \"", other, b"\""].concat(),
         Op::Mkstemp => [b"mkstemp \"", &temporary(name, w)[..], b"\" failed"].concat(),
         Op::OpenInPlace => around("open ", " failed"),
@@ -343,12 +345,7 @@ fn failed(op: Op, name: &[u8], other: &[u8], full: &[u8], w: &Wording<'_>) -> Ve
         Op::Unlink => [b"delete_file: unlink(", name, b") failed"].concat(),
         Op::Rmdir => [b"delete_file: rmdir(", name, b") failed"].concat(),
         Op::Backup => [b"delete_file: make_backup(", name, b") failed"].concat(),
-        // The path as it is put together, `..` included.
-        Op::CopyFile if name.starts_with(b"/") => [b"copy_file \"", name, b"\" => ", other].concat(),
-        Op::CopyFile => {
-            let dest = w.roots.dest.strip_suffix(b"/").unwrap_or(&w.roots.dest);
-            [b"copy_file \"", dest, b"/", name, b"\" => ", other].concat()
-        }
+        Op::CopyFile => [b"copy_file \"", &put_together(name, w)[..], b"\" => ", other].concat(),
         Op::SenderRemove => [b"sender failed to remove ", name].concat(),
         Op::GetAcl(kind) => [b"get_acl: sys_acl_get_file(", name, b", ", acl_type(kind), b")"].concat(),
         Op::GetTargetAcl(kind) => [b"get_acl: xacl_get(", name, b", ", acl_type(kind), b")"].concat(),
@@ -367,6 +364,15 @@ fn acl_type(kind: Kind) -> &'static [u8] {
         Kind::Access => b"ACL_TYPE_ACCESS",
         Kind::Default => b"ACL_TYPE_DEFAULT",
     }
+}
+
+/// A path as it is put together at the destination, `..` included.
+fn put_together(name: &[u8], w: &Wording<'_>) -> Vec<u8> {
+    if name.starts_with(b"/") {
+        return name.to_vec();
+    }
+    let dest = w.roots.dest.strip_suffix(b"/").unwrap_or(&w.roots.dest);
+    [dest, b"/", name].concat()
 }
 
 /// Path of a temporary file, whose random part nobody knows any more.
