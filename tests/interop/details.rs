@@ -489,11 +489,11 @@ fn lines_of_deletions_in_old_protocols() {
     }
 }
 
-/// What a client looks through for deletions is counted like a list.
+/// What a client looks through for deletions is counted like a list, for each directory.
 #[test]
 fn a_pass_for_deletions_is_counted() {
     for program in BOTH {
-        let dir = tree(&["src", "dst"], &["dst/x"]);
+        let dir = tree(&["src/d", "dst/d"], &["dst/x", "dst/d/y"]);
         let shell = fake_shell(dir.path());
         let (path, from) =
             (format!("--rsync-path={}", program.path()), format!("h:{}/src/", dir.path().display()));
@@ -508,8 +508,13 @@ fn a_pass_for_deletions_is_counted() {
             "dst/",
         ];
         let out = run(program, dir.path(), &words);
-        let lines =
-            "receiving file list ... 1 file to consider\n 0 files...\r\ndeleting x\n                    \r";
+        let lines = "receiving file list ... 2 files to consider\n 0 files...\r\ndeleting x\n 0 files...\r\n\
+             deleting d/y\n                    \r";
+        assert_eq!((out.code, out.stdout.as_str()), (Some(0), lines), "{program:?}: {out:?}");
+        // Nothing is looked through where a dry run would make the destination.
+        let dry = [&["-n"], &words[..words.len() - 1], &["new/"]].concat();
+        let out = run(program, dir.path(), &dry);
+        let lines = "receiving file list ... 2 files to consider\ncreated directory new\n";
         assert_eq!((out.code, out.stdout.as_str()), (Some(0), lines), "{program:?}: {out:?}");
     }
 }

@@ -690,3 +690,95 @@ fn names_that_an_absent_destination_lacks() {
         assert_eq!(missing, wanted, "{program:?}");
     }
 }
+
+/// A name that several sources have keeps the directory that has it, but for the last name of all.
+#[test]
+fn duplicates_keep_empty_directories() {
+    for program in BOTH {
+        let dir = tree(&["src/a/b", "src/a/c", "src/z/y", "other/a", "dst"], &["src/a/b/f"]);
+        let made = |words: &[&str]| {
+            let words = [&["-rmn", "--out-format=%n", "--exclude=f"], words, &["dst/"]].concat();
+            let out = run(program, dir.path(), &words);
+            assert_eq!(out.code, Some(0), "{program:?} {words:?}: {out:?}");
+            out.stdout.replace('\n', " ")
+        };
+        assert_eq!(made(&["src/"]), "", "{program:?}");
+        assert_eq!(made(&["src/", "src/"]), "a/ a/b/ a/c/ z/ ", "{program:?}");
+        assert_eq!(made(&["src/", "other/"]), "a/ ", "{program:?}");
+        assert_eq!(made(&["-R", "src/./z", "src/./z/y"]), "z/ ", "{program:?}");
+    }
+}
+
+/// What cannot be looked at is asked about as a file, then as a directory, and that is told.
+#[test]
+fn rules_that_leave_out_dangling_links_are_told() {
+    for program in BOTH {
+        let dir = tree(&["src", "dst"], &[]);
+        for name in ["one", "two"] {
+            symlink("nowhere", dir.path().join("src").join(name)).unwrap();
+        }
+        let words =
+            ["-rL", "--debug=filter", "--exclude=one", "--include=two", "--exclude=two/", "src/", "dst/"];
+        let out = run(program, dir.path(), &words);
+        let mut told: Vec<&str> = out.stdout.lines().collect();
+        told.sort_unstable();
+        let lines = [
+            "[sender] hiding file one because of pattern one",
+            "[sender] showing file two because of pattern two",
+        ];
+        assert_eq!(
+            told,
+            [lines[0], lines[1], "[sender] showing directory two because of pattern two"],
+            "{out:?}"
+        );
+    }
+}
+
+/// Lines of deletions have the permissions that `--chmod` would make of those that went.
+#[test]
+fn deletions_in_a_pull_show_changed_permissions() {
+    for program in BOTH {
+        let dir = tree(&["src", "dst/d"], &["dst/f"]);
+        for (name, mode) in [("dst/d", 0o2750), ("dst/f", 0o600)] {
+            fs::set_permissions(dir.path().join(name), fs::Permissions::from_mode(mode)).unwrap();
+        }
+        symlink("x", dir.path().join("dst/l")).unwrap();
+        let shell = fake_shell(dir.path());
+        let (path, from) =
+            (format!("--rsync-path={}", program.path()), format!("h:{}/src/", dir.path().display()));
+        let words =
+            ["-r", "--delete", "--chmod=g=u", "--out-format=%o %B %n", "-e", shell.to_str().unwrap(), &path];
+        let out = run(program, dir.path(), &[&words[..], &[&from, "dst/"]].concat());
+        let lines = "del. rwxrwx--- d/\ndel. rwxrwxrwx l\ndel. rw-rw---- f\n";
+        assert_eq!((out.code, out.stdout.as_str()), (Some(0), lines), "{program:?}: {out:?}");
+    }
+}
+
+/// Names of what was made are those at the destination, below protocol 29.
+#[test]
+fn a_new_name_of_old_protocols_is_told() {
+    for program in BOTH {
+        for (protocol, line) in [("--protocol=28", "new -> x\n"), ("--protocol=29", "link -> x\n")] {
+            let dir = tree(&["src"], &[]);
+            symlink("x", dir.path().join("src/link")).unwrap();
+            let shell = fake_shell(dir.path());
+            let remote = format!("h:{}/src/link", dir.path().display());
+            let path = format!("--rsync-path={}", program.path());
+            for from in ["src/link", &remote] {
+                let words = [
+                    "-lv",
+                    "--info=stats0,flist0",
+                    protocol,
+                    "-e",
+                    shell.to_str().unwrap(),
+                    &path,
+                    from,
+                    "new",
+                ];
+                let out = run(program, dir.path(), &words);
+                assert_eq!((out.code, out.stdout.as_str()), (Some(0), line), "{program:?} {protocol} {from}");
+                fs::remove_file(dir.path().join("new")).unwrap();
+            }
+        }
+    }
+}

@@ -2,7 +2,6 @@
 
 use alloc::vec::Vec;
 
-use super::scan::below;
 use crate::{flist::entry::EntryRef, item::ItemFlags, names::RelName, options::SessionOptions};
 
 /// The line with the name of something that changed, as it is at the destination, where items do not travel (below
