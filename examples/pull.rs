@@ -27,18 +27,16 @@ use arsync_core::{
     error::{Error, Role},
     exit,
     filter::{FilterConfig, FilterList},
-    flist::entry::{EntryRef, mode},
+    flist::kind::mode,
     io::{BufRead, ChunkWrite, ErrorKind, ErrorType, WireReader, WireWriter},
     mux::MsgTag,
     names::RelName,
     options::SessionOptions,
     ports::{
-        AttrStep, Attrs, CommitStep, Create, Destination, FileProgress, ItemEvent, Notice, Observer, Place,
-        PortError, Stat, Target,
+        AttrStep, Attrs, CommitStep, Create, Destination, Notice, Observer, Place, PortError, Stat, Target,
     },
     session::{Entered, Entrance, FirstList, Inbox, Outbox, Rules, Shared, run_receiver},
-    setup::{Capabilities, Handshake, Side, exchange},
-    version::ProtocolVersion,
+    setup::{Capabilities, Side, exchange},
 };
 
 // --- the transport: a child process -------------------------------------------------------------------------------
@@ -106,7 +104,8 @@ impl arsync_core::io::Write for ToPeer {
 
 impl ChunkWrite for ToPeer {}
 
-/// Starts the server and a thread that reads from it.
+/// Starts the server and a thread that reads from it, always: writes may block then, since the server does not have to wait
+/// until what it has written is taken.
 fn start(path: &str) -> std::io::Result<(Child, ToPeer, mpsc::Receiver<Vec<u8>>)> {
     let mut child = Command::new("rsync")
         .args(["--server", "--sender", "-ltpre.iLsfxCIvu", ".", path])
@@ -271,9 +270,6 @@ impl Observer for Errors {
     fn peer_text(&self, _tag: MsgTag, text: &[u8]) {
         eprint!("peer: {}", String::from_utf8_lossy(text));
     }
-    fn item(&self, _event: &ItemEvent<'_>) {}
-    fn listed(&self, _entry: &EntryRef<'_>) {}
-    fn progress(&self, _progress: &FileProgress<'_>) {}
 }
 
 // --- the session --------------------------------------------------------------------------------------------------
@@ -288,9 +284,9 @@ async fn pull(from: FromPeer, to: ToPeer, nodes: Nodes) -> Result<exit::ExitCode
     options.select.dirs = true;
     options.transfer.whole_file = Some(true);
 
-    let mut reader = WireReader::new(from, Inbox::unattached(false));
+    let mut reader = WireReader::new(from, Inbox::unattached());
     let mut writer = WireWriter::new(to, vec![0; 64 << 10]);
-    let handshake = Handshake::new(Side::Client, ProtocolVersion::MAX, Capabilities::parse(b".iLsfxCIvu"));
+    let handshake = options.handshake(Side::Client, Capabilities::parse(b".iLsfxCIvu"), true);
     let agreed = exchange(&mut reader, &mut writer, &handshake).await?;
     eprintln!("protocol {}, checksum {}", agreed.protocol.number(), agreed.transfer_sum.name());
 

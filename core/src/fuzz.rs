@@ -24,7 +24,7 @@ use crate::{
     ports::PortError,
     rt::block_on_ready,
     setup::{
-        Agreed, Capabilities, CompatFlags, Handshake, Side, WantCompress,
+        Agreed, Capabilities, CompatFlags, Compress, Handshake, Side,
         daemon::{self, AuthDigest},
         exchange,
     },
@@ -165,7 +165,7 @@ pub fn setup(data: &[u8]) {
     let mut handshake = Handshake::new(side, version(choice >> 1), Capabilities::all());
     handshake.allow_inc_recurse = choice & 0x40 != 0;
     if choice & 0x80 != 0 {
-        handshake.compress = WantCompress::Negotiate;
+        handshake.compress = Compress::Negotiate;
     }
     let run = |piece| {
         let mut out = Vec::new();

@@ -13,11 +13,11 @@
 //!
 //! | feature | what it adds |
 //! |---|---|
-//! | `alloc` (default) | everything but [`tiny`] and single values: lists, filters, options, ports, `session` |
+//! | `alloc` (default) | everything but [`tiny`] and single values: lists, filters, options, ports, `session`. Whole sessions need nothing else |
 //! | `std` | CPU features found out at run time in dependencies |
 //! | `zlib`, `zstd`, `lz4` | the compressors of [`token`] |
 //! | `defmt`, `tracing` | log lines of a session's events |
-//! | `test-util` | a pipe in memory, and what fuzzers call |
+//! | `test-util` | a pipe in memory (`io::duplex`), a store in memory (`tiny::ram`), and what fuzzers call |
 //!
 //! What is said of the protocol names its source: *(spec: TOPIC)* is a topic of the description of rsync's protocol that this
 //! crate was written from, *(stock binary)* what rsync 3.5.0 was seen to do.
@@ -28,7 +28,9 @@
 //! there. For the handshake, single values and [`tiny`], whose sessions do one thing at a time, reads and writes may block:
 //! [`rt::block_on_ready`] then polls each future once. `session::run_sender` and `session::run_receiver` have several things under
 //! way: a read that has nothing yet must be pending, under any executor, or the rest of the session stands still and the
-//! peer waits for it. Nothing has to be `Send`. A session flushes before it waits for the peer, so a writer may collect. Dropping the future of a
+//! peer waits for it. A write that cannot go on should be pending too: a receiving side goes on reading meanwhile, without which
+//! two full pipes wait for each other. Writes may block where something else takes what comes, however much it is, as the
+//! thread of `examples/pull.rs` does. Nothing has to be `Send`. A session flushes before it waits for the peer, so a writer may collect. Dropping the future of a
 //! session gives the session up.
 //!
 //! # What a server is called with
@@ -36,7 +38,11 @@
 //! A client starts `rsync --server OPTIONS . PATH` to push and `rsync --server --sender OPTIONS . PATH` to pull. For `-a` OPTIONS
 //! are `-logDtpre.LsfxCIvu`: the letters of the options, then `e.` and the capabilities that the client has
 //! ([`setup::Capabilities::parse`] reads them; the handshake must be given just these, or the two sides understand different
-//! things). With `i` among them lists come in pieces, which `session` takes and [`tiny`] does not.
+//! things). With `i` among them lists come in pieces, which `session` takes and [`tiny`] does not. Long options
+//! (`--delete`, `--numeric-ids`) stand behind the letters, each by itself. Which field of the options each letter is stands in the module
+//! `options`. Nothing checks that the server was told what the options of this side say: where they differ, one side takes
+//! for a mode what the other has sent as an owner, and the session ends with a fault of the protocol somewhere behind
+//! (`BadDirNdx`, `UnknownTag`).
 //!
 //! # In which order things travel
 //!
@@ -47,25 +53,16 @@
 //!
 //! ```
 //! use arsync_core::{
-//!     io::{MessageFault, MessageSink, WireReader, WireWriter},
-//!     mux::Header,
+//!     io::{NoMessages, WireReader, WireWriter},
 //!     rt::block_on_ready,
 //!     setup::{Capabilities, Handshake, Side, exchange},
 //!     version::ProtocolVersion,
 //! };
 //!
-//! /// Messages between data frames: here there are none.
-//! struct Nobody;
-//! impl MessageSink for Nobody {
-//!     fn begin(&mut self, _: Header) -> Result<(), MessageFault> { Ok(()) }
-//!     fn part(&mut self, _: &[u8]) {}
-//!     fn end(&mut self) -> Result<(), MessageFault> { Ok(()) }
-//! }
-//!
 //! // A server of protocol 29 sends its version and a seed.
 //! let server: &[u8] = &[29, 0, 0, 0, 7, 0, 0, 0];
 //! let mut sent = Vec::new();
-//! let mut reader = WireReader::new(server, Nobody);
+//! let mut reader = WireReader::new(server, NoMessages);
 //! let mut writer = WireWriter::new(&mut sent, [0; 64]);
 //! let client = Handshake::new(Side::Client, ProtocolVersion::MAX, Capabilities::all());
 //! let agreed = block_on_ready(exchange(&mut reader, &mut writer, &client)).expect("a handshake");

@@ -17,10 +17,32 @@
 //!
 //! What options imply is for whoever fills these fields: `-a` is `recursive`, `links`, `perms`, `times`, `group`,
 //! `owner`, `devices` and `specials`; `-r` means `dirs` too, and `-R` means `implied_dirs`.
+//!
+//! # Letters
+//!
+//! What a server is told with one letter each (spec: server argument list), in front of the `e` and the capabilities; all other
+//! options of a session are long. A letter marked + may be repeated.
+//!
+//! | letters | fields |
+//! |---|---|
+//! | `l` `p` `t` `g` `o` | [`links`](Preserve::links), [`perms`](Preserve::perms), [`times`](Preserve::times), [`group`](Preserve::group), [`owner`](Preserve::owner) |
+//! | `D` | [`devices`](Preserve::devices) and [`specials`](Preserve::specials) |
+//! | `H`+ `A` `X`+ `U`+ `N` `E` `O` `J` | [`hard_links`](Preserve::hard_links), [`acls`](Preserve::acls), [`xattrs`](Preserve::xattrs), [`atimes`](Preserve::atimes), [`crtimes`](Preserve::crtimes), [`executability`](Preserve::executability), [`omit_dir_times`](Preserve::omit_dir_times), [`omit_link_times`](Preserve::omit_link_times) |
+//! | `r` `d` `R` | [`recursive`](Select::recursive) and [`dirs`](Select::dirs), `dirs`, [`relative`](Select::relative) and [`implied_dirs`](Select::implied_dirs) |
+//! | `L` `k` `K` `x`+ `m` `C` | [`copy_links`](Select::copy_links), [`copy_dirlinks`](Select::copy_dirlinks), [`keep_dirlinks`](Select::keep_dirlinks), [`one_file_system`](Select::one_file_system), [`prune_empty_dirs`](Select::prune_empty_dirs), [`cvs_exclude`](Select::cvs_exclude) |
+//! | `u` `c` `I` | [`update`](Select::update), [`checksum`](Select::checksum), [`ignore_times`](Select::ignore_times) |
+//! | `W` `S` `b` `y`+ `z` | [`whole_file`](Transfer::whole_file), [`sparse`](Transfer::sparse), [`backup`](Transfer::backup), [`fuzzy`](Transfer::fuzzy), [`compress`](Transfer::compress) as [`Compress::Negotiate`] |
+//! | `n` | [`dry_run`](SessionOptions::dry_run) |
 
 use alloc::{boxed::Box, string::String, vec::Vec};
 
-use crate::{checksum::ChecksumKind, token::CompressKind, version::ProtocolVersion};
+pub use crate::setup::Compress;
+use crate::{
+    checksum::ChecksumKind,
+    setup::{Capabilities, Handshake, Side, negotiate},
+    token::CompressKind,
+    version::ProtocolVersion,
+};
 
 /// All options of one session, grouped by who consumes them. Nothing is on by default: see [defaults](self#defaults).
 #[derive(Debug, Clone, Default)]
@@ -269,19 +291,6 @@ impl Append {
     }
 }
 
-/// What is asked of compression.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-#[cfg_attr(feature = "defmt", derive(defmt::Format))]
-pub enum Compress {
-    /// No compression.
-    #[default]
-    Off,
-    /// `-z`: the algorithm is negotiated (zlib with peers that cannot negotiate).
-    Negotiate,
-    /// A named algorithm.
-    Explicit(CompressKind),
-}
-
 /// Data transfer. By default uncompressed, with deltas where they save a remote transfer something, into a temporary file: see
 /// [defaults](self#defaults).
 #[derive(Debug, Clone, Default)]
@@ -389,6 +398,34 @@ impl SessionOptions {
                     || self.select.prune_empty_dirs))
     }
 
+    /// What this side brings to the handshake of a session with these options. `capabilities` are those that the
+    /// client has named ([`Handshake::capabilities`]); `receiving_side`: this side will receive.
+    ///
+    /// Without [`checksum_seed`](Self::checksum_seed) a server announces 1: who has random numbers sets
+    /// [`Handshake::seed`] to one.
+    pub fn handshake(&self, side: Side, capabilities: Capabilities, receiving_side: bool) -> Handshake {
+        let transfer = &self.transfer;
+        let max = self.protocol.and_then(ProtocolVersion::new).unwrap_or(ProtocolVersion::MAX);
+        let mut handshake = Handshake::new(side, max, capabilities);
+        handshake.allow_inc_recurse = !self.forbids_inc_recursion(receiving_side);
+        if self.checksum_seed != 0 {
+            handshake.seed = self.checksum_seed;
+        }
+        handshake.checksum = transfer.checksum_choice;
+        handshake.compress = transfer.compress;
+        if let Some(names) = &transfer.checksum_list {
+            let known = names.iter().filter_map(|name| ChecksumKind::from_name(name.as_bytes()));
+            handshake.checksum_names = negotiate::join(known.map(ChecksumKind::name));
+            handshake.own_order = true;
+        }
+        if let Some(names) = &transfer.compress_list {
+            let known = names.iter().filter_map(|name| CompressKind::from_name(name.as_bytes()));
+            handshake.compress_names = negotiate::join(known.map(CompressKind::name));
+            handshake.own_order = true;
+        }
+        handshake
+    }
+
     /// True if a pushing client sends its filter list: the receiver deletes or prunes with it.
     pub fn push_sends_filters(&self, protocol: ProtocolVersion) -> bool {
         self.select.prune_empty_dirs
@@ -399,6 +436,26 @@ impl SessionOptions {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_handshake_says_what_the_options_say() {
+        let facts = |o: &SessionOptions, receiving| {
+            let h = o.handshake(Side::Server, Capabilities::all(), receiving);
+            (h.max_protocol.number(), h.seed, h.compress, h.allow_inc_recurse)
+        };
+        let mut o = SessionOptions::default();
+        assert_eq!(facts(&o, false), (32, 1, Compress::Off, false));
+        (o.protocol, o.checksum_seed, o.transfer.compress) = (Some(29), 7, Compress::Negotiate);
+        (o.select.recursive, o.delete.when) = (true, Some(DeleteWhen::After));
+        assert_eq!(facts(&o, false), (29, 7, Compress::Negotiate, true));
+        assert_eq!(facts(&o, true), (29, 7, Compress::Negotiate, false));
+
+        o.transfer.checksum_choice = Some((None, Some(ChecksumKind::Md4)));
+        o.transfer.checksum_list = Some(["md5".into(), "other".into(), "XXHASH".into()].into());
+        let h = o.handshake(Side::Client, Capabilities::empty(), true);
+        assert_eq!((&*h.checksum_names, h.own_order), (&b"md5 xxh64"[..], true));
+        assert_eq!(h.checksum, Some((None, Some(ChecksumKind::Md4))));
+    }
 
     /// Every field by name: one that is added has to say its default here too.
     #[test]

@@ -131,6 +131,23 @@ pub struct SourcePath<'a> {
 }
 
 /// The sender's file tree.
+///
+/// Without a default is what every tree needs: to list directories and to read files. The rest has defaults that refuse or
+/// know nothing. [`Source::read_link`] is called for symlinks, with `links` and its relatives; [`Source::read_small`]
+/// for filter files; [`Source::digest`] with `checksum`; [`Source::remove`] with `remove_source`; names of users and groups
+/// are asked for with `owner` and `group`, and without a name the number alone travels.
+///
+/// # What is called for an argument
+///
+/// | argument ([`SourceArgs::names`](crate::session::SourceArgs::names)) | calls |
+/// |---|---|
+/// | `a/b` | `enter("a")`, `stat("b")`; a directory is in the transfer as `b` |
+/// | `b` | `enter("")`, `stat("b")` |
+/// | `a/b/`, `a/b/.` | `enter("a/b")`, `stat(".")`; its contents are in the transfer, and itself as `.` |
+/// | `.`, `./` | `enter("")` or `enter(".")`, `stat(".")`: the same of the current directory |
+/// | `a/b` with `relative` | `enter("")`, `stat("a/b")`, and with `implied_dirs` `stat("a")` |
+///
+/// Then [`Source::read_dir`] is called for each directory (`.`, `d`, `d/e`), and files are opened by such names.
 #[allow(async_fn_in_trait)]
 pub trait Source {
     /// An open file.
@@ -142,7 +159,9 @@ pub trait Source {
     /// `lstat`, or with `follow` `stat`.
     async fn stat(&self, path: SourcePath<'_>, follow: bool) -> Result<Stat, PortError>;
     /// Target of a symlink.
-    async fn read_link(&self, path: SourcePath<'_>) -> Result<Vec<u8>, PortError>;
+    async fn read_link(&self, _path: SourcePath<'_>) -> Result<Vec<u8>, PortError> {
+        Err(PortError::UNSUPPORTED)
+    }
     /// The children of a directory in the order of the file system, without `.` and `..`, each with `lstat`.
     /// An error in the middle is returned as second value beside what was read.
     async fn read_dir(&self, path: SourcePath<'_>) -> Result<(Vec<Child>, Option<PortError>), PortError>;
@@ -150,7 +169,9 @@ pub trait Source {
     /// calls. What was announced before may be among them, for its new place.
     fn will_read(&self, _base: u32, _dirs: &mut dyn Iterator<Item = &[u8]>) {}
     /// The whole contents of a small file (filter files); at most `limit` bytes.
-    async fn read_small(&self, path: SourcePath<'_>, limit: usize) -> Result<Vec<u8>, PortError>;
+    async fn read_small(&self, _path: SourcePath<'_>, _limit: usize) -> Result<Vec<u8>, PortError> {
+        Err(PortError::UNSUPPORTED)
+    }
     /// Opens a file for reading and returns its size now.
     async fn open(&self, path: SourcePath<'_>) -> Result<(Self::File, Stat), PortError>;
     /// Reads at `offset` into the whole of `buf`; fewer bytes only at the end of the file.
@@ -158,10 +179,14 @@ pub trait Source {
     /// Says that [`Source::digest`] will be called for these files (names and sizes) next, in this order, and for no
     /// others announced before.
     fn will_digest(&self, _base: u32, _files: &mut dyn Iterator<Item = (&[u8], u64)>, _kind: ChecksumKind) {}
-    /// Digest of a whole file (`-c`), unseeded.
-    async fn digest(&self, path: SourcePath<'_>, kind: ChecksumKind) -> Result<Digest, PortError>;
+    /// Digest of a whole file (`-c`), unseeded: as [`Hasher`](crate::checksum::Hasher) makes it.
+    async fn digest(&self, _path: SourcePath<'_>, _kind: ChecksumKind) -> Result<Digest, PortError> {
+        Err(PortError::UNSUPPORTED)
+    }
     /// Removes a file (`--remove-source-files`).
-    async fn remove(&self, path: SourcePath<'_>) -> Result<(), PortError>;
+    async fn remove(&self, _path: SourcePath<'_>) -> Result<(), PortError> {
+        Err(PortError::UNSUPPORTED)
+    }
     /// Absolute path of a registered directory, for rules that are matched against absolute paths.
     fn base_path(&self, _base: u32) -> Vec<u8> {
         Vec::new()
@@ -186,9 +211,13 @@ pub trait Source {
         Err(PortError::NO_DATA)
     }
     /// Name of a user, if it has one.
-    fn user_name(&self, uid: u32) -> Option<Vec<u8>>;
+    fn user_name(&self, _uid: u32) -> Option<Vec<u8>> {
+        None
+    }
     /// Name of a group, if it has one.
-    fn group_name(&self, gid: u32) -> Option<Vec<u8>>;
+    fn group_name(&self, _gid: u32) -> Option<Vec<u8>> {
+        None
+    }
 }
 
 /// Where a file of the destination side is.
@@ -369,13 +398,34 @@ pub enum CommitStep {
     PartialDir,
 }
 
+/// So many entries are announced at most ([`Target::will_list`], [`Target::will_ask`]) before the generator comes to them.
+pub const ANNOUNCED: u64 = 512;
+
 /// The tree that is changed.
 ///
 /// Without a default is what every destination needs: to look up names, and to take directories, symlinks and new files.
-/// The rest has defaults that refuse, or do with what is there. Deltas want [`Target::open_basis`] and
-/// [`Target::read_basis`]. A session asks for them where its options do (`--delete`, `--backup`, hard links,
-/// alternate directories, partial files) or where a file is there already: a target that keeps nothing it could be
-/// compared with sets `whole_file` in the options, and the peer sends every file from its beginning to its end.
+/// The rest has defaults that refuse, or do with what is there, and is asked for where the options do:
+///
+/// | field of the options | methods |
+/// |---|---|
+/// | none, `whole_file` not `Some(true)` | [`open_basis`](Target::open_basis), [`read_basis`](Target::read_basis): where an older file stands, only what differs from it is sent |
+/// | none, something of another type is in the way | [`remove_file`](Target::remove_file), [`remove_dir`](Target::remove_dir), and what `force` or `delete` need |
+/// | `delete`, `force` | [`list`](Target::list), [`remove_file`](Target::remove_file), [`remove_dir`](Target::remove_dir); with filter files [`read_small`](Target::read_small) |
+/// | `checksum` | [`digest`](Target::digest) |
+/// | `devices`, `specials` | [`make_node`](Target::make_node) |
+/// | `hard_links` | [`hard_link`](Target::hard_link) |
+/// | `owner`, `group` | [`rights`](Target::rights), [`user_id`](Target::user_id), [`group_id`](Target::group_id) |
+/// | `acls`, `xattrs` | [`acl`](Target::acl), [`inherited_acl`](Target::inherited_acl), [`xattr_names`](Target::xattr_names), [`xattr`](Target::xattr), [`set_extended`](Target::set_extended), [`attach`](Target::attach), [`take_failures`](Target::take_failures) |
+/// | `inplace`, `append` | [`keep`](Target::keep); [`create`](Target::create) has [`WriteMode::InPlace`] |
+/// | `backup` | [`back_up`](Target::back_up), and [`Place::Backup`] |
+/// | `alt_dests` | [`Place::Alt`]; [`copy_local`](Target::copy_local) or [`hard_link`](Target::hard_link) by their kind |
+/// | `fuzzy` | [`list`](Target::list), [`list_at`](Target::list_at) |
+/// | `partial`, `partial_dir`, `delay_updates` | [`Place::Partial`], [`Destination`]; [`promote_partial`](Target::promote_partial), [`tidy_partial_dir`](Target::tidy_partial_dir) |
+///
+/// Names are those of the list below the destination directory, which itself is [`RelName::ROOT`], `.`: it is looked up, made and
+/// given attributes like the directories in it. A directory that [`Target::stat`] does not find is made, and nothing below it is
+/// looked up any more, in it nothing can stand. A target that begins with files therefore has to have the root too, and the
+/// directories on the way.
 #[allow(async_fn_in_trait)]
 pub trait Target {
     /// A basis file, open for reading at any position.
@@ -383,7 +433,8 @@ pub trait Target {
     /// A file being received.
     type Output;
 
-    /// `lstat`; `Ok(None)` if there is nothing (ENOENT), with `follow` `stat`.
+    /// `lstat`; `Ok(None)` if there is nothing (ENOENT), with `follow` `stat`. For the root too, which must be there if
+    /// anything is.
     async fn stat(&self, at: Place<'_>, follow: bool) -> Result<Option<Stat>, PortError>;
     /// `lstat` of many names of one directory, in order; the results are appended to `out`.
     async fn stat_many(
@@ -422,7 +473,7 @@ pub trait Target {
     /// Says that digests of these files below the destination may be asked for next, in this order, of those that
     /// have this size; and of no others announced before.
     fn will_digest(&self, _files: &mut dyn Iterator<Item = (RelName<'_>, u64)>, _kind: ChecksumKind) {}
-    /// Digest of a whole file, unseeded (`-c`).
+    /// Digest of a whole file, unseeded (`-c`): as [`Hasher`](crate::checksum::Hasher) makes it.
     async fn digest(&self, _at: Place<'_>, _kind: ChecksumKind) -> Result<Digest, PortError> {
         Err(PortError::UNSUPPORTED)
     }
@@ -701,6 +752,8 @@ pub struct FileProgress<'a> {
 }
 
 /// Who watches a session. Never decides anything.
+///
+/// Without a default is what nobody should miss: what goes wrong on this side, and what the peer says.
 pub trait Observer {
     /// Something happened.
     fn notice(&self, from: Role, notice: &Notice<'_>);
@@ -717,11 +770,11 @@ pub trait Observer {
     /// A text message of the peer.
     fn peer_text(&self, tag: MsgTag, text: &[u8]);
     /// An item is being handled; on the side that the user sees.
-    fn item(&self, event: &ItemEvent<'_>);
+    fn item(&self, _event: &ItemEvent<'_>) {}
     /// An entry of a listing (`--list-only`).
-    fn listed(&self, entry: &EntryRef<'_>);
+    fn listed(&self, _entry: &EntryRef<'_>) {}
     /// A file in transfer has come this far.
-    fn progress(&self, progress: &FileProgress<'_>);
+    fn progress(&self, _progress: &FileProgress<'_>) {}
     /// The peer asks to be reported dead after this many seconds (`MSG_IO_TIMEOUT`).
     fn lower_timeout(&self, _seconds: u32) {}
     /// The session is about to end with this code, and what is said now still reaches the peer.

@@ -50,8 +50,7 @@ mod tests {
 
     use crate::{
         error::{Error, ProtocolError, Role},
-        io::{MessageFault, MessageSink, WireReader, WireWriter},
-        mux::Header,
+        io::{NoMessages, WireReader, WireWriter},
         rt::block_on_ready,
         setup::{Capabilities, Handshake, Side, exchange},
         version::ProtocolVersion,
@@ -81,18 +80,6 @@ mod tests {
         }
         fn enter(&self, _: &Id) {}
         fn exit(&self, _: &Id) {}
-    }
-
-    struct NoMessages;
-
-    impl MessageSink for NoMessages {
-        fn begin(&mut self, _: Header) -> Result<(), MessageFault> {
-            Ok(())
-        }
-        fn part(&mut self, _: &[u8]) {}
-        fn end(&mut self) -> Result<(), MessageFault> {
-            Ok(())
-        }
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use arsync_core::{
     checksum::ChecksumKind,
     options::{Append, DeleteWhen, FilesFrom, SessionOptions},
-    setup::{Capabilities, WantCompress},
+    setup::{Capabilities, Compress},
     token::CompressKind,
 };
 
@@ -11,7 +11,7 @@ use arsync_core::{
 pub struct Command {
     pub options: SessionOptions,
     pub capabilities: Capabilities,
-    pub compress: WantCompress,
+    pub compress: Compress,
     pub only_write_batch: bool,
     pub pull: bool,
     /// Names are converted: indexes count places in the order of transmission.
@@ -23,7 +23,7 @@ impl Command {
         let mut c = Self {
             options: SessionOptions::default(),
             capabilities: Capabilities::empty(),
-            compress: WantCompress::Off,
+            compress: Compress::Off,
             only_write_batch: false,
             pull: words.iter().any(|w| w == "--sender"),
             iconv: false,
@@ -63,7 +63,7 @@ impl Command {
                 'r' => o.select.recursive = true,
                 'c' => o.select.checksum = true,
                 'R' => o.select.relative = true,
-                'z' if self.compress == WantCompress::Off => self.compress = WantCompress::Negotiate,
+                'z' if self.compress == Compress::Off => self.compress = Compress::Negotiate,
                 _ => {}
             }
         }
@@ -71,7 +71,7 @@ impl Command {
 
     pub fn long<'a>(&mut self, name: &str, value: &str, more: &mut impl Iterator<Item = &'a String>) {
         let o = &mut self.options;
-        let explicit = |kind| WantCompress::Explicit(kind);
+        let explicit = |kind| Compress::Explicit(kind);
         match name {
             "specials" => o.preserve.specials = true,
             "no-specials" => o.preserve.specials = false,
@@ -86,7 +86,7 @@ impl Command {
             "new-compress" => self.compress = explicit(CompressKind::Zlibx),
             "old-compress" => self.compress = explicit(CompressKind::Zlib),
             "compress-choice" => {
-                self.compress = CompressKind::from_name(value.as_bytes()).map_or(WantCompress::Off, explicit);
+                self.compress = CompressKind::from_name(value.as_bytes()).map_or(Compress::Off, explicit);
             }
             "checksum-choice" => {
                 let (transfer, list) = value.split_once(',').unwrap_or((value, value));

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use arsync_core::{
     error::Error,
-    io::{MessageFault, MessageSink, WireReader},
+    io::{NoMessages, WireReader},
     mux::{Header, MsgTag},
 };
 
@@ -56,22 +56,10 @@ pub fn hex(bytes: &[u8]) -> String {
     })
 }
 
-/// Messages are printed from the frames themselves; the reader has only to step over them.
-pub struct Skip;
-
-impl MessageSink for Skip {
-    fn begin(&mut self, _: Header) -> Result<(), MessageFault> {
-        Ok(())
-    }
-    fn part(&mut self, _: &[u8]) {}
-    fn end(&mut self) -> Result<(), MessageFault> {
-        Ok(())
-    }
-}
-
 pub struct Direction<'a> {
     pub raw: &'a [u8],
-    pub reader: WireReader<&'a [u8], Skip>,
+    /// Messages are printed from the frames themselves: it has only to step over them.
+    pub reader: WireReader<&'a [u8], NoMessages>,
     /// Bytes in front of the reader's first.
     pub skipped: usize,
     /// Where the next frame begins that was not printed yet; `None`: the stream is not framed.
@@ -81,7 +69,7 @@ pub struct Direction<'a> {
 
 impl<'a> Direction<'a> {
     pub fn new(raw: &'a [u8], skipped: usize) -> Self {
-        let reader = WireReader::new(&raw[skipped..], Skip);
+        let reader = WireReader::new(&raw[skipped..], NoMessages);
         Self { raw, reader, skipped, next_frame: None, lines: Vec::new() }
     }
 

@@ -7,11 +7,10 @@ use arsync_core::{
     error::{Error, Role},
     exit::ExitCode,
     filter::{FilterConfig, FilterList},
-    flist::entry::EntryRef,
     io::{BufRead, ChunkWrite, MessageFault, MessageSink, WireReader, WireWriter},
     mux::{Header, MsgTag},
     options::SessionOptions,
-    ports::{FileProgress, ItemEvent, Notice, Observer},
+    ports::{Notice, Observer},
     session::{self, Inbox, Outbox, Rules, SourceArgs},
     setup::{self, Agreed, Capabilities, Side},
     stats::Stats,
@@ -51,9 +50,6 @@ impl Observer for Collector {
     fn peer_text(&self, _tag: MsgTag, text: &[u8]) {
         self.0.borrow_mut().push(String::from_utf8_lossy(text).trim_end().to_owned());
     }
-    fn item(&self, _event: &ItemEvent<'_>) {}
-    fn listed(&self, _entry: &EntryRef<'_>) {}
-    fn progress(&self, _progress: &FileProgress<'_>) {}
 }
 
 impl Speak for Collector {
@@ -83,7 +79,7 @@ where
         Side::Server => Capabilities::parse(client_letters),
     };
     let plan = wire::handshake(side, options, capabilities, receiving);
-    let mut r = WireReader::new(reader, Inbox::<Collector>::unattached(!receiving));
+    let mut r = WireReader::new(reader, Inbox::<Collector>::unattached());
     let mut w = WireWriter::new(writer, vec![0; FRAME_BUFFER]);
     setup::exchange(&mut r, &mut w, &plan).await
 }
@@ -138,7 +134,7 @@ where
     let shared = wire::shared(options, agreed, &collector, side, Rc::new(Outbox::new()));
     let source = file_source(options, &roots);
     let args = SourceArgs { names: sources.to_vec(), base: None };
-    let r = WireReader::new(reader, Inbox::unattached(true));
+    let r = WireReader::new(reader, Inbox::unattached());
     let w = WireWriter::new(writer, vec![0; FRAME_BUFFER]);
     session::run_sender(&shared, &source, rules(side), &args, r, w).await?;
     let (code, stats) = (shared.partial_code(), *shared.stats.borrow());
@@ -170,7 +166,7 @@ where
         roots: &roots,
         shows: false,
     };
-    let r = WireReader::new(reader, Inbox::unattached(false));
+    let r = WireReader::new(reader, Inbox::unattached());
     let w = WireWriter::new(writer, vec![0; FRAME_BUFFER]);
     session::run_receiver(&shared, &entrance, rules(side), None, r, w).await?;
     let (code, stats) = (shared.partial_code(), *shared.stats.borrow());

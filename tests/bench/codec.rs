@@ -13,8 +13,7 @@ use arsync_core::{
         encode::{Encoder, IdNames},
         entry::{FileList, NewEntry},
     },
-    io::{MessageFault, MessageSink, WireReader, WireWriter},
-    mux::Header,
+    io::{NoMessages, WireReader, WireWriter},
     options::SessionOptions,
     rt::block_on_ready,
     setup::{Agreed, CompatFlags},
@@ -25,18 +24,6 @@ use arsync_core::{
 
 const ROUNDS: u32 = 7;
 const ENTRIES: usize = 1_000_000;
-
-struct NoMessages;
-
-impl MessageSink for NoMessages {
-    fn begin(&mut self, _: Header) -> Result<(), MessageFault> {
-        Ok(())
-    }
-    fn part(&mut self, _: &[u8]) {}
-    fn end(&mut self) -> Result<(), MessageFault> {
-        Ok(())
-    }
-}
 
 struct NoNames;
 

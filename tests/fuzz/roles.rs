@@ -85,7 +85,7 @@ fn session(data: &[u8], side: Side, sender: bool) {
     let (fs, watch) = (world(), Watch::default());
     let before = outside(&fs);
     let result = duplex::run(async {
-        let mut r = WireReader::new(stream, Inbox::unattached(sender));
+        let mut r = WireReader::new(stream, Inbox::unattached());
         let mut w = WireWriter::new(Vec::new(), vec![0; 1024]);
         let agreed = exchange(&mut r, &mut w, &handshake(&setup, side)).await?;
         let shared = Shared::new(&options, agreed, &watch, side, Rc::new(Outbox::new()));

@@ -212,6 +212,28 @@ fn existing_links_of_old_protocols() {
     }
 }
 
+/// What a name of a list has beyond 4095 bytes is not looked at.
+#[test]
+fn names_of_a_list_are_cut_at_the_longest_path() {
+    for sender in BOTH {
+        let dir = tree(&["src"], &["src/a=x", "src/b=x"]);
+        let from = format!("h:{}/src/", dir.path().display());
+        for (before, missing) in [(4094_usize, "z\" failed"), (4095, "d\" failed"), (8000, "d\" failed")] {
+            let long = "d/".repeat(before.div_ceil(2));
+            fs::write(dir.path().join("list"), format!("{}z\na\n", &long[..before])).unwrap();
+            let words = ["-t", "--files-from=list"];
+            let local = run(sender, dir.path(), &[&words[..], &["src/", "one/"]].concat());
+            let remote =
+                run_between(Program::Stock, sender, dir.path(), &[&words[..], &[&from, "two/"]].concat());
+            for (out, to) in [(local, "one"), (remote, "two")] {
+                assert_eq!(out.code, Some(23), "{sender:?} {before}: {out:?}");
+                assert!(out.stderr.contains(missing), "{sender:?} {before}: {out:?}");
+                assert!(dir.path().join(to).join("a").exists(), "{sender:?} {before}");
+            }
+        }
+    }
+}
+
 /// Links of other users lead nowhere in paths that options name, unless the operator wants that.
 #[test]
 fn links_of_other_users_in_named_paths() {

@@ -68,6 +68,27 @@ fn modules_are_listed_to_both_clients() {
     }
 }
 
+/// Each pattern stands for 500 paths of 4000 bytes.
+#[test]
+fn patterns_that_match_too_much_are_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    fs::create_dir(dir.path().join("m")).unwrap();
+    for n in 0..500 {
+        fs::write(dir.path().join(format!("m/{n}")), "").unwrap();
+    }
+    let daemon = serve(dir.path(), "[m]\npath = DIR/m\n");
+    let pattern = daemon.url(&format!("m/{}*", "./".repeat(2000)));
+    let ask = |times| {
+        let mut words = vec![&*pattern; times];
+        words.push("out/");
+        client("rsync", dir.path(), &[], &words)
+    };
+    let few = ask(2);
+    assert_eq!((few.code, &*few.stderr), (Some(0), ""));
+    assert_eq!(fs::read_dir(dir.path().join("out")).unwrap().count(), 500);
+    assert_eq!(first_error(&ask(140)), (4, "the patterns of the request match too many files"));
+}
+
 #[test]
 fn lines_that_are_no_request_are_answered_as_the_reference_answers() {
     let dir = tempfile::tempdir().unwrap();

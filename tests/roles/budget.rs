@@ -37,11 +37,10 @@ fn the_futures_of_the_roles_stay_within_their_budget() {
     let door = door(&fs);
     let filters = FilterList::new(FilterConfig::default());
     let ((r1, w1), (r2, w2)) = pipes(100);
-    let reader = |r, sender| WireReader::new(r, Inbox::unattached(sender));
+    let reader = |r| WireReader::new(r, Inbox::unattached());
     let writer = |w| WireWriter::new(w, vec![0; 64]);
-    let sender = run_sender(&shared, &fs, rules(&setup, Side::Client), &args, reader(r1, true), writer(w1));
-    let receiver =
-        run_receiver(&shared, &door, rules(&setup, Side::Server), None, reader(r2, false), writer(w2));
+    let sender = run_sender(&shared, &fs, rules(&setup, Side::Client), &args, reader(r1), writer(w1));
+    let receiver = run_receiver(&shared, &door, rules(&setup, Side::Server), None, reader(r2), writer(w2));
     let turns = InTurn::default();
     let local = run_local(&shared, &fs, &door, &filters, &filters, &args, &turns);
 

@@ -10,7 +10,7 @@ use arsync_core::{
     exit::ExitCode,
     io::{WireReader, WireWriter, Write, duplex},
     mux::{Header, MsgTag},
-    options::{FilesFrom, SessionOptions},
+    options::SessionOptions,
     session::{Inbox, Outbox, Shared, SourceArgs, run_receiver, run_sender},
     setup::{Agreed, CompatFlags, Side},
     version::ProtocolVersion,
@@ -101,7 +101,7 @@ fn pull_asking(
     let result = duplex::run(async {
         peer.write_all(stream).await.unwrap_or_else(|never| match never {});
         drop(peer);
-        let r = WireReader::new(reader, Inbox::unattached(false));
+        let r = WireReader::new(reader, Inbox::unattached());
         let w = WireWriter::new(writer, vec![0; 1024]);
         run_receiver(&shared, &door, rules(&setup, Side::Client), None, r, w).await
     });
@@ -334,7 +334,7 @@ fn serve_from(fs: &Fs, options: &SessionOptions, agreed: Agreed, requests: &[u8]
         let stream = [&frame(MsgTag::Data, &[0; 4]), requests].concat();
         peer.write_all(&stream).await.unwrap_or_else(|never| match never {});
         drop(peer);
-        let r = WireReader::new(reader, Inbox::unattached(true));
+        let r = WireReader::new(reader, Inbox::unattached());
         let w = WireWriter::new(writer, vec![0; 1024]);
         let args = SourceArgs { names: vec![b"./".to_vec()], base: None };
         run_sender(&shared, fs, rules(&setup(false), Side::Server), &args, r, w).await
@@ -361,15 +361,6 @@ fn sources_are_removed_only_where_that_was_asked_for() {
     let stream = [success(99), mark].concat();
     let error = serve_from(&fs, &options, agreed(32, false), &stream);
     assert!(matches!(error, Error::Protocol(ProtocolError::BadNdx { got: 99, first: 0, .. })), "{error:?}");
-}
-
-#[test]
-fn names_of_a_list_have_a_length() {
-    let mut options = options();
-    (options.select.relative, options.select.files_from) = (true, FilesFrom::Wire);
-    let long = frame(MsgTag::Data, &[b'n'; 4097]);
-    let error = serve_from(&source(), &options, agreed(32, false), &long);
-    assert_eq!(error, name(NameFault::Overflow));
 }
 
 #[test]
@@ -425,7 +416,7 @@ fn rules_have_a_length_and_a_form() {
         let result = duplex::run(async {
             peer.write_all(&frame(MsgTag::Data, rule)).await.unwrap_or_else(|never| match never {});
             drop(peer);
-            let r = WireReader::new(reader, Inbox::unattached(true));
+            let r = WireReader::new(reader, Inbox::unattached());
             let w = WireWriter::new(writer, vec![0; 1024]);
             let args = SourceArgs { names: vec![b"./".to_vec()], base: None };
             run_sender(&shared, &fs, rules(&setup(false), Side::Server), &args, r, w).await

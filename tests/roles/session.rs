@@ -14,14 +14,14 @@ use arsync_core::{
         duplex::{self, Deadlock, PipeReader, PipeWriter},
     },
     mux::MsgTag,
-    options::{Compress, FilesFrom, SessionOptions},
+    options::{FilesFrom, SessionOptions},
     ports::{FileProgress, ItemEvent, Notice, Observer},
     rt::join2,
     session::{
         Entered, Entrance, FirstList, InTurn, Inbox, Outbox, Rules, Shared, SourceArgs, run_local,
         run_receiver, run_sender,
     },
-    setup::{Agreed, Capabilities, Handshake, Side, WantCompress, exchange},
+    setup::{Agreed, Capabilities, Handshake, Side, exchange},
     stats::Stats,
     version::ProtocolVersion,
 };
@@ -119,15 +119,10 @@ pub fn handshake(setup: &Setup, side: Side) -> Handshake {
     if side == Side::Server && !client_inc {
         capabilities -= Capabilities::INC_RECURSE;
     }
-    let mut h = Handshake::new(side, version, capabilities);
+    let mut h = o.handshake(side, capabilities, receiving);
+    h.max_protocol = version;
     h.allow_inc_recurse = inc;
     h.seed = 12_345;
-    h.checksum = o.transfer.checksum_choice;
-    h.compress = match o.transfer.compress {
-        Compress::Off => WantCompress::Off,
-        Compress::Negotiate => WantCompress::Negotiate,
-        Compress::Explicit(kind) => WantCompress::Explicit(kind),
-    };
     h
 }
 
@@ -169,7 +164,7 @@ pub async fn one_end(
         let charset = if side == Side::Client { client } else { server };
         Conversion::new(Rc::new(charset), setup.protocol >= 30, setup.names.is_some())
     });
-    let r = WireReader::new(reader, Inbox::unattached(sender));
+    let r = WireReader::new(reader, Inbox::unattached());
     let w = WireWriter::new(writer, vec![0; 1024]);
     let rules = rules(setup, side);
     let result = if sender {
@@ -196,7 +191,7 @@ pub fn pipes(capacity: usize) -> ((PipeReader, PipeWriter), (PipeReader, PipeWri
 pub fn agree(setup: &Setup) -> (Agreed, Agreed) {
     let (client, server) = pipes(usize::MAX);
     let end = async |side, (reader, writer)| {
-        let mut r = WireReader::new(reader, Inbox::<Watch>::unattached(false));
+        let mut r = WireReader::new(reader, Inbox::<Watch>::unattached());
         let mut w = WireWriter::new(writer, vec![0; 1024]);
         exchange(&mut r, &mut w, &handshake(setup, side)).await
     };

@@ -49,7 +49,7 @@ fn between(
     let tiny = async { Ok::<_, ()>(run((r1, w1), tiny_side, &command, store, &mut memory, &config).await) };
     let big = async {
         let agreed = {
-            let mut r = WireReader::new(&mut r2, Inbox::<Watch>::unattached(false));
+            let mut r = WireReader::new(&mut r2, Inbox::<Watch>::unattached());
             let mut w = WireWriter::new(&mut w2, vec![0; 1024]);
             exchange(&mut r, &mut w, &handshake(&setup, side)).await.map_err(drop)?
         };

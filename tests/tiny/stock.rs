@@ -9,10 +9,16 @@ use std::{
 
 use crate::noise;
 
-/// An example of this crate, built beside the tests.
+/// An example of this crate, which is not built with the tests where these are named one by one.
 pub fn example(name: &str) -> PathBuf {
-    let path = std::env::current_exe().unwrap();
-    path.parent().unwrap().parent().unwrap().join("examples").join(name)
+    let tests = std::env::current_exe().unwrap();
+    let path = tests.parent().unwrap().parent().unwrap().join("examples").join(name);
+    assert!(
+        path.exists(),
+        "{} is not built: run `cargo build -p arsync-core --features test-util --example {name}` first",
+        path.display()
+    );
+    path
 }
 
 fn rsync(root: &Path, args: &[&str]) -> Output {

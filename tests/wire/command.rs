@@ -6,7 +6,7 @@ use arsync_core::{
     charset::{Conversion, TestCharset},
     checksum::ChecksumKind,
     options::{Append, DeleteWhen, FilesFrom, SessionOptions},
-    setup::{Capabilities, WantCompress},
+    setup::{Capabilities, Compress},
     token::CompressKind,
 };
 
@@ -16,7 +16,7 @@ use crate::corpus::{Case, strings};
 pub struct Command {
     pub options: SessionOptions,
     pub capabilities: Capabilities,
-    pub compress: WantCompress,
+    pub compress: Compress,
     pub secluded: bool,
     /// Charsets of the sending and of the receiving side, where names are converted.
     pub names: Option<[Conversion; 2]>,
@@ -53,7 +53,7 @@ impl Command {
         let mut c = Self {
             options: SessionOptions::default(),
             capabilities: Capabilities::empty(),
-            compress: WantCompress::Off,
+            compress: Compress::Off,
             secluded: false,
             names: charsets(case).map(|names| names.map(|c| Conversion::new(Rc::new(c), links, false))),
             only_write_batch: false,
@@ -100,7 +100,7 @@ impl Command {
                 'r' => o.select.recursive = true,
                 'c' => o.select.checksum = true,
                 'R' => o.select.relative = true,
-                'z' if self.compress == WantCompress::Off => self.compress = WantCompress::Negotiate,
+                'z' if self.compress == Compress::Off => self.compress = Compress::Negotiate,
                 'b' => o.transfer.backup = true,
                 'z' | 'v' | 'u' | 'O' | 'J' | 'K' | 'k' | 'C' | 'I' | 'S' | 'x' | 'E' | 'q' => {}
                 other => panic!("letter {other} in {word}"),
@@ -143,11 +143,11 @@ impl Command {
             "delete-missing-args" => o.delete.missing_args = true,
             "only-write-batch" => self.only_write_batch = true,
             "compress-level" => o.transfer.compress_level = value.parse().ok(),
-            "new-compress" => self.compress = WantCompress::Explicit(CompressKind::Zlibx),
-            "old-compress" => self.compress = WantCompress::Explicit(CompressKind::Zlib),
+            "new-compress" => self.compress = Compress::Explicit(CompressKind::Zlibx),
+            "old-compress" => self.compress = Compress::Explicit(CompressKind::Zlib),
             "compress-choice" => {
                 let kind = CompressKind::from_name(value.as_bytes()).expect("compress choice");
-                self.compress = WantCompress::Explicit(kind);
+                self.compress = Compress::Explicit(kind);
             }
             "checksum-choice" => {
                 let (transfer, list) = value.split_once(',').unwrap_or((value, value));

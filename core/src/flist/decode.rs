@@ -518,24 +518,12 @@ const _: () = assert!(mode::DIR == 0o040_000);
 mod tests {
     use super::*;
     use crate::{
-        io::MessageFault,
-        mux::Header,
+        io::NoMessages,
         options::SessionOptions,
         rt::block_on_ready,
         setup::{Agreed, CompatFlags},
         version::ProtocolVersion,
     };
-
-    struct Nobody;
-    impl MessageSink for Nobody {
-        fn begin(&mut self, _: Header) -> Result<(), MessageFault> {
-            Ok(())
-        }
-        fn part(&mut self, _: &[u8]) {}
-        fn end(&mut self) -> Result<(), MessageFault> {
-            Ok(())
-        }
-    }
 
     /// What the member of a group took over is what "as before" means in the next entry.
     #[test]
@@ -551,7 +539,7 @@ mod tests {
                              \x82\x18\x01c\0\
                              \xc0\x9a\x41\x01d\0\0\0\x09\
                              \0\0";
-        let mut reader = WireReader::new(bytes, Nobody);
+        let mut reader = WireReader::new(bytes, NoMessages);
         let (list, errors) = block_on_ready(decoder.list(&mut reader, 0)).unwrap();
         let facts = |i| {
             let e = list.get(i).unwrap();

@@ -13,7 +13,7 @@ mod writer;
 pub mod duplex;
 
 pub use embedded_io_async::{BufRead, Error, ErrorKind, ErrorType, Read, Write};
-pub use reader::{MessageFault, MessageSink, WireReader};
+pub use reader::{MessageFault, MessageSink, NoMessages, WireReader};
 #[cfg(feature = "alloc")]
 pub use tape::Tape;
 pub use writer::WireWriter;

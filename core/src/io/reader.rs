@@ -41,6 +41,20 @@ pub trait MessageSink {
     fn end(&mut self) -> Result<(), MessageFault>;
 }
 
+/// Passes over all messages: for what is not framed yet, and for who looks at data only.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct NoMessages;
+
+impl MessageSink for NoMessages {
+    fn begin(&mut self, _: Header) -> Result<(), MessageFault> {
+        Ok(())
+    }
+    fn part(&mut self, _: &[u8]) {}
+    fn end(&mut self) -> Result<(), MessageFault> {
+        Ok(())
+    }
+}
+
 /// Reads values from a transport, taking off the framing once [`WireReader::start_framing`] was called.
 ///
 /// All methods are cancel-safe only where they say so; a session whose read was dropped must be given up.

@@ -9,7 +9,7 @@ use crate::{
     ports::{Attrs, CommitStep, Create, Destination, PortError, Source, SourcePath, Target, WriteMode},
 };
 
-/// Copies when the end is asked for, through the ports: for trees that have nothing faster.
+/// Copies when the end is asked for, through the ports: for trees that have nothing faster. Made with `default()`.
 #[derive(Debug, Default)]
 pub struct InTurn {
     next: Cell<u64>,

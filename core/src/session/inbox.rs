@@ -15,24 +15,30 @@ use crate::{
     setup::Side,
 };
 
-/// The sink of a session's reader. `sender`: the role that reads.
+/// The sink of a session's reader.
 #[derive(Debug)]
 pub struct Inbox<'a, O> {
     shared: Option<&'a Shared<'a, O>>,
+    /// Which role reads.
     sender: bool,
     header: Header,
     payload: Vec<u8>,
 }
 
 impl<'a, O: Observer> Inbox<'a, O> {
-    /// A sink for a handshake, in which no messages are expected. `sender`: this side will be the sender.
-    pub const fn unattached(sender: bool) -> Self {
-        Self { shared: None, sender, header: Header { tag: MsgTag::Noop, len: 0 }, payload: Vec::new() }
+    /// A sink for a handshake, in which there are no messages. The session that follows attaches it to its state.
+    pub const fn unattached() -> Self {
+        Self {
+            shared: None,
+            sender: false,
+            header: Header { tag: MsgTag::Noop, len: 0 },
+            payload: Vec::new(),
+        }
     }
 
-    /// Connects the sink with the session.
-    pub const fn attach(&mut self, shared: &'a Shared<'a, O>) {
-        self.shared = Some(shared);
+    /// Connects the sink with the session, and with the role that reads.
+    pub(super) const fn attach(&mut self, shared: &'a Shared<'a, O>, sender: bool) {
+        (self.shared, self.sender) = (Some(shared), sender);
     }
 
     fn int(&self) -> i32 {

@@ -8,11 +8,9 @@ use super::{
 };
 use crate::{
     names::RelName,
-    ports::{Observer, Target},
+    ports::{ANNOUNCED, Observer, Target},
 };
 
-/// Entries that are announced before the generator comes to them.
-const WINDOW: u64 = 512;
 /// Names of one directory that are announced together.
 const TOGETHER: usize = 128;
 
@@ -37,7 +35,7 @@ impl Lookout {
             return;
         }
         let here = segment.before + position as u64;
-        if self.place > here + WINDOW / 2 {
+        if self.place > here + ANNOUNCED / 2 {
             return;
         }
         let (mut list, mut from) = match self.next.take() {
@@ -51,7 +49,7 @@ impl Lookout {
             }
         };
         loop {
-            let room = usize::try_from((here + WINDOW).saturating_sub(self.place)).unwrap_or(0);
+            let room = usize::try_from((here + ANNOUNCED).saturating_sub(self.place)).unwrap_or(0);
             let to = list.list.len().min(from + room);
             announce_names(side, &list, from, to);
             self.place += (to - from) as u64;

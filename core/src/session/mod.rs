@@ -7,7 +7,7 @@
 //!
 //! 1. A [`WireReader`](crate::io::WireReader) over what comes from the peer, with an unattached [`Inbox`] as its sink, and a
 //!    [`WireWriter`](crate::io::WireWriter) over what goes there.
-//! 2. [`exchange`](crate::setup::exchange): both ends agree on version, flags, checksums and seed.
+//! 2. [`exchange`](crate::setup::exchange) with [`SessionOptions::handshake`]: both ends agree on version, flags, checksums and seed.
 //! 3. [`Shared::new`] with the options, which are those that the peer was told, and with what was agreed. Its public fields are set
 //!    now: `requested` for a client that pulls, `umask`, `conversion`.
 //! 4. [`run_sender`] on the side that has the files, [`run_receiver`] on the other: framing, filter rules, lists, data, statistics, the
@@ -57,20 +57,17 @@
 //! use std::{cell::RefCell, convert::Infallible, rc::Rc};
 //!
 //! use arsync_core::{
-//!     checksum::{ChecksumKind, Digest},
 //!     error::{Error, Role},
 //!     exit::ExitCode,
 //!     filter::{FilterConfig, FilterList},
-//!     flist::entry::EntryRef,
-//!     io::{WireReader, WireWriter, duplex::{self, PipeReader, PipeWriter, pipe}},
+//!     io::{WireReader, WireWriter, duplex::{self, pipe}},
 //!     mux::MsgTag,
 //!     names::RelName,
 //!     options::SessionOptions,
 //!     ports::*,
 //!     rt::join2,
 //!     session::*,
-//!     setup::{Agreed, Capabilities, Handshake, Side, exchange},
-//!     version::ProtocolVersion,
+//!     setup::{Capabilities, Side, exchange},
 //! };
 //!
 //! /// What the sender reads: a directory with one file.
@@ -93,16 +90,10 @@
 //!         buf[..n].copy_from_slice(&rest[..n]);
 //!         Ok(n)
 //!     }
-//!     // What this session never asks for.
-//!     async fn read_link(&self, _: SourcePath<'_>) -> Result<Vec<u8>, PortError> { Err(PortError::UNSUPPORTED) }
+//!     // Without -r no directory is listed.
 //!     async fn read_dir(&self, _: SourcePath<'_>) -> Result<(Vec<Child>, Option<PortError>), PortError> {
 //!         Err(PortError::UNSUPPORTED)
 //!     }
-//!     async fn read_small(&self, _: SourcePath<'_>, _: usize) -> Result<Vec<u8>, PortError> { Err(PortError::UNSUPPORTED) }
-//!     async fn digest(&self, _: SourcePath<'_>, _: ChecksumKind) -> Result<Digest, PortError> { Err(PortError::UNSUPPORTED) }
-//!     async fn remove(&self, _: SourcePath<'_>) -> Result<(), PortError> { Err(PortError::UNSUPPORTED) }
-//!     fn user_name(&self, _: u32) -> Option<Vec<u8>> { None }
-//!     fn group_name(&self, _: u32) -> Option<Vec<u8>> { None }
 //! }
 //!
 //! /// What the receiver has written: names and contents.
@@ -145,9 +136,6 @@
 //! impl Observer for Quiet {
 //!     fn notice(&self, _: Role, _: &Notice<'_>) {}
 //!     fn peer_text(&self, _: MsgTag, _: &[u8]) {}
-//!     fn item(&self, _: &ItemEvent<'_>) {}
-//!     fn listed(&self, _: &EntryRef<'_>) {}
-//!     fn progress(&self, _: &FileProgress<'_>) {}
 //! }
 //!
 //! // The server was called with `--server --sender -te.LsfxCIvu . hello`; the client holds the same options.
@@ -155,19 +143,16 @@
 //! let mut options = SessionOptions::default();
 //! options.preserve.times = true;
 //!
-//! type In<'a> = WireReader<PipeReader, Inbox<'a, Quiet>>;
-//! type Out = WireWriter<PipeWriter, Vec<u8>>;
-//! async fn shake(r: &mut In<'_>, w: &mut Out, side: Side, letters: Capabilities) -> Result<Agreed, Error<Infallible>> {
-//!     exchange(r, w, &Handshake::new(side, ProtocolVersion::MAX, letters)).await
-//! }
 //! let (from_server, to_client) = pipe(4096, 4096);
 //! let (from_client, to_server) = pipe(4096, 4096);
 //! let received = Received::default();
 //!
 //! let server = async {
-//!     let mut reader = WireReader::new(from_client, Inbox::unattached(true));
+//!     let mut reader = WireReader::new(from_client, Inbox::unattached());
 //!     let mut writer = WireWriter::new(to_client, vec![0; 4096]);
-//!     let agreed = shake(&mut reader, &mut writer, Side::Server, capabilities).await?;
+//!     let mut handshake = options.handshake(Side::Server, capabilities, false);
+//!     handshake.seed = 7; // a random number
+//!     let agreed = exchange(&mut reader, &mut writer, &handshake).await?;
 //!     let shared = Shared::new(&options, agreed, &Quiet, Side::Server, Rc::new(Outbox::new()));
 //!     let rules = Rules::FromPeer(FilterConfig::default());
 //!     let args = SourceArgs { names: vec![b"hello".to_vec()], base: None };
@@ -175,12 +160,12 @@
 //!     Ok::<_, Error<Infallible>>(shared.partial_code())
 //! };
 //! let client = async {
-//!     let mut reader = WireReader::new(from_server, Inbox::unattached(false));
+//!     let mut reader = WireReader::new(from_server, Inbox::unattached());
 //!     let mut writer = WireWriter::new(to_server, vec![0; 4096]);
-//!     let agreed = shake(&mut reader, &mut writer, Side::Client, capabilities).await?;
+//!     let handshake = options.handshake(Side::Client, capabilities, true);
+//!     let agreed = exchange(&mut reader, &mut writer, &handshake).await?;
 //!     let mut shared = Shared::new(&options, agreed, &Quiet, Side::Client, Rc::new(Outbox::new()));
 //!     shared.requested = vec![b"hello".to_vec()];
-//!     let shared = shared;
 //!     let rules = Rules::Own(FilterList::new(FilterConfig::default()));
 //!     run_receiver(&shared, &received, rules, None, reader, writer).await?;
 //!     Ok(shared.partial_code())

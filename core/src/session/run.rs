@@ -78,7 +78,8 @@ pub struct Entered<T> {
     pub single_name: Option<Vec<u8>>,
     /// The directory does not exist and was not made (dry run).
     pub missing_root: bool,
-    /// The directory was made just now.
+    /// The directory was made just now: [`Target::stat`] finds it, and nothing in it. A target that has made nothing, and
+    /// does not find its root yet, is asked to make it and says `false`.
     pub created_root: bool,
 }
 
@@ -180,7 +181,7 @@ async fn say_exit<W: ChunkWrite, O: Observer, E>(
     w.message(MsgTag::ErrorExit, &payload).await.is_ok() && w.flush().await.is_ok()
 }
 
-/// Runs the sender behind the handshake. Not cancel-safe.
+/// Runs the sender behind the handshake, as [`run_receiver`] the other side. Not cancel-safe.
 pub async fn run_sender<'a, R, W, S, O>(
     shared: &'a Shared<'a, O>,
     source: &'a S,
@@ -196,7 +197,7 @@ where
     O: Observer,
 {
     start_framing(shared, true, &mut r, &mut w);
-    r.sink().attach(shared);
+    r.sink().attach(shared, true);
     let options = shared.options;
     let protocol = shared.agreed.protocol;
     let cvs = options.select.cvs_exclude;
@@ -232,9 +233,9 @@ where
 
 /// Runs the receiving side behind the handshake. `names`: the `--files-from` list that the sender waits for.
 ///
-/// Framing is started here. The reader's sink, made with `Inbox::unattached(false)`, is attached to `shared` before. A session that ends well
+/// Framing is started here. The reader's sink, made with [`Inbox::unattached`], is attached to `shared` before. A session that ends well
 /// can still have had faults: its exit code is that of `Shared::partial_code`; that of an error is `Error::exit_code`. Reads
-/// must be pending while nothing has come.
+/// must be pending while nothing has come, and so should writes that cannot go on be: see [what a transport is](crate#what-a-transport-is).
 ///
 /// Not cancel-safe.
 pub async fn run_receiver<'a, R, W, N, O>(
@@ -252,7 +253,7 @@ where
     O: Observer,
 {
     start_framing(shared, false, &mut r, &mut w);
-    r.sink().attach(shared);
+    r.sink().attach(shared, false);
     let result = receive_with(shared, entrance, rules, names, &mut r, &mut w).await;
     trace::ended(Role::ReceiverSide, &result);
     if shared.side == Side::Server || result.is_err() {

@@ -18,9 +18,10 @@ use crate::{
 /// What the sender was asked for.
 #[derive(Debug, Default)]
 pub struct SourceArgs {
-    /// The arguments, or the names of a `--files-from` list (then below `base`).
+    /// The arguments, or the names of a `--files-from` list (then below `base`): paths as they are written behind the
+    /// options of a command line, `dir/` for the contents of a directory. What is called for each is told at [`Source`].
     pub names: Vec<Vec<u8>>,
-    /// The one source argument of a `--files-from` run.
+    /// The one source argument of a `--files-from` run; otherwise `None`.
     pub base: Option<Vec<u8>>,
 }
 

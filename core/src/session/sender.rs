@@ -31,6 +31,7 @@ use crate::{
     },
     io::{ChunkWrite, WireReader, WireWriter},
     item::{BasisType, ItemFlags},
+    limits::MAX_PATH,
     mux::MsgTag,
     options::Append,
     ports::{FileTransfer, ItemEvent, Notice, Observer, Op, Source, SourcePath, Step},
@@ -205,7 +206,7 @@ where
         Ok(())
     }
 
-    /// Each name ends in NUL, an empty one ends the list.
+    /// Each name ends in NUL, an empty one ends the list. What a name has beyond the longest path is dropped (stock binary).
     async fn read_names(&mut self, args: &SourceArgs, list: &mut FileList) -> Result<(), Error<R::Error>> {
         let base = args.base.clone().unwrap_or_default();
         loop {
@@ -216,10 +217,8 @@ where
                 }
                 match self.r.u8().await? {
                     0 => break,
-                    b if self.scratch.len() < crate::limits::MAX_PATH => self.scratch.push(b),
-                    _ => {
-                        return Err(ProtocolError::Name(crate::error::NameFault::Overflow).into());
-                    }
+                    b if self.scratch.len() < MAX_PATH - 1 => self.scratch.push(b),
+                    _ => {}
                 }
             }
             if self.scratch.is_empty() {

@@ -59,14 +59,16 @@ pub enum Side {
     Server,
 }
 
-/// What one side brings to the handshake. The defaults named here are those of [`Handshake::new`].
+/// What one side brings to the handshake. The defaults named here are those of [`Handshake::new`]; a session takes
+/// `SessionOptions::handshake`, which says here what its options say.
 #[derive(Debug, Clone)]
 pub struct Handshake {
     /// Which end.
     pub side: Side,
     /// Highest version offered.
     pub max_protocol: ProtocolVersion,
-    /// Server: the letters of the client's `-e`. Client: exactly those sent to the server.
+    /// Server: the letters of the client's `-e`. Client: exactly those sent to the server, with `i` only where
+    /// `SessionOptions::forbids_inc_recursion` does not forbid it.
     pub capabilities: Capabilities,
     /// Server: incremental recursion is allowed by its own options. Default: no.
     pub allow_inc_recurse: bool,
@@ -76,7 +78,7 @@ pub struct Handshake {
     /// to be negotiated, in a half of it: that of the version, MD5 or below 30 MD4. Default: `None`.
     pub checksum: Option<(Option<ChecksumKind>, Option<ChecksumKind>)>,
     /// Compression wanted; both sides hold the same, since the server is told. Default: none.
-    pub compress: WantCompress,
+    pub compress: Compress,
     /// Checksum names offered, in order. Default: all of [`ChecksumKind::CANONICAL`]; a client does not offer `none`.
     pub checksum_names: NameList,
     /// Compressor names offered, in order. Default: those of this build ([`CompressKind::CANONICAL`]); a client does not offer `none`.
@@ -86,16 +88,16 @@ pub struct Handshake {
     pub own_order: bool,
 }
 
-/// Compression wanted in a handshake.
+/// What is asked of compression.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
-pub enum WantCompress {
-    /// None.
+pub enum Compress {
+    /// No compression.
     #[default]
     Off,
-    /// Negotiated.
+    /// `-z`: the algorithm is negotiated (zlib with peers that cannot negotiate).
     Negotiate,
-    /// Named.
+    /// A named algorithm.
     Explicit(CompressKind),
 }
 
@@ -111,7 +113,7 @@ impl Handshake {
             allow_inc_recurse: false,
             seed: 1,
             checksum: None,
-            compress: WantCompress::Off,
+            compress: Compress::Off,
             checksum_names: negotiate::join(ChecksumKind::CANONICAL.iter().map(|k| k.name()).filter(offer)),
             compress_names: negotiate::join(CompressKind::CANONICAL.iter().map(|k| k.name()).filter(offer)),
             own_order: false,
@@ -273,12 +275,12 @@ where
     let mut agreed = Agreed::implied(protocol, flags, 0);
     agreed.choose(handshake.checksum);
     match handshake.compress {
-        WantCompress::Off => {}
-        WantCompress::Explicit(kind) => agreed.compress = (kind != CompressKind::None).then_some(kind),
-        WantCompress::Negotiate => agreed.compress = Some(CompressKind::Zlib),
+        Compress::Off => {}
+        Compress::Explicit(kind) => agreed.compress = (kind != CompressKind::None).then_some(kind),
+        Compress::Negotiate => agreed.compress = Some(CompressKind::Zlib),
     }
     let ask_checksum = handshake.checksum.is_none();
-    let ask_compress = handshake.compress == WantCompress::Negotiate;
+    let ask_compress = handshake.compress == Compress::Negotiate;
     let mut peer = Offers::default();
     if negotiated {
         peer = exchange_names(reader, writer, handshake, ask_checksum, ask_compress).await?;

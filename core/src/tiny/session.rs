@@ -13,7 +13,7 @@ use crate::{
     io::{WireReader, WireWriter},
     limits::MAX_DELETED,
     mux::MsgTag,
-    setup::{Agreed, Handshake, Side, WantCompress, after_version, exchange, negotiate},
+    setup::{Agreed, Compress, Handshake, Side, after_version, exchange, negotiate},
     version::ProtocolVersion,
     wire::ndx::NdxState,
 };
@@ -197,7 +197,7 @@ where
     }
     if command.compress {
         // A peer that wants it offers no `none`: the negotiation fails and says why.
-        handshake.compress = WantCompress::Negotiate;
+        handshake.compress = Compress::Negotiate;
         handshake.compress_names = negotiate::join(["none"]);
     }
     let agreed = match version {

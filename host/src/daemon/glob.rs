@@ -5,32 +5,51 @@ use rustix::fs::{Dir, OFlags};
 
 use crate::engine::{Links, Tree};
 
-/// Paths that one pattern may stand for.
-const MAX_PATHS: usize = 100_000;
+/// What the paths may come to for which the patterns of one request stand, those of directories on the way included, bytes.
+/// A few million of usual length: more than their file list has room for. Symlinks can make one file stand for
+/// any number.
+const BUDGET: usize = 256 << 20;
+/// What a path takes beside its bytes.
+const EACH: usize = 48;
 
-/// The paths below `root` that a pattern stands for, in order; itself if there are none. Links that lead outside
-/// are not followed.
-pub(super) fn expand(root: &Tree, pattern: &[u8]) -> Vec<Vec<u8>> {
-    if !is_wild(pattern) {
-        return vec![pattern.to_vec()];
+/// The patterns of a request stand for more paths than are kept.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct TooMany;
+
+/// Expands the patterns of one request, which share a budget.
+pub(super) struct Expander<'a> {
+    root: &'a Tree,
+    left: usize,
+}
+
+impl<'a> Expander<'a> {
+    /// For patterns below `root`. Links that lead outside are not followed.
+    pub(super) const fn new(root: &'a Tree) -> Self {
+        Self { root, left: BUDGET }
     }
-    let mut found: Vec<Vec<u8>> = vec![Vec::new()];
-    for (number, part) in pattern.split(|&b| b == b'/').enumerate() {
-        let mut next = Vec::new();
-        for dir in &found {
-            let join =
-                |name: &[u8]| if number == 0 { name.to_vec() } else { [&dir[..], b"/", name].concat() };
-            if is_wild(part) {
-                next.extend(matches(root, dir, part).iter().map(|name| join(name)));
-            } else {
-                next.push(join(part));
-            }
+
+    /// The paths that a pattern stands for, in order; itself if there are none.
+    pub(super) fn expand(&mut self, pattern: &[u8]) -> Result<Vec<Vec<u8>>, TooMany> {
+        if !is_wild(pattern) {
+            return Ok(vec![pattern.to_vec()]);
         }
-        found = next;
-        found.truncate(MAX_PATHS);
+        let mut found: Vec<Vec<u8>> = vec![Vec::new()];
+        for (number, part) in pattern.split(|&b| b == b'/').enumerate() {
+            let mut next = Vec::new();
+            for dir in &found {
+                let names = if is_wild(part) { matches(self.root, dir, part) } else { vec![part.to_vec()] };
+                for name in names {
+                    let path = if number == 0 { name } else { [&dir[..], b"/", &name].concat() };
+                    self.left = self.left.checked_sub(path.len() + EACH).ok_or(TooMany)?;
+                    next.push(path);
+                }
+            }
+            found = next;
+        }
+        found
+            .retain(|path| self.root.open_with(path, OFlags::PATH | OFlags::NOFOLLOW, Links::Inside).is_ok());
+        Ok(if found.is_empty() { vec![pattern.to_vec()] } else { found })
     }
-    found.retain(|path| root.open_with(path, OFlags::PATH | OFlags::NOFOLLOW, Links::Inside).is_ok());
-    if found.is_empty() { vec![pattern.to_vec()] } else { found }
 }
 
 /// The names in a directory that match, sorted.
@@ -71,7 +90,7 @@ mod tests {
         symlink("../secret", dir.path().join("m/out")).unwrap();
         let root = Tree::new(fs::File::open(dir.path().join("m")).unwrap().into(), Links::Inside);
         let of = |pattern: &str| {
-            let found = expand(&root, pattern.as_bytes());
+            let found = Expander::new(&root).expand(pattern.as_bytes()).unwrap();
             found.into_iter().map(|p| String::from_utf8(p).unwrap()).collect::<Vec<_>>()
         };
         assert_eq!(of("a*/x"), ["a1/x", "a2/x"]);
@@ -83,5 +102,21 @@ mod tests {
         assert_eq!(of("none*"), ["none*"]);
         assert_eq!(of("a2/"), ["a2/"]);
         assert_eq!(of("../s*"), ["../s*"]);
+    }
+    #[test]
+    fn the_patterns_of_a_request_share_a_budget() {
+        let dir = tempfile::tempdir().unwrap();
+        for link in ["a", "b"] {
+            symlink(".", dir.path().join(link)).unwrap();
+        }
+        let root = Tree::new(fs::File::open(dir.path()).unwrap().into(), Links::Inside);
+        // 2 + 4 + … + 2¹⁰ paths of 49, 51, … 67 bytes.
+        let ten = ["?"; 10].join("/");
+        let spent = (1..=10).map(|n| (1 << n) * (48 + 2 * n - 1)).sum::<usize>();
+        let mut expander = Expander { root: &root, left: spent + 49 };
+        assert_eq!(expander.expand(ten.as_bytes()).unwrap().len(), 1024);
+        assert_eq!(expander.left, 49);
+        assert_eq!(expander.expand(b"a"), Ok(vec![b"a".to_vec()]));
+        assert_eq!(expander.expand(b"?"), Err(TooMany));
     }
 }

@@ -24,7 +24,7 @@ use super::{
     config::{Module, Param, Values, expand},
     connection::{ADMITTED, End, Plug, Server, environment, name, patience, refused},
     dialogue::{Dialogue, Gone, linger},
-    glob,
+    glob::{Expander, TooMany},
     hooks::{self, Hooks, Keeper, Variables},
     impose::{self, Terms},
     place::{self, Place},
@@ -404,12 +404,17 @@ pub(super) fn receive(
             return ExitCode::PROTOCOL;
         }
     };
-    let paths = expand_paths(&args, &guest);
+    let asked = args.below_module(&guest.module.name);
+    let (paths, excess) = match expanded_paths(&asked) {
+        Ok(paths) => (paths, None),
+        Err(TooMany) => (asked, Some(vec![b"the patterns of the request match too many files".to_vec()])),
+    };
+    let paths = rooted(paths, &guest);
     announce(&server, &guest, &args);
     let pre = guest.keeper.take().and_then(|keeper| run_pre(keeper, &args, &paths));
     let journal = server.journal.clone();
     let request = Request { server: &server, guest: &guest, args: &args, paths: &paths };
-    let (resolved, refusal) = match request.resolve(pre) {
+    let (resolved, refusal) = match request.resolve(pre.or(excess)) {
         Ok(found) => found,
         Err(stop) => {
             let Stop::Fail(failure) = stop else { return ExitCode::SYNTAX };
@@ -446,19 +451,25 @@ fn log_format(server: &Server<'_>, values: &Values) -> Option<Vec<u8>> {
     values.is(Param::TransferLogging).then(|| format.unwrap_or_default().to_vec())
 }
 
-/// The paths of the request below the module, wildcards expanded.
-fn expand_paths(args: &Args, guest: &Guest<'_>) -> Vec<Vec<u8>> {
-    let mut paths = args.below_module(&guest.module.name);
-    if let Ok(here) = File::open(".") {
-        let tree = Tree::new(here.into(), Links::Inside);
-        paths = paths.iter().flat_map(|path| glob::expand(&tree, path)).collect();
+/// Paths below the module, wildcards expanded.
+fn expanded_paths(asked: &[Vec<u8>]) -> Result<Vec<Vec<u8>>, TooMany> {
+    let Ok(here) = File::open(".") else { return Ok(asked.to_vec()) };
+    let tree = Tree::new(here.into(), Links::Inside);
+    let mut expander = Expander::new(&tree);
+    let mut paths = Vec::new();
+    for pattern in asked {
+        paths.append(&mut expander.expand(pattern)?);
     }
-    if !guest.place.confined {
-        // The module is the root: its paths are absolute there, as messages and `-R` have it.
-        let rooted = |path: &Vec<u8>| if path == b"." { b"/".to_vec() } else { [b"/", &path[..]].concat() };
-        paths = paths.iter().map(rooted).collect();
+    Ok(paths)
+}
+
+/// Where the module is the root its paths are absolute there, as messages and `-R` have it.
+fn rooted(paths: Vec<Vec<u8>>, guest: &Guest<'_>) -> Vec<Vec<u8>> {
+    if guest.place.confined {
+        return paths;
     }
-    paths
+    let rooted = |path: Vec<u8>| if path == b"." { b"/".to_vec() } else { [b"/", &path[..]].concat() };
+    paths.into_iter().map(rooted).collect()
 }
 
 /// The line in the log about what is asked for.
@@ -495,10 +506,11 @@ struct Request<'a> {
 
 impl Request<'_> {
     /// What it means, or what the client is told instead.
-    fn resolve(&self, pre: Option<Vec<Vec<u8>>>) -> Result<(Resolved, Option<Refusal>), Stop> {
+    /// `before`: why it is refused whatever it means.
+    fn resolve(&self, before: Option<Vec<Vec<u8>>>) -> Result<(Resolved, Option<Refusal>), Stop> {
         let argv: Vec<OsString> = self.args.options.iter().cloned().map(OsString::from_vec).collect();
         let refusal = |texts: Vec<Vec<u8>>, code| Refusal { texts, code, names_awaited: self.awaits_names() };
-        if let Some(texts) = pre {
+        if let Some(texts) = before {
             return Ok((self.sketch(&argv)?, Some(refusal(texts, ExitCode::UNSUPPORTED))));
         }
         match self.understand(&argv) {

@@ -11,7 +11,7 @@ use std::os::fd::OwnedFd;
 use arsync_core::{
     names::RelName,
     options::{DeleteWhen, SessionOptions},
-    ports::{Child, Stat},
+    ports::{ANNOUNCED, Child, Stat},
 };
 use rustix::fs::{AtFlags, OFlags, statat};
 
@@ -26,9 +26,9 @@ use super::{
 const ABSENT: usize = 16;
 /// Parts with together so many names are begun together.
 const TOGETHER: u64 = 128;
-/// Names that are announced before they are asked for. What lies behind so many was passed over: nobody asks for names
-/// of a directory that this run has made.
-const AHEAD: u64 = 1024;
+/// Names that are announced before they are asked for, and as many again for what is looked at in parts. What lies behind so
+/// many was passed over: nobody asks for names of a directory that this run has made.
+const AHEAD: u64 = 2 * ANNOUNCED;
 
 /// What was read ahead of one tree.
 #[derive(Debug)]

@@ -162,7 +162,7 @@ async fn converse<O: Speak>(
     let pushes = matches!(run.role, ClientRole::Push(_));
     let options = run.options;
     let shared;
-    let mut r: Reader<'_, O> = Reader::new(reader, Inbox::unattached(pushes));
+    let mut r: Reader<'_, O> = Reader::new(reader, Inbox::unattached());
     let mut w: Writer = Writer::new(writer, vec![0; FRAME_BUFFER]);
     if let Some(strings) = &run.stream_args {
         for string in strings {

@@ -2,7 +2,7 @@
 
 use std::{fs::File, io::Read};
 
-use arsync_core::{error::Role, exit::ExitCode, mux::MsgTag};
+use arsync_core::{error::Role, exit::ExitCode, limits::MAX_PATH, mux::MsgTag};
 
 use super::Speak;
 use crate::{cli::resolve::NameList, output::strerror};
@@ -34,11 +34,12 @@ pub(crate) fn read<O: Speak>(
     Ok(names(&text, from0, for_peer))
 }
 
-/// The names in the text of a list.
+/// The names in the text of a list. What one of them has beyond the longest path is dropped (stock binary), as the peer
+/// does with its own.
 fn names(text: &[u8], from0: bool, for_peer: bool) -> Vec<Vec<u8>> {
     text.split(|&b| b == 0 || (!from0 && matches!(b, b'\n' | b'\r')))
         .filter(|name| !name.is_empty() && (for_peer || !matches!(name.first(), Some(b'#' | b';'))))
-        .map(<[u8]>::to_vec)
+        .map(|name| if for_peer { name } else { &name[..name.len().min(MAX_PATH - 1)] }.to_vec())
         .collect()
 }
 
@@ -52,5 +53,12 @@ mod tests {
         assert_eq!(names(text, false, false), [&b"x"[..], b" d/f", b"last"]);
         assert_eq!(names(text, false, true), [&b"# c"[..], b";k", b"x", b" d/f", b"last"]);
         assert_eq!(names(b"a\nb\0#c\0\0d", true, false), [&b"a\nb"[..], b"d"]);
+    }
+
+    #[test]
+    fn names_end_with_the_longest_path() {
+        let text = [&[b'n'; 5000], &b"\nx"[..]].concat();
+        assert_eq!(names(&text, false, false), [&[b'n'; 4095], &b"x"[..]]);
+        assert_eq!(names(&text, false, true), [&[b'n'; 5000], &b"x"[..]]);
     }
 }

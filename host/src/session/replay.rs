@@ -76,7 +76,7 @@ pub(crate) fn run_replay<O: Speak>(run: ReplayRun<'_, O>) -> Ended {
                     roots: run.roots,
                     shows: run.shows,
                 };
-                let r: Reader<'_, O> = Reader::new(reader, Inbox::unattached(false));
+                let r: Reader<'_, O> = Reader::new(reader, Inbox::unattached());
                 let w: Writer = Writer::new(writer, vec![0; FRAME_BUFFER]);
                 session::run_receiver(&shared, &entrance, run.rules, None, r, w).await
             }

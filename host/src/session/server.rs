@@ -179,7 +179,7 @@ async fn converse<O: Speak>(
     let options = run.options;
     let sends = matches!(run.role, ServerRole::Sender(_));
     let shared;
-    let mut r: Reader<'_, O> = Reader::new(reader, Inbox::unattached(sends));
+    let mut r: Reader<'_, O> = Reader::new(reader, Inbox::unattached());
     let mut w: Writer = Writer::new(writer, vec![0; FRAME_BUFFER]);
     let info = run.client_info.as_deref().unwrap_or_default();
     let mut handshake = wire::handshake(Side::Server, options, Capabilities::parse(info), !sends);

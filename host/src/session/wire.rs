@@ -9,7 +9,7 @@ use arsync_core::{
     io::{WireReader, WireWriter},
     options::{Compress, SessionOptions},
     session::{Inbox, Outbox, Shared},
-    setup::{self, Agreed, Capabilities, Handshake, Side, WantCompress, negotiate},
+    setup::{self, Agreed, Capabilities, Handshake, Side, negotiate},
     token::CompressKind,
     version::ProtocolVersion,
 };
@@ -55,25 +55,9 @@ pub(crate) fn handshake(
     capabilities: Capabilities,
     receiving: bool,
 ) -> Handshake {
-    let max = options.protocol.and_then(ProtocolVersion::new).unwrap_or(ProtocolVersion::MAX);
-    let mut handshake = Handshake::new(side, max, capabilities);
-    handshake.allow_inc_recurse = !options.forbids_inc_recursion(receiving);
-    handshake.seed = if options.checksum_seed != 0 { options.checksum_seed } else { random_seed() };
-    handshake.checksum = options.transfer.checksum_choice;
-    handshake.compress = match options.transfer.compress {
-        Compress::Off => WantCompress::Off,
-        Compress::Negotiate => WantCompress::Negotiate,
-        Compress::Explicit(kind) => WantCompress::Explicit(kind),
-    };
-    if let Some(names) = &options.transfer.checksum_list {
-        let known = names.iter().filter_map(|n| ChecksumKind::from_name(n.as_bytes()));
-        handshake.checksum_names = negotiate::join(known.map(ChecksumKind::name));
-        handshake.own_order = true;
-    }
-    if let Some(names) = &options.transfer.compress_list {
-        let known = names.iter().filter_map(|n| CompressKind::from_name(n.as_bytes()));
-        handshake.compress_names = negotiate::join(known.map(CompressKind::name));
-        handshake.own_order = true;
+    let mut handshake = options.handshake(side, capabilities, receiving);
+    if options.checksum_seed == 0 {
+        handshake.seed = random_seed();
     }
     handshake
 }
@@ -149,7 +133,7 @@ pub(crate) async fn after_version<O: Speak>(
     let own = &handshake.checksum_names;
     let sums = Handshaken::Names { what: "checksum", own, theirs, chosen: sum };
     observer.handshake(handshake.side, &sums);
-    if handshake.compress != WantCompress::Off {
+    if handshake.compress != Compress::Off {
         let chosen = agreed.compress.unwrap_or(CompressKind::None).name();
         let theirs = offers.compressors.as_deref();
         let own = &handshake.compress_names;
