@@ -225,6 +225,11 @@ fn dry_runs_tell_of_names_that_are_linked_already() {
             let out = run(program, dir.path(), &[words, &["-nHi", "s/", "d/"][..]].concat());
             assert_eq!(files(&out), *lines, "{program:?} {words:?} {other}");
         }
+        // Both names are links of the alternates, too.
+        let dir = source();
+        run(program, dir.path(), &["-aH", "s/", "alt/"]);
+        let out = run(program, dir.path(), &["-anHi", "--link-dest=../alt", "s/", "d/"]);
+        assert_eq!(files(&out), Vec::<&str>::new(), "{program:?}");
     }
 }
 

@@ -237,7 +237,7 @@ where
         }
         // What waited, or was said to be superfluous, comes as a new link; so does what is no regular file.
         let compares = stat.is_none() && joins == Joins::AtOnce && entry.entry.kind() == FileKind::Regular;
-        let alternate = if compares { self.same_as_alternate(entry, name, leader_stat).await } else { None };
+        let alternate = if compares { self.same_as_alternate(entry, name, leads).await } else { None };
         // What stands in the way is shown as changed, whatever its kind.
         let before = stat.as_ref().or(alternate.as_ref().map(|a| &a.stat));
         let mode = decide::dest_mode(entry.entry.mode, before, options, self.side.mask(name).await);
@@ -321,12 +321,12 @@ where
         &mut self,
         entry: EntryRef<'_>,
         name: RelName<'_>,
-        leader: Option<Stat>,
+        leader: Option<(u64, u64)>,
     ) -> Option<Alternate> {
         let kind = self.options().transfer.alt_dest_kind?;
         let found = self.alternate(entry, name).await?;
         let same = match kind {
-            AltDestKind::Link => leader.is_some_and(|l| (l.dev, l.ino) == (found.stat.dev, found.stat.ino)),
+            AltDestKind::Link => leader == Some((found.stat.dev, found.stat.ino)),
             AltDestKind::Copy | AltDestKind::Compare => found.level >= 2,
         };
         same.then_some(found)
