@@ -5,6 +5,18 @@ use crate::{
     ports::{Attrs, CommitStep, PortError, Source, SourcePath, Target},
 };
 
+/// What failed when a file was copied on this side.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub enum CopyStep {
+    /// Opening what is to be copied.
+    Open,
+    /// Making the copy.
+    Create,
+    /// Its data.
+    Write,
+}
+
 /// A whole file to be copied from the sender's tree to the destination's.
 #[derive(Debug, Clone, Copy)]
 pub struct CopyJob<'a> {

@@ -1,6 +1,10 @@
 //! What a session has to tell beside its items: facts, which the host puts into words.
 
-use crate::{flist::acl, ports::PortError, stats::Stats};
+use crate::{
+    flist::acl,
+    ports::{PortError, WriteMode},
+    stats::Stats,
+};
 
 /// How a notice is to be treated by whoever shows it (spec: message codes).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -76,8 +80,14 @@ pub enum Op {
     Backup,
     /// `copy_file FULL => X`
     CopyFile,
+    /// `open FULL`: what is to be copied on this side, or the copy where that is made in place
+    OpenCopied,
+    /// `write FULL`: a copy on this side
+    WriteCopy(WriteMode),
     /// `sender failed to remove NAME`
     SenderRemove,
+    /// The directory of such a file is not below the source.
+    SenderRemoveParent,
     /// `get_acl: sys_acl_get_file(NAME, KIND)`
     GetAcl(acl::Kind),
     /// `get_acl: xacl_get(NAME, KIND)`

@@ -11,6 +11,7 @@ use bytes::Bytes;
 
 use crate::{
     checksum::{ChecksumKind, Digest, TransferSums},
+    copying::CopyStep,
     delta::{SumHead, append_block_sums, blocks_at_a_time},
     error::Role,
     exit::ExitCode,
@@ -183,7 +184,11 @@ pub trait Source {
     async fn digest(&self, _path: SourcePath<'_>, _kind: ChecksumKind) -> Result<Digest, PortError> {
         Err(PortError::UNSUPPORTED)
     }
-    /// Removes a file (`--remove-source-files`).
+    /// Whether the way to a file that is to be removed stays below its base, whatever symlinks are on it.
+    async fn may_remove(&self, _path: SourcePath<'_>) -> Result<(), PortError> {
+        Ok(())
+    }
+    /// Removes a file (`--remove-source-files`), if [`Source::may_remove`] has nothing against it.
     async fn remove(&self, _path: SourcePath<'_>) -> Result<(), PortError> {
         Err(PortError::UNSUPPORTED)
     }
@@ -502,8 +507,12 @@ pub trait Target {
         Err(PortError::UNSUPPORTED)
     }
     /// Copies a file on this side (`--copy-dest`), data only, through a temporary; returns what [`Self::commit`] takes.
-    async fn copy_local(&self, _from: Place<'_>, _create: &Create<'_>) -> Result<Self::Output, PortError> {
-        Err(PortError::UNSUPPORTED)
+    async fn copy_local(
+        &self,
+        _from: Place<'_>,
+        _create: &Create<'_>,
+    ) -> Result<Self::Output, (CopyStep, PortError)> {
+        Err((CopyStep::Open, PortError::UNSUPPORTED))
     }
     /// Removes a non-directory.
     async fn remove_file(&self, _at: Place<'_>) -> Result<(), PortError> {

@@ -464,6 +464,115 @@ fn a_source_that_was_removed_under_another_name_is_told() {
     }
 }
 
+/// What symlinks lead to from outside of the source is copied, and stays where it is.
+#[test]
+fn nothing_outside_of_the_source_is_removed() {
+    for program in BOTH {
+        for follow in ["-rL", "-rk", "-rlR", "-r --copy-unsafe-links"] {
+            let dir = tree(&["src/real", "other", "dst"], &["src/real/f", "other/g"]);
+            symlink("../other", dir.path().join("src/out")).unwrap();
+            symlink("real", dir.path().join("src/in")).unwrap();
+            let source = if follow == "-rlR" { "src/./out/g" } else { "src/" };
+            let words: Vec<_> = follow.split(' ').chain(["--remove-source-files", source, "dst/"]).collect();
+            let out = run(program, dir.path(), &words);
+            assert_eq!(out.code, Some(23), "{program:?} {follow}: {out:?}");
+            let told = "rsync: [sender] sender failed to secure-open-parent out/g: \
+                        Too many levels of symbolic links (40)\n";
+            assert!(out.stderr.starts_with(told), "{program:?} {follow}: {out:?}");
+            let left = children(&dir.path().join("src/real"));
+            assert_eq!(left.is_empty(), follow != "-rlR", "{program:?} {follow}: {left:?}");
+            assert_eq!(children(&dir.path().join("other")), ["g"], "{program:?} {follow}");
+            assert_eq!(fs::read_dir(dir.path().join("dst/out")).unwrap().count(), 1, "{program:?} {follow}");
+        }
+    }
+}
+
+/// A rule file that this very run brought is in force, though its directory was asked for rules before it came.
+#[test]
+fn late_deletions_ask_the_rules_that_have_come() {
+    for program in BOTH {
+        let dir =
+            tree(&["src", "dst/way"], &["src/.rules=- kept\n", "src/way", "dst/way/f", "dst/kept", "dst/x"]);
+        let out = run(program, dir.path(), &["-ri", "--filter=: .rules", "--delete-after", "src/", "dst/"]);
+        let told = "*deleting   way/f\n>f+++++++++ .rules\n>f+++++++++ way\n*deleting   x\n";
+        assert_eq!((out.code, out.stdout.as_str()), (Some(0), told), "{program:?}: {out:?}");
+    }
+}
+
+/// What is wrong with a relative path is told of the path without what means nothing.
+#[test]
+fn a_way_up_in_a_relative_path() {
+    for program in BOTH {
+        let dir = tree(&["src"], &["src/f"]);
+        for (path, told) in [("src/..//src//", "src/../src"), ("./src/..", "src/..")] {
+            let out = run(program, dir.path(), &["-rR", path, "dst/"]);
+            let told = format!("found \"..\" dir in relative path: {told}\n");
+            assert_eq!(out.code, Some(1), "{program:?} {path}: {out:?}");
+            assert!(out.stderr.starts_with(&told), "{program:?} {path}: {out:?}");
+        }
+    }
+}
+
+/// `-J` is about both times of a symlink.
+#[test]
+fn the_time_of_access_of_a_symlink_goes_with_its_other_time() {
+    for program in BOTH {
+        for (words, kept) in [(["-rltU", "-v"], true), (["-rltU", "-J"], false), (["-rlU", "-v"], true)] {
+            let dir = tree(&["src"], &[]);
+            symlink("x", dir.path().join("src/l")).unwrap();
+            touch(&dir.path().join("src/l"), &["-h", "-d", "2020-01-01T00:00:00Z"]);
+            let out = run(program, dir.path(), &[words[0], words[1], "src/", "dst/"]);
+            assert_eq!(out.code, Some(0), "{program:?} {words:?}: {out:?}");
+            let atime = fs::symlink_metadata(dir.path().join("dst/l")).unwrap().atime();
+            assert_eq!(atime == 1_577_836_800, kept, "{program:?} {words:?}: {atime}");
+        }
+    }
+}
+
+/// `--progress` has names shown where no format does; what else is told with names is told then only.
+#[test]
+fn a_format_of_ones_own_is_all_that_progress_shows_of_names() {
+    for program in BOTH {
+        for (format, told) in [
+            ("--out-format=%n", "sending incremental file list\n./\n"),
+            ("-i", "sending incremental file list\ncreated directory dst\ncd+++++++++ ./\n"),
+            (
+                "-h",
+                "sending incremental file list\ncreated directory dst\n\
+                 ignoring unsafe symlink \"l\" -> \"/etc\"\n./\n",
+            ),
+        ] {
+            let dir = tree(&["src"], &[]);
+            symlink("/etc", dir.path().join("src/l")).unwrap();
+            let out =
+                run(program, dir.path(), &["-rl", "--safe-links", "--progress", format, "src/", "dst/"]);
+            assert_eq!((out.code, &*out.stdout), (Some(0), told), "{program:?} {format}: {out:?}");
+        }
+    }
+}
+
+/// How files are transferred is said behind a pass for deletions, and in front of a listing.
+#[test]
+fn the_place_of_the_method() {
+    for program in BOTH {
+        let dir = tree(&["src", "src/k", "dst"], &["src/f", "dst/x"]);
+        let shell = fake_shell(dir.path());
+        let (path, from) =
+            (format!("--rsync-path={}", program.path()), format!("h:{}/src/", dir.path().display()));
+        let remote = ["-e", shell.to_str().unwrap(), &path, &from];
+        let levels = ["-r", "--no-i-r", "-n", "--info=del,name0", "--debug=flist,del0"];
+        let out = run(program, dir.path(), &[&levels[..], &["--delete-before"], &remote, &["dst/"]].concat());
+        assert_eq!(out.stdout, "deleting x\ndelta-transmission enabled\n", "{program:?}: {out:?}");
+        for how in ["--i-r", "--no-i-r"] {
+            let out = run(program, dir.path(), &[&["-r", how, "--debug=flist"], &remote[..]].concat());
+            let lines: Vec<_> = out.stdout.lines().collect();
+            let (first, names) = lines.split_at(lines.len() - 3);
+            assert!(first.ends_with(&["delta-transmission enabled"]), "{program:?} {how}: {out:?}");
+            assert!(names.iter().all(|l| l.contains("2020/01/01 00:00:00 ")), "{program:?} {how}: {out:?}");
+        }
+    }
+}
+
 /// Below protocol 29 a server makes the lines of deletions, with what its client says of the format.
 #[test]
 fn lines_of_deletions_in_old_protocols() {

@@ -7,6 +7,7 @@ use std::{
         ffi::OsStrExt,
         fs::{MetadataExt, PermissionsExt, symlink},
     },
+    path::Path,
 };
 
 use crate::{
@@ -198,15 +199,49 @@ fn maps_of_owners_in_acls() {
             assert!(acl.status().unwrap().success());
             let out = run(program, dir.path(), &[&["-aA"], words, &["src/", "dst/"]].concat());
             assert_eq!(out.code, Some(0), "{program:?} {words:?}: {out:?}");
-            let mut acl = [0; 200];
-            let path = dir.path().join("dst/f");
-            let len = rustix::fs::getxattr(&path, "system.posix_acl_access", &mut acl[..]).unwrap();
-            // Entries of eight bytes behind a version: tag, permissions, id.
-            let ids = acl[4..len].chunks(8).map(|e| u32::from_le_bytes(e[4..8].try_into().unwrap()));
-            let ids: Vec<_> = ids.filter(|&id| id != u32::MAX).collect();
-            assert_eq!(ids, named, "{program:?} {words:?}");
+            assert_eq!(acl_ids(&dir.path().join("dst/f")), named, "{program:?} {words:?}");
         }
     }
+}
+
+/// Names, patterns and the lack of a name count in a copy on one machine as between two.
+#[test]
+fn maps_of_owners_by_name() {
+    if !needs_root("nobody else can give files away") {
+        return;
+    }
+    for program in BOTH {
+        for (words, file, named) in [
+            (["--usermap=bin:7", "--groupmap=bin:8"], [7, 8], [7, 8]),
+            (["--usermap=b?n:7", "--groupmap=[!a]*:8"], [7, 8], [7, 8]),
+            (["--usermap=:7", "--groupmap=:8"], [2, 2], [2, 2]),
+            (["--usermap=root:7", "--numeric-ids"], [2, 2], [2, 2]),
+        ] {
+            let dir = tree(&["src"], &["src/f", "src/nameless"]);
+            let path = |name: &str| dir.path().join(name);
+            std::os::unix::fs::chown(path("src/f"), Some(2), Some(2)).unwrap();
+            std::os::unix::fs::chown(path("src/nameless"), Some(123_456), Some(123_456)).unwrap();
+            let mut acl = std::process::Command::new("setfacl");
+            acl.args(["-m", "u:2:r,g:2:r"]).arg(path("src/f"));
+            assert!(acl.status().unwrap().success());
+            let out = run(program, dir.path(), &[&["-aA"], &words[..], &["src/", "dst/"]].concat());
+            assert_eq!(out.code, Some(0), "{program:?} {words:?}: {out:?}");
+            let owners = |name: &str| fs::metadata(path(name)).map(|f| [f.uid(), f.gid()]).unwrap();
+            assert_eq!(owners("dst/f"), file, "{program:?} {words:?}");
+            let nameless = if words[0] == "--usermap=:7" { [7, 8] } else { [123_456; 2] };
+            assert_eq!(owners("dst/nameless"), nameless, "{program:?} {words:?}");
+            assert_eq!(acl_ids(&path("dst/f")), named, "{program:?} {words:?}");
+        }
+    }
+}
+
+/// Whom the ACL of a file names.
+fn acl_ids(path: &Path) -> Vec<u32> {
+    let mut acl = [0; 200];
+    let len = rustix::fs::getxattr(path, "system.posix_acl_access", &mut acl[..]).unwrap();
+    // Entries of eight bytes behind a version: tag, permissions, id.
+    let ids = acl[4..len].chunks(8).map(|e| u32::from_le_bytes(e[4..8].try_into().unwrap()));
+    ids.filter(|&id| id != u32::MAX).collect()
 }
 
 /// An ACL that brings other permissions is shown alone, also where a new owner has taken set-id bits away.
@@ -430,14 +465,17 @@ const NAMED: &[u8] = b"\x02\0\0\0\
     \x01\0\x06\0\xff\xff\xff\xff\x02\0\x06\0\xe8\x03\0\0\x04\0\x04\0\xff\xff\xff\xff\
     \x08\0\x04\0\xe8\x03\0\0\x10\0\x06\0\xff\xff\xff\xff\x20\0\0\0\xff\xff\xff\xff";
 
-/// With `--numeric-ids` those who are named by an ACL stay who they are, whatever becomes of owners.
+/// With `--numeric-ids` those who are named by an ACL stay who they are, whatever becomes of owners; but not in a list
+/// that comes alone.
 #[test]
 fn named_groups_of_acls_without_names() {
     if !needs_root("a group is set") {
         return;
     }
     for program in BOTH {
-        for (words, named) in [(&[][..], 1u32), (&["--numeric-ids"], 1000)] {
+        for (words, named) in
+            [(&[][..], 1u32), (&["--numeric-ids"], 1000), (&["--numeric-ids", "--no-i-r"], 1)]
+        {
             let dir = tree(&["src"], &["src/f"]);
             let path = |name: &str| CString::new(dir.path().join(name).as_os_str().as_bytes()).unwrap();
             let flags = rustix::fs::XattrFlags::empty();
@@ -706,77 +744,5 @@ fn duplicates_keep_empty_directories() {
         assert_eq!(made(&["src/", "src/"]), "a/ a/b/ a/c/ z/ ", "{program:?}");
         assert_eq!(made(&["src/", "other/"]), "a/ ", "{program:?}");
         assert_eq!(made(&["-R", "src/./z", "src/./z/y"]), "z/ ", "{program:?}");
-    }
-}
-
-/// What cannot be looked at is asked about as a file, then as a directory, and that is told.
-#[test]
-fn rules_that_leave_out_dangling_links_are_told() {
-    for program in BOTH {
-        let dir = tree(&["src", "dst"], &[]);
-        for name in ["one", "two"] {
-            symlink("nowhere", dir.path().join("src").join(name)).unwrap();
-        }
-        let words =
-            ["-rL", "--debug=filter", "--exclude=one", "--include=two", "--exclude=two/", "src/", "dst/"];
-        let out = run(program, dir.path(), &words);
-        let mut told: Vec<&str> =
-            out.stdout.lines().filter_map(|line| line.strip_prefix("[sender] ")).collect();
-        told.sort_unstable();
-        let lines = [
-            "hiding file one because of pattern one",
-            "showing directory two because of pattern two",
-            "showing file two because of pattern two",
-        ];
-        assert_eq!(told, lines, "{program:?}: {out:?}");
-    }
-}
-
-/// Lines of deletions have the permissions that `--chmod` would make of those that went.
-#[test]
-fn deletions_in_a_pull_show_changed_permissions() {
-    for program in BOTH {
-        let dir = tree(&["src", "dst/d"], &["dst/f"]);
-        for (name, mode) in [("dst/d", 0o2750), ("dst/f", 0o600)] {
-            fs::set_permissions(dir.path().join(name), fs::Permissions::from_mode(mode)).unwrap();
-        }
-        symlink("x", dir.path().join("dst/l")).unwrap();
-        let shell = fake_shell(dir.path());
-        let (path, from) =
-            (format!("--rsync-path={}", program.path()), format!("h:{}/src/", dir.path().display()));
-        let words =
-            ["-r", "--delete", "--chmod=g=u", "--out-format=%o %B %n", "-e", shell.to_str().unwrap(), &path];
-        let out = run(program, dir.path(), &[&words[..], &[&from, "dst/"]].concat());
-        let lines = "del. rwxrwx--- d/\ndel. rwxrwxrwx l\ndel. rw-rw---- f\n";
-        assert_eq!((out.code, out.stdout.as_str()), (Some(0), lines), "{program:?}: {out:?}");
-    }
-}
-
-/// Names of what was made are those at the destination, below protocol 29.
-#[test]
-fn a_new_name_of_old_protocols_is_told() {
-    for program in BOTH {
-        for (protocol, line) in [("--protocol=28", "new -> x\n"), ("--protocol=29", "link -> x\n")] {
-            let dir = tree(&["src"], &[]);
-            symlink("x", dir.path().join("src/link")).unwrap();
-            let shell = fake_shell(dir.path());
-            let remote = format!("h:{}/src/link", dir.path().display());
-            let path = format!("--rsync-path={}", program.path());
-            for from in ["src/link", &remote] {
-                let words = [
-                    "-lv",
-                    "--info=stats0,flist0",
-                    protocol,
-                    "-e",
-                    shell.to_str().unwrap(),
-                    &path,
-                    from,
-                    "new",
-                ];
-                let out = run(program, dir.path(), &words);
-                assert_eq!((out.code, out.stdout.as_str()), (Some(0), line), "{program:?} {protocol} {from}");
-                fs::remove_file(dir.path().join("new")).unwrap();
-            }
-        }
     }
 }

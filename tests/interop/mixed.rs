@@ -302,10 +302,17 @@ fn copies_of_alternates_that_fail() {
             }
             fs::set_permissions(at("alt/f"), fs::Permissions::from_mode(0o600)).unwrap();
             let mut command = peers::command(program.path(), dir.path());
-            command.uid(65534).gid(65534).args(["-rt", "--copy-dest=../alt", shown, "src/", "dst/"]);
+            command.uid(65534).gid(65534).args(["-rti", "--copy-dest=../alt", shown, "src/", "dst/"]);
             let out = peers::run(&mut command);
+            assert!(out.stdout.ends_with(">f+++++++++ f\n"), "{program:?} {shown}: {out:?}");
             let start = format!("rsync: [generator] copy_file \"{}/dst/../alt/f\" => ", dir.path().display());
             assert_eq!(out.stdout.starts_with(&start), wanted, "{program:?} {shown}: {out:?}");
+            let told = format!(
+                "rsync: [generator] open \"{}/dst/../alt/f\": Permission denied (13)\n",
+                dir.path().display()
+            );
+            assert!(out.stderr.starts_with(&told), "{program:?} {shown}: {out:?}");
+            assert_eq!((out.code, fs::read(at("dst/f")).unwrap()), (Some(23), b"x".to_vec()), "{program:?}");
         }
     }
 }

@@ -44,20 +44,82 @@ fn give_away(path: &Path) {
     chown(path, Some(NOBODY), Some(NOBODY)).unwrap();
 }
 
-/// Runs the program as a user who is not root.
+/// Runs the program as a user who is not root, over files of that user.
 fn run(program: Program, dir: &Path, words: &[&str]) -> Outcome {
-    let stock = matches!(program, Program::Stock);
-    let path = if stock { program.path().into() } else { dir.join("program").into_os_string() };
-    let mut command = peers::command(path, dir);
     if rustix::process::geteuid().is_root() {
         for name in ["src", "dst"] {
             give_away(&dir.join(name));
         }
+    }
+    run_as_nobody(program, dir, words)
+}
+
+fn run_as_nobody(program: Program, dir: &Path, words: &[&str]) -> Outcome {
+    let stock = matches!(program, Program::Stock);
+    let path = if stock { program.path().into() } else { dir.join("program").into_os_string() };
+    let mut command = peers::command(path, dir);
+    if rustix::process::geteuid().is_root() {
         command.uid(NOBODY).gid(NOBODY);
     }
     let out = peers::run(command.args(words));
     assert!(!out.panicked(), "{words:?}: {out:?}");
     out
+}
+
+/// Its owner may write to what is removed, or becomes a backup, to make room: also where it stays in the end.
+#[test]
+fn what_is_in_the_way_is_opened_to_writing() {
+    if !needs_root("files of another user") {
+        return;
+    }
+    let mode_of = |dir: &Path, name: &str| fs::metadata(dir.join(name)).unwrap().mode() & 0o777;
+    for program in BOTH {
+        let bench = bench(program);
+        let dir = bench.path();
+        fs::create_dir_all(dir.join("src/sub")).unwrap();
+        file(dir, "src/sub/x");
+        file(dir, "dst/sub");
+        mode(dir, "dst/sub", 0o444);
+        let out = run(program, dir, &["-rtb", "src/", "dst/"]);
+        assert_eq!((out.code, &*out.stderr), (Some(0), ""), "{program:?}: {out:?}");
+        assert_eq!(mode_of(dir, "dst/sub~"), 0o644, "{program:?}");
+
+        file(dir, "src/in/sub/x");
+        file(dir, "dst/in/sub");
+        mode(dir, "dst/in/sub", 0o444);
+        give_away(&dir.join("dst"));
+        chown(dir.join("dst/in"), Some(NOBODY - 1), None).unwrap();
+        let out = run_as_nobody(program, dir, &["-r", "--no-i-r", "src/", "dst/"]);
+        let told = "rsync: [generator] delete_file: unlink(in/sub) failed: Permission denied (13)\n\
+                    could not make way for new directory: in/sub\n\
+                    *** Skipping any contents from this failed directory ***\n";
+        assert!(out.stderr.starts_with(told), "{program:?}: {out:?}");
+        assert_eq!((out.code, mode_of(dir, "dst/in/sub")), (Some(23), 0o644), "{program:?}: {out:?}");
+    }
+}
+
+/// A group that the receiver may not set has no number in its lines; a sender knows nothing of that.
+#[test]
+fn groups_of_which_one_is_no_member() {
+    if !needs_root("files of another group") {
+        return;
+    }
+    for program in BOTH {
+        let bench = bench(program);
+        let dir = bench.path();
+        file(dir, "src/mine");
+        file(dir, "src/root");
+        give_away(&dir.join("src/mine"));
+        let batch = ["-rg", "--out-format=%G %n", "--no-super", "--numeric-ids"];
+        for (more, told) in [
+            (["--write-batch=batch", "src/", "dst/"], "0 ./\n65534 mine\n0 root\n"),
+            (["--read-batch=batch", "dst2/", "--"], "0 ./\nDEFAULT mine\n0 root\n"),
+        ] {
+            let words: Vec<_> = batch.into_iter().chain(more).collect();
+            let out = peers::run(peers::command(program.path(), dir).args(words));
+            assert_eq!((out.code, &*out.stdout), (Some(0), told), "{program:?}: {out:?}");
+        }
+    }
 }
 
 #[test]

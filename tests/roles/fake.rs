@@ -8,6 +8,7 @@ use std::{
 
 use arsync_core::{
     checksum::{ChecksumKind, Digest, Hasher},
+    copying::CopyStep,
     flist::entry::FileKind,
     names::RelName,
     ports::{
@@ -27,6 +28,7 @@ pub enum Call {
     Stat,
     Open,
     Read,
+    ReadBasis,
     Create,
     Write,
     Commit,
@@ -111,6 +113,11 @@ impl Fs {
     /// The `nth` call (from 1) of a kind fails.
     pub fn fail(&self, call: Call, nth: u32, error: PortError) {
         self.0.borrow_mut().faults.push((call, nth, error));
+    }
+
+    /// How often this was called.
+    pub fn count(&self, call: Call) -> u32 {
+        self.0.borrow().calls.get(&call).copied().unwrap_or_default()
     }
 
     /// Gives each file of this source the extended attribute `user.a`.
@@ -516,10 +523,14 @@ impl Target for Dest {
         self.fs.place(&self.at(Place::Dest(name)), ino, replace)
     }
 
-    async fn copy_local(&self, from: Place<'_>, create: &Create<'_>) -> Result<Output, PortError> {
-        let data = self.fs.data(&self.at(from))?;
-        let mut out = self.create(create).await?;
-        self.write(&mut out, &data).await?;
+    async fn copy_local(
+        &self,
+        from: Place<'_>,
+        create: &Create<'_>,
+    ) -> Result<Output, (CopyStep, PortError)> {
+        let data = self.fs.data(&self.at(from)).map_err(|e| (CopyStep::Open, e))?;
+        let mut out = self.create(create).await.map_err(|e| (CopyStep::Create, e))?;
+        self.write(&mut out, &data).await.map_err(|e| (CopyStep::Write, e))?;
         Ok(out)
     }
 
@@ -584,6 +595,7 @@ impl Target for Dest {
     }
 
     async fn read_basis(&self, basis: &u64, offset: u64, buf: &mut [u8]) -> Result<usize, PortError> {
+        self.fs.call(Call::ReadBasis)?;
         Ok(self.fs.read(*basis, offset, buf))
     }
 

@@ -6,7 +6,7 @@ use arsync_core::{
 };
 
 use crate::{
-    fake::{Call, EACCES, ENOSPC, Fs},
+    fake::{Call, EACCES, ENOSPC, Fs, Node},
     matrix::{archive, door, expect_codes, source},
     session::{Setup, all_capabilities, run},
 };
@@ -83,6 +83,26 @@ fn a_file_that_cannot_be_made_is_skipped() {
         let outcome = run(&setup(protocol, push), &source, &door(&dest)).expect("no deadlock");
         assert_eq!(expect_codes(&outcome, ExitCode::PARTIAL), None, "p{protocol} push {push}");
         assert_eq!(missing(&source, &dest).len(), 1, "p{protocol} push {push}");
+    });
+}
+
+/// The blocks of what is thrown away are those of the generator's sums: nobody reads them again.
+#[test]
+fn nothing_is_read_for_a_file_that_cannot_be_made() {
+    each(|protocol, push| {
+        let text = || b"All good people. ".repeat(300);
+        for (fails, reads) in [(false, 2), (true, 1)] {
+            let (source, dest) = (Fs::new(), Fs::new());
+            source.put("f", Node { mode: 0o100_644, mtime: 1_300_000_000, data: text(), ..Node::default() });
+            dest.put("f", Node { mode: 0o100_644, mtime: 1_200_000_000, data: text(), ..Node::default() });
+            if fails {
+                dest.fail(Call::Create, 1, EACCES);
+            }
+            let outcome = run(&setup(protocol, push), &source, &door(&dest)).expect("no deadlock");
+            let code = if fails { ExitCode::PARTIAL } else { ExitCode::OK };
+            assert_eq!(expect_codes(&outcome, code), None, "p{protocol} push {push}");
+            assert_eq!(dest.count(Call::ReadBasis), reads, "p{protocol} push {push} fails {fails}");
+        }
     });
 }
 

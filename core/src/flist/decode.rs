@@ -10,6 +10,7 @@ use hashbrown::HashMap;
 use super::{
     Format, Tables,
     acl::Kind,
+    encode::IdNames,
     encode::split_native_rdev,
     entry::{EntryFlags, FileKind, FileList, NewEntry, mode},
     fields::{self, MAX_NUMBERS, MAX_START, Numbers, Running, Start, out_of_range},
@@ -77,6 +78,15 @@ enum Item {
 }
 
 #[allow(clippy::cast_possible_truncation, clippy::cast_possible_wrap, clippy::cast_sign_loss)]
+impl IdNames for Decoder {
+    fn user(&self, uid: u32) -> Option<Vec<u8>> {
+        self.users.name(uid).map(<[u8]>::to_vec)
+    }
+    fn group(&self, gid: u32) -> Option<Vec<u8>> {
+        self.group_names.name(gid).map(<[u8]>::to_vec)
+    }
+}
+
 impl Decoder {
     /// The state before the first entry. `recursive`: `-r` is in force (matters below protocol 30).
     pub fn new(format: Format, recursive: bool) -> Self {

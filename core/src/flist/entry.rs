@@ -36,7 +36,7 @@ bitflags! {
         const SKIP_CONTENTS = 0x0400;
         /// The directory was created by this run, early, and still has to be itemized.
         const CREATED = 0x0800;
-        /// Its group of the owner mapping must not be changed (not a member).
+        /// Receiver: its group may not be set by this process, which is no member of it.
         const SKIP_GROUP = 0x1000;
     }
 }

@@ -131,24 +131,29 @@ impl IdMap {
         Self { rules, by_name, known: HashMap::new() }
     }
 
-    /// The id on this machine. Id 0 is never mapped by its name; without a name from the peer it counts as
-    /// `root` for the rules.
-    pub fn map(&mut self, id: u32, table: &IdTable, lookup: impl Fn(&[u8]) -> Option<u32>) -> u32 {
+    /// The id on this machine. `name`: that of the id where it comes from; `lookup`: the id that a name has here. Id 0 is
+    /// never mapped by its name; without a name it counts as `root` for the rules.
+    pub fn map(
+        &mut self,
+        id: u32,
+        name: impl FnOnce(u32) -> Option<Vec<u8>>,
+        lookup: impl Fn(&[u8]) -> Option<u32>,
+    ) -> u32 {
         if self.rules.0.is_empty() && (id == 0 || !self.by_name) {
             return id;
         }
         if let Some(&mapped) = self.known.get(&id) {
             return mapped;
         }
-        let name = match table.name(id) {
-            Some(name) if self.by_name => name,
-            None if self.by_name && id == 0 => b"root",
-            _ => b"",
+        let name = match self.by_name.then(|| name(id)) {
+            Some(Some(name)) => name,
+            Some(None) if id == 0 => b"root".to_vec(),
+            _ => Vec::new(),
         };
         let mapped = self
             .rules
-            .find(id, name)
-            .or_else(|| if id != 0 && !name.is_empty() { lookup(name) } else { None })
+            .find(id, &name)
+            .or_else(|| if id != 0 && !name.is_empty() { lookup(&name) } else { None })
             .unwrap_or(id);
         self.known.insert(id, mapped);
         mapped
@@ -167,11 +172,12 @@ mod tests {
         let mut table = IdTable::default();
         table.insert(1, b"daemon");
         table.insert(5, b"bin");
-        assert_eq!(map.map(15, &table, lookup), 7);
-        assert_eq!(map.map(1, &table, lookup), 2);
-        assert_eq!(map.map(5, &table, lookup), 2);
-        assert_eq!(map.map(6, &table, lookup), 99);
-        assert_eq!(map.map(0, &table, lookup), 0);
+        let name = |id| table.name(id).map(<[u8]>::to_vec);
+        assert_eq!(map.map(15, name, lookup), 7);
+        assert_eq!(map.map(1, name, lookup), 2);
+        assert_eq!(map.map(5, name, lookup), 2);
+        assert_eq!(map.map(6, name, lookup), 99);
+        assert_eq!(map.map(0, name, lookup), 0);
     }
 
     #[test]

@@ -9,6 +9,7 @@ use super::{
     generator::{Generator, Outlet, Request},
 };
 use crate::{
+    copying::CopyStep,
     error::Error,
     flist::entry::{EntryRef, FileKind},
     item::{BasisType, ItemFlags},
@@ -274,10 +275,20 @@ where
         let copied = target.copy_local(at, &create).await;
         let mut output = match copied {
             Ok(output) => output,
-            Err(error) => {
+            Err((step, error)) => {
                 let path = self.alternate_path(number, name);
-                let (op, other) = (Op::CopyFile, name.bytes());
-                self.report(&Notice::Failed { op, name: &path, base: None, other, error });
+                match (step, mode) {
+                    (CopyStep::Open, _) => self.failed(Op::OpenCopied, &path, error),
+                    (CopyStep::Create, WriteMode::Temporary) => {
+                        self.failed(Op::Mkstemp, name.bytes(), error);
+                    }
+                    (CopyStep::Create, _) => self.failed(Op::OpenCopied, name.bytes(), error),
+                    (CopyStep::Write, _) => self.failed(Op::WriteCopy(mode), name.bytes(), error),
+                }
+                if (step, mode) != (CopyStep::Create, WriteMode::Temporary) {
+                    let (op, other) = (Op::CopyFile, name.bytes());
+                    self.report(&Notice::Failed { op, name: &path, base: None, other, error });
+                }
                 return false;
             }
         };

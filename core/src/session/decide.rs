@@ -97,6 +97,11 @@ pub fn keeps_time(kind: FileKind, options: &SessionOptions) -> bool {
         }
 }
 
+/// The time of access is preserved for this kind; a symlink's goes with its mtime.
+fn keeps_atime(kind: FileKind, options: &SessionOptions) -> bool {
+    kind != FileKind::Dir && !(kind == FileKind::Symlink && options.preserve.omit_link_times)
+}
+
 /// What is shown of a file with set-id bits whose owner or group was set: the reference looks at it again after that,
 /// when the kernel has taken the bits away (stock binary). An owner that is only noted down takes nothing away.
 /// Returns the mode that is seen.
@@ -119,7 +124,7 @@ pub fn seen_after_chown(
 }
 
 /// The group may be set by this process.
-fn group_allowed(gid: u32, rights: &Rights) -> bool {
+pub(super) fn group_allowed(gid: u32, rights: &Rights) -> bool {
     rights.super_user || rights.groups.contains(&gid)
 }
 
@@ -208,7 +213,7 @@ pub fn wanted(
         mtime: (times
             && (keeps_time(kind, options) || (kind == FileKind::Symlink && p.fake_super && p.times)))
             .then_some((entry.mtime, entry.nsec)),
-        atime: (p.atimes > 0 && kind != FileKind::Dir && times).then_some(extra.atime),
+        atime: (p.atimes > 0 && keeps_atime(kind, options) && times).then_some(extra.atime),
         rdev: kind.is_device().then_some(extra.rdev),
     }
 }

@@ -204,6 +204,7 @@ where
         let only = self.side.lists.borrow().oldest();
         let Some(segment) = only else { return Ok(()) };
         self.deleting.shows_scan = self.shared().is_client() && !self.shared().local;
+        self.scopes.clear();
         for position in 0..segment.list.len() {
             let Some(dir) = segment.list.get(position) else { continue };
             if dir.entry.is_dir() && dir.entry.is_active() {
@@ -219,6 +220,7 @@ where
 
     /// `--delete-delay`: removes what was found.
     pub(super) async fn delete_delayed(&mut self) -> Result<(), Error<L::Error>> {
+        self.scopes.clear();
         for name in core::mem::take(&mut self.deleting.delayed) {
             let Some(rel) = RelName::new(&name) else { continue };
             let Ok(Some(stat)) = self.side.target.stat(Place::Dest(rel), false).await else { continue };
@@ -455,7 +457,7 @@ where
     }
 
     /// What its owner may not write to does not get in the way of a removal, as long as the owner is the user.
-    async fn open_to_writing(&self, name: RelName<'_>, stat: &Stat) {
+    pub(super) async fn open_to_writing(&self, name: RelName<'_>, stat: &Stat) {
         let rights = &self.side.rights;
         if rights.super_user
             || stat.uid != rights.euid

@@ -109,6 +109,7 @@ where
         let mut existed = stat.filter(Stat::is_dir);
         if let Some(other) = stat.filter(|s| !s.is_dir()) {
             if !self.make_way(name, &other, "directory").await? {
+                self.report(&Notice::SkippingContents);
                 self.skipped.push(shown.to_vec());
                 return Ok(());
             }

@@ -212,9 +212,12 @@ where
         let incremental = self.shared().agreed.inc_recurse();
         let when = self.delete_when();
         self.step(&Step::Starts { count: 0 });
-        report_method(self.shared());
         if when == Some(DeleteWhen::Before) {
             self.delete_everywhere().await?;
+        }
+        // A listing has said it in front of its names.
+        if !self.options().list_only {
+            report_method(self.shared());
         }
         if incremental {
             self.walk_incremental().await?;
@@ -660,6 +663,10 @@ where
         self.step(&Step::DeleteItem { name: name.bytes(), mode: stat.mode, why });
         if stat.is_dir() {
             self.step(&Step::DeleteContents { name: name.bytes(), why });
+        } else {
+            self.open_to_writing(name, stat).await;
+        }
+        if stat.is_dir() {
             if self.remove_tree_for_room(name, stat, may_empty).await? {
                 return Ok(true);
             }

@@ -5,15 +5,16 @@ use alloc::vec::Vec;
 use embedded_io_async::BufRead;
 use hashbrown::HashSet;
 
-use super::{Shared, guard::Guard, io_error};
+use super::{Shared, decide::group_allowed, guard::Guard, io_error};
 use crate::{
     error::{Error, NameFault, ProtocolError, Role},
     exit::ExitCode,
     flist::{
         Format,
         decode::{Decoder, Foreign},
-        entry::{FileKind, FileList},
-        ids::{IdMap, IdRules, IdTable, MapFault},
+        encode::IdNames,
+        entry::{EntryFlags, FileKind, FileList},
+        ids::{IdMap, IdRules, MapFault},
         order,
     },
     io::{MessageSink, WireReader},
@@ -32,11 +33,23 @@ pub(super) struct Mapping {
 
 impl Mapping {
     /// Tells what an id became, once.
-    fn tell<O: Observer>(&mut self, shared: &Shared<'_, O>, group: bool, id: u32, names: &IdTable, to: u32) {
+    fn tell<O: Observer>(
+        &mut self,
+        shared: &Shared<'_, O>,
+        group: bool,
+        id: u32,
+        names: &impl IdNames,
+        to: u32,
+    ) {
+        let p = &shared.options.preserve;
+        // Numbers that nothing maps are no news.
+        if p.numeric_ids && if group { &p.groupmap } else { &p.usermap }.is_none() {
+            return;
+        }
         let [users, groups] = &mut self.told;
         if if group { groups } else { users }.insert(id) {
-            let name = names.name(id).filter(|_| !shared.options.preserve.numeric_ids);
-            shared.step(Role::ReceiverSide, &Step::IdMapped { group, id, name, to });
+            let name = if p.numeric_ids { None } else { name_of(names, id, group) };
+            shared.step(Role::ReceiverSide, &Step::IdMapped { group, id, name: name.as_deref(), to });
         }
     }
 
@@ -58,9 +71,11 @@ impl Mapping {
                 ExitCode::SYNTAX
             })
         };
+        // On one machine a name leads back to its id: only rules need to know it.
+        let by_name = |list: &Option<Vec<u8>>| !(p.numeric_ids || shared.local && list.is_none());
         Ok(Self {
-            users: IdMap::new(parse(&p.usermap, false)?, !p.numeric_ids),
-            groups: IdMap::new(parse(&p.groupmap, true)?, !p.numeric_ids),
+            users: IdMap::new(parse(&p.usermap, false)?, by_name(&p.usermap)),
+            groups: IdMap::new(parse(&p.groupmap, true)?, by_name(&p.groupmap)),
             told: Default::default(),
         })
     }
@@ -77,13 +92,17 @@ pub(super) fn received_names<O: Observer>(shared: &Shared<'_, O>, role: Role, li
     shared.step(role, &Step::ReceivedNames(list.len()));
 }
 
-/// Maps ids, applies `--chmod`, sorts, drops duplicates: what the receiving side does with a list.
+fn name_of(names: &impl IdNames, id: u32, group: bool) -> Option<Vec<u8>> {
+    if group { names.group(id) } else { names.user(id) }
+}
+
+/// Maps ids, applies `--chmod`, sorts, drops duplicates: what the receiving side does with a list. `names`: those of the
+/// ids where the list comes from.
 pub(super) fn prepare<T: Target, O: Observer>(
     shared: &Shared<'_, O>,
     target: Option<&T>,
     mapping: &mut Mapping,
-    users: &IdTable,
-    groups: &IdTable,
+    names: &impl IdNames,
     list: &mut FileList,
     start: i32,
 ) {
@@ -91,29 +110,32 @@ pub(super) fn prepare<T: Target, O: Observer>(
     let p = &options.preserve;
     if let Some(target) = target {
         let told = shared.observer.follows_steps();
+        let rights = target.rights();
         for e in &mut list.entries {
             let (uid, gid) = (e.uid, e.gid);
             if p.owner {
-                e.uid = mapping.users.map(uid, users, |name| target.user_id(name));
+                e.uid = mapping.users.map(uid, |id| names.user(id), |name| target.user_id(name));
                 if told {
-                    mapping.tell(shared, false, uid, users, e.uid);
+                    mapping.tell(shared, false, uid, names, e.uid);
                 }
             }
             if p.group {
-                e.gid = mapping.groups.map(gid, groups, |name| target.group_id(name));
+                e.gid = mapping.groups.map(gid, |id| names.group(id), |name| target.group_id(name));
+                // In a local run the list is the sender's, who knows nothing of it.
+                e.flags.set(EntryFlags::SKIP_GROUP, !shared.local && !group_allowed(e.gid, &rights));
                 if told {
-                    mapping.tell(shared, true, gid, groups, e.gid);
+                    mapping.tell(shared, true, gid, names, e.gid);
                 }
             }
         }
-        // Without names, those who are named by an ACL stay who they are, whatever owners become.
+        // Without names and with several lists, those who are named by an ACL stay who they are, whatever owners become.
         shared.extended.prepare(|id, user| {
-            if p.numeric_ids {
+            if p.numeric_ids && shared.agreed.inc_recurse() {
                 id
             } else if user {
-                mapping.users.map(id, users, |name| target.user_id(name))
+                mapping.users.map(id, |id| names.user(id), |name| target.user_id(name))
             } else {
-                mapping.groups.map(id, groups, |name| target.group_id(name))
+                mapping.groups.map(id, |id| names.group(id), |name| target.group_id(name))
             }
         });
     }
@@ -274,15 +296,7 @@ pub(super) fn prepare_first<T: Target, O: Observer, E>(
     if let Some(target) = target {
         lists.mapping = Mapping::new(shared, target).map_err(Error::Exit)?;
     }
-    prepare(
-        shared,
-        target,
-        &mut lists.mapping,
-        &lists.decoder.users,
-        &lists.decoder.group_names,
-        list,
-        start,
-    );
+    prepare(shared, target, &mut lists.mapping, &lists.decoder, list, start);
     if !shared.agreed.inc_recurse() {
         check_parents(list, shared.options, shared.agreed.protocol)?;
     }

@@ -216,9 +216,10 @@ where
         let name = self.side.local_name(entry);
         let Some(leader) = RelName::new(leader) else { return Ok(()) };
         let stat = self.standing(name).await.ok().flatten();
-        let leader_stat = target.stat(Place::Dest(leader), false).await.ok().flatten();
-        let becomes = self.groups.get(&entry.extra().link_group).and_then(|group| group.becomes);
-        let leads = becomes.or(leader_stat.map(|l| (l.dev, l.ino)));
+        let leads = match self.groups.get(&entry.extra().link_group).and_then(|group| group.becomes) {
+            Some(alternate) => Some(alternate),
+            None => target.stat(Place::Dest(leader), false).await.ok().flatten().map(|l| (l.dev, l.ino)),
+        };
         if let Some(standing) = stat.filter(|s| leads == Some((s.dev, s.ino))) {
             return self.is_linked(ndx, entry, name, &standing).await;
         }

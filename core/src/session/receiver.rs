@@ -129,8 +129,7 @@ where
             shared,
             Some(self.side.target),
             &mut self.lists.mapping,
-            &self.lists.decoder.users,
-            &self.lists.decoder.group_names,
+            &self.lists.decoder,
             &mut list,
             start,
         );
@@ -477,6 +476,8 @@ where
             && (place == Place::Dest(name) || place == Place::Partial(name));
         // Zeros that stay where they are become holes with `--sparse`: they are written like the rest.
         let in_place = in_place && !transfer.sparse;
+        // For what is thrown away nothing is read.
+        let basis = basis.filter(|_| output.is_some());
         let mut sink = Sink { target, output, basis, in_place, append };
         let context = FileContext::new(shared, entry, ndx, segment, &self.side.lists.borrow());
         let received = self.incoming.receive(self.r, head, &mut sink, &context).await?;

@@ -115,6 +115,8 @@ where
             stat = None;
         }
         let Some(standing) = stat else {
+            // What could not be copied is no basis, either.
+            let alternate = alternate.filter(|a| a.level < 2);
             return self.request_new(ndx, segment, entry, name, alternate, redo).await;
         };
         if !redo && self.is_same(entry, Place::Dest(name), &standing).await {

@@ -19,7 +19,7 @@ use super::{
     receiver::Receiver,
     rules::Rules,
     scan::{Scanner, SourceArgs},
-    sender::Sender,
+    sender::{Names, Sender},
     wire_outlet::WireOutlet,
 };
 use crate::{
@@ -29,10 +29,7 @@ use crate::{
     error::{Error, Limit, ProtocolError, Role},
     exit::ExitCode,
     filter::{FilterError, FilterList, FilterSide, Scope},
-    flist::{
-        entry::{EntryFlags, EntryRef, FileKind, FileList},
-        ids::IdTable,
-    },
+    flist::entry::{EntryFlags, EntryRef, FileKind, FileList},
     io::{ChunkWrite, WireReader, WireWriter},
     limits::MAX_TEXT,
     mux::MsgTag,
@@ -352,6 +349,7 @@ where
         super::prune::prune_empty_dirs(&mut list, &scope);
     }
     if options.list_only {
+        super::generator::report_method(shared);
         show_list(shared, &list, None);
     }
     let mut lists = Lists::new(incremental, shared.numbering());
@@ -502,8 +500,7 @@ impl<'a, S: Source, O: Observer> LocalLists<'a, S, O> {
             self.shared,
             Some(side.target),
             &mut self.mapping,
-            &IdTable::default(),
-            &IdTable::default(),
+            &Names(self.scanner.source),
             &mut list,
             start,
         );
@@ -670,10 +667,9 @@ where
     let entered = entrance.enter(&facts).await.map_err(Error::Exit)?;
     shared.step(Role::ReceiverSide, &Step::WorksIn { base: None });
     let mut mapping = Mapping::new(shared, &entered.target).map_err(Error::Exit)?;
-    let none = IdTable::default();
     let scope = dest_filters.scope(FilterSide::Receiver, &entered.target.root_path());
     shared.extended.receive(shared, &scope, entered.target.rights().super_user);
-    prepare(shared, Some(&entered.target), &mut mapping, &none, &none, &mut list, start);
+    prepare(shared, Some(&entered.target), &mut mapping, &Names(source), &mut list, start);
     let mut links = LinkGroups::default();
     links.number(&mut list);
     if shared.options.select.prune_empty_dirs {

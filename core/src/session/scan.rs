@@ -116,7 +116,7 @@ pub(super) fn below(name: &[u8]) -> &[u8] {
 /// Makes file lists from the sender's tree.
 pub(super) struct Scanner<'a, S, O> {
     shared: &'a Shared<'a, O>,
-    source: &'a S,
+    pub(super) source: &'a S,
     root_scope: Scope,
     /// Filter state around a directory that will be entered, where it is not the root's.
     scopes: HashMap<(u32, Vec<u8>), Scope>,

@@ -45,7 +45,8 @@ use crate::{
 /// receiver stops asking when it runs out of them.
 const LOOKAHEAD: usize = 1000;
 
-struct Names<'a, S>(&'a S);
+/// The names of the ids on the machine of a source.
+pub(super) struct Names<'a, S>(pub(super) &'a S);
 
 impl<S: Source> IdNames for Names<'_, S> {
     fn user(&self, uid: u32) -> Option<Vec<u8>> {
@@ -677,6 +678,10 @@ pub(super) async fn remove_source<S: Source, O: Observer>(
 ) {
     let path = SourcePath { base: entry.entry.base, name: below(entry.name()) };
     let failed = |op, error| Notice::Failed { op, name: path.name, base: Some(path.base), other: &[], error };
+    if let Err(error) = source.may_remove(path).await {
+        shared.report(Role::Sender, &failed(Op::SenderRemoveParent, error));
+        return;
+    }
     let follow = shared.options.select.copy_links;
     match source.stat(path, follow).await {
         Ok(now) => {

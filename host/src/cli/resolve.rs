@@ -363,7 +363,12 @@ pub(crate) fn resolve(mut cli: Cli, world: &World<'_>) -> Result<Resolved, Stop>
         extra.push((Info::Stats, if cli.verbose > 1 { 3 } else { 2 }));
     }
     if cli.progress && !cli.server {
-        extra.extend([(Info::Flist, 2), (Info::Progress, 1), (Info::Name, 1)]);
+        extra.extend([(Info::Flist, 2), (Info::Progress, 1)]);
+        // Where no line of a file's own comes before its data.
+        let named = cli.out_format.as_ref().map_or(cli.itemize > 0, |format| !format::uses(format, b"bcC"));
+        if !named {
+            extra.push((Info::Name, 1));
+        }
     }
     let levels = Levels::new(cli.verbose, &extra, &cli.words);
     let names = levels.info(Info::Name);

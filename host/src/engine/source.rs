@@ -230,6 +230,17 @@ impl FileSource {
         self.reader(path.base)?.at(path.name)
     }
 
+    /// Where a file is that is to be removed: symlinks on the way count only while they stay below the base.
+    fn removed_at<'n>(&self, path: SourcePath<'n>) -> io::Result<At<'n>> {
+        let reader = self.reader(path.base)?;
+        let slash = memchr::memrchr(b'/', path.name).filter(|_| self.ways.through_links);
+        let Some(slash) = slash else { return reader.at(path.name) };
+        let dir =
+            reader.tree.open_with(&path.name[..slash], OFlags::PATH | OFlags::DIRECTORY, Links::Inside)?;
+        reader.listed.admits(&dir)?;
+        Ok(At { dir: Arc::new(dir), name: &path.name[slash + 1..] })
+    }
+
     fn open_file(&self, path: SourcePath<'_>, follow: bool) -> io::Result<OwnedFd> {
         self.reader(path.base)?.open_file(path.name, follow)
     }
@@ -418,8 +429,12 @@ impl Source for FileSource {
         digest_file(&file, stat.size, kind).map_err(port)
     }
 
+    async fn may_remove(&self, path: SourcePath<'_>) -> Result<(), PortError> {
+        self.removed_at(path).map(drop).map_err(port)
+    }
+
     async fn remove(&self, path: SourcePath<'_>) -> Result<(), PortError> {
-        let at = self.at(path).map_err(port)?;
+        let at = self.removed_at(path).map_err(port)?;
         unlinkat(&at.dir, at.name, AtFlags::empty()).map_err(port)
     }
 

@@ -12,6 +12,7 @@ use std::{
 
 use arsync_core::{
     checksum::{ChecksumKind, Digest, TransferSums},
+    copying::CopyStep,
     delta::SumHead,
     flist::acl::{Acl, Kind},
     names::RelName,
@@ -472,10 +473,13 @@ impl Target for TreeTarget {
         self.link(existing, name, replace).map_err(port)
     }
 
-    async fn copy_local(&self, from: Place<'_>, create: &Create<'_>) -> Result<Draft, PortError> {
+    async fn copy_local(&self, from: Place<'_>, create: &Create<'_>) -> Result<Draft, (CopyStep, PortError)> {
+        let failed = |step| move |error| (step, port(error));
         // As the reference, whose copies leave a trace.
-        let (file, _) = self.open_as(from, Reading::LOUD).map_err(port)?;
-        self.shared.copy(&file, create, None).map(|out| Draft::File(Box::new(out))).map_err(port)
+        let (file, _) = self.open_as(from, Reading::LOUD).map_err(failed(CopyStep::Open))?;
+        let mut out = self.shared.create(create).map_err(failed(CopyStep::Create))?;
+        out.copy_all(&file, None).map_err(failed(CopyStep::Write))?;
+        Ok(Draft::File(Box::new(out)))
     }
 
     async fn remove_file(&self, at: Place<'_>) -> Result<(), PortError> {

@@ -342,9 +342,8 @@ impl Shared {
 
     /// Copies all data of an open file into a new output.
     pub fn copy(&self, from: &OwnedFd, create: &Create<'_>, pace: Option<&Pace>) -> io::Result<Output> {
-        let size = fstat(from)?.st_size.cast_unsigned();
         let mut out = self.create(create)?;
-        out.offset = copy_paced(from, &out.file, size, out.holes, pace)?;
+        out.copy_all(from, pace)?;
         Ok(out)
     }
 
@@ -510,6 +509,13 @@ fn join(parent: RelName<'_>, dir: &[u8]) -> Vec<u8> {
 }
 
 impl Output {
+    /// Takes all data of an open file.
+    pub fn copy_all(&mut self, from: &OwnedFd, pace: Option<&Pace>) -> io::Result<()> {
+        let size = fstat(from)?.st_size.cast_unsigned();
+        self.offset = copy_paced(from, &self.file, size, self.holes, pace)?;
+        Ok(())
+    }
+
     /// Appends data.
     pub fn write(&mut self, data: &[u8]) -> io::Result<()> {
         if self.buf.len() + data.len() > PIECE {

@@ -48,7 +48,6 @@ use crate::{
         resolve::{Output, Resolved},
         words::{Debug, Info, Levels},
     },
-    engine::IdNames,
     session::{Ended, Handshaken, Speak},
     vouched::{self, Trust},
 };
@@ -653,15 +652,6 @@ impl Observer for Console {
         if !self.steps {
             return;
         }
-        let own_name;
-        let step = match *step {
-            // Where no list brings names, the sender is this machine.
-            Step::IdMapped { group, id, name: None, to } if matches!(self.route, Route::Local { .. }) => {
-                own_name = if group { IdNames::default().group(id) } else { IdNames::default().user(id) };
-                &Step::IdMapped { group, id, name: own_name.as_deref(), to }
-            }
-            _ => step,
-        };
         let lines = {
             let roots = self.roots.borrow();
             let typed = |base, name: &[u8]| self.typed_path(base, name);

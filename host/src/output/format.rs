@@ -1,7 +1,7 @@
 //! `--out-format` and relatives (spec: output format escapes).
 
 use arsync_core::{
-    flist::entry::FileKind,
+    flist::entry::{EntryFlags, FileKind},
     item::{ItemFlags, ItemizeView, itemize},
     ports::ItemEvent,
 };
@@ -250,8 +250,10 @@ fn value(escape: &Escape, event: &ItemEvent<'_>, view: &View<'_>) -> Option<Vec<
         b'M' => Local::at(entry.map_or(0, |e| e.mtime)).show('-').into_bytes(),
         b'B' => permissions(event.perms).to_vec(),
         b'U' => entry.filter(|_| view.owner).map_or(0, |e| e.uid).to_string().into_bytes(),
-        b'G' if view.group => entry.map_or(0, |e| e.gid).to_string().into_bytes(),
-        b'G' => b"DEFAULT".to_vec(),
+        b'G' if !view.group || entry.is_some_and(|e| e.flags.contains(EntryFlags::SKIP_GROUP)) => {
+            b"DEFAULT".to_vec()
+        }
+        b'G' => entry.map_or(0, |e| e.gid).to_string().into_bytes(),
         b'C' => checksum(event, view),
         b'b' => numeric(event.transfer.map_or(0, |t| if view.sender { t.sent } else { t.received })),
         b'c' => numeric(event.transfer.map_or(0, |t| if view.sender { t.received } else { t.sent })),

@@ -5,7 +5,7 @@ use std::{cell::RefCell, rc::Rc};
 use arsync_core::{
     error::Role,
     flist::acl::Kind,
-    ports::{Notice, Op},
+    ports::{Notice, Op, WriteMode},
     stats::Stats,
 };
 
@@ -305,7 +305,12 @@ pub(crate) fn text(from: Role, notice: &Notice<'_>, w: &Wording<'_>) -> Option<V
             let what: &[u8] = if dir { b"directory" } else { b"file" };
             plain(&[b"ERROR: daemon refused to receive ", what, b" \"", name, b"\""])
         }
-        Notice::DotDotInRelative(path) => plain(&[b"found \"..\" dir in relative path: ", path]),
+        Notice::DotDotInRelative(path) => {
+            let root: &[u8] = if path.starts_with(b"/") { b"/" } else { b"" };
+            let parts = path.split(|&b| b == b'/').filter(|part| !part.is_empty() && *part != b".");
+            let cleaned = parts.collect::<Vec<_>>().join(&b'/');
+            plain(&[b"found \"..\" dir in relative path: ", root, &cleaned])
+        }
         Notice::FilterFault(fault) => Some(fault.message()),
         Notice::Internal(text) => plain(&[text.as_bytes()]),
         // A notice of a newer core: better said badly than not at all.
@@ -331,7 +336,7 @@ fn failed(op: Op, name: &[u8], other: &[u8], full: &[u8], w: &Wording<'_>) -> Ve
         Op::Symlink => [b"symlink ", full, b" -> \"", other, b"\" failed"].concat(),
         Op::Mknod => around("mknod ", " failed"),
         Op::HardLink => [b"link ", full, b" => ", other, b" failed"].concat(),
-        Op::LinkAlternate => [b"link ", full, b" => ", &put_together(other, w)[..], b" failed"].concat(),
+        Op::LinkAlternate => [b"link ", full, b" => ", &uncleaned(other, w)[..], b" failed"].concat(),
         Op::Rename => [b"rename ", full, b" -> \"", other, b"\""].concat(),
         Op::Mkstemp => [b"mkstemp \"", &temporary(name, w)[..], b"\" failed"].concat(),
         Op::OpenInPlace => around("open ", " failed"),
@@ -345,7 +350,11 @@ fn failed(op: Op, name: &[u8], other: &[u8], full: &[u8], w: &Wording<'_>) -> Ve
         Op::Unlink => [b"delete_file: unlink(", name, b") failed"].concat(),
         Op::Rmdir => [b"delete_file: rmdir(", name, b") failed"].concat(),
         Op::Backup => [b"delete_file: make_backup(", name, b") failed"].concat(),
-        Op::CopyFile => [b"copy_file \"", &put_together(name, w)[..], b"\" => ", other].concat(),
+        Op::CopyFile => [b"copy_file \"", &uncleaned(name, w)[..], b"\" => ", other].concat(),
+        Op::OpenCopied => [b"open \"", &uncleaned(name, w)[..], b"\""].concat(),
+        Op::WriteCopy(WriteMode::Temporary) => [b"write \"", &temporary(name, w)[..], b"\""].concat(),
+        Op::WriteCopy(_) => around("write ", ""),
+        Op::SenderRemoveParent => [b"sender failed to secure-open-parent ", name].concat(),
         Op::SenderRemove => [b"sender failed to remove ", name].concat(),
         Op::GetAcl(kind) => [b"get_acl: sys_acl_get_file(", name, b", ", acl_type(kind), b")"].concat(),
         Op::GetTargetAcl(kind) => [b"get_acl: xacl_get(", name, b", ", acl_type(kind), b")"].concat(),
@@ -366,13 +375,10 @@ fn acl_type(kind: Kind) -> &'static [u8] {
     }
 }
 
-/// A path as it is put together at the destination, `..` included.
-fn put_together(name: &[u8], w: &Wording<'_>) -> Vec<u8> {
-    if name.starts_with(b"/") {
-        return name.to_vec();
-    }
+/// A path at the destination as it is put together, `..` included.
+fn uncleaned(name: &[u8], w: &Wording<'_>) -> Vec<u8> {
     let dest = w.roots.dest.strip_suffix(b"/").unwrap_or(&w.roots.dest);
-    [dest, b"/", name].concat()
+    if name.starts_with(b"/") { name.to_vec() } else { [dest, b"/", name].concat() }
 }
 
 /// Path of a temporary file, whose random part nobody knows any more.
