@@ -2,7 +2,7 @@
 
 use crate::{
     names::RelName,
-    ports::{Attrs, CommitStep, PortError, Source, SourcePath, Target},
+    ports::{Attrs, CommitStep, Extended, PortError, Source, SourcePath, Target},
 };
 
 /// What failed when a file was copied on this side.
@@ -28,6 +28,9 @@ pub struct CopyJob<'a> {
     pub file_mode: u32,
     /// Attributes to set.
     pub attrs: Attrs,
+    /// ACL and extended attributes to set. What cannot be set is known to the target when the copy has ended
+    /// ([`Target::take_failures`]).
+    pub extended: Option<&'a Extended>,
     /// What is there is backed up first.
     pub backup: bool,
     /// Size that the list says, bytes.

@@ -330,6 +330,13 @@ pub enum Error<E> {
     Exit(ExitCode),
 }
 
+impl<E> From<ExitCode> for Error<E> {
+    /// An end whose reason was already reported.
+    fn from(code: ExitCode) -> Self {
+        Self::Exit(code)
+    }
+}
+
 impl<E> Error<E> {
     /// The exit code of a session that ended with this error.
     pub const fn exit_code(&self) -> ExitCode {

@@ -661,6 +661,17 @@ pub trait Target {
         attrs: &Attrs,
         to: Destination,
     ) -> Result<(), (CommitStep, PortError)>;
+    /// Begins what [`Target::commit`] does with `Final { backup: false }`, and goes on with it while the session receives more.
+    /// The number that is returned is used once, with [`Target::end_commit`]. Gives the file back where it has to be
+    /// completed at once; the default always does.
+    fn begin_commit(&self, out: Self::Output, _attrs: &Attrs) -> Result<u64, Self::Output> {
+        Err(out)
+    }
+    /// Waits for the end of a completion that was begun, and says what [`Target::commit`] would have said. Asked for in
+    /// the order of the beginnings, with up to 256 of them, or files of 4 MiB, under way.
+    async fn end_commit(&self, _begun: u64) -> Result<(), (CommitStep, PortError)> {
+        Ok(())
+    }
     /// Gives a file up: the temporary is removed.
     async fn discard(&self, out: Self::Output);
 

@@ -94,7 +94,7 @@ fn session(data: &[u8], side: Side, sender: bool) {
             let args = SourceArgs { names: setup.args.clone(), base: None };
             run_sender(&shared, &fs, rules, &args, r, w).await
         } else {
-            let dest = Dest { fs: fs.clone(), root: b"out".to_vec(), alts: Vec::new(), partial: None };
+            let dest = Dest::new(&fs, b"out");
             let door = Door { dest, single_name: None };
             run_receiver(&shared, &door, rules, None, r, w).await
         }

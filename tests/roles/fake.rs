@@ -377,6 +377,9 @@ impl Fs {
     }
 }
 
+/// A file that is complete; `None` once it is in its place.
+type Late = Option<(Output, Attrs)>;
+
 /// A destination directory in a file system.
 #[derive(Debug, Clone)]
 pub struct Dest {
@@ -386,6 +389,8 @@ pub struct Dest {
     pub alts: Vec<Vec<u8>>,
     /// `--partial-dir`, relative.
     pub partial: Option<Vec<u8>>,
+    /// Files that are complete and get into their places late: every other one that may.
+    pub late: Rc<RefCell<Vec<Late>>>,
 }
 
 /// A file being received.
@@ -398,6 +403,11 @@ pub struct Output {
 }
 
 impl Dest {
+    pub fn new(fs: &Fs, root: &[u8]) -> Self {
+        let late = Rc::default();
+        Self { fs: fs.clone(), root: root.to_vec(), alts: Vec::new(), partial: None, late }
+    }
+
     fn at(&self, place: Place<'_>) -> Vec<u8> {
         match place {
             Place::Dest(name) => join(&self.root, name.bytes()),
@@ -686,6 +696,23 @@ impl Target for Dest {
             self.fs.0.borrow_mut().names.remove(&partial);
         }
         self.fs.place(&path, out.ino, true).map_err(rename)
+    }
+
+    fn begin_commit(&self, out: Output, attrs: &Attrs) -> Result<u64, Output> {
+        let mut late = self.late.borrow_mut();
+        late.push(None);
+        let begun = late.len() - 1;
+        if begun % 2 == 1 {
+            return Err(out);
+        }
+        late[begun] = Some((out, *attrs));
+        Ok(begun as u64)
+    }
+
+    async fn end_commit(&self, begun: u64) -> Result<(), (CommitStep, PortError)> {
+        let late = self.late.borrow_mut()[begun as usize].take();
+        let (out, attrs) = late.expect("each is asked for once");
+        self.commit(out, &attrs, Destination::Final { backup: false }).await
     }
 
     async fn discard(&self, _: Output) {}

@@ -103,10 +103,7 @@ pub fn archive() -> SessionOptions {
 }
 
 pub fn door(fs: &Fs) -> Door {
-    Door {
-        dest: Dest { fs: fs.clone(), root: Vec::new(), alts: Vec::new(), partial: None },
-        single_name: None,
-    }
+    Door { dest: Dest::new(fs, b""), single_name: None }
 }
 
 /// What the destination should be.

@@ -9,5 +9,5 @@ mod yield_now;
 
 pub use join::{Either, join2, select2};
 pub use notify::Notify;
-pub use poll_once::block_on_ready;
+pub use poll_once::{block_on_ready, poll_once};
 pub use yield_now::yield_now;

@@ -1,8 +1,8 @@
-//! An executor for futures that never wait.
+//! Futures asked once: an executor for those that never wait, and a look at one that may.
 
 use core::{
-    future::Future,
-    pin::pin,
+    future::{Future, poll_fn},
+    pin::{Pin, pin},
     task::{Context, Poll, Waker},
 };
 
@@ -16,4 +16,13 @@ pub fn block_on_ready<F: Future>(future: F) -> F::Output {
         Poll::Ready(out) => out,
         Poll::Pending => panic!("the future waits, but nothing can wake it"),
     }
+}
+
+/// What a future yields without waiting; `None` if it has to wait. It may be asked again.
+pub async fn poll_once<F: Future>(mut future: Pin<&mut F>) -> Option<F::Output> {
+    poll_fn(|cx| match future.as_mut().poll(cx) {
+        Poll::Ready(out) => Poll::Ready(Some(out)),
+        Poll::Pending => Poll::Ready(None),
+    })
+    .await
 }

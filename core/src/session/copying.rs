@@ -6,7 +6,9 @@ use core::cell::{Cell, RefCell};
 use crate::{
     copying::{CopyEnd, CopyJob, LocalCopy},
     names::RelName,
-    ports::{Attrs, CommitStep, Create, Destination, PortError, Source, SourcePath, Target, WriteMode},
+    ports::{
+        Attrs, CommitStep, Create, Destination, Extended, PortError, Source, SourcePath, Target, WriteMode,
+    },
 };
 
 /// Copies when the end is asked for, through the ports: for trees that have nothing faster. Made with `default()`.
@@ -23,6 +25,7 @@ struct OwnedJob {
     name: Vec<u8>,
     file_mode: u32,
     attrs: Attrs,
+    extended: Option<Extended>,
     backup: bool,
     size: u64,
 }
@@ -39,6 +42,7 @@ impl<S: Source, T: Target> LocalCopy<S, T> for InTurn {
             name: job.name.bytes().to_vec(),
             file_mode: job.file_mode,
             attrs: job.attrs,
+            extended: job.extended.cloned(),
             backup: job.backup,
             size: job.size,
         };
@@ -82,6 +86,9 @@ impl<S: Source, T: Target> LocalCopy<S, T> for InTurn {
                 return CopyEnd::Commit(CommitStep::Write, error);
             }
             offset += n as u64;
+        }
+        if let Some(extended) = job.extended {
+            target.attach(&mut output, extended);
         }
         match target.commit(output, &job.attrs, Destination::Final { backup: job.backup }).await {
             Ok(()) => CopyEnd::Done(stat.size),

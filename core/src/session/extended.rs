@@ -610,7 +610,7 @@ impl<T: Target, O: Observer> DestSide<'_, T, O> {
     }
 
     /// What is to be set beside the plain attributes. `at`: where the item stands; `None`: it is new.
-    async fn extended(
+    pub(super) async fn extended(
         &self,
         entry: EntryRef<'_>,
         name: RelName<'_>,

@@ -287,17 +287,23 @@ impl Lists {
     /// The next directories of `pending` (ranges of turns, the last one first), in their order, for whoever puts them in
     /// front of all that this has returned before; none where that changes little.
     pub fn upcoming(&self, pending: &[(u32, u32)]) -> Vec<DirRecord> {
-        let turns = pending.iter().rev().flat_map(|&(next, end)| next..end).take(UPCOMING);
-        let dirs = turns.filter_map(|turn| self.dir_in_turn(turn).and_then(|number| self.dir(number)));
-        let dirs: Vec<_> = dirs.filter(|d| d.entry().name() != b".").collect();
-        let first = dirs.iter().take_while(|d| !d.announced.get()).count();
-        let fresh = dirs.iter().filter(|d| !d.announced.get()).count();
+        let dirs = || {
+            let turns = pending.iter().rev().flat_map(|&(next, end)| next..end).take(UPCOMING);
+            let dirs = turns.filter_map(|turn| self.dir_in_turn(turn).and_then(|number| self.dir(number)));
+            dirs.filter(|d| d.entry().name() != b".")
+        };
+        let (mut all, mut fresh, mut first) = (0, 0, 0);
+        for dir in dirs() {
+            first += usize::from(fresh == all && !dir.announced.get());
+            fresh += usize::from(!dir.announced.get());
+            all += 1;
+        }
         let count = match first {
             // Behind what was announced already, which therefore comes along: not for each single one.
-            0 if fresh >= UPCOMING / 2 || dirs.len() < UPCOMING && fresh > 0 => dirs.len(),
+            0 if fresh >= UPCOMING / 2 || all < UPCOMING && fresh > 0 => all,
             _ => first,
         };
-        dirs.into_iter().take(count).inspect(|d| d.announced.set(true)).cloned().collect()
+        dirs().take(count).inspect(|d| d.announced.set(true)).cloned().collect()
     }
 
     /// What an index stands for.

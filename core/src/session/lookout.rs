@@ -78,7 +78,7 @@ fn announce_dir<T: Target, O: Observer>(side: &DestSide<'_, T, O>, list: &Segmen
 /// Entries of one list, from one position to another: those that are no directories, by their directory.
 fn announce_names<T: Target, O: Observer>(side: &DestSide<'_, T, O>, list: &Segment, from: usize, to: usize) {
     let in_lists = side.shared.agreed.inc_recurse();
-    let mut names = Vec::with_capacity(TOGETHER);
+    let mut names = Vec::with_capacity(TOGETHER.min(to - from));
     let mut dir: &[u8] = b"";
     for entry in (from..to).filter_map(|i| list.list.get(i)).filter(|e| e.entry.is_active()) {
         let name = side.local_name(entry);

@@ -177,6 +177,7 @@
 //! ```
 
 mod basis;
+mod completion;
 mod copying;
 pub mod decide;
 mod deletion;

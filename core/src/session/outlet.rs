@@ -110,23 +110,26 @@ impl<'a, S: Source, T: Target, O: Observer, C: LocalCopy<S, T>> LocalOutlet<'a, 
             && !transfer.inplace
             && !transfer.delay_updates
             && !options.dry_run
-            && !options.preserve.acls
-            && options.preserve.xattrs == 0
             && !options.preserve.fake_super
             && !options.report.progress
             && !options.select.copy_devices
             && (new || (options.preserve.perms && !transfer.backup))
             && shared.agreed.protocol.has_item_flags();
         let entry = segment.get(ndx).filter(|_| simple)?;
+        if shared.extended.is_pending(entry.extra().xattrs) {
+            return None;
+        }
         let name = self.side.local_name(entry);
         let wanted_mode = decide::dest_mode(entry.entry.mode, None, options, self.side.mask(name).await);
         let attrs =
             decide::wanted(entry.entry, &entry.extra(), wanted_mode, options, &self.side.rights, true);
+        let extended = self.side.extended(entry, name, None, true).await;
         let job = CopyJob {
             source: SourcePath { base: entry.entry.base, name: below(entry.name()) },
             name,
             file_mode: wanted_mode,
             attrs,
+            extended: extended.as_ref(),
             backup: false,
             size: entry.entry.size,
             fresh: request.fresh,
@@ -143,6 +146,7 @@ impl<'a, S: Source, T: Target, O: Observer, C: LocalCopy<S, T>> LocalOutlet<'a, 
     ) -> Result<bool, Error<Infallible>> {
         let shared = self.side.shared;
         let end = self.copier.finish(self.source, self.side.target, ticket).await;
+        self.side.report_failures(Role::Receiver);
         let name = self.side.local_name(entry);
         let base = Some(entry.entry.base);
         if let CopyEnd::Open(error) = end {

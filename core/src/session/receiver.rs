@@ -1,16 +1,18 @@
 //! The receiver: takes lists and file data, and tells the generator what became of them.
 
 use alloc::{rc::Rc, vec::Vec};
+use core::pin::pin;
 
 use embedded_io_async::BufRead;
 
 use super::{
-    Event, Inbox, Shared, decide, extended,
+    Event, Inbox, Shared,
+    completion::{Completions, report_commit},
+    decide, extended,
     generator::DestSide,
     goodbye::{ItemHeader, read_del_stats, read_stats},
     incoming_list::{ListReader, prepare, received_names},
     lists::{DirRecord, Found, Segment},
-    standing::report_attrs,
     transfer::{FileContext, Incoming, Sink},
 };
 use crate::{
@@ -22,9 +24,10 @@ use crate::{
     names::RelName,
     options::Append,
     ports::{
-        BackupBy, CommitStep, Create, Destination, FileTransfer, ItemEvent, Notice, Observer, Op, Place,
-        PortError, Step, Target, WriteMode,
+        BackupBy, Create, Destination, FileTransfer, ItemEvent, Notice, Observer, Op, Place, PortError, Step,
+        Target, WriteMode,
     },
+    rt::poll_once,
     trace::event,
     wire::ndx::{NDX_DEL_STATS, NDX_DONE, NDX_FLIST_EOF},
 };
@@ -35,6 +38,7 @@ pub(super) struct Receiver<'a, 'r, 'i, R, T, O> {
     pub(super) r: &'r mut WireReader<R, Inbox<'i, O>>,
     pub(super) lists: ListReader,
     pub(super) incoming: Incoming,
+    completions: Completions<'a, T, O>,
     phase: u8,
     /// Entries of the first list.
     first_count: usize,
@@ -53,7 +57,8 @@ where
     ) -> Result<Self, ProtocolError> {
         let incoming = Incoming::new(side.shared.options, &side.shared.agreed)?;
         let first_count = side.lists.borrow().oldest().map_or(0, |list| list.list.len());
-        Ok(Self { side, r, lists, incoming, phase: 0, first_count })
+        let completions = Completions::new(side);
+        Ok(Self { side, r, lists, incoming, completions, phase: 0, first_count })
     }
 
     pub(super) fn shared(&self) -> &'a Shared<'a, O> {
@@ -149,9 +154,9 @@ where
         let last_phase = if protocol.has_item_flags() { 2 } else { 1 };
         self.step(&Step::Starts { count: self.first_count });
         loop {
-            let ndx = self.r.ndx(&mut self.lists.read_ndx).await?;
-            match ndx {
+            match self.next_ndx().await? {
                 NDX_DONE => {
+                    self.completions.end_all().await?;
                     if shared.options.read_batch {
                         self.end_of_recording().await;
                     }
@@ -200,6 +205,19 @@ where
         }
         shared.event(Event::Finished);
         Ok(())
+    }
+
+    /// What comes next. Completions under way are reported before anything is waited for: the peer may wait for what
+    /// the generator asks for behind them.
+    async fn next_ndx(&mut self) -> Result<i32, Error<R::Error>> {
+        let mut next = pin!(self.r.ndx(&mut self.lists.read_ndx));
+        if !self.completions.is_empty() {
+            if let Some(ndx) = poll_once(next.as_mut()).await {
+                return ndx;
+            }
+            self.completions.end_all().await?;
+        }
+        next.await
     }
 
     /// What the sender still says until it closes; the end of the stream is no error here.
@@ -529,9 +547,14 @@ where
             shared.report(Role::Receiver, &Notice::BackedUp(name.bytes()));
         }
         self.side.attach(&mut output, entry, false).await;
+        if to == (Destination::Final { backup: false }) && options.transfer.partial_dir.is_none() {
+            match self.completions.begin(ndx, name, output, &attrs, entry.entry.size) {
+                Ok(()) => return Ok(self.completions.make_room().await?),
+                Err(at_once) => output = at_once,
+            }
+        }
         let result = target.commit(output, &attrs, to).await;
-        self.side.report_failures(Role::Receiver);
-        let fine = self.committed(name, result)?;
+        let fine = report_commit(self.side, name, result)?;
         if fine && delayed {
             segment.mark(ndx, EntryFlags::DONE);
             return Ok(());
@@ -544,43 +567,6 @@ where
         }
         shared.event(if fine { Event::Success(ndx) } else { Event::Failed(ndx) });
         Ok(())
-    }
-
-    /// Reports what failed; false: the file is not in place.
-    fn committed(
-        &self,
-        name: RelName<'_>,
-        result: Result<(), (CommitStep, PortError)>,
-    ) -> Result<bool, Error<R::Error>> {
-        let Err((step, error)) = result else { return Ok(true) };
-        let bytes = name.bytes();
-        match step {
-            CommitStep::Attrs(step) => {
-                report_attrs(self.shared(), Role::Receiver, bytes, step, error);
-                Ok(true)
-            }
-            CommitStep::Rename => {
-                self.failed(Op::Rename, bytes, bytes, error);
-                Ok(false)
-            }
-            CommitStep::PartialDir => {
-                self.shared().report(Role::Receiver, &Notice::PartialDirFailed(bytes));
-                Ok(false)
-            }
-            CommitStep::Create => {
-                self.failed(Op::Mkstemp, bytes, &[], error);
-                Ok(false)
-            }
-            CommitStep::Backup | CommitStep::Sync | CommitStep::Write => {
-                let op = match step {
-                    CommitStep::Backup => Op::Backup,
-                    CommitStep::Sync => Op::Fsync,
-                    _ => Op::Write,
-                };
-                self.failed(op, bytes, &[], error);
-                Err(Error::Exit(ExitCode::FILE_IO))
-            }
-        }
     }
 
     #[allow(clippy::too_many_arguments)]
@@ -612,18 +598,17 @@ where
         self.side.attach(&mut output, entry, false).await;
         if transfer.inplace {
             let result = target.commit(output, &attrs, Destination::Final { backup: false }).await;
-            self.committed(name, result)?;
+            report_commit(self.side, name, result)?;
         } else if transfer.partial_dir.is_some() {
             let result = target.commit(output, &attrs, Destination::Partial).await;
-            self.committed(name, result)?;
+            report_commit(self.side, name, result)?;
         } else if transfer.partial {
             let backup = transfer.backup && !redo;
             let result = target.commit(output, &attrs, Destination::KeptPartial { backup }).await;
-            self.committed(name, result)?;
+            report_commit(self.side, name, result)?;
         } else {
             target.discard(output).await;
         }
-        self.side.report_failures(Role::Receiver);
         event!("file {} failed its checksum, asked for again: {}", ndx, !redo);
         if redo {
             shared.event(Event::Failed(ndx));

@@ -15,7 +15,8 @@ use std::{
 /// Results that may wait to be taken.
 const KEPT: usize = 64;
 
-/// Cheap reads are begun together, up to this cost and number: a wake-up costs as much as the smallest of them.
+/// Cheap reads are begun together, up to this cost and number, and a reader is woken for so much: a wake-up costs as much
+/// as the smallest of them.
 const BATCH_COST: u64 = 512 << 10;
 const BATCH: usize = 16;
 
@@ -48,8 +49,8 @@ impl<J> Read<J> {
     }
 
     /// A read of so many bytes.
-    pub const fn costing(cost: u64, job: J) -> Self {
-        Self { cost, job }
+    pub fn costing(cost: u64, job: J) -> Self {
+        Self { cost: cost.min(BATCH_COST), job }
     }
 }
 
@@ -77,6 +78,8 @@ struct State<K, R, J> {
     reads: HashMap<K, (Place, Stage<R, J>)>,
     /// Of them, those that wait and those that are done, in the order in which they are wanted.
     queue: BTreeMap<Place, K>,
+    /// The cost of those that wait.
+    cost: u64,
     done: BTreeMap<Place, K>,
     /// Places not given yet, in front of all others (below this) and behind them.
     front: Place,
@@ -86,8 +89,8 @@ struct State<K, R, J> {
     keeps_all: bool,
     /// Fewer reads than these are begun one by one.
     least: usize,
-    /// Threads that wait for something to do, and the result that is waited for: nobody else is woken.
-    idle: usize,
+    /// Threads wait for something to do and were not woken yet; the result that is waited for. Nobody else is woken.
+    idle: bool,
     /// Readers found no room for results.
     full: bool,
     wanted: Option<K>,
@@ -129,7 +132,7 @@ impl<K: Hash + Eq + Clone + Send + 'static, R: Send + 'static> Ahead<K, R> {
     /// With a thread for each two processors, four at most, and whoever waits for a result; on a machine with one
     /// processor, nothing is read ahead.
     pub fn new() -> Self {
-        let cores = std::thread::available_parallelism().map_or(1, core::num::NonZero::get);
+        let cores = super::processors();
         Self::with_threads((cores / 2).min(4)).helping()
     }
 
@@ -145,13 +148,14 @@ impl<K: Hash + Eq + Clone + Send + 'static, R: Send + 'static, J: Send + 'static
         let state = State {
             reads: HashMap::new(),
             queue: BTreeMap::new(),
+            cost: 0,
             done: BTreeMap::new(),
             front: 0,
             back: 0,
             kept: KEPT,
             keeps_all: false,
             least: 1,
-            idle: 0,
+            idle: false,
             full: false,
             wanted: None,
             closed: false,
@@ -190,6 +194,7 @@ impl<K: Hash + Eq + Clone + Send + 'static, R: Send + 'static, J: Send + 'static
         let mut state = self.desk.lock();
         state.reads.clear();
         state.queue.clear();
+        state.cost = 0;
         state.done.clear();
     }
 
@@ -221,10 +226,12 @@ impl<K: Hash + Eq + Clone + Send + 'static, R: Send + 'static, J: Send + 'static
         if !fresh {
             return;
         }
-        let sleeping = state.idle > 0;
+        // For less, whoever takes the results comes first.
+        let wakes = state.idle && state.cost >= BATCH_COST;
+        state.idle &= !wakes;
         drop(state);
         self.start();
-        if sleeping {
+        if wakes {
             self.desk.work.notify_all();
         }
     }
@@ -309,6 +316,7 @@ impl<K: Hash + Eq + Clone, R, J> State<K, R, J> {
     fn announce(&mut self, place: Place, key: K, read: Read<J>) -> bool {
         let Some((old, stage)) = self.reads.get_mut(&key) else {
             self.queue.insert(place, key.clone());
+            self.cost += read.cost;
             self.reads.insert(key, (place, Stage::Waiting(read)));
             return true;
         };
@@ -328,7 +336,9 @@ impl<K: Hash + Eq + Clone, R, J> State<K, R, J> {
         let Some(&(place, _)) = self.reads.get(key).filter(|_| !self.keeps_all) else { return };
         for order in [&mut self.queue, &mut self.done] {
             while let Some(first) = order.first_entry().filter(|first| *first.key() < place) {
-                self.reads.remove(&first.remove());
+                if let Some((_, Stage::Waiting(read))) = self.reads.remove(&first.remove()) {
+                    self.cost -= read.cost;
+                }
             }
         }
     }
@@ -340,7 +350,11 @@ impl<K: Hash + Eq + Clone, R, J> State<K, R, J> {
         self.done.remove(&place);
         match stage {
             Stage::Done(result) => Some(result),
-            Stage::Waiting(_) | Stage::Running => None,
+            Stage::Waiting(read) => {
+                self.cost -= read.cost;
+                None
+            }
+            Stage::Running => None,
         }
     }
 
@@ -356,6 +370,7 @@ impl<K: Hash + Eq + Clone, R, J> State<K, R, J> {
         {
             let Some((_, stage)) = self.reads.get_mut(&key) else { continue };
             let Stage::Waiting(read) = core::mem::replace(stage, Stage::Running) else { continue };
+            self.cost -= read.cost;
             cost = cost.saturating_add(read.cost);
             keys.push(key);
             jobs.push(read.job);
@@ -383,8 +398,9 @@ impl<K: Hash + Eq + Clone, R, J> State<K, R, J> {
     /// Readers that stopped for want of room go on once half of the results are taken: woken for each place that
     /// becomes free, they would sleep again after one read.
     fn has_room_again(&mut self) -> bool {
-        let again = self.full && self.idle > 0 && self.done.len() <= self.kept / 2;
+        let again = self.full && self.idle && self.done.len() <= self.kept / 2;
         self.full &= !again;
+        self.idle &= !again;
         again
     }
 
@@ -417,9 +433,8 @@ fn work<K: Hash + Eq + Clone, R, J>(desk: &Desk<K, R, J>) {
     let mut state = desk.lock();
     while !state.closed {
         let Some(batch) = state.next_batch() else {
-            state.idle += 1;
+            state.idle = true;
             state = desk.work.wait(state).unwrap_or_else(PoisonError::into_inner);
-            state.idle -= 1;
             continue;
         };
         drop(state);

@@ -15,6 +15,11 @@ pub trait Piece {
     fn size(&self) -> u64;
 }
 
+/// The directory of a name below the root.
+pub fn parent(name: &[u8]) -> &[u8] {
+    memchr::memrchr(b'/', name).map_or(&[], |slash| &name[..slash])
+}
+
 /// Jobs of one directory, or of several small ones, that came one after the other, and how many workers are there.
 #[derive(Debug)]
 struct Group<J> {

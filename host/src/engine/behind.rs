@@ -33,7 +33,7 @@ pub struct Behind {
 impl Behind {
     /// Writes to an open file. None where there is no second processor, or no thread.
     pub fn start(file: Arc<OwnedFd>, holes: Holes) -> Option<Self> {
-        if std::thread::available_parallelism().map_or(1, core::num::NonZero::get) < 2 {
+        if super::processors() < 2 {
             return None;
         }
         let (pieces, queued) = sync_channel::<Piece>(BUFFERS);

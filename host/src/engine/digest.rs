@@ -59,6 +59,9 @@ fn read_next(file: &OwnedFd, size: u64, offset: u64, buf: &mut [u8]) -> io::Resu
     Ok(Piece { len, last: len < wanted || offset + len as u64 == size })
 }
 
+/// To open and close a file costs as much as so many bytes.
+const OPENING: u64 = 32 << 10;
+
 /// A file that is to be digested once somebody has time for it.
 pub struct Job {
     kind: ChecksumKind,
@@ -76,13 +79,13 @@ pub fn job(
     open: impl FnOnce() -> Option<(OwnedFd, u64)> + Send + 'static,
 ) -> Read<Job> {
     // Where it gains, large files are taken together too.
-    let cost = if kind == ChecksumKind::Md5 { size.min(Read::<Job>::cost_of(LANES as u64)) } else { size };
-    Read::costing(cost, Job { kind, open: Box::new(open) })
+    let most = if kind == ChecksumKind::Md5 { Read::<Job>::cost_of(LANES as u64) } else { u64::MAX };
+    Read::costing(OPENING.saturating_add(size).min(most), Job { kind, open: Box::new(open) })
 }
 
 /// What makes digests on every processor; who asks for them would only wait otherwise, and takes part.
 pub fn digests_ahead<K: Hash + Eq + Clone + Send + 'static>() -> Digests<K> {
-    let cores = std::thread::available_parallelism().map_or(1, core::num::NonZero::get);
+    let cores = super::processors();
     Ahead::running(cores.min(16) - 1, digest_all).helping().at_least(WORTH_LANES).keeping(KEPT)
 }
 
@@ -259,6 +262,6 @@ mod tests {
     fn large_files_are_taken_together_for_md5() {
         let cost = |kind| job(kind, 1 << 30, || None).cost();
         assert_eq!(cost(ChecksumKind::Md5), 64 << 10);
-        assert_eq!(cost(ChecksumKind::Xxh128), 1 << 30);
+        assert_eq!(cost(ChecksumKind::Xxh128), 512 << 10);
     }
 }

@@ -10,67 +10,88 @@ use rustix::{
     io::Errno,
 };
 
-use super::{fake, meta::Handle, port, to_stat};
+use super::{ahead::Read, fake, meta::Handle, port, to_stat};
 
 /// Bytes of directory entries read at a time.
 const BUFFER: usize = 256 << 10;
 /// A directory of so many names is looked at by several threads, by so many at most.
 const SHARED: usize = 4096;
 const MOST: usize = 8;
+/// Directories, or parts of them, with together so many names are begun together.
+pub const TOGETHER: u64 = 128;
+
+/// What it costs to look at so many names.
+pub fn cost_of_names(names: u64) -> u64 {
+    Read::<()>::cost_of(TOGETHER).saturating_mul(names)
+}
+
+/// What a thread works with. It stays there: what is taken by one thread and given back by another has both wait for
+/// one another in the allocator.
+#[derive(Default)]
+struct Scratch {
+    entries: Vec<u8>,
+    /// Names, each with the NUL that ends it, and their lengths without it.
+    names: Vec<u8>,
+    lengths: Vec<usize>,
+}
 
 thread_local! {
-    static ENTRIES: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
+    static SCRATCH: RefCell<Scratch> = RefCell::default();
 }
 
 /// Reads a directory from its start, in the order of the file system. An error in the middle is returned
 /// beside what was read. `fakes`: attributes of fake-super are applied.
 pub fn children(dir: &OwnedFd, fakes: bool) -> (Vec<Child>, Option<Errno>) {
-    let (names, lengths, error) = names(dir);
-    let mut found = Vec::with_capacity(lengths.len());
-    // To ask for the number of processors costs as much as a small directory.
-    let cores = || std::thread::available_parallelism().map_or(1, core::num::NonZero::get).min(MOST);
-    let threads = if lengths.len() < SHARED { 1 } else { cores() };
-    if threads == 1 {
-        found.extend(stats(dir, &names, &lengths, fakes));
-    } else {
-        let mut rest = &*names;
-        let parts: Vec<_> = lengths
-            .chunks(lengths.len().div_ceil(threads))
-            .map(|lengths| {
-                let (text, behind) = rest.split_at(lengths.iter().map(|length| length + 1).sum());
-                rest = behind;
-                move || stats(dir, text, lengths, fakes).collect::<Vec<_>>()
-            })
-            .collect();
-        std::thread::scope(|scope| {
-            let threads: Vec<_> = parts.into_iter().map(|part| scope.spawn(part)).collect();
-            for thread in threads {
-                found.extend(thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)));
-            }
-        });
-    }
-    (named(found, names, &lengths), error)
+    SCRATCH.with_borrow_mut(|scratch| {
+        let error = scratch.read(dir).err();
+        (scratch.children(dir, fakes), error)
+    })
 }
 
-/// The names in a directory, each with the NUL that ends it, and their lengths without it.
-fn names(dir: &OwnedFd) -> (Vec<u8>, Vec<usize>, Option<Errno>) {
-    ENTRIES.with_borrow_mut(|buf| {
-        buf.reserve(BUFFER);
-        let (mut names, mut lengths) = (Vec::new(), Vec::new());
-        let mut entries = RawDir::new(dir, buf.spare_capacity_mut());
+impl Scratch {
+    /// Reads the names in a directory.
+    fn read(&mut self, dir: &OwnedFd) -> Result<(), Errno> {
+        self.names.clear();
+        self.lengths.clear();
+        self.entries.reserve(BUFFER);
+        let mut entries = RawDir::new(dir, self.entries.spare_capacity_mut());
         while let Some(entry) = entries.next() {
-            let entry = match entry {
-                Ok(entry) => entry,
-                Err(error) => return (names, lengths, Some(error)),
-            };
+            let entry = entry?;
             let name = entry.file_name();
             if name != c"." && name != c".." {
-                names.extend_from_slice(name.to_bytes_with_nul());
-                lengths.push(name.count_bytes());
+                self.names.extend_from_slice(name.to_bytes_with_nul());
+                self.lengths.push(name.count_bytes());
             }
         }
-        (names, lengths, None)
-    })
+        Ok(())
+    }
+
+    /// What was read, with attributes.
+    fn children(&self, dir: &OwnedFd, fakes: bool) -> Vec<Child> {
+        let Self { names, lengths, .. } = self;
+        let mut found = Vec::with_capacity(lengths.len());
+        let threads = if lengths.len() < SHARED { 1 } else { super::processors().min(MOST) };
+        if threads == 1 {
+            found.extend(stats(dir, names, lengths, fakes));
+        } else {
+            let mut rest = &**names;
+            let parts: Vec<_> = lengths
+                .chunks(lengths.len().div_ceil(threads))
+                .map(|lengths| {
+                    let (text, behind) = rest.split_at(lengths.iter().map(|length| length + 1).sum());
+                    rest = behind;
+                    move || stats(dir, text, lengths, fakes).collect::<Vec<_>>()
+                })
+                .collect();
+            std::thread::scope(|scope| {
+                let threads: Vec<_> = parts.into_iter().map(|part| scope.spawn(part)).collect();
+                for thread in threads {
+                    found.extend(thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)));
+                }
+            });
+        }
+        named(found, names, lengths)
+    }
 }
 
 /// The attributes of names, which are not set yet.
@@ -90,10 +111,9 @@ fn stats(dir: &OwnedFd, mut names: &[u8], lengths: &[usize], fakes: bool) -> imp
     })
 }
 
-/// Gives the children their names, which stay in one buffer: one taken for each, here, and given back by whoever used
-/// them, on another thread, costs as much as all else.
-fn named(mut children: Vec<Child>, names: Vec<u8>, lengths: &[usize]) -> Vec<Child> {
-    let mut names = Bytes::from(names);
+/// Gives the children their names, which share one buffer: a buffer for each costs as much as all else.
+fn named(mut children: Vec<Child>, names: &[u8], lengths: &[usize]) -> Vec<Child> {
+    let mut names = Bytes::copy_from_slice(names);
     for (child, &length) in children.iter_mut().zip(lengths) {
         let mut name = names.split_to(length + 1);
         name.truncate(length);

@@ -24,6 +24,7 @@ mod fds;
 mod ids;
 mod listing;
 mod meta;
+mod pool;
 mod reading;
 mod removal;
 mod source;
@@ -75,6 +76,12 @@ pub(crate) fn absolute(path: &[u8]) -> Vec<u8> {
         full.extend_from_slice(part);
     }
     full
+}
+
+/// Processors that this process may use. Asked for once: the answer is in files of the control group.
+pub(crate) fn processors() -> usize {
+    static COUNT: std::sync::OnceLock<usize> = std::sync::OnceLock::new();
+    *COUNT.get_or_init(|| std::thread::available_parallelism().map_or(1, core::num::NonZero::get))
 }
 
 /// The file creation mask of this process.

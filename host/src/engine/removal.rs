@@ -35,7 +35,7 @@ pub struct Removals {
 impl Removals {
     /// Nothing is removed yet. `plain`: files are what they look like.
     pub fn new(rights: &Rights, plain: bool) -> Self {
-        let cores = std::thread::available_parallelism().map_or(1, core::num::NonZero::get);
+        let cores = super::processors();
         let threads = if cores == 1 || !plain { 0 } else { cores.min(4) };
         let ahead = Ahead::with_threads(threads).keeping_all();
         Self { ahead, super_user: rights.super_user, euid: rights.euid }

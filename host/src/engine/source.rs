@@ -4,7 +4,7 @@
 //! directory part of a name must hold none: one that appears between listing and reading is refused.
 
 use alloc::{rc::Rc, sync::Arc};
-use core::cell::RefCell;
+use core::cell::{Cell, RefCell};
 use std::{
     os::fd::OwnedFd,
     time::{SystemTime, UNIX_EPOCH},
@@ -36,7 +36,7 @@ use super::{
     digest::{self, Digests, digest_file, digests_ahead},
     fake,
     ids::Names,
-    listing::children,
+    listing::{children, cost_of_names},
     meta::Handle,
     port,
     reading::Reading,
@@ -45,6 +45,9 @@ use super::{
 
 /// Files from this size on are announced to the kernel as read in order.
 const ADVISE_FROM: u64 = 1 << 20;
+
+/// To open a directory costs as much as to look at so many names.
+const OPENING: u64 = 8;
 
 /// The file system as a [`Source`].
 #[derive(Debug)]
@@ -66,6 +69,8 @@ pub struct FileSource {
     fake: bool,
     pace: Option<Arc<Pace>>,
     ahead: Ahead<(u32, Box<[u8]>), io::Result<Listing>>,
+    /// Names in a directory, as far as those read last tell.
+    typical: Cell<u64>,
     digests: Digests<(u32, Box<[u8]>)>,
 }
 
@@ -198,6 +203,7 @@ impl FileSource {
             fake: options.preserve.fake_super,
             pace: None,
             ahead: Ahead::new(),
+            typical: Cell::default(),
             digests: digests_ahead(),
         }
     }
@@ -284,6 +290,7 @@ impl FileSource {
             reader.list(path.name, self.fake)?
         };
         let Listing { dir, mut children, error } = listing;
+        self.typical.set((3 * self.typical.get() + children.len() as u64) / 4);
         if self.readable_only {
             children.retain(|child| {
                 !child.stat.as_ref().is_ok_and(|stat| is_unreadable(&dir, &child.name, stat))
@@ -369,12 +376,13 @@ impl Source for FileSource {
             return;
         }
         let fake = self.fake;
+        let cost = cost_of_names(self.typical.get() + OPENING);
         self.ahead.announce(
             Turn::Next,
             dirs.map(|name| {
                 let (reader, name) = (reader.clone(), Box::<[u8]>::from(name));
                 let key = (base, name.clone());
-                let read = Read::new(move || Some(reader.list(&name, fake)));
+                let read = Read::costing(cost, Box::new(move || Some(reader.list(&name, fake))) as _);
                 (key, read)
             }),
         );

@@ -38,7 +38,7 @@ use super::{
     block_sums::Summing,
     copy::read_full,
     digest::{self, Digests, digest_file, digests_ahead},
-    draft::Draft,
+    draft::{Completions, Draft},
     fake,
     ids::Names,
     listing::children,
@@ -67,6 +67,8 @@ pub struct TreeTarget {
     removals: Removals,
     digests: Digests<Box<[u8]>>,
     summing: Summing,
+    /// Where there is a second processor.
+    completions: Option<Completions>,
     /// Directories made by this run.
     made: RefCell<HashSet<Box<[u8]>>>,
 }
@@ -115,6 +117,7 @@ impl TreeTarget {
             removals,
             digests: digests_ahead(),
             summing: Summing::new(),
+            completions: Completions::new(),
             made: RefCell::default(),
         })
     }
@@ -614,6 +617,18 @@ impl Target for TreeTarget {
         to: Destination,
     ) -> Result<(), (CommitStep, PortError)> {
         out.commit(&self.shared, attrs, to).map_err(|(step, error)| (step, port(error)))
+    }
+
+    fn begin_commit(&self, draft: Draft, attrs: &Attrs) -> Result<u64, Draft> {
+        match &self.completions {
+            Some(completions) => completions.begin(&self.shared, draft, attrs),
+            None => Err(draft),
+        }
+    }
+
+    async fn end_commit(&self, begun: u64) -> Result<(), (CommitStep, PortError)> {
+        let ended = self.completions.as_ref().map_or(Ok(()), |completions| completions.end(begun));
+        ended.map_err(|(step, error)| (step, port(error)))
     }
 
     async fn discard(&self, out: Draft) {

@@ -17,15 +17,13 @@ use rustix::fs::{AtFlags, OFlags, statat};
 
 use super::{
     ahead::{Ahead, Read, Turn},
-    listing::children,
+    listing::{self, children, cost_of_names},
     to_stat,
     write::Shared,
 };
 
 /// Names of which none is there after which the rest of a part is not looked at.
 const ABSENT: usize = 16;
-/// Parts with together so many names are begun together.
-const TOGETHER: u64 = 128;
 /// Names that are announced before they are asked for, and as many again for what is looked at in parts. What lies behind so
 /// many was passed over: nobody asks for names of a directory that this run has made.
 const AHEAD: u64 = 2 * ANNOUNCED;
@@ -166,7 +164,7 @@ impl Visits {
     pub fn announce_dir(&self, shared: &Arc<Shared>, dir: RelName<'_>) {
         if self.listed && self.are_useful() {
             let (shared, name) = (shared.clone(), Box::<[u8]>::from(dir.bytes()));
-            self.announce(dir, None, TOGETHER, move || read(&shared, &name));
+            self.announce(dir, None, listing::TOGETHER, move || read(&shared, &name));
         }
     }
 
@@ -200,7 +198,7 @@ impl Visits {
         while let Some(passed) = pending.pop_front_if(|part| part.upto + AHEAD < upto) {
             self.ahead.drop_until(&passed.number);
         }
-        let cost = Read::<()>::cost_of(TOGETHER).saturating_mul(count);
+        let cost = cost_of_names(count);
         self.ahead.announce(Turn::Last, core::iter::once((number, Read::costing(cost, Box::new(run) as _))));
     }
 

@@ -1,46 +1,33 @@
-//! Whole-file copies on worker threads: plain functions on descriptors and owned data, one file a job.
-//!
-//! Small jobs change hands in batches, in both directions: waking a thread costs as much as copying a small file.
-//! Workers keep to different directories where they can: two that create names in one directory wait for one another
-//! in the kernel. Threads start with the first job, one per core, and end with the value. Nothing here decides: a job
-//! says what is copied where, and its end says how far it came.
+//! Whole-file copies within one machine on threads, one file a task.
 
 use alloc::sync::Arc;
-use core::cell::{Cell, RefCell};
-use std::{
-    collections::HashMap,
-    os::fd::OwnedFd,
-    sync::{Condvar, Mutex, MutexGuard, PoisonError},
-    thread::JoinHandle,
-};
+use std::os::fd::OwnedFd;
 
 use arsync_core::{
     copying::{CopyEnd, CopyJob, LocalCopy},
     names::RelName,
-    ports::{Attrs, CommitStep, Create, Destination, WriteMode},
+    ports::{Attrs, CommitStep, Create, Destination, Extended, WriteMode},
 };
 use rustix::{fs::fstat, io::Errno};
 
 use super::{
     FileSource, TreeTarget,
-    backlog::{BATCH, BATCH_BYTES, Backlog, Piece},
-    port,
+    backlog::{Piece, parent},
+    pool::{Pool, Task},
+    port, processors,
     source::Reader,
     write::{SMALL, Shared},
 };
 
-/// Jobs that may wait for a worker before whoever brings more has to wait.
-const BACKLOG: usize = 4096;
-
 /// One file to copy.
 struct Job {
-    ticket: u64,
     reader: Reader,
     source: Box<[u8]>,
     target: Arc<Shared>,
     name: Box<[u8]>,
     file_mode: u32,
     attrs: Attrs,
+    extended: Option<Extended>,
     backup: bool,
     size: u64,
     fresh: bool,
@@ -48,7 +35,7 @@ struct Job {
 
 impl Piece for Job {
     fn dir(&self) -> &[u8] {
-        memchr::memrchr(b'/', &self.name).map_or(&[], |slash| &self.name[..slash])
+        parent(&self.name)
     }
 
     fn size(&self) -> u64 {
@@ -56,177 +43,60 @@ impl Piece for Job {
     }
 }
 
-#[derive(Default)]
-struct State {
-    backlog: Backlog<Job>,
-    ends: Vec<(u64, CopyEnd)>,
-    /// The job whose end is waited for.
-    wanted: Option<u64>,
-    /// Whoever brings jobs waits for room.
-    crowded: bool,
-    closed: bool,
-}
+/// Room for a small file. One byte more than the largest: the end is seen without a second read.
+struct Room(Vec<u8>);
 
-#[derive(Default)]
-struct Desk {
-    state: Mutex<State>,
-    /// There is a job, or the desk is closed.
-    work: Condvar,
-    /// The wanted job ended, or there is room.
-    ended: Condvar,
-}
-
-impl Desk {
-    fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+impl Default for Room {
+    fn default() -> Self {
+        Self(vec![0; SMALL + 1])
     }
 }
 
 /// The workers of a local run.
-#[derive(Default)]
-pub struct Workers {
-    desk: Arc<Desk>,
-    threads: Mutex<Vec<JoinHandle<()>>>,
-    next: Cell<u64>,
-    batch: RefCell<Batch>,
-    /// Ends that nobody has asked for yet.
-    ends: RefCell<HashMap<u64, CopyEnd>>,
-}
+pub struct Workers(Pool<Job>);
 
-/// Jobs that wait for company.
-#[derive(Default)]
-struct Batch {
-    jobs: Vec<Job>,
-    bytes: u64,
-}
-
-impl Workers {
-    fn start_threads(&self) {
-        let mut threads = self.threads.lock().unwrap_or_else(PoisonError::into_inner);
-        if !threads.is_empty() {
-            return;
-        }
-        let count = std::thread::available_parallelism().map_or(1, core::num::NonZero::get).min(32);
-        for _ in 0..count {
-            let desk = self.desk.clone();
-            if let Ok(thread) = std::thread::Builder::new().name("copy".into()).spawn(move || work(&desk)) {
-                threads.push(thread);
-            }
-        }
-    }
-}
-
-impl Workers {
-    fn hand_over(&self, batch: &mut Batch) {
-        if batch.jobs.is_empty() {
-            return;
-        }
-        batch.bytes = 0;
-        let mut state = self.desk.lock();
-        batch.jobs.drain(..).for_each(|job| state.backlog.push(job));
-        while state.backlog.len() > BACKLOG {
-            state.crowded = true;
-            state = self.desk.ended.wait(state).unwrap_or_else(PoisonError::into_inner);
-        }
-        drop(state);
-        self.desk.work.notify_one();
-    }
-}
-
-impl Drop for Workers {
-    fn drop(&mut self) {
-        self.desk.lock().closed = true;
-        self.desk.work.notify_all();
-        for thread in self.threads.lock().unwrap_or_else(PoisonError::into_inner).drain(..) {
-            let _ = thread.join();
-        }
+impl Default for Workers {
+    fn default() -> Self {
+        Self(Pool::new("copy", processors()))
     }
 }
 
 impl LocalCopy<FileSource, TreeTarget> for Workers {
     fn start(&self, source: &FileSource, target: &TreeTarget, job: &CopyJob<'_>) -> u64 {
-        let ticket = self.next.get();
-        self.next.set(ticket + 1);
-        if ticket == 0 {
-            self.start_threads();
-        }
         let reader = match source.reader(job.source.base) {
             Ok(reader) => reader,
-            Err(error) => {
-                self.ends.borrow_mut().insert(ticket, CopyEnd::Open(port(error)));
-                return ticket;
-            }
+            Err(error) => return self.0.ended(CopyEnd::Open(port(error))),
         };
-        let mut batch = self.batch.borrow_mut();
-        batch.bytes = batch.bytes.saturating_add(job.size);
-        batch.jobs.push(Job {
-            ticket,
+        self.0.begin(Job {
             reader,
             source: job.source.name.into(),
             target: target.shared().clone(),
             name: job.name.bytes().into(),
             file_mode: job.file_mode,
             attrs: job.attrs,
+            extended: job.extended.cloned(),
             backup: job.backup,
             size: job.size,
             fresh: job.fresh,
-        });
-        if batch.jobs.len() >= BATCH || batch.bytes >= BATCH_BYTES {
-            self.hand_over(&mut batch);
-        }
-        ticket
+        })
     }
 
     async fn finish(&self, _source: &FileSource, _target: &TreeTarget, ticket: u64) -> CopyEnd {
-        if let Some(end) = self.ends.borrow_mut().remove(&ticket) {
-            return end;
-        }
-        self.hand_over(&mut self.batch.borrow_mut());
-        let mut ends = self.ends.borrow_mut();
-        let mut state = self.desk.lock();
-        loop {
-            ends.extend(state.ends.drain(..));
-            if let Some(end) = ends.remove(&ticket) {
-                state.wanted = None;
-                return end;
-            }
-            state.wanted = Some(ticket);
-            state = self.desk.ended.wait(state).unwrap_or_else(PoisonError::into_inner);
-        }
+        self.0.end(ticket)
     }
 }
 
-/// The life of a worker.
-fn work(desk: &Desk) {
-    let mut buf = vec![0u8; SMALL + 1];
-    let mut jobs = Vec::with_capacity(BATCH);
-    let mut ends = Vec::with_capacity(BATCH);
-    let mut state = desk.lock();
-    loop {
-        let Some(group) = state.backlog.take_batch(&mut jobs) else {
-            if state.closed {
-                return;
-            }
-            state = desk.work.wait(state).unwrap_or_else(PoisonError::into_inner);
-            continue;
-        };
-        drop(state);
-        ends.extend(jobs.drain(..).map(|job| (job.ticket, run(&job, &mut buf))));
-        state = desk.lock();
-        state.backlog.leave(group);
-        let mut awaited = core::mem::take(&mut state.crowded);
-        for end in ends.drain(..) {
-            awaited |= state.wanted == Some(end.0);
-            state.ends.push(end);
-        }
-        if awaited {
-            desk.ended.notify_one();
-        }
+impl Task for Job {
+    type End = CopyEnd;
+    type Kit = Room;
+
+    fn run(self, Room(buf): &mut Room) -> CopyEnd {
+        copy(&self, buf)
     }
 }
 
 /// Copies one file.
-fn run(job: &Job, buf: &mut [u8]) -> CopyEnd {
+fn copy(job: &Job, buf: &mut [u8]) -> CopyEnd {
     let file = match job.reader.open(&job.source) {
         Ok(file) => file,
         Err(error) => return CopyEnd::Open(port(error)),
@@ -237,7 +107,6 @@ fn run(job: &Job, buf: &mut [u8]) -> CopyEnd {
     let to = Destination::Final { backup: job.backup };
     let create =
         Create { name, mode: WriteMode::Temporary, file_mode: job.file_mode, size: job.size, append_from: 0 };
-    // One byte more than the largest small file: the end is seen without a second read.
     let n = match read_start(&file, job.size, buf) {
         Ok(n) => n,
         Err(error) => return CopyEnd::Read(port(error)),
@@ -249,14 +118,14 @@ fn run(job: &Job, buf: &mut [u8]) -> CopyEnd {
     }
     if n <= SMALL && job.target.takes_small_files() {
         let data = &buf[..n];
-        if job.fresh && !job.target.has_temp_dir() {
+        if job.fresh && job.extended.is_none() && !job.target.has_temp_dir() {
             match job.target.put_fresh(&create, data, &job.attrs) {
                 Ok(()) => return CopyEnd::Done(n as u64),
                 Err((CommitStep::Create, _)) => {}
                 Err((step, error)) => return CopyEnd::Commit(step, port(error)),
             }
         }
-        return match job.target.put(&create, data, &job.attrs, to) {
+        return match job.target.put(&create, data, &job.attrs, job.extended.as_ref(), to) {
             Ok(()) => CopyEnd::Done(n as u64),
             Err((step, error)) => CopyEnd::Commit(step, port(error)),
         };
@@ -270,10 +139,15 @@ fn large(job: &Job, file: &OwnedFd, create: &Create<'_>, to: Destination) -> Cop
         Err(error) => return CopyEnd::Read(port(error)),
     };
     match job.target.copy(file, create, job.reader.pace()) {
-        Ok(out) => match job.target.commit(out, &job.attrs, to) {
-            Ok(()) => CopyEnd::Done(size),
-            Err((step, error)) => CopyEnd::Commit(step, port(error)),
-        },
+        Ok(mut out) => {
+            if let Some(extended) = &job.extended {
+                out.attach(extended.clone());
+            }
+            match job.target.commit(out, &job.attrs, to) {
+                Ok(()) => CopyEnd::Done(size),
+                Err((step, error)) => CopyEnd::Commit(step, port(error)),
+            }
+        }
         Err(error @ (Errno::NOSPC | Errno::DQUOT | Errno::FBIG)) => {
             CopyEnd::Commit(CommitStep::Write, port(error))
         }

@@ -464,6 +464,7 @@ impl Shared {
         create: &Create<'_>,
         data: &[u8],
         attrs: &Attrs,
+        extended: Option<&Extended>,
         to: Destination,
     ) -> Result<(), (CommitStep, Errno)> {
         // The data is at hand: no buffer is needed.
@@ -471,6 +472,7 @@ impl Shared {
         let mut out = self.create(&create).map_err(|e| (CommitStep::Create, e))?;
         write_at(&out.file, 0, data, out.holes).map_err(|e| (CommitStep::Write, e))?;
         out.offset = data.len() as u64;
+        out.extended = extended.cloned();
         self.commit(out, attrs, to)
     }
 
@@ -554,6 +556,21 @@ impl Output {
     fn finish(&mut self) -> io::Result<()> {
         self.flush()?;
         self.behind.take().map_or(Ok(()), Behind::finish)
+    }
+
+    /// Below the destination.
+    pub fn name(&self) -> &[u8] {
+        &self.name
+    }
+
+    /// It is a temporary file that will get its name.
+    pub fn is_temporary(&self) -> bool {
+        self.mode == WriteMode::Temporary
+    }
+
+    /// Bytes that are still in memory.
+    pub const fn unwritten(&self) -> usize {
+        self.buf.len()
     }
 
     /// Has this set when the file is complete.

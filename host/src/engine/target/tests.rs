@@ -439,7 +439,7 @@ fn a_whole_small_file_is_one_call_on_any_thread() {
         append_from: 0,
     };
     let done = std::thread::spawn(move || {
-        [create("x"), create("none/x")].map(|c| shared.put(&c, b"small", &ATTRS, DONE))
+        [create("x"), create("none/x")].map(|c| shared.put(&c, b"small", &ATTRS, None, DONE))
     });
     assert_eq!(done.join().unwrap(), [Ok(()), Err((CommitStep::Create, Errno::NOENT))]);
     let taken = f.target.shared().put_fresh(&create("x"), b"other", &ATTRS);
