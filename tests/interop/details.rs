@@ -499,6 +499,20 @@ fn late_deletions_ask_the_rules_that_have_come() {
     }
 }
 
+/// A file that failed verification stands where it was received, also in a directory of this run.
+#[test]
+fn what_was_retained_in_a_new_directory_is_looked_at() {
+    for program in BOTH {
+        let dir = tree(&["src", "alt"], &["src/f=a newer text", "alt/f=older"]);
+        touch(&dir.path().join("alt/f"), &["-d", "2019-01-01"]);
+        let words = ["-ti", "-r", "--append-verify", "--copy-dest=../alt", "src/", "dst/"];
+        let out = run(program, dir.path(), &words);
+        let told = "created directory dst\n>f.st...... f\n>f..t...... f\n";
+        assert_eq!((out.code, &*out.stdout), (Some(0), told), "{program:?}: {out:?}");
+        assert_eq!(fs::read(dir.path().join("dst/f")).unwrap(), b"a newer text", "{program:?}");
+    }
+}
+
 /// What is wrong with a relative path is told of the path without what means nothing.
 #[test]
 fn a_way_up_in_a_relative_path() {

@@ -503,6 +503,10 @@ where
     pub(super) async fn redo_pending(&mut self) -> Result<(), Error<L::Error>> {
         for (ndx, segment) in core::mem::take(&mut self.redo) {
             segment.to_redo.set(segment.to_redo.get().saturating_sub(1));
+            // What has been received once may be there, whoever made the directory.
+            if let Some(entry) = segment.get(ndx) {
+                self.fresh.remove(self.side.local_name(entry).parent().bytes());
+            }
             self.item(ndx, &segment, true).await?;
         }
         Ok(())
