@@ -17,6 +17,9 @@ pub enum CopyStep {
     Write,
 }
 
+/// A copy on this side, or what failed.
+pub type Copied<T> = Result<T, (CopyStep, PortError)>;
+
 /// A whole file to be copied from the sender's tree to the destination's.
 #[derive(Debug, Clone, Copy)]
 pub struct CopyJob<'a> {

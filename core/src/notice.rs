@@ -52,6 +52,8 @@ pub enum Op {
     Mknod,
     /// `link FULL => X failed`
     HardLink,
+    /// `link FULL => X failed`, where X is an alternate file that is copied then
+    LinkAlternate,
     /// `rename FULL -> "NAME"`
     Rename,
     /// `mkstemp FULL failed`
@@ -377,7 +379,7 @@ impl Notice<'_> {
         match self {
             Self::Failed { op, .. } => match op {
                 Op::OpenBasis => Severity::Error,
-                Op::CopyFile => Severity::Info,
+                Op::CopyFile | Op::LinkAlternate => Severity::Info,
                 Op::Fallocate => Severity::Warning,
                 _ => Severity::TransferError,
             },

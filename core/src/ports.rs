@@ -11,7 +11,7 @@ use bytes::Bytes;
 
 use crate::{
     checksum::{ChecksumKind, Digest, TransferSums},
-    copying::CopyStep,
+    copying::{Copied, CopyStep},
     delta::{SumHead, append_block_sums, blocks_at_a_time},
     error::Role,
     exit::ExitCode,
@@ -507,11 +507,7 @@ pub trait Target {
         Err(PortError::UNSUPPORTED)
     }
     /// Copies a file on this side (`--copy-dest`), data only, through a temporary; returns what [`Self::commit`] takes.
-    async fn copy_local(
-        &self,
-        _from: Place<'_>,
-        _create: &Create<'_>,
-    ) -> Result<Self::Output, (CopyStep, PortError)> {
+    async fn copy_local(&self, _from: Place<'_>, _create: &Create<'_>) -> Copied<Self::Output> {
         Err((CopyStep::Open, PortError::UNSUPPORTED))
     }
     /// Removes a non-directory.

@@ -499,6 +499,20 @@ fn late_deletions_ask_the_rules_that_have_come() {
     }
 }
 
+/// A file that failed verification stands where it was received, also in a directory of this run.
+#[test]
+fn what_was_retained_in_a_new_directory_is_looked_at() {
+    for program in BOTH {
+        let dir = tree(&["src", "alt"], &["src/f=a newer text", "alt/f=older"]);
+        touch(&dir.path().join("alt/f"), &["-d", "2019-01-01"]);
+        let words = ["-ti", "-r", "--append-verify", "--copy-dest=../alt", "src/", "dst/"];
+        let out = run(program, dir.path(), &words);
+        let told = "created directory dst\n>f.st...... f\n>f..t...... f\n";
+        assert_eq!((out.code, &*out.stdout), (Some(0), told), "{program:?}: {out:?}");
+        assert_eq!(fs::read(dir.path().join("dst/f")).unwrap(), b"a newer text", "{program:?}");
+    }
+}
+
 /// What is wrong with a relative path is told of the path without what means nothing.
 #[test]
 fn a_way_up_in_a_relative_path() {
@@ -598,11 +612,11 @@ fn lines_of_deletions_in_old_protocols() {
     }
 }
 
-/// What a client looks through for deletions is counted like a list.
+/// What a client looks through for deletions is counted like a list, for each directory.
 #[test]
 fn a_pass_for_deletions_is_counted() {
     for program in BOTH {
-        let dir = tree(&["src", "dst"], &["dst/x"]);
+        let dir = tree(&["src/d", "dst/d"], &["dst/x", "dst/d/y"]);
         let shell = fake_shell(dir.path());
         let (path, from) =
             (format!("--rsync-path={}", program.path()), format!("h:{}/src/", dir.path().display()));
@@ -617,8 +631,13 @@ fn a_pass_for_deletions_is_counted() {
             "dst/",
         ];
         let out = run(program, dir.path(), &words);
-        let lines =
-            "receiving file list ... 1 file to consider\n 0 files...\r\ndeleting x\n                    \r";
+        let lines = "receiving file list ... 2 files to consider\n 0 files...\r\ndeleting x\n 0 files...\r\n\
+             deleting d/y\n                    \r";
+        assert_eq!((out.code, out.stdout.as_str()), (Some(0), lines), "{program:?}: {out:?}");
+        // Nothing is looked through where a dry run would make the destination.
+        let dry = [&["-n"], &words[..words.len() - 1], &["new/"]].concat();
+        let out = run(program, dir.path(), &dry);
+        let lines = "receiving file list ... 2 files to consider\n";
         assert_eq!((out.code, out.stdout.as_str()), (Some(0), lines), "{program:?}: {out:?}");
     }
 }

@@ -261,3 +261,53 @@ fn directories_with_attributes_keep_no_right_that_they_were_opened_with() {
         assert_eq!((bits("d/with"), bits("d/without")), (0o670, 0o770), "{program:?}");
     }
 }
+
+/// What `--fake-super` keeps of an ACL brings no permissions, and goes with directories of backups.
+#[test]
+fn kept_acls_are_attributes() {
+    const ACCESS: &str = "system.posix_acl_access";
+    const KEPT: &str = "user.rsync.%aacl";
+    /// `user::rwx user:1000:rwx group::r-x mask::rwx other::r-x` as the system has it.
+    const REAL: &[u8] = b"\x02\0\0\0\
+        \x01\0\x07\0\xff\xff\xff\xff\x02\0\x07\0\xe8\x03\0\0\x04\0\x05\0\xff\xff\xff\xff\
+        \x10\0\x07\0\xff\xff\xff\xff\x20\0\x05\0\xff\xff\xff\xff";
+    /// `user:1000:rwx group::r-x mask::rwx` as it is kept; the rest is the mode's.
+    const PART: &[u8] = b"\x80\0\0\0\x05\0\0\0\x07\0\0\0\x80\0\0\0\xe8\x03\0\0\x07\0\0\x80";
+    /// The same with everything.
+    const ALL: &[u8] = b"\x07\0\0\0\x05\0\0\0\x07\0\0\0\x05\0\0\0\xe8\x03\0\0\x07\0\0\x80";
+    for program in [Program::Stock, Program::Arsync] {
+        let dir = tempfile::tempdir().unwrap();
+        let at = |name: &str| dir.path().join(name);
+        let set = |name: &str, attribute: &str, value: &[u8]| {
+            rustix::fs::setxattr(at(name), attribute, value, rustix::fs::XattrFlags::empty())
+                .unwrap_or_else(|e| panic!("attributes are needed in {}: {e}", dir.path().display()));
+        };
+        let get = |name: &str, attribute: &str| {
+            let mut value = vec![0u8; 100];
+            let len = rustix::fs::getxattr(at(name), attribute, &mut value[..]).ok()?;
+            value.truncate(len);
+            Some(value)
+        };
+        for (tree, text) in [("src", "new text"), ("dst", "old")] {
+            fs::create_dir_all(at(tree).join("d")).unwrap();
+            fs::write(at(tree).join("d/f"), text).unwrap();
+            fs::write(at(tree).join("same"), "").unwrap();
+            set(&format!("{tree}/d"), ACCESS, REAL);
+        }
+        set("dst/d", KEPT, PART);
+        set("src/same", ACCESS, REAL);
+        fs::set_permissions(at("dst/same"), fs::Permissions::from_mode(0o470)).unwrap();
+        let shell = peers::fake_shell(dir.path());
+        let (path, from) =
+            (format!("--rsync-path={}", program.path()), format!("h:{}/src/", dir.path().display()));
+        let words =
+            ["-rpAi", "--size-only", "--fake-super", "--backup-dir=../bak", "-e", shell.to_str().unwrap()];
+        let out = run(program, dir.path(), &[&words[..], &[&path, &from, "dst/"]].concat());
+        assert_eq!(out.code, Some(0), "{program:?}: {out:?}");
+        let same: Vec<&str> = out.stdout.lines().filter(|line| line.ends_with("same")).collect();
+        assert_eq!(same, [".f...p...a. same"], "{program:?}: {out:?}");
+        assert_eq!(get("dst/same", KEPT).as_deref(), Some(PART), "{program:?}");
+        let backup = [ACCESS, KEPT].map(|attribute| get("bak/d", attribute));
+        assert_eq!(backup, [None, Some(ALL.to_vec())], "{program:?}");
+    }
+}

@@ -728,3 +728,21 @@ fn names_that_an_absent_destination_lacks() {
         assert_eq!(missing, wanted, "{program:?}");
     }
 }
+
+/// A name that several sources have keeps the directory that has it, but for the last name of all.
+#[test]
+fn duplicates_keep_empty_directories() {
+    for program in BOTH {
+        let dir = tree(&["src/a/b", "src/a/c", "src/z/y", "other/a", "dst"], &["src/a/b/f"]);
+        let made = |words: &[&str]| {
+            let words = [&["-rmn", "--out-format=%n", "--exclude=f"], words, &["dst/"]].concat();
+            let out = run(program, dir.path(), &words);
+            assert_eq!(out.code, Some(0), "{program:?} {words:?}: {out:?}");
+            out.stdout.replace('\n', " ")
+        };
+        assert_eq!(made(&["src/"]), "", "{program:?}");
+        assert_eq!(made(&["src/", "src/"]), "a/ a/b/ a/c/ z/ ", "{program:?}");
+        assert_eq!(made(&["src/", "other/"]), "a/ ", "{program:?}");
+        assert_eq!(made(&["-R", "src/./z", "src/./z/y"]), "z/ ", "{program:?}");
+    }
+}

@@ -10,7 +10,10 @@ use std::{
     path::Path,
 };
 
-use crate::peers::{self, Outcome, Program};
+use crate::{
+    needs::needs,
+    peers::{self, Outcome, Program},
+};
 
 const BOTH: [Program; 2] = [Program::Stock, Program::Arsync];
 
@@ -192,6 +195,80 @@ fn linked_symlinks_that_an_alternate_directory_has() {
             let words = ["-aHO", "--no-i-r", "--out-format=%i %n%L", option, "s/", "d/"];
             let out = run(program, dir.path(), &words);
             assert_eq!(out.stdout.lines().collect::<Vec<_>>(), shown, "{program:?} {option} {known:?}");
+        }
+    }
+}
+
+/// A dry run tells of the other names of a file that would be replaced, as they are linked to it still.
+#[test]
+fn dry_runs_tell_of_names_that_are_linked_already() {
+    let cases: [(&[&str], &str, &[&str]); 5] = [
+        (&["-rpt"], "perms", &[".f...p..... a", "hf...p..... b"]),
+        (&["-rpt"], "time", &[">f..t...... a", "hf..t...... b"]),
+        (&["-rpt"], "", &[]),
+        (&["-r", "--size-only"], "time", &[]),
+        (&["-rpt", "--link-dest=../alt"], "time", &["hf..t...... b => a"]),
+    ];
+    for program in BOTH {
+        for (words, other, lines) in &cases {
+            let dir = source();
+            let at = |name: &str| dir.path().join(name);
+            fs::remove_file(at("s/c")).unwrap();
+            for to in ["d/", "alt/"] {
+                run(program, dir.path(), &["-aH", "s/", to]);
+            }
+            match *other {
+                "perms" => fs::set_permissions(at("d/a"), fs::Permissions::from_mode(0o600)).unwrap(),
+                "time" => fs::File::open(at("d/a")).unwrap().set_modified(std::time::UNIX_EPOCH).unwrap(),
+                _ => {}
+            }
+            let out = run(program, dir.path(), &[words, &["-nHi", "s/", "d/"][..]].concat());
+            assert_eq!(files(&out), *lines, "{program:?} {words:?} {other}");
+        }
+        // Both names are links of the alternates, too.
+        let dir = source();
+        run(program, dir.path(), &["-aH", "s/", "alt/"]);
+        let out = run(program, dir.path(), &["-anHi", "--link-dest=../alt", "s/", "d/"]);
+        assert_eq!(files(&out), Vec::<&str>::new(), "{program:?}");
+    }
+}
+
+/// A directory on another file system than the tests' own.
+fn elsewhere(than: &Path) -> Option<tempfile::TempDir> {
+    let device = |path: &Path| fs::metadata(path).ok().map(|found| found.dev());
+    let places = ["/tmp", "/var/tmp", "/dev/shm"].map(Path::new);
+    let other =
+        places.into_iter().find(|place| device(place).is_some_and(|dev| Some(dev) != device(than)))?;
+    tempfile::tempdir_in(other).ok()
+}
+
+/// What no link leads to is copied, also where another file stood.
+#[test]
+fn alternates_on_another_file_system_are_copied() {
+    for program in BOTH {
+        for (standing, word) in
+            [(None, "-v"), (Some("hello\n"), "-v"), (Some("other text"), "-v"), (None, "-q")]
+        {
+            let dir = source();
+            let at = |name: &str| dir.path().join(name);
+            let alternate = elsewhere(dir.path());
+            if !needs("a second file system", alternate.is_some()) {
+                return;
+            }
+            let alternate = alternate.unwrap();
+            let path = alternate.path().to_str().unwrap();
+            run(program, dir.path(), &["-a", "s/a", path]);
+            if let Some(text) = standing {
+                fs::write(at("d/a"), text).unwrap();
+            }
+            let out = run(program, dir.path(), &["-at", word, &format!("--link-dest={path}"), "s/a", "d/"]);
+            let line = format!(
+                "rsync: [generator] link \"{}/d/a\" => {path}/a failed: Invalid cross-device link (18)\n",
+                dir.path().display(),
+            );
+            assert_eq!(out.stdout.matches(&line).count(), usize::from(word == "-v"), "{program:?}: {out:?}");
+            assert_eq!(fs::read_to_string(at("d/a")).unwrap(), "hello\n", "{program:?} {standing:?}");
+            assert_eq!(fs::metadata(at("d/a")).unwrap().mtime(), fs::metadata(at("s/a")).unwrap().mtime());
         }
     }
 }

@@ -24,6 +24,7 @@ mod ring;
 mod serving;
 mod snapshot;
 mod sshd;
+mod told;
 mod tree;
 mod unprivileged;
 mod wrappers;

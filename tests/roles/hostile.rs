@@ -277,7 +277,10 @@ fn messages_must_suit_the_role() {
     assert_eq!(refused(MsgTag::NoSend, &[1, 0]), bad(MsgTag::NoSend, 2));
     let text = ProtocolError::MessageTooLong { tag: MsgTag::Info, len: 6000 };
     assert_eq!(refused(MsgTag::Info, &[b'a'; 6000]), text.into());
-    assert_eq!(refused(MsgTag::ErrorExit, &[23, 0, 0, 0]), Error::PeerExit(ExitCode(23)));
+    // One byte of the number is the code, as with a process that ends; none is 0.
+    for (payload, code) in [(&[23, 0, 0, 0][..], 23), (&[44, 1, 0, 0], 44), (&[0; 4], 0), (&[], 0)] {
+        assert_eq!(refused(MsgTag::ErrorExit, payload), Error::PeerExit(ExitCode(code)));
+    }
 }
 
 #[test]

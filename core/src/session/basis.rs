@@ -131,7 +131,6 @@ where
     ) -> Result<bool, Error<L::Error>> {
         let options = self.options();
         let Some(kind) = options.transfer.alt_dest_kind else { return Ok(false) };
-        let target = self.side.target;
         let at = Place::Alt(alt.number, name);
         if let Some(standing) = standing {
             if alt.level < 3 || kind == AltDestKind::Copy {
@@ -140,13 +139,12 @@ where
             if !self.remove_superseded(name, standing, alt).await {
                 return Ok(true);
             }
-            if kind == AltDestKind::Link && !is_same_file(standing, alt) && !options.dry_run {
-                let _ = target.hard_link(at, name, false).await;
-            }
             let linked = kind == AltDestKind::Link && !is_same_file(standing, alt);
-            self.matched(ndx, entry, name, alt, linked).await?;
-            self.report_unchanged(entry, false);
-            return Ok(true);
+            if !linked || self.link_alternate(name, alt).await {
+                self.matched(ndx, entry, name, alt, linked).await?;
+                self.report_unchanged(entry, false);
+                return Ok(true);
+            }
         }
         if alt.level < 2 {
             return Ok(false);
@@ -158,12 +156,13 @@ where
             self.matched(ndx, entry, name, alt, false).await?;
             return Ok(true);
         }
-        if alt.level == 3 && kind == AltDestKind::Link {
-            let linked = options.dry_run || target.hard_link(at, name, false).await.is_ok();
-            if linked {
-                self.matched(ndx, entry, name, alt, true).await?;
-                return Ok(true);
-            }
+        if standing.is_none()
+            && alt.level == 3
+            && kind == AltDestKind::Link
+            && self.link_alternate(name, alt).await
+        {
+            self.matched(ndx, entry, name, alt, true).await?;
+            return Ok(true);
         }
         let mut flags = self.flags_of(entry, new_mode, Some(&alt.stat), ItemFlags::LOCAL_CHANGE);
         flags |= self.side.extended_flags(entry, new_mode, Some(at)).await;
@@ -224,6 +223,22 @@ where
     pub(super) fn itemizes_here(&self) -> bool {
         let shared = self.shared();
         shared.is_client() && !shared.local && shared.options.report.itemize
+    }
+
+    /// Links the alternate file to the name. Where that cannot be, as across file systems, it is to be copied.
+    async fn link_alternate(&self, name: RelName<'_>, alt: &Alternate) -> bool {
+        if self.options().dry_run {
+            return true;
+        }
+        match self.side.target.hard_link(Place::Alt(alt.number, name), name, false).await {
+            Ok(()) => true,
+            Err(error) => {
+                let other = &self.alternate_path(alt.number, name);
+                let op = Op::LinkAlternate;
+                self.report(&Notice::Failed { op, name: name.bytes(), base: None, other, error });
+                false
+            }
+        }
     }
 
     /// Removes the file that an alternate one makes superfluous. False: it stays, which was reported.

@@ -32,12 +32,12 @@ pub(super) struct State {
     /// `--delete-delay`: found while walking, removed at the end.
     delayed: Vec<Vec<u8>>,
     summary_given: bool,
-    /// Names looked at in the pass over all directories that is under way.
-    scanned: Option<u64>,
+    /// A pass over all directories is under way, whose user sees what is looked at.
+    shows_scan: bool,
 }
 
-/// Names after which a user is told how many were looked at.
-const SCAN_SHOWN: u64 = 100;
+/// Names of a directory after which a user is told how many were looked at.
+const SCAN_SHOWN: usize = 100;
 
 /// Something to be removed: its name, what it is, and what became of it if it was removed already.
 type Extra = (Vec<u8>, Stat, Option<Result<(), PortError>>);
@@ -139,9 +139,7 @@ where
         }
         let is_new = self.is_new_dir(name);
         // Afterwards a directory that was made is one like any other.
-        let told = !during
-            && !self.is_alone()
-            && (!is_new || (when == Some(DeleteWhen::After) && !self.side.missing_root));
+        let told = !during && !self.is_alone() && (!is_new || when == Some(DeleteWhen::After));
         if told && dir.entry.flags.contains(EntryFlags::TOP_DIR) {
             self.report(&Notice::DeletingIn(name.bytes()));
         }
@@ -162,7 +160,11 @@ where
         }
         let scope = self.dest_scope(name).await?;
         let Some(children) = self.children(name, &scope, false).await else { return Ok(()) };
-        self.count_scanned(children.len());
+        if self.deleting.shows_scan {
+            for at in (0..children.len()).step_by(SCAN_SHOWN) {
+                self.report(&Notice::DeletionScan(at as u64));
+            }
+        }
         let (protocol, relative) = (shared.agreed.protocol, shared.options.select.relative);
         let delayed = self.delete_when() == Some(DeleteWhen::Delay);
         let one_device = shared.options.select.one_file_system > 0;
@@ -194,13 +196,14 @@ where
 
     /// One pass over all directories of the list.
     pub(super) async fn delete_everywhere(&mut self) -> Result<(), Error<L::Error>> {
-        if self.options().list_only {
-            // A listing has no destination; what is open in its place is none of its business.
+        if self.options().list_only || self.side.missing_root {
+            // A listing has no destination; what is open in its place is none of its business. Nor is there anything in
+            // a destination that a dry run does not make.
             return Ok(());
         }
         let only = self.side.lists.borrow().oldest();
         let Some(segment) = only else { return Ok(()) };
-        self.deleting.scanned = Some(0);
+        self.deleting.shows_scan = self.shared().is_client() && !self.shared().local;
         self.scopes.clear();
         for position in 0..segment.list.len() {
             let Some(dir) = segment.list.get(position) else { continue };
@@ -209,23 +212,10 @@ where
             }
             self.outlet.pump().await?;
         }
-        if self.deleting.scanned.take().is_some() && self.shared().is_client() && !self.shared().local {
+        if core::mem::take(&mut self.deleting.shows_scan) {
             self.report(&Notice::DeletionScanned);
         }
         Ok(())
-    }
-
-    /// A pass over all directories counts what it looks at.
-    fn count_scanned(&mut self, more: usize) {
-        let shared = self.shared();
-        let Some(before) = self.deleting.scanned.filter(|_| shared.is_client() && !shared.local) else {
-            return;
-        };
-        let after = before + more as u64;
-        for hundreds in before.div_ceil(SCAN_SHOWN)..after.div_ceil(SCAN_SHOWN) {
-            self.report(&Notice::DeletionScan(hundreds * SCAN_SHOWN));
-        }
-        self.deleting.scanned = Some(after);
     }
 
     /// `--delete-delay`: removes what was found.

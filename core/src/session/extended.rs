@@ -459,8 +459,12 @@ impl<T: Target, O: Observer> DestSide<'_, T, O> {
         }
     }
 
-    /// As the reference shows what is not transferred: permissions that come with the ACL are not mentioned.
+    /// As the reference shows what is not transferred: permissions that come with the ACL are not mentioned. One that
+    /// `--fake-super` keeps in an attribute brings none.
     pub(super) fn acl_brings_mode(&self, flags: &mut ItemFlags, wanted_mode: u32, seen: u32) {
+        if self.shared.options.preserve.fake_super {
+            return;
+        }
         if flags.contains(ItemFlags::REPORT_ACL) && (wanted_mode ^ seen) & 0o7000 == 0 {
             flags.remove(ItemFlags::REPORT_PERMS);
         }

@@ -17,7 +17,7 @@ use super::{
 use crate::{
     error::{Error, ProtocolError, Role},
     filter::Scope,
-    flist::entry::{EntryFlags, EntryRef, FileKind},
+    flist::entry::{EntryFlags, EntryRef, FileKind, mode},
     item::{BasisType, ItemFlags},
     mux::MsgTag,
     names::{RelName, is_unsafe_link},
@@ -486,6 +486,10 @@ where
     pub(super) async fn redo_pending(&mut self) -> Result<(), Error<L::Error>> {
         for (ndx, segment) in core::mem::take(&mut self.redo) {
             segment.to_redo.set(segment.to_redo.get().saturating_sub(1));
+            // What has been received once may be there, whoever made the directory.
+            if let Some(entry) = segment.get(ndx) {
+                self.fresh.remove(self.side.local_name(entry).parent().bytes());
+            }
             self.item(ndx, &segment, true).await?;
         }
         Ok(())
@@ -690,7 +694,7 @@ where
                 transfer: None,
                 kind,
                 // In a local copy the reference's user sees what a sender hears: names.
-                perms: if shared.local { 0 } else { stat_mode & crate::flist::entry::mode::PERMS },
+                perms: if shared.local { 0 } else { shared.chmodded(stat_mode) & mode::PERMS },
             });
         }
         // Where there is no message for it, the client gets the line that this side makes.

@@ -86,7 +86,7 @@ impl<O: Observer> MessageSink for Inbox<'_, O> {
         let value = self.int();
         let Some(shared) = self.shared else {
             return match self.header.tag {
-                T::ErrorExit => Err(MessageFault::PeerExit(ExitCode(value.clamp(0, 255) as u8))),
+                T::ErrorExit => Err(MessageFault::PeerExit(exit_code(value))),
                 _ => Ok(()),
             };
         };
@@ -119,7 +119,7 @@ impl<O: Observer> MessageSink for Inbox<'_, O> {
                 });
             }
             T::ErrorExit => {
-                let code = ExitCode(value.clamp(0, 255) as u8);
+                let code = exit_code(value);
                 shared.peer_exit.set(Some(code.0));
                 if code.0 != 0 {
                     // It has said why.
@@ -131,4 +131,10 @@ impl<O: Observer> MessageSink for Inbox<'_, O> {
         }
         Ok(())
     }
+}
+
+/// What a process that exits with this number ends with.
+#[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
+const fn exit_code(value: i32) -> ExitCode {
+    ExitCode(value as u8)
 }

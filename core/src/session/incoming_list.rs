@@ -13,7 +13,7 @@ use crate::{
         Format,
         decode::{Decoder, Foreign},
         encode::IdNames,
-        entry::{EntryFlags, FileKind, FileList, mode},
+        entry::{EntryFlags, FileKind, FileList},
         ids::{IdMap, IdRules, MapFault},
         order,
     },
@@ -139,10 +139,9 @@ pub(super) fn prepare<T: Target, O: Observer>(
             }
         });
     }
-    if let (Some(chmod), false) = (shared.chmod(), shared.local) {
-        for e in list.entries.iter_mut().filter(|e| !e.is_symlink() && e.kind() != FileKind::Missing) {
-            let perms = chmod.apply(e.mode & mode::PERMS, e.is_dir(), shared.umask.get());
-            e.mode = (e.mode & mode::TYPE) | perms;
+    if !shared.local {
+        for e in &mut list.entries {
+            e.mode = shared.chmodded(e.mode);
         }
     }
     let protocol = shared.agreed.protocol;

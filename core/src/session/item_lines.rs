@@ -2,12 +2,12 @@
 
 use alloc::vec::Vec;
 
-use super::scan::below;
-use crate::{flist::entry::EntryRef, item::ItemFlags, options::SessionOptions};
+use crate::{flist::entry::EntryRef, item::ItemFlags, names::RelName, options::SessionOptions};
 
-/// The line with the name of something that changed, where items do not travel (below protocol 29).
-pub(super) fn name_line(entry: EntryRef<'_>, link: Option<&[u8]>) -> Vec<u8> {
-    let name = below(entry.name());
+/// The line with the name of something that changed, as it is at the destination, where items do not travel (below
+/// protocol 29).
+pub(super) fn name_line(name: RelName<'_>, entry: EntryRef<'_>, link: Option<&[u8]>) -> Vec<u8> {
+    let name = name.bytes();
     let link = link.filter(|link| !link.is_empty());
     match (entry.entry.is_dir(), link, entry.link_target()) {
         (true, ..) => [name, b"/\n"].concat(),

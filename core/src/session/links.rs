@@ -33,6 +33,8 @@ pub(super) struct Group {
     pub(super) waiting: Vec<(i32, Rc<Segment>)>,
     /// Name at the destination of the finished leader, and the name to show.
     pub(super) done: Option<(Vec<u8>, Vec<u8>)>,
+    /// Device and inode of the alternate file that a dry run would link the leader to.
+    pub(super) becomes: Option<(u64, u64)>,
 }
 
 /// A member that is missing, met before the group had a leader.
@@ -214,20 +216,12 @@ where
         let name = self.side.local_name(entry);
         let Some(leader) = RelName::new(leader) else { return Ok(()) };
         let stat = self.standing(name).await.ok().flatten();
-        let leader_stat = target.stat(Place::Dest(leader), false).await.ok().flatten();
-        let wanted_mode = leader_stat.map_or(entry.entry.mode, |s| s.mode);
-        if let (Some(s), Some(l)) = (&stat, &leader_stat)
-            && (s.dev, s.ino) == (l.dev, l.ino)
-        {
-            let doing = ItemFlags::LOCAL_CHANGE;
-            let mut flags =
-                self.flags_of(entry, wanted_mode, stat.as_ref(), doing).difference(ItemFlags::REPORT_TIME);
-            flags |= self.side.extended_flags(entry, wanted_mode, Some(Place::Dest(name))).await;
-            if options.report.unchanged {
-                self.mention_given(ndx, entry, flags, Some(b"")).await?;
-            }
-            self.report(&Notice::UpToDate(name.bytes()));
-            return self.linked(ndx, entry).await;
+        let leads = match self.groups.get(&entry.extra().link_group).and_then(|group| group.becomes) {
+            Some(alternate) => Some(alternate),
+            None => target.stat(Place::Dest(leader), false).await.ok().flatten().map(|l| (l.dev, l.ino)),
+        };
+        if let Some(standing) = stat.filter(|s| leads == Some((s.dev, s.ino))) {
+            return self.is_linked(ndx, entry, name, &standing).await;
         }
         let mut replace = false;
         if let Some(old) = &stat {
@@ -244,7 +238,7 @@ where
         }
         // What waited, or was said to be superfluous, comes as a new link; so does what is no regular file.
         let compares = stat.is_none() && joins == Joins::AtOnce && entry.entry.kind() == FileKind::Regular;
-        let alternate = if compares { self.same_as_alternate(entry, name, leader_stat).await } else { None };
+        let alternate = if compares { self.same_as_alternate(entry, name, leads).await } else { None };
         // What stands in the way is shown as changed, whatever its kind.
         let before = stat.as_ref().or(alternate.as_ref().map(|a| &a.stat));
         let mode = decide::dest_mode(entry.entry.mode, before, options, self.side.mask(name).await);
@@ -286,18 +280,54 @@ where
         self.linked(ndx, entry).await
     }
 
+    /// A member that is the same file as its leader. In a dry run, that has not changed yet.
+    async fn is_linked(
+        &mut self,
+        ndx: i32,
+        entry: EntryRef<'_>,
+        name: RelName<'_>,
+        standing: &Stat,
+    ) -> Result<(), Error<L::Error>> {
+        let options = self.options();
+        let wanted_mode = match options.dry_run {
+            true => decide::dest_mode(entry.entry.mode, Some(standing), options, self.side.mask(name).await),
+            false => standing.mode,
+        };
+        let mut flags = self.flags_of(entry, wanted_mode, Some(standing), ItemFlags::LOCAL_CHANGE);
+        if !(options.dry_run && options.preserve.times) {
+            flags.remove(ItemFlags::REPORT_TIME);
+        }
+        flags |= self.side.extended_flags(entry, wanted_mode, Some(Place::Dest(name))).await;
+        if options.report.unchanged || options.dry_run && flags.is_significant() {
+            self.mention_given(ndx, entry, flags, Some(b"")).await?;
+        }
+        self.report(&Notice::UpToDate(name.bytes()));
+        self.linked(ndx, entry).await
+    }
+
+    /// A dry run would link the leader to this alternate file.
+    pub(super) fn leader_becomes(&mut self, entry: EntryRef<'_>, alternate: &Alternate) {
+        let transfer = &self.options().transfer;
+        let links = self.options().dry_run && transfer.alt_dest_kind == Some(AltDestKind::Link);
+        if let Some(group) = self.groups.get_mut(&entry.extra().link_group).filter(|_| links)
+            && alternate.level == 3
+        {
+            group.becomes = Some((alternate.stat.dev, alternate.stat.ino));
+        }
+    }
+
     /// The alternate file that a missing member is compared with for what is shown. One to link to counts only if
     /// the leader is linked to it: this one is then a link that exists already.
     async fn same_as_alternate(
         &mut self,
         entry: EntryRef<'_>,
         name: RelName<'_>,
-        leader: Option<Stat>,
+        leader: Option<(u64, u64)>,
     ) -> Option<Alternate> {
         let kind = self.options().transfer.alt_dest_kind?;
         let found = self.alternate(entry, name).await?;
         let same = match kind {
-            AltDestKind::Link => leader.is_some_and(|l| (l.dev, l.ino) == (found.stat.dev, found.stat.ino)),
+            AltDestKind::Link => leader == Some((found.stat.dev, found.stat.ino)),
             AltDestKind::Copy | AltDestKind::Compare => found.level >= 2,
         };
         same.then_some(found)

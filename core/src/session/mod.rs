@@ -222,6 +222,7 @@ pub use scan::SourceArgs;
 use crate::{
     charset::{Conversion, Toward},
     error::Role,
+    flist::entry::{FileKind, mode},
     io::Tape,
     mux::MsgTag,
     options::SessionOptions,
@@ -409,10 +410,17 @@ impl<'a, O: Observer> Shared<'a, O> {
         if self.local { self.agreed.protocol.carried_time(time) } else { time }
     }
 
-    /// The change of permissions that this side makes to entries.
-    pub(crate) fn chmod(&self) -> Option<&crate::chmod::Chmod> {
+    /// A mode as `--chmod` changes it, where this side does that.
+    pub(crate) fn chmodded(&self, mode: u32) -> u32 {
         let preserve = &self.options.preserve;
-        preserve.chmod.as_ref().filter(|_| self.is_client() || preserve.chmod_by_server)
+        let chmod = preserve.chmod.as_ref().filter(|_| self.is_client() || preserve.chmod_by_server);
+        match (chmod, FileKind::from_mode(mode)) {
+            (None, _) | (_, None | Some(FileKind::Missing | FileKind::Symlink)) => mode,
+            (Some(chmod), Some(kind)) => {
+                let perms = chmod.apply(mode & mode::PERMS, kind == FileKind::Dir, self.umask.get());
+                (mode & mode::TYPE) | perms
+            }
+        }
     }
 
     /// This side is what the user sees.

@@ -645,7 +645,8 @@ impl<S: Source, T: Target, O: Observer, C: LocalCopy<S, T>> Outlet for LocalOutl
         let shared = self.side.shared;
         if !shared.agreed.protocol.has_item_flags() {
             if is_worth_a_line(entry, flags, shared.options) {
-                shared.observer.peer_text(MsgTag::Info, &name_line(entry, xname));
+                let line = name_line(self.side.local_name(entry), entry, xname);
+                shared.observer.peer_text(MsgTag::Info, &line);
             }
             return Ok(());
         }

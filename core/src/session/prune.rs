@@ -4,17 +4,25 @@ use alloc::vec::Vec;
 
 use crate::{
     filter::Scope,
-    flist::entry::{EntryFlags, FileList},
+    flist::entry::{Entry, EntryFlags, FileList},
 };
 
 /// Clears directories below which there is nothing but directories. A directory that the receiver's rules
 /// exclude stays, with those above it. The root is never pruned. The list must be sorted.
+///
+/// As in the reference, a duplicate that was cleared counts as a file in the directory before it, which is its
+/// namesake or its parent, unless nothing follows it.
 pub(super) fn prune_empty_dirs(list: &mut FileList, scope: &Scope) {
-    let mut keep = Vec::from_iter((0..list.len()).map(|_| false));
+    let end = list.entries.iter().rposition(Entry::is_active).map_or(0, |last| last + 1);
+    let mut keep = Vec::from_iter((0..end).map(|_| false));
     // Positions of the directories on the way to the current entry.
     let mut open: Vec<usize> = Vec::new();
-    for i in 0..list.len() {
-        let Some(entry) = list.get(i).filter(|e| e.entry.is_active()) else { continue };
+    for i in 0..end {
+        let Some(entry) = list.get(i) else { continue };
+        if !entry.entry.is_active() {
+            mark(&mut keep, &open);
+            continue;
+        }
         let name = entry.name();
         while let Some(&top) = open.last() {
             let inside = list.get(top).is_some_and(|d| {
@@ -27,14 +35,8 @@ pub(super) fn prune_empty_dirs(list: &mut FileList, scope: &Scope) {
         }
         let holds = if entry.entry.is_dir() { scope.check(name, true, false).is_excluded() } else { true };
         if holds {
-            for &dir in &open {
-                if let Some(k) = keep.get_mut(dir) {
-                    *k = true;
-                }
-            }
-            if let Some(k) = keep.get_mut(i) {
-                *k = true;
-            }
+            mark(&mut keep, &open);
+            mark(&mut keep, &[i]);
         }
         if entry.entry.is_dir() {
             open.push(i);
@@ -44,6 +46,14 @@ pub(super) fn prune_empty_dirs(list: &mut FileList, scope: &Scope) {
         let prune = !keep && list.get(i).is_some_and(|e| e.entry.is_dir() && e.name() != b".");
         if let Some(e) = list.entries.get_mut(i).filter(|_| prune) {
             e.flags |= EntryFlags::CLEARED;
+        }
+    }
+}
+
+fn mark(keep: &mut [bool], positions: &[usize]) {
+    for &at in positions {
+        if let Some(keep) = keep.get_mut(at) {
+            *keep = true;
         }
     }
 }

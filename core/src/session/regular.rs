@@ -105,9 +105,14 @@ where
                 self.outlet.success(ndx, entry).await?;
             }
             if linked {
+                self.leader_becomes(entry, alternate);
                 self.leader_done(entry).await?;
             }
             return Ok(());
+        }
+        if alternate.as_ref().is_some_and(|a| a.level == 3) {
+            // What stood here has made way for the alternate file, which could neither be linked nor copied.
+            stat = None;
         }
         let Some(standing) = stat else {
             // What could not be copied is no basis, either.

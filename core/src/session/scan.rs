@@ -9,7 +9,7 @@ use crate::{
     checksum::Digest,
     error::{Error, Role},
     filter::{FilterList, FilterSide, Scope},
-    flist::entry::{EntryFlags, FileKind, FileList, NewEntry, mode},
+    flist::entry::{EntryFlags, FileKind, FileList, NewEntry},
     limits::MAX_PATH,
     names::is_unsafe_link,
     ports::{Child, Notice, Observer, Op, PortError, Source, SourcePath, Stat, Step},
@@ -168,8 +168,25 @@ impl<'a, S: Source, O: Observer> Scanner<'a, S, O> {
         self.shared.report(Role::Sender, &notice);
     }
 
+    /// What was there a moment ago cannot be read, or is there no more.
+    fn gone_or_failed(&self, op: Op, path: SourcePath<'_>, error: PortError) {
+        if error.is_not_found() {
+            let SourcePath { base, name } = path;
+            self.shared.add_io_error(io_error::VANISHED);
+            self.shared.report(Role::Sender, &Notice::Vanished { name, base, dir: op == Op::OpenDir });
+        } else {
+            self.shared.add_io_error(io_error::GENERAL);
+            self.failed(op, path, error);
+        }
+    }
+
     fn is_excluded(&self, scope: &Scope, name: &[u8], dir: bool) -> bool {
         rules::is_excluded(self.shared, Role::Sender, scope, name, dir, false)
+    }
+
+    /// Whether rules leave out what cannot be looked at, as a file or as a directory.
+    fn is_excluded_as_any(&self, scope: &Scope, name: &[u8]) -> bool {
+        self.is_excluded(scope, name, false) || self.is_excluded(scope, name, true)
     }
 
     /// The entries of all arguments that are known from the start. The names of a `--files-from` list stay below
@@ -461,16 +478,7 @@ impl<'a, S: Source, O: Observer> Scanner<'a, S, O> {
         let read = if typed { SourcePath { base, name: &slashed } } else { path };
         let (children, error) = match self.source.read_dir(read).await {
             Ok(read) => read,
-            Err(error) => {
-                if error.is_not_found() {
-                    self.shared.add_io_error(io_error::VANISHED);
-                    self.shared.report(Role::Sender, &Notice::Vanished { name: path.name, base, dir: true });
-                } else {
-                    self.shared.add_io_error(io_error::GENERAL);
-                    self.failed(Op::OpenDir, path, error);
-                }
-                return;
-            }
+            Err(error) => return self.gone_or_failed(Op::OpenDir, path, error),
         };
         if let Some(error) = error {
             self.shared.add_io_error(io_error::GENERAL);
@@ -499,18 +507,8 @@ impl<'a, S: Source, O: Observer> Scanner<'a, S, O> {
             let stat = match child.stat {
                 Ok(stat) => stat,
                 Err(error) => {
-                    if scope.check(path.name, false, false).is_excluded()
-                        || scope.check(path.name, true, false).is_excluded()
-                    {
-                        continue;
-                    }
-                    if error.is_not_found() {
-                        self.shared.add_io_error(io_error::VANISHED);
-                        self.shared
-                            .report(Role::Sender, &Notice::Vanished { name: path.name, base, dir: false });
-                    } else {
-                        self.shared.add_io_error(io_error::GENERAL);
-                        self.failed(Op::ReadlinkStat, path, error);
+                    if !self.is_excluded_as_any(scope, path.name) {
+                        self.gone_or_failed(Op::ReadlinkStat, path, error);
                     }
                     continue;
                 }
@@ -607,15 +605,14 @@ impl<'a, S: Source, O: Observer> Scanner<'a, S, O> {
         scope: &Scope,
         is_argument: bool,
     ) -> Option<usize> {
-        let options = self.shared.options;
-        let select = &options.select;
+        let select = &self.shared.options.select;
         let mut target = None;
         if stat.kind() == FileKind::Symlink {
-            let excluded = |dir| !is_argument && scope.check(path.name, dir, false).is_excluded();
+            let left_out = || !is_argument && self.is_excluded_as_any(scope, path.name);
             let link = match self.source.read_link(path).await {
                 Ok(link) => link,
                 Err(error) => {
-                    if !(excluded(false) || excluded(true)) {
+                    if !left_out() {
                         self.shared.add_io_error(io_error::GENERAL);
                         self.failed(Op::ReadlinkStat, path, error);
                     }
@@ -623,11 +620,12 @@ impl<'a, S: Source, O: Observer> Scanner<'a, S, O> {
                 }
             };
             let link = match link.strip_prefix(MUNGE_PREFIX).filter(|rest| !rest.is_empty()) {
-                Some(rest) if options.select.munge_links => rest.to_vec(),
+                Some(rest) if select.munge_links => rest.to_vec(),
                 _ => link,
             };
             let unsafe_link = select.copy_unsafe_links && is_unsafe_link(&link, name);
-            if unsafe_link && !select.copy_links && !excluded(false) {
+            let is_shown = || is_argument || !scope.check(path.name, false, false).is_excluded();
+            if unsafe_link && !select.copy_links && is_shown() {
                 self.shared.report(Role::Sender, &Notice::CopyingUnsafe { name: path.name, target: &link });
             }
             if select.copy_links || unsafe_link || select.copy_dirlinks {
@@ -638,7 +636,7 @@ impl<'a, S: Source, O: Observer> Scanner<'a, S, O> {
                     Ok(_) => target = Some(link),
                     Err(_) if !select.copy_links && !unsafe_link => target = Some(link),
                     Err(error) => {
-                        if excluded(false) || excluded(true) {
+                        if left_out() {
                             return None;
                         }
                         self.shared.add_io_error(io_error::GENERAL);
@@ -705,13 +703,7 @@ impl<'a, S: Source, O: Observer> Scanner<'a, S, O> {
     ) -> usize {
         let options = self.shared.options;
         let kind = stat.kind();
-        let mut file_mode = stat.mode;
-        if let Some(chmod) = self.shared.chmod()
-            && kind != FileKind::Symlink
-        {
-            let perms = chmod.apply(file_mode & mode::PERMS, kind == FileKind::Dir, self.shared.umask.get());
-            file_mode = (file_mode & mode::TYPE) | perms;
-        }
+        let file_mode = self.shared.chmodded(stat.mode);
         let linked = options.preserve.hard_links > 0
             && match self.shared.agreed.protocol.has_extended_flags() {
                 true => kind != FileKind::Dir && stat.nlink > 1,

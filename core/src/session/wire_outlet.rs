@@ -133,7 +133,7 @@ impl<W: ChunkWrite, T: Target, O: Observer> Outlet for WireOutlet<'_, '_, W, T, 
             let (shared, options) = (self.shared(), self.shared().options);
             let itemizes = shared.is_client() && options.report.itemize;
             if !itemizes && is_worth_a_line(entry, flags, options) {
-                let line = name_line(entry, xname);
+                let line = name_line(self.side.local_name(entry), entry, xname);
                 // As it travels, here as well: who shows it takes it for a text of the peer.
                 let line = shared.text_to_wire(line);
                 if shared.is_client() {

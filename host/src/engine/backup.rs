@@ -7,10 +7,10 @@ use std::{
 };
 
 use arsync_core::{
-    flist::entry::FileKind,
+    flist::{acl::Kind, entry::FileKind},
     names::{RelName, is_unsafe_link},
     options::SessionOptions,
-    ports::{AttrStep, Attrs, BackupBy, Stat},
+    ports::{AttrStep, Attrs, BackupBy, Extended, Stat},
 };
 use rustix::{
     fs::{AtFlags, Mode, OFlags, fstat, linkat, mkdirat, openat, readlinkat, renameat, statat, unlinkat},
@@ -18,6 +18,7 @@ use rustix::{
 };
 
 use super::{
+    acl,
     beneath::{Links, Tree},
     confine::Confinement,
     copy::{Holes, copy_contents},
@@ -199,9 +200,9 @@ impl Copies {
         if !real.is_dir() {
             return Ok(());
         }
-        self.dirs.carry(like, on);
-        let made = meta::stat_of(on)?;
         let fake = shared.setter().is_fake();
+        Carried { acls: self.dirs.acls && !fake, ..self.dirs }.carry(like, on);
+        let made = meta::stat_of(on)?;
         if fake {
             // What cannot be understood was told of when the directory itself was looked at.
             let _ = fake::overlay(like, false, &mut real);
@@ -210,7 +211,14 @@ impl Copies {
         let needed = if fake || rustix::process::geteuid().is_root() { 0 } else { 0o300 };
         let attrs = Attrs { mode: Some(real.mode | needed), ..self.owners(&real, shared) };
         if fake {
-            let applied = shared.setter().apply(on, name.bytes(), &made, &attrs, None);
+            let kept = |kind| acl::read(like, false, kind, true).ok().flatten().unwrap_or_default();
+            let acls = Extended {
+                acl: Some(kept(Kind::Access).for_mode(real.mode)),
+                default_acl: Some(kept(Kind::Default)),
+                ..Extended::default()
+            };
+            let acls = self.dirs.acls.then_some(&acls);
+            let applied = shared.setter().apply(on, name.bytes(), &made, &attrs, acls);
             return applied.map(drop).map_err(|(_, error)| error);
         }
         apply_what_is_allowed(on, &made, &attrs)

@@ -127,6 +127,7 @@ pub(crate) fn text(from: Role, notice: &Notice<'_>, w: &Wording<'_>) -> Option<V
     let at_level = |word, parts: &[&[u8]]| if info(word, 1) { plain(parts) } else { None };
     match *notice {
         Notice::Failed { op: Op::CopyFile, .. } if !info(Info::Copy, 1) => None,
+        Notice::Failed { op: Op::LinkAlternate, .. } if !info(Info::Name, 1) => None,
         Notice::Failed { op, name, base, other, error } => {
             let full = match op {
                 Op::ChangeDir => w.roots.quoted_below(&w.roots.start, name),
@@ -335,6 +336,7 @@ fn failed(op: Op, name: &[u8], other: &[u8], full: &[u8], w: &Wording<'_>) -> Ve
         Op::Symlink => [b"symlink ", full, b" -> \"", other, b"\" failed"].concat(),
         Op::Mknod => around("mknod ", " failed"),
         Op::HardLink => [b"link ", full, b" => ", other, b" failed"].concat(),
+        Op::LinkAlternate => [b"link ", full, b" => ", &uncleaned(other, w)[..], b" failed"].concat(),
         Op::Rename => [b"rename ", full, b" -> \"", other, b"\""].concat(),
         Op::Mkstemp => [b"mkstemp \"", &temporary(name, w)[..], b"\" failed"].concat(),
         Op::OpenInPlace => around("open ", " failed"),
@@ -348,8 +350,8 @@ fn failed(op: Op, name: &[u8], other: &[u8], full: &[u8], w: &Wording<'_>) -> Ve
         Op::Unlink => [b"delete_file: unlink(", name, b") failed"].concat(),
         Op::Rmdir => [b"delete_file: rmdir(", name, b") failed"].concat(),
         Op::Backup => [b"delete_file: make_backup(", name, b") failed"].concat(),
-        Op::CopyFile => [b"copy_file ", &uncleaned(name, w)[..], b" => ", other].concat(),
-        Op::OpenCopied => [b"open ", &uncleaned(name, w)[..]].concat(),
+        Op::CopyFile => [b"copy_file \"", &uncleaned(name, w)[..], b"\" => ", other].concat(),
+        Op::OpenCopied => [b"open \"", &uncleaned(name, w)[..], b"\""].concat(),
         Op::WriteCopy(WriteMode::Temporary) => [b"write \"", &temporary(name, w)[..], b"\""].concat(),
         Op::WriteCopy(_) => around("write ", ""),
         Op::SenderRemoveParent => [b"sender failed to secure-open-parent ", name].concat(),
@@ -376,8 +378,7 @@ fn acl_type(kind: Kind) -> &'static [u8] {
 /// A path at the destination as it is put together, `..` included.
 fn uncleaned(name: &[u8], w: &Wording<'_>) -> Vec<u8> {
     let dest = w.roots.dest.strip_suffix(b"/").unwrap_or(&w.roots.dest);
-    let (dir, slash): (&[u8], &[u8]) = if name.starts_with(b"/") { (b"", b"") } else { (dest, b"/") };
-    [b"\"", dir, slash, name, b"\""].concat()
+    if name.starts_with(b"/") { name.to_vec() } else { [dest, b"/", name].concat() }
 }
 
 /// Path of a temporary file, whose random part nobody knows any more.

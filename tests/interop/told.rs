@@ -1,0 +1,83 @@
+//! Lines of both programs about names: which rules decided, what was deleted, what was made.
+
+use std::{
+    fs,
+    os::unix::fs::{PermissionsExt, symlink},
+};
+
+use crate::{
+    details::{BOTH, run, tree},
+    peers::fake_shell,
+};
+
+/// What cannot be looked at is asked about as a file, then as a directory, and that is told.
+#[test]
+fn rules_that_leave_out_dangling_links_are_told() {
+    for program in BOTH {
+        let dir = tree(&["src", "dst"], &[]);
+        for name in ["one", "two"] {
+            symlink("nowhere", dir.path().join("src").join(name)).unwrap();
+        }
+        let words =
+            ["-rL", "--debug=filter", "--exclude=one", "--include=two", "--exclude=two/", "src/", "dst/"];
+        let out = run(program, dir.path(), &words);
+        let mut told: Vec<&str> =
+            out.stdout.lines().filter_map(|line| line.strip_prefix("[sender] ")).collect();
+        told.sort_unstable();
+        let lines = [
+            "hiding file one because of pattern one",
+            "showing directory two because of pattern two",
+            "showing file two because of pattern two",
+        ];
+        assert_eq!(told, lines, "{program:?}: {out:?}");
+    }
+}
+
+/// Lines of deletions have the permissions that `--chmod` would make of those that went.
+#[test]
+fn deletions_in_a_pull_show_changed_permissions() {
+    for program in BOTH {
+        let dir = tree(&["src", "dst/d"], &["dst/f"]);
+        for (name, mode) in [("dst/d", 0o2750), ("dst/f", 0o600)] {
+            fs::set_permissions(dir.path().join(name), fs::Permissions::from_mode(mode)).unwrap();
+        }
+        symlink("x", dir.path().join("dst/l")).unwrap();
+        let shell = fake_shell(dir.path());
+        let (path, from) =
+            (format!("--rsync-path={}", program.path()), format!("h:{}/src/", dir.path().display()));
+        let words =
+            ["-r", "--delete", "--chmod=g=u", "--out-format=%o %B %n", "-e", shell.to_str().unwrap(), &path];
+        let out = run(program, dir.path(), &[&words[..], &[&from, "dst/"]].concat());
+        let lines = "del. rwxrwx--- d/\ndel. rwxrwxrwx l\ndel. rw-rw---- f\n";
+        assert_eq!((out.code, out.stdout.as_str()), (Some(0), lines), "{program:?}: {out:?}");
+    }
+}
+
+/// Names of what was made are those at the destination, below protocol 29.
+#[test]
+fn a_new_name_of_old_protocols_is_told() {
+    for program in BOTH {
+        for (protocol, line) in [("--protocol=28", "new -> x\n"), ("--protocol=29", "link -> x\n")] {
+            let dir = tree(&["src"], &[]);
+            symlink("x", dir.path().join("src/link")).unwrap();
+            let shell = fake_shell(dir.path());
+            let remote = format!("h:{}/src/link", dir.path().display());
+            let path = format!("--rsync-path={}", program.path());
+            for from in ["src/link", &remote] {
+                let words = [
+                    "-lv",
+                    "--info=stats0,flist0",
+                    protocol,
+                    "-e",
+                    shell.to_str().unwrap(),
+                    &path,
+                    from,
+                    "new",
+                ];
+                let out = run(program, dir.path(), &words);
+                assert_eq!((out.code, out.stdout.as_str()), (Some(0), line), "{program:?} {protocol} {from}");
+                fs::remove_file(dir.path().join("new")).unwrap();
+            }
+        }
+    }
+}
