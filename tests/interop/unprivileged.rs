@@ -385,3 +385,28 @@ fn a_closed_file_is_opened_for_what_it_stands_for() {
         assert!(text.starts_with("100100 0,0 7:"), "{program:?}: {text} {out:?}");
     }
 }
+
+/// Nothing is said to be up to date whose attributes could not be set. Only root has files of two users.
+#[test]
+fn what_could_not_be_set_is_not_up_to_date() {
+    if !rustix::process::geteuid().is_root() {
+        return;
+    }
+    for program in BOTH {
+        let bench = bench(program);
+        let dir = bench.path();
+        for name in ["f", "g"] {
+            for side in ["src", "dst"] {
+                let path = dir.join(side).join(name);
+                fs::create_dir_all(path.parent().unwrap()).unwrap();
+                fs::write(&path, "same").unwrap();
+                mode(dir, &format!("{side}/{name}"), 0o644);
+            }
+        }
+        mode(dir, "dst/f", 0o600);
+        let out = run_as_nobody(program, dir, &["-rp", "--size-only", "--info=name2", "src/", "dst/"]);
+        assert_eq!((&*out.stdout, out.code), ("g is uptodate\n", Some(23)), "{program:?}: {out:?}");
+        let text = format!("[generator] failed to set permissions on \"{}\"", dir.join("dst/f").display());
+        assert!(out.stderr.contains(&text), "{program:?}: {out:?}");
+    }
+}

@@ -220,7 +220,7 @@ where
         }
         let keeps = decide::keeps_time(FileKind::Dir, options);
         let opened = self.while_filled(wanted_mode);
-        let changed = self.set_attrs(entry, name, opened, stat, false, false).await;
+        let changed = self.set_attrs(entry, name, opened, stat, false, false).await == Some(true);
         let time = keeps.then_some((entry.entry.mtime, entry.entry.nsec));
         // As the reference does: only the right to write is taken away again, or all where attributes come behind the item.
         let withdrawn = wanted_mode & 0o200 == 0 || self.shared().extended.is_pending(entry.extra().xattrs);

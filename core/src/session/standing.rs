@@ -74,8 +74,8 @@ where
         }
     }
 
-    /// Sets attributes of something in place and reports failures. `same_extended`: its ACL and extended attributes were
-    /// found to be those wanted.
+    /// Sets attributes of something in place; whether that changed anything, or `None`: it failed, which was reported.
+    /// `same_extended`: its ACL and extended attributes were found to be those wanted.
     pub(super) async fn set_attrs(
         &self,
         entry: EntryRef<'_>,
@@ -84,7 +84,7 @@ where
         stat: &Stat,
         times: bool,
         same_extended: bool,
-    ) -> bool {
+    ) -> Option<bool> {
         // What was not transferred keeps its nanoseconds where the window says that the times are equal; digests
         // that are equal set them exactly.
         let select = &self.options().select;
@@ -101,7 +101,7 @@ where
         let was_read = select.checksum && entry.entry.is_regular() && !self.options().dry_run;
         attrs.atime = attrs.atime.filter(|&time| time != stat.atime || exact_too || was_read);
         if self.options().dry_run {
-            return self.side.would_change(entry, name, wanted_mode, stat, &attrs).await;
+            return Some(self.side.would_change(entry, name, wanted_mode, stat, &attrs).await);
         }
         self.tell_owner(name, stat, &attrs);
         let at = Place::Dest(name);
@@ -119,10 +119,10 @@ where
         };
         self.side.report_failures(Role::Generator);
         match set {
-            Ok(changed) => changed,
+            Ok(changed) => Some(changed),
             Err((step, error)) => {
                 report_attrs(self.shared(), Role::Generator, name.bytes(), step, error);
-                false
+                None
             }
         }
     }
@@ -155,7 +155,9 @@ where
             };
             self.side.acl_brings_mode(&mut flags, wanted_mode, seen);
         }
-        self.report_unchanged(entry, changed);
+        if let Some(changed) = changed {
+            self.report_unchanged(entry, changed);
+        }
         self.mention(ndx, entry, flags, None).await?;
         if self.options().transfer.remove_source {
             self.outlet.success(ndx, entry).await?;
