@@ -13,6 +13,7 @@ mod behind;
 mod beneath;
 mod block_sums;
 mod charset;
+mod completions;
 mod confine;
 mod converter;
 mod copy;
