@@ -78,15 +78,34 @@ impl Ahead {
 
 /// Which basis blocks are still readable by a receiver that overwrites the basis.
 #[derive(Debug)]
-struct InPlace {
+pub(crate) struct InPlace {
     /// Bit per block that was matched at its own place, so that it is never overwritten.
     kept: Vec<u64>,
 }
 
 impl InPlace {
-    fn usable(&self, block: u32, basis: u64, output: u64) -> bool {
+    /// Of a basis of so many blocks.
+    pub(crate) fn new(count: u32) -> Self {
+        Self { kept: vec![0; (count as usize).div_ceil(64)] }
+    }
+
+    /// Whether a block that is at `basis` is still there when `output` is written.
+    pub(crate) fn usable(&self, block: u32, basis: u64, output: u64) -> bool {
         basis >= output || self.kept[block as usize / 64] >> (block % 64) & 1 != 0
     }
+
+    /// A block stays where it is.
+    pub(crate) fn keep(&mut self, block: u32) {
+        self.kept[block as usize / 64] |= 1 << (block % 64);
+    }
+}
+
+/// How much of a file is best searched at a time for blocks of so many bytes.
+pub(crate) fn window_len(block_len: u32) -> usize {
+    let len = block_len as usize;
+    // A group of the longest blocks of today's protocol, which fits the cache too.
+    let group = (LANES * len).min(4 * WINDOW);
+    WINDOW.max(4 * len).max(group)
 }
 
 impl Matcher {
@@ -101,7 +120,7 @@ impl Matcher {
         let keep = if in_place { Keep::Last } else { Keep::First };
         let index = Index::new(&weak[..full], &strong, width, keep);
         let windows = Box::new(Windows::new());
-        let in_place = in_place.then(|| InPlace { kept: vec![0; weak.len().div_ceil(64)] });
+        let in_place = in_place.then(|| InPlace::new(head.count));
         Self {
             head,
             sums,
@@ -129,10 +148,12 @@ impl Matcher {
 
     /// How much of the file is best shown at a time, bytes: several blocks.
     pub fn window_len(&self) -> usize {
-        let len = self.head.block_len as usize;
-        // A group of the longest blocks of today's protocol, which fits the cache too.
-        let group = (LANES * len).min(4 * WINDOW);
-        WINDOW.max(4 * len).max(group)
+        window_len(self.head.block_len)
+    }
+
+    /// Goes on with the search of another: where it is, and what it counted.
+    pub(crate) fn resume(&mut self, want: u32, in_place: Option<InPlace>, stats: MatchStats) {
+        (self.want, self.in_place, self.stats) = (want, in_place, stats);
     }
 
     /// Decides about the front of `buf`, which is at `offset` (bytes) of the new file. `last`: `buf` ends the
@@ -296,7 +317,7 @@ impl Matcher {
         if let Some(in_place) = &mut self.in_place
             && basis == offset + literal as u64
         {
-            in_place.kept[block as usize / 64] |= 1 << (block % 64);
+            in_place.keep(block);
         }
         self.want = block + 1;
         self.stats.matches += 1;

@@ -4,6 +4,8 @@
 //! searches with them (sender). Nothing here reads or writes by itself.
 
 #[cfg(feature = "alloc")]
+pub(crate) mod anchors;
+#[cfg(feature = "alloc")]
 mod index;
 #[cfg(feature = "alloc")]
 mod matcher;
@@ -13,6 +15,8 @@ mod sum_head;
 #[cfg(feature = "alloc")]
 mod windows;
 
+#[cfg(feature = "alloc")]
+pub(crate) use matcher::{InPlace, window_len};
 #[cfg(feature = "alloc")]
 pub use matcher::{MatchStats, Matcher, Step};
 #[cfg(feature = "alloc")]

@@ -176,6 +176,7 @@
 //! # }
 //! ```
 
+mod alike;
 mod basis;
 mod completion;
 mod copying;

@@ -5,6 +5,7 @@ use core::{cell::Cell, convert::Infallible};
 
 use super::{
     Event,
+    alike::{Alike, Opened},
     basis::basis_place,
     decide,
     generator::{DestSide, Outlet, Request},
@@ -22,7 +23,7 @@ use super::{
 use crate::{
     checksum::ChecksumKind,
     copying::{CopyEnd, CopyJob, LocalCopy},
-    delta::{MatchStats, Matcher, SumHead},
+    delta::{MatchStats, SumHead},
     error::{Error, Role},
     exit::ExitCode,
     flist::entry::{EntryFlags, EntryRef},
@@ -584,20 +585,8 @@ impl<'a, S: Source, T: Target, O: Observer, C: LocalCopy<S, T>> LocalOutlet<'a, 
         self.step(Role::Generator, &Step::SendingSums(context.ndx));
         self.step(Role::Generator, &Step::Sums(head));
         let sums = agreed.sums();
-        let (mut weak, mut strong, mut wire) = (Vec::new(), Vec::new(), Vec::new());
-        let mut next = 0;
-        while next < head.count {
-            wire.clear();
-            next = target.sum_blocks(basis, &head, &sums, next, &mut wire).await;
-            for record in wire.chunks(4 + head.s2length as usize) {
-                if let Some((w, s)) = record.split_first_chunk::<4>() {
-                    weak.push(u32::from_le_bytes(*w));
-                    strong.extend_from_slice(s);
-                }
-            }
-        }
-        let matcher = Matcher::new(head, weak, strong, sums, in_place);
-        let mut search = Search::new(matcher, size, core::mem::take(&mut self.buf), context);
+        let finder = Alike::new(Opened { target, file: basis }, head, sums, in_place).await;
+        let mut search = Search::new(finder, size, core::mem::take(&mut self.buf), context);
         loop {
             let (from, room) = search.room();
             match self.source.read_at(file, from, room).await {
@@ -608,7 +597,7 @@ impl<'a, S: Source, T: Target, O: Observer, C: LocalCopy<S, T>> LocalOutlet<'a, 
                 }
             }
             loop {
-                let found = search.next();
+                let found = search.next().await;
                 if !found.literal.is_empty() {
                     target.write(output, found.literal).await.map_err(CopyFault::Write)?;
                 }

@@ -5,16 +5,16 @@ use alloc::vec::Vec;
 
 use super::transfer::FileContext;
 use crate::{
-    delta::Matcher,
+    delta::{self, MatchStats, Matcher, SumHead},
     error::Role,
     ports::{Observer, Step},
 };
 
 /// A search under way: [`Search::room`] is filled, then [`Search::next`] is called until it finds no block, as long
 /// as it [goes on](Search::goes_on).
-pub(super) struct Search<'a, 's, O> {
+pub(super) struct Search<'a, 's, O, F> {
     context: &'a FileContext<'a, 's, O>,
-    matcher: Matcher,
+    finder: F,
     /// Of the file.
     size: u64,
     window: Vec<u8>,
@@ -44,23 +44,45 @@ pub(super) struct FoundBlock<'w> {
     pub data: &'w [u8],
 }
 
-impl<'a, 's, O: Observer> Search<'a, 's, O> {
+/// Who finds the blocks: see [`Matcher`].
+pub(super) trait Find {
+    fn head(&self) -> &SumHead;
+    fn stats(&self) -> MatchStats;
+    fn window_len(&self) -> usize;
+    async fn next(&mut self, buf: &[u8], offset: u64, last: bool) -> delta::Step;
+}
+
+/// Finds them by their sums.
+impl Find for Matcher {
+    fn head(&self) -> &SumHead {
+        Self::head(self)
+    }
+
+    fn stats(&self) -> MatchStats {
+        Self::stats(self)
+    }
+
+    fn window_len(&self) -> usize {
+        Self::window_len(self)
+    }
+
+    async fn next(&mut self, buf: &[u8], offset: u64, last: bool) -> delta::Step {
+        Self::next(self, buf, offset, last)
+    }
+}
+
+impl<'a, 's, O: Observer, F: Find> Search<'a, 's, O, F> {
     /// `window`: a buffer of any content, which [`Search::finish`] gives back.
-    pub(super) fn new(
-        matcher: Matcher,
-        size: u64,
-        window: Vec<u8>,
-        context: &'a FileContext<'a, 's, O>,
-    ) -> Self {
+    pub(super) fn new(finder: F, size: u64, window: Vec<u8>, context: &'a FileContext<'a, 's, O>) -> Self {
         // An empty file is not searched.
         if size > 0 {
             context
                 .shared
-                .step(Role::Sender, &Step::Searching { block_len: matcher.head().block_len, len: size });
+                .step(Role::Sender, &Step::Searching { block_len: finder.head().block_len, len: size });
         }
         let (base, pos, filled) = (0, 0, 0);
         let (unmatched, literal, matched) = (0, 0, 0);
-        Self { context, matcher, size, window, base, pos, filled, unmatched, literal, matched }
+        Self { context, finder, size, window, base, pos, filled, unmatched, literal, matched }
     }
 
     /// What is to be read next: the offset in the file, and the place.
@@ -69,7 +91,7 @@ impl<'a, 's, O: Observer> Search<'a, 's, O> {
         self.base += self.pos as u64;
         let have = self.filled - self.pos;
         let from = self.base + have as u64;
-        let room = self.matcher.window_len().saturating_sub(have);
+        let room = self.finder.window_len().saturating_sub(have);
         let n = usize::try_from(self.size - from).unwrap_or(usize::MAX).min(room);
         (self.pos, self.filled) = (0, have + n);
         if self.window.len() < self.filled {
@@ -79,15 +101,15 @@ impl<'a, 's, O: Observer> Search<'a, 's, O> {
     }
 
     /// What comes next. Without a block nothing more is decided before more is read.
-    pub(super) fn next(&mut self) -> Found<'_> {
+    pub(super) async fn next(&mut self) -> Found<'_> {
         let rest = self.window.get(self.pos..self.filled).unwrap_or_default();
-        let step = self.matcher.next(rest, self.base + self.pos as u64, self.is_last());
+        let step = self.finder.next(rest, self.base + self.pos as u64, self.is_last()).await;
         let (literal, rest) = rest.split_at_checked(step.literal).unwrap_or_default();
         self.pos += literal.len();
         self.literal += literal.len() as u64;
         self.unmatched += literal.len() as u64;
         let Some(number) = step.block else { return Found { literal, block: None } };
-        let (basis_at, len) = self.matcher.head().block_range(number);
+        let (basis_at, len) = self.finder.head().block_range(number);
         let (at, before) = (self.base + self.pos as u64, core::mem::take(&mut self.unmatched));
         let found = Step::Match { at, block: number, len, literal: before };
         self.context.shared.step(Role::Sender, &found);
@@ -113,7 +135,7 @@ impl<'a, 's, O: Observer> Search<'a, 's, O> {
         if self.size > 0 {
             self.context.shared.step(Role::Sender, &Step::Searched);
         }
-        self.context.searched(self.matcher.stats(), self.literal, self.matched);
+        self.context.searched(self.finder.stats(), self.literal, self.matched);
         self.window
     }
 }

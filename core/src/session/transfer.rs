@@ -321,7 +321,7 @@ impl Outgoing {
             reading.fill(from, room).await;
             hasher.update(room);
             loop {
-                let found = search.next();
+                let found = search.next().await;
                 self.out.clear();
                 if !found.literal.is_empty() {
                     self.tokens.literal(found.literal, &mut self.out);
