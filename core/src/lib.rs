@@ -103,6 +103,8 @@ pub mod delta;
 pub mod error;
 pub mod exit;
 #[cfg(feature = "alloc")]
+mod files;
+#[cfg(feature = "alloc")]
 pub mod filter;
 pub mod flist;
 #[cfg(feature = "test-util")]

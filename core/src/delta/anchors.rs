@@ -41,7 +41,7 @@ impl Anchors {
 
     /// The anchors of `data` that have a whole key behind them, in order.
     pub(crate) fn of(self, data: &[u8]) -> AnchorsOf<'_> {
-        AnchorsOf { anchors: self, data, run: 0, end: 0, found: [0; _], count: 0, next: 0 }
+        AnchorsOf { anchors: self, data, run: 0, end: 0, found: [0; RUN], count: 0, next: 0 }
     }
 
     /// What is one begins with these words. Those of all values spread over all values, and zeros make no anchor.
@@ -84,7 +84,7 @@ impl AnchorsOf<'_> {
         (self.next, self.count) = (0, 0);
         let Some(rest) = self.data.get(self.run..).filter(|rest| rest.len() >= KEY) else { return false };
         let Some(run) = rest.first_chunk::<{ RUN + KEY - 1 }>() else {
-            for (i, place) in rest.array_windows::<KEY>().enumerate() {
+            for (i, place) in rest.windows(KEY).enumerate() {
                 if self.anchors.is_one([place[0], place[1]], [place[2], place[3]]) {
                     self.push(i);
                 }

@@ -23,8 +23,8 @@ const IN_VAIN: u64 = 4 << 20;
 
 /// A file that can be read.
 pub(super) trait Basis {
-    /// As [`Target::read_basis`]; what cannot be read is not there.
-    async fn read(&self, offset: u64, buf: &mut [u8]) -> usize;
+    /// As [`Target::read_basis`], or with `on` [`Target::read_on`]; what cannot be read is not there.
+    async fn read(&self, offset: u64, buf: &mut Vec<u8>, on: bool) -> usize;
     /// As [`Target::sum_blocks`].
     async fn sum_blocks(&self, head: &SumHead, sums: &TransferSums, first: u32, out: &mut Vec<u8>) -> u32;
 }
@@ -36,8 +36,13 @@ pub(super) struct Opened<'a, T: Target> {
 }
 
 impl<T: Target> Basis for Opened<'_, T> {
-    async fn read(&self, offset: u64, buf: &mut [u8]) -> usize {
-        self.target.read_basis(self.file, offset, buf).await.unwrap_or(0)
+    async fn read(&self, offset: u64, buf: &mut Vec<u8>, on: bool) -> usize {
+        let read = if on {
+            self.target.read_on(self.file, offset, buf).await
+        } else {
+            self.target.read_basis(self.file, offset, buf).await
+        };
+        read.unwrap_or(0)
     }
 
     async fn sum_blocks(&self, head: &SumHead, sums: &TransferSums, first: u32, out: &mut Vec<u8>) -> u32 {
@@ -229,7 +234,6 @@ impl ByBytes {
 struct Piece<B> {
     basis: B,
     head: SumHead,
-    /// As long as the longest piece so far.
     buf: Vec<u8>,
     /// Bytes of the piece, and where it is in the file.
     len: usize,
@@ -244,12 +248,8 @@ impl<B: Basis> Piece<B> {
             (at.checked_add(len)? <= filled).then_some(at)
         };
         if there(self.from, self.len).is_none() {
-            let room = len + ahead;
-            if self.buf.len() < room {
-                self.buf.resize(room, 0);
-            }
-            let piece = self.buf.get_mut(..room).unwrap_or_default();
-            self.len = self.basis.read(offset, piece).await;
+            self.buf.resize(len + ahead, 0);
+            self.len = self.basis.read(offset, &mut self.buf, ahead > 0).await;
             self.from = offset;
         }
         let at = there(self.from, self.len)?;
@@ -325,7 +325,7 @@ mod tests {
     }
 
     impl Basis for &[u8] {
-        async fn read(&self, offset: u64, buf: &mut [u8]) -> usize {
+        async fn read(&self, offset: u64, buf: &mut Vec<u8>, _on: bool) -> usize {
             let rest = self.get(offset as usize..).unwrap_or_default();
             let n = rest.len().min(buf.len());
             buf[..n].copy_from_slice(&rest[..n]);
@@ -349,7 +349,7 @@ mod tests {
         SumHead::for_basis(basis.len() as u64, block, ProtocolVersion::MAX, true, 8).unwrap()
     }
 
-    fn alike<'a>(basis: &'a [u8], block: u32, in_place: bool) -> Alike<&'a [u8]> {
+    fn alike(basis: &[u8], block: u32, in_place: bool) -> Alike<&[u8]> {
         block_on_ready(Alike::new(basis, head(basis, block), sums(), in_place))
     }
 

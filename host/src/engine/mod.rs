@@ -22,6 +22,7 @@ mod draft;
 mod extended;
 mod fake;
 mod fds;
+mod forward;
 mod ids;
 mod listing;
 mod meta;

@@ -41,6 +41,7 @@ use super::{
     digest::{self, Digests, KEPT, digest_file, digests_ahead},
     draft::Draft,
     fake,
+    forward::Forward,
     ids::Names,
     listing::children,
     meta::{Handle, chmod_at},
@@ -86,7 +87,7 @@ pub enum SetupError {
 
 /// A basis file.
 #[derive(Debug)]
-pub struct Basis(OwnedFd);
+pub struct Basis(Forward);
 
 impl TreeTarget {
     /// The tree below an open directory; `None` if there is none yet (dry run): everything is missing then.
@@ -571,11 +572,15 @@ impl Target for TreeTarget {
 
     async fn open_basis(&self, at: Place<'_>) -> Result<(Basis, u64), PortError> {
         let (file, size) = self.open(at).map_err(port)?;
-        Ok((Basis(file), size))
+        Ok((Basis(Forward::new(file)), size))
     }
 
     async fn read_basis(&self, basis: &Basis, offset: u64, buf: &mut [u8]) -> Result<usize, PortError> {
-        read_full(&basis.0, offset, buf).map_err(port)
+        read_full(basis.0.file(), offset, buf).map_err(port)
+    }
+
+    async fn read_on(&self, basis: &Basis, offset: u64, buf: &mut Vec<u8>) -> Result<usize, PortError> {
+        basis.0.read(offset, buf).map_err(port)
     }
 
     async fn sum_blocks(
@@ -586,7 +591,7 @@ impl Target for TreeTarget {
         first: u32,
         out: &mut Vec<u8>,
     ) -> u32 {
-        self.summing.blocks(&basis.0, head, sums, first, out)
+        self.summing.blocks(basis.0.file(), head, sums, first, out)
     }
 
     async fn create(&self, create: &Create<'_>) -> Result<Draft, PortError> {
@@ -606,7 +611,7 @@ impl Target for TreeTarget {
         len: usize,
         seen: &mut dyn FnMut(&[u8]),
     ) -> Result<(), PortError> {
-        out.write_from(&self.shared, &basis.0, offset..offset + len as u64, seen).map_err(port)
+        out.write_from(&self.shared, basis.0.file(), offset..offset + len as u64, seen).map_err(port)
     }
 
     async fn keep(&self, out: &mut Draft, len: u64) -> Result<(), PortError> {
