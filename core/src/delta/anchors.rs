@@ -6,7 +6,7 @@
 //! behind one anchor and holds the next one can be no other block than those that begin with this anchor. What is found is
 //! a possibility, and the bytes have to be compared.
 
-use alloc::{vec, vec::Vec};
+use alloc::{boxed::Box, vec, vec::Vec};
 use core::ops::Range;
 
 /// Bytes that an anchor is recognised by.
@@ -41,7 +41,7 @@ impl Anchors {
 
     /// The anchors of `data` that have a whole key behind them, in order.
     pub(crate) fn of(self, data: &[u8]) -> AnchorsOf<'_> {
-        AnchorsOf { anchors: self, data, run: 0, end: 0, found: [0; RUN], count: 0, next: 0 }
+        AnchorsOf { anchors: self, data, run: 0, end: 0, found: Box::new([0; RUN]), count: 0, next: 0 }
     }
 
     /// What is one begins with these words. Those of all values spread over all values, and zeros make no anchor.
@@ -71,8 +71,8 @@ pub(crate) struct AnchorsOf<'a> {
     /// The places from here to `end` were looked at last.
     run: usize,
     end: usize,
-    /// The anchors among them, of which the first `next` were given.
-    found: [u8; RUN],
+    /// The anchors among them, of which the first `next` were given. On the heap: a search holds this while it waits.
+    found: Box<[u8; RUN]>,
     count: usize,
     next: usize,
 }

@@ -1,6 +1,6 @@
 //! What the generator asks for, done in this process; and what both outlets share.
 
-use alloc::{collections::VecDeque, rc::Rc, vec::Vec};
+use alloc::{boxed::Box, collections::VecDeque, rc::Rc, vec::Vec};
 use core::{cell::Cell, convert::Infallible};
 
 use super::{
@@ -415,7 +415,8 @@ impl<'a, S: Source, T: Target, O: Observer, C: LocalCopy<S, T>> LocalOutlet<'a, 
             && matches!(request.basis, BasisType::Name | BasisType::PartialDir | BasisType::Backup);
         let copied = match basis {
             Some((basis, len)) => {
-                self.delta(&file, stat.size, &basis, len, &mut output, in_place, &context).await
+                // On the heap: few files are searched, and every local run would hold it.
+                Box::pin(self.delta(&file, stat.size, &basis, len, &mut output, in_place, &context)).await
             }
             None => {
                 let copied = self.whole(&file, start, stat.size, &mut output, &context).await;
