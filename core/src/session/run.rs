@@ -471,10 +471,11 @@ impl<'a, S: Source, O: Observer> LocalLists<'a, S, O> {
         side: &DestSide<'_, T, O>,
     ) -> Result<(), Error<Infallible>> {
         let before = side.lists.borrow().total;
+        let far = side.target.reads_ahead() || self.shared.options.preserve.atimes > 0;
         loop {
             self.next(side).await?;
             let lists = side.lists.borrow();
-            if lists.complete || !side.target.reads_ahead() || lists.total - before >= LISTED_AHEAD {
+            if lists.complete || !far || lists.total - before >= LISTED_AHEAD {
                 return Ok(());
             }
         }
@@ -696,6 +697,10 @@ where
         local.next(&side).await?;
     } else if incremental {
         local.end_if_done(&side);
+    }
+    if shared.options.preserve.atimes > 0 && !side.lists.borrow().complete {
+        // Reading a file changes the time under all of its names. The reference has listed them by then.
+        local.fill(&side).await?;
     }
     let outlet = LocalOutlet::new(&side, source, copier, local);
     let ended = Generator::new(&side, outlet).run().await;
