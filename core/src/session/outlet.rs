@@ -13,7 +13,7 @@ use super::{
     item_lines::{is_worth_a_line, name_line},
     lists::{Found, Segment},
     receiver::{promote_delayed, sibling_name},
-    run::LocalLists,
+    run::{LISTED_AHEAD, LocalLists},
     scan::below,
     search::Search,
     sender::remove_source,
@@ -93,6 +93,23 @@ impl<'a, S: Source, T: Target, O: Observer, C: LocalCopy<S, T>> LocalOutlet<'a, 
             copies: 0,
             queue: VecDeque::new(),
             sender_faults: Cell::new(0),
+        }
+    }
+
+    /// With `-U`, makes lists before a file of this one is read: that changes the time under all of its names, and the
+    /// reference has them listed by then.
+    async fn list_ahead(&mut self, list: i32) -> Result<(), Error<Infallible>> {
+        if self.side.shared.options.preserve.atimes == 0 {
+            return Ok(());
+        }
+        loop {
+            {
+                let lists = self.side.lists.borrow();
+                if lists.complete || lists.ahead_of(list) as u64 >= LISTED_AHEAD {
+                    return Ok(());
+                }
+            }
+            self.lists.fill(self.side).await?;
         }
     }
 
@@ -649,6 +666,7 @@ impl<S: Source, T: Target, O: Observer, C: LocalCopy<S, T>> Outlet for LocalOutl
         if !self.side.shared.agreed.protocol.has_item_flags() {
             request.flags = ItemFlags::TRANSFER | ItemFlags::MISSING_DATA;
         }
+        self.list_ahead(segment.start).await?;
         self.count_created(request.flags, entry);
         self.side.fetch_xattrs(self.source, entry, request.flags).await;
         {

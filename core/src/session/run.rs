@@ -451,7 +451,7 @@ pub(super) fn show_list<O: Observer>(shared: &Shared<'_, O>, list: &FileList, di
 }
 
 /// Entries of lists that a local run makes ahead of the generator, for a destination that reads ahead.
-const LISTED_AHEAD: u64 = 512;
+pub(super) const LISTED_AHEAD: u64 = 512;
 
 /// The sender's lists of a local run, made on demand.
 pub(super) struct LocalLists<'a, S, O> {
@@ -471,11 +471,10 @@ impl<'a, S: Source, O: Observer> LocalLists<'a, S, O> {
         side: &DestSide<'_, T, O>,
     ) -> Result<(), Error<Infallible>> {
         let before = side.lists.borrow().total;
-        let far = side.target.reads_ahead() || self.shared.options.preserve.atimes > 0;
         loop {
             self.next(side).await?;
             let lists = side.lists.borrow();
-            if lists.complete || !far || lists.total - before >= LISTED_AHEAD {
+            if lists.complete || !side.target.reads_ahead() || lists.total - before >= LISTED_AHEAD {
                 return Ok(());
             }
         }
@@ -697,10 +696,6 @@ where
         local.next(&side).await?;
     } else if incremental {
         local.end_if_done(&side);
-    }
-    if shared.options.preserve.atimes > 0 && !side.lists.borrow().complete {
-        // Reading a file changes the time under all of its names. The reference has listed them by then.
-        local.fill(&side).await?;
     }
     let outlet = LocalOutlet::new(&side, source, copier, local);
     let ended = Generator::new(&side, outlet).run().await;
