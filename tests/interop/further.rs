@@ -90,6 +90,24 @@ fn reading_is_noted(link: &Path) -> bool {
     fs::symlink_metadata(link).unwrap().atime() != before
 }
 
+/// A rule file has been read by the time that it is listed.
+#[test]
+fn times_of_access_of_rule_files() {
+    for program in BOTH {
+        let dir = tree(&["src/d"], &["src/.rules=- x\n", "src/d/.rules=- y\n", "src/d/f"]);
+        let at = |name: &str| dir.path().join(name);
+        for name in ["src/.rules", "src/d/.rules", "src/d/f"] {
+            touch(&at(name), &["-a", "-d", "@1000000000"]);
+        }
+        let out = run(program, dir.path(), &["-rtUU", "--filter=: .rules", "src/", "dst/"]);
+        assert_eq!(out.code, Some(0), "{program:?}: {out:?}");
+        for name in [".rules", "d/.rules", "d/f"] {
+            let time = |root: &str| fs::metadata(at(root).join(name)).unwrap().atime();
+            assert_eq!(time("dst"), time("src"), "{program:?} {name}");
+        }
+    }
+}
+
 /// All names of a file are listed before it is read under one of them. What is listed for deletions has its symlinks read.
 #[test]
 fn times_of_access_before_reading() {

@@ -420,6 +420,8 @@ impl<'a, S: Source, O: Observer> Scanner<'a, S, O> {
             self.failed(Op::ReadDir, path, error);
         }
         let recursive = self.shared.options.select.recursive;
+        // A directory may have been read ahead of its rule files, whose time of access has changed since.
+        let looks_again = self.shared.options.preserve.atimes > 0 && !scope.is_constant();
         if self.shared.options.select.checksum && self.shared.agreed.list_sum != ChecksumKind::None {
             self.announce_digests(path, &children, scope);
         }
@@ -440,6 +442,9 @@ impl<'a, S: Source, O: Observer> Scanner<'a, S, O> {
             }
             let path = SourcePath { base, name: below(&name) };
             let stat = match child.stat {
+                Ok(stat) if looks_again && stat.is_regular() => {
+                    self.source.stat(path, false).await.unwrap_or(stat)
+                }
                 Ok(stat) => stat,
                 Err(error) => {
                     if !self.is_excluded_as_any(scope, path.name) {
