@@ -103,6 +103,7 @@ fn members_of_later_lists_wait_for_a_transferred_leader() {
                 old(&at(name));
             }
             fs::create_dir_all(at("src/d")).unwrap();
+            fs::write(at("src/d/a"), "").unwrap();
             fs::hard_link(at("src/a"), at("src/d/b")).unwrap();
             let out = run(program, dir.path(), &["-rtHi", "--copy-dest=../alt", "src/", "dst/"]);
             let links: Vec<&str> = out.stdout.lines().filter(|line| line.starts_with('h')).collect();
