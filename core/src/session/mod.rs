@@ -177,6 +177,7 @@
 //! ```
 
 mod alike;
+mod argument;
 mod basis;
 mod completion;
 mod copying;
