@@ -18,14 +18,6 @@ const MAX_WORDS: usize = 1 << 16;
 /// Bits per block of the second bitmap, which one in 16 of those passes.
 const BITS_PER_BLOCK: usize = 16;
 
-/// Which of several equal blocks stands for all of them.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Keep {
-    First,
-    /// The one that an in-place update can use for longest.
-    Last,
-}
-
 #[derive(Debug)]
 pub(super) struct Index {
     /// Bit `s1 % 64` of word `s2 & mask`, where s1 and s2 are the halves of the weak sum.
@@ -54,11 +46,11 @@ fn shift(bits: u32) -> u32 {
 
 impl Index {
     /// `strong` holds `width` bytes per block. Only as many blocks as `weak` has are indexed.
-    pub(super) fn new(weak: &[u32], strong: &[u8], width: usize, keep: Keep) -> Self {
+    pub(super) fn new(weak: &[u32], strong: &[u8], width: usize) -> Self {
         let mut entries: Vec<u64> =
             weak.iter().enumerate().map(|(i, &w)| u64::from(mix(w)) << 32 | i as u64).collect();
         entries.sort_unstable();
-        collapse(&mut entries, strong, width, keep);
+        collapse(&mut entries, strong, width);
 
         let blocks = entries.len().max(64);
         let mask = blocks.next_power_of_two().min(MAX_WORDS) - 1;
@@ -146,8 +138,9 @@ impl Index {
     }
 }
 
-/// Leaves one entry for all blocks with equal sums, and a bounded number for each weak sum.
-fn collapse(entries: &mut Vec<u64>, strong: &[u8], width: usize, keep: Keep) {
+/// Leaves one entry for all blocks with equal sums, the last of them, which an in-place update can use for longest; and
+/// a bounded number for each weak sum.
+fn collapse(entries: &mut Vec<u64>, strong: &[u8], width: usize) {
     let sum = |entry: u64| {
         let block = entry as u32 as usize;
         &strong[block * width..][..width]
@@ -161,10 +154,7 @@ fn collapse(entries: &mut Vec<u64>, strong: &[u8], width: usize, keep: Keep) {
         }
         if to - from > 1 {
             let group = &mut entries[from..to];
-            group.sort_unstable_by(|&a, &b| {
-                let order = sum(a).cmp(sum(b));
-                order.then(if keep == Keep::First { a.cmp(&b) } else { b.cmp(&a) })
-            });
+            group.sort_unstable_by(|&a, &b| sum(a).cmp(sum(b)).then(b.cmp(&a)));
         }
         let start = filled;
         for at in from..to {
@@ -197,20 +187,17 @@ mod tests {
     fn equal_blocks_are_one_candidate() {
         let weak = [5, 9, 5, 5, 9];
         let strong = *b"aabbaaccbb";
-        let first = Index::new(&weak, &strong, 2, Keep::First);
-        assert_eq!(blocks(&first, 5), [0, 3]);
-        assert_eq!(blocks(&first, 9), [1]);
-        assert_eq!(blocks(&first, 6), []);
-        let last = Index::new(&weak, &strong, 2, Keep::Last);
-        assert_eq!(blocks(&last, 5), [2, 3]);
-        assert_eq!(blocks(&last, 9), [4]);
+        let index = Index::new(&weak, &strong, 2);
+        assert_eq!(blocks(&index, 5), [2, 3]);
+        assert_eq!(blocks(&index, 9), [4]);
+        assert_eq!(blocks(&index, 6), []);
     }
 
     #[test]
     fn candidates_of_one_weak_sum_are_bounded() {
         let weak = vec![7; 3000];
         let strong: Vec<u8> = (0..3000u16).flat_map(u16::to_be_bytes).collect();
-        let index = Index::new(&weak, &strong, 2, Keep::First);
+        let index = Index::new(&weak, &strong, 2);
         assert_eq!(blocks(&index, 7).len(), 1024);
     }
 
@@ -222,7 +209,7 @@ mod tests {
         let at = |from: usize| data[from..from + RUN].try_into().unwrap();
         windows.fill(weak(&data[..len]), at(0), at(len), len as u32);
         for place in [0, 1, 7, 8, 100, 255] {
-            let index = Index::new(&[weak(&data[place..place + len])], b"a", 1, Keep::First);
+            let index = Index::new(&[weak(&data[place..place + len])], b"a", 1);
             assert_eq!(index.first(&windows, 0), Some(place));
             assert_eq!(index.first(&windows, place), Some(place));
             assert_eq!(index.first(&windows, place + 1), None);
@@ -231,7 +218,7 @@ mod tests {
 
     #[test]
     fn nothing_is_found_without_blocks() {
-        let index = Index::new(&[], &[], 16, Keep::First);
+        let index = Index::new(&[], &[], 16);
         assert!(index.is_empty());
         assert_eq!(blocks(&index, 0), []);
     }

@@ -2,14 +2,14 @@
 //!
 //! The caller owns the bytes: it shows a part of the file to [`Matcher::next`] and is told how many bytes are
 //! literal and which block follows them. Any matches that cover the file are valid on the wire; this search
-//! prefers the block after the last match, then the lowest equal block (in place: the same place, then the
-//! highest).
+//! finds those that the reference finds: of equal blocks it prefers the one after the last match, then the highest; in
+//! place the one at the same place, then those that are still there.
 
-use alloc::{boxed::Box, vec, vec::Vec};
+use alloc::{boxed::Box, collections::BTreeMap, vec, vec::Vec};
 
 use super::{
     SumHead,
-    index::{Index, Keep},
+    index::Index,
     windows::{RUN, Windows},
 };
 use crate::checksum::{Digest, LANES, Rolling, TransferSums, weak};
@@ -81,12 +81,14 @@ impl Ahead {
 pub(crate) struct InPlace {
     /// Bit per block that was matched at its own place, so that it is never overwritten.
     kept: Vec<u64>,
+    /// For the last of several equal blocks, one of the others that was kept.
+    stand_ins: BTreeMap<u32, u32>,
 }
 
 impl InPlace {
     /// Of a basis of so many blocks.
     pub(crate) fn new(count: u32) -> Self {
-        Self { kept: vec![0; (count as usize).div_ceil(64)] }
+        Self { kept: vec![0; (count as usize).div_ceil(64)], stand_ins: BTreeMap::new() }
     }
 
     /// Whether a block that is at `basis` is still there when `output` is written.
@@ -117,8 +119,7 @@ impl Matcher {
         debug_assert!(weak.len() == head.count as usize && strong.len() == weak.len() * width);
         let short_last = head.remainder != 0 && head.remainder != head.block_len;
         let full = weak.len() - usize::from(short_last && !weak.is_empty());
-        let keep = if in_place { Keep::Last } else { Keep::First };
-        let index = Index::new(&weak[..full], &strong, width, keep);
+        let index = Index::new(&weak[..full], &strong, width);
         let windows = Box::new(Windows::new());
         let in_place = in_place.then(|| InPlace::new(head.count));
         Self {
@@ -174,7 +175,7 @@ impl Matcher {
         let mut rolling = Rolling::new(&buf[..len]);
         let mut pos = 0;
         if let Some(block) = self.expected(buf, offset, rolling.value()) {
-            return self.matched(0, block, offset);
+            return self.found(buf, 0, block, offset, last);
         }
         while let (Some(old), Some(new)) = (run(buf, pos), run(buf, pos + len)) {
             self.windows.fill(rolling.value(), old, new, len as u32);
@@ -183,7 +184,7 @@ impl Matcher {
                 let at = pos + i;
                 let window = &buf[at..at + len];
                 if let Some(block) = self.search(window, self.windows.sum(i), offset + at as u64) {
-                    return self.matched(at, block, offset);
+                    return self.found(buf, at, block, offset, last);
                 }
                 from = i + 1;
             }
@@ -195,7 +196,7 @@ impl Matcher {
             if self.index.may_have(sum)
                 && let Some(block) = self.search(&buf[pos..pos + len], sum, offset + pos as u64)
             {
-                return self.matched(pos, block, offset);
+                return self.found(buf, pos, block, offset, last);
             }
             let Some(&new) = buf.get(pos + len) else {
                 return self.finish(buf, offset, last, pos + 1);
@@ -203,6 +204,41 @@ impl Matcher {
             rolling.roll(buf[pos], new, len as u32);
             pos += 1;
         }
+    }
+
+    /// The window at `at` is this block, unless zeros that go on are better left where they are: in place, a block of zeros
+    /// between two places where blocks of the basis begin gives way to the next of these, if that block is zeros on both
+    /// sides.
+    fn found(&mut self, buf: &[u8], at: usize, block: u32, offset: u64, last: bool) -> Step {
+        let Some((skip, aligned)) = self.zeros_ahead(block, offset + at as u64) else {
+            return self.matched(at, block, offset);
+        };
+        let len = self.head.block_len as usize;
+        match buf.get(at + skip..).and_then(|rest| rest.get(..len)) {
+            Some(window) if buf.get(at..at + len) == Some(window) => self.matched(at + skip, aligned, offset),
+            // More has to be seen.
+            None if !last && at > 0 => Step { literal: at, block: None },
+            _ => self.matched(at, aligned, offset),
+        }
+    }
+
+    /// For a block of zeros that was found at `output`: how far it is to the next place where a block of the basis begins,
+    /// and that block, if it is zeros too and another place.
+    fn zeros_ahead(&self, block: u32, output: u64) -> Option<(usize, u32)> {
+        let len = u64::from(self.head.block_len);
+        if self.in_place.is_none() || self.weak[block as usize] != 0 || output.is_multiple_of(len) {
+            return None;
+        }
+        let aligned = u32::try_from(output.div_ceil(len)).ok()?;
+        let (basis, full) = self.head.block_range(aligned);
+        let zeros = self.weak.get(aligned as usize) == Some(&0) && full == self.head.block_len;
+        Some((usize::try_from(basis - output).ok()?, aligned)).filter(|_| zeros && self.alike(aligned, block))
+    }
+
+    /// Both blocks have the same strong sum.
+    fn alike(&self, one: u32, other: u32) -> bool {
+        let strong = |block: u32| self.strong.get(block as usize * self.width..)?.get(..self.width);
+        strong(one) == strong(other)
     }
 
     /// Nothing before `decided` starts a full block and nothing from there on is long enough for one.
@@ -299,9 +335,7 @@ impl Matcher {
         });
         for block in preferred.chain(places.map(|place| self.index.block(place))) {
             // The cheap test first: a block that was overwritten is not worth hashing for.
-            if !self.usable(block, output) {
-                continue;
-            }
+            let Some(block) = self.still_there(block, output) else { continue };
             let made = || self.ahead.get(output, window.len()).unwrap_or_else(|| self.sums.block(window));
             let digest = digest.get_or_insert_with(made);
             if self.same(block, digest) {
@@ -314,14 +348,27 @@ impl Matcher {
 
     fn matched(&mut self, literal: usize, block: u32, offset: u64) -> Step {
         let (basis, _) = self.head.block_range(block);
-        if let Some(in_place) = &mut self.in_place
-            && basis == offset + literal as u64
-        {
-            in_place.keep(block);
+        if self.in_place.is_some() && basis == offset + literal as u64 {
+            // Equal blocks are found by the last of them.
+            let mut alike =
+                self.index.candidates(self.weak[block as usize]).map(|place| self.index.block(place));
+            let last = alike.find(|&last| self.alike(last, block)).filter(|&last| last != block);
+            if let Some(in_place) = &mut self.in_place {
+                in_place.keep(block);
+                in_place.stand_ins.extend(last.map(|last| (last, block)));
+            }
         }
         self.want = block + 1;
         self.stats.matches += 1;
         Step { literal, block: Some(block) }
+    }
+
+    /// The block, or an equal one, if it is not overwritten yet.
+    fn still_there(&self, block: u32, output: u64) -> Option<u32> {
+        if self.usable(block, output) {
+            return Some(block);
+        }
+        self.in_place.as_ref()?.stand_ins.get(&block).copied()
     }
 
     fn usable(&self, block: u32, output: u64) -> bool {

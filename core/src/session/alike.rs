@@ -178,7 +178,7 @@ impl ByBytes {
         [aligned.then(|| u32::try_from(at / len).ok()).flatten(), Some(self.want)]
     }
 
-    /// The block that a window is, of those at `places`: a likely one, else the lowest one, in place the highest.
+    /// The block that a window is, of those at `places`: a likely one, else the highest.
     async fn among<B: Basis>(
         &mut self,
         basis: &mut Piece<B>,
@@ -192,8 +192,7 @@ impl ByBytes {
                 return Some(block);
             }
         }
-        for i in 0..places.len() {
-            let place = if self.in_place.is_some() { places.end - 1 - i } else { places.start + i };
+        for place in places.rev() {
             let block = self.blocks.block(place)?;
             if self.is(basis, block, window, at).await {
                 return Some(block);

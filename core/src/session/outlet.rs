@@ -58,6 +58,17 @@ pub(super) struct LocalOutlet<'a, S, T, O, C> {
     sender_faults: Cell<u32>,
 }
 
+/// A basis, and what becomes of it.
+struct OpenBasis<B> {
+    file: B,
+    /// Of the file, bytes.
+    len: u64,
+    /// Its blocks may stay where they are.
+    in_place: bool,
+    /// It is what is written to.
+    overwritten: bool,
+}
+
 /// Something that the local outlet does in order.
 enum Job {
     /// Shows an item of a list.
@@ -424,10 +435,13 @@ impl<'a, S: Source, T: Target, O: Observer, C: LocalCopy<S, T>> LocalOutlet<'a, 
         // Only what is written to can hold blocks that stay where they are.
         let in_place = write_mode != WriteMode::Temporary
             && matches!(request.basis, BasisType::Name | BasisType::PartialDir | BasisType::Backup);
+        // A backup keeps what is written over.
+        let overwritten = in_place && request.basis != BasisType::Backup;
+        let basis = basis.map(|(file, len)| OpenBasis { file, len, in_place, overwritten });
         let copied = match basis {
-            Some((basis, len)) => {
+            Some(basis) => {
                 // On the heap: few files are searched, and every local run would hold it.
-                Box::pin(self.delta(&file, stat.size, &basis, len, &mut output, in_place, &context)).await
+                Box::pin(self.delta(&file, stat.size, &basis, &mut output, &context)).await
             }
             None => {
                 let copied = self.whole(&file, start, stat.size, &mut output, &context).await;
@@ -560,15 +574,12 @@ impl<'a, S: Source, T: Target, O: Observer, C: LocalCopy<S, T>> LocalOutlet<'a, 
     }
 
     /// The data by comparison with a basis (`--no-whole-file`).
-    #[allow(clippy::too_many_arguments)]
     async fn delta(
         &mut self,
         file: &S::File,
         size: u64,
-        basis: &T::Basis,
-        basis_len: u64,
+        basis: &OpenBasis<T::Basis>,
         output: &mut T::Output,
-        in_place: bool,
         context: &FileContext<'_, '_, O>,
     ) -> Result<bool, CopyFault> {
         let shared = context.shared;
@@ -577,15 +588,16 @@ impl<'a, S: Source, T: Target, O: Observer, C: LocalCopy<S, T>> LocalOutlet<'a, 
         let digest_len = agreed.transfer_sum.digest_len();
         let block = shared.options.transfer.block_size;
         // Nothing verifies what is left in place, so that the sums have to be beyond doubt there.
-        let Some(head) = SumHead::for_basis(basis_len, block, agreed.protocol, in_place, digest_len) else {
+        let Some(head) = SumHead::for_basis(basis.len, block, agreed.protocol, basis.in_place, digest_len)
+        else {
             return self.whole(file, 0, size, output, context).await;
         };
         let name = self.side.local_name(context.entry).bytes();
-        self.step(Role::Generator, &Step::Mapped { name, base: 0, size: basis_len });
+        self.step(Role::Generator, &Step::Mapped { name, base: 0, size: basis.len });
         self.step(Role::Generator, &Step::SendingSums(context.ndx));
         self.step(Role::Generator, &Step::Sums(head));
         let sums = agreed.sums();
-        let finder = Alike::new(Opened { target, file: basis }, head, sums, in_place).await;
+        let finder = Alike::new(Opened { target, file: &basis.file }, head, sums, basis.overwritten).await;
         let mut search = Search::new(finder, size, core::mem::take(&mut self.buf), context);
         loop {
             let (from, room) = search.room();
@@ -603,7 +615,7 @@ impl<'a, S: Source, T: Target, O: Observer, C: LocalCopy<S, T>> LocalOutlet<'a, 
                 }
                 let Some(block) = found.block else { break };
                 // Zeros that stay become holes with `--sparse`.
-                let stays = in_place && !shared.options.transfer.sparse && block.at == block.basis_at;
+                let stays = basis.in_place && !shared.options.transfer.sparse && block.at == block.basis_at;
                 let put = if stays {
                     target.keep(output, block.data.len() as u64).await
                 } else {
