@@ -205,7 +205,7 @@ where
     }
 
     /// Attributes of a directory now, and what must be set again when its contents are complete. Returns
-    /// whether any differed.
+    /// whether any differed and could be set.
     pub(super) async fn dir_attrs(
         &mut self,
         ndx: i32,
@@ -220,7 +220,7 @@ where
         }
         let keeps = decide::keeps_time(FileKind::Dir, options);
         let opened = self.while_filled(wanted_mode);
-        let changed = self.set_attrs(entry, name, opened, stat, false, false).await == Some(true);
+        let set = self.set_attrs(entry, name, opened, stat, false, false).await;
         let time = keeps.then_some((entry.entry.mtime, entry.entry.nsec));
         // As the reference does: only the right to write is taken away again, or all where attributes come behind the item.
         let withdrawn = wanted_mode & 0o200 == 0 || self.shared().extended.is_pending(entry.extra().xattrs);
@@ -230,7 +230,9 @@ where
             self.retouch.push(name.bytes(), number, time, final_mode);
         }
         let window = options.select.modify_window;
-        changed || time.is_some_and(|time| !decide::same_time(window, time, (stat.mtime, stat.nsec)))
+        let differs = time.is_some_and(|time| !decide::same_time(window, time, (stat.mtime, stat.nsec)));
+        // Behind a failure nothing more is set.
+        set.is_some_and(|changed| changed || differs)
     }
 
     /// Without implied directories the parents of a name may be missing.

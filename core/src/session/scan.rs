@@ -624,33 +624,31 @@ impl<'a, S: Source, O: Observer> Scanner<'a, S, O> {
                 _ => link,
             };
             let unsafe_link = select.copy_unsafe_links && is_unsafe_link(&link, name);
-            let is_shown = || is_argument || !scope.check(path.name, false, false).is_excluded();
-            if unsafe_link && !select.copy_links && is_shown() {
+            let followed = match select.copy_links || unsafe_link || select.copy_dirlinks {
+                true => Some(self.source.stat(path, true).await),
+                false => None,
+            };
+            let is_dir = matches!(&followed, Some(Ok(found)) if found.is_dir());
+            // Before any rule is asked: whatever a symlink leads to decides which rules it meets.
+            if unsafe_link && !select.copy_links && !(select.copy_dirlinks && is_dir) {
                 self.shared.report(Role::Sender, &Notice::CopyingUnsafe { name: path.name, target: &link });
             }
-            if select.copy_links || unsafe_link || select.copy_dirlinks {
-                match self.source.stat(path, true).await {
-                    Ok(found) if select.copy_links || unsafe_link || found.is_dir() => {
-                        stat = found;
-                    }
-                    Ok(_) => target = Some(link),
-                    Err(_) if !select.copy_links && !unsafe_link => target = Some(link),
-                    Err(error) => {
-                        if left_out() {
-                            return None;
-                        }
-                        self.shared.add_io_error(io_error::GENERAL);
-                        if error.is_not_found() {
-                            let notice = Notice::NoReferent { name: path.name, base: path.base };
-                            self.shared.report(Role::Sender, &notice);
-                        } else {
-                            self.failed(Op::ReadlinkStat, path, error);
-                        }
+            match followed {
+                Some(Ok(found)) if select.copy_links || unsafe_link || is_dir => stat = found,
+                Some(Err(error)) if select.copy_links || unsafe_link => {
+                    if left_out() {
                         return None;
                     }
+                    self.shared.add_io_error(io_error::GENERAL);
+                    if error.is_not_found() {
+                        let notice = Notice::NoReferent { name: path.name, base: path.base };
+                        self.shared.report(Role::Sender, &notice);
+                    } else {
+                        self.failed(Op::ReadlinkStat, path, error);
+                    }
+                    return None;
                 }
-            } else {
-                target = Some(link);
+                _ => target = Some(link),
             }
             if target.as_ref().is_some_and(Vec::is_empty) {
                 self.shared.add_io_error(io_error::GENERAL);
