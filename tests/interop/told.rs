@@ -3,6 +3,7 @@
 use std::{
     fs,
     os::unix::fs::{PermissionsExt, symlink},
+    time::{Duration, SystemTime},
 };
 
 use crate::{
@@ -120,4 +121,23 @@ fn ignored_errors_do_not_hide_the_limit_of_deletions() {
         let out = run(program, dir.path(), &[&words[..], &[&path, "src/", &to]].concat());
         assert_eq!(out.code, Some(25), "{program:?}: {out:?}");
     }
+}
+
+/// `-c` reads a file under its first name; under the others it was accessed just now.
+#[test]
+fn names_behind_the_one_that_was_read_show_it() {
+    let shown = BOTH.map(|program| {
+        let dir = tree(&["src"], &["src/a=text"]);
+        let long_ago =
+            fs::FileTimes::new().set_accessed(SystemTime::UNIX_EPOCH + Duration::from_secs(1_400_000_000));
+        fs::File::options().write(true).open(dir.path().join("src/a")).unwrap().set_times(long_ago).unwrap();
+        for name in ["src/b", "src/c"] {
+            fs::hard_link(dir.path().join("src/a"), dir.path().join(name)).unwrap();
+        }
+        let out = run(program, dir.path(), &["-rcU", "--list-only", "src/"]);
+        assert_eq!(out.code, Some(0), "{program:?}: {out:?}");
+        out.stdout.lines().filter(|line| line.contains(" 2014/05/13 ")).count()
+    });
+    // All of them where reading leaves no trace.
+    assert!(shown == [1, 1] || shown == [3, 3], "{shown:?}");
 }

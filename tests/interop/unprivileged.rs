@@ -502,3 +502,22 @@ fn directories_that_cannot_be_changed_are_not_named() {
         assert_eq!(named, ["s/f"], "{program:?}: {out:?}");
     }
 }
+
+/// A new directory has the set-group-ID bit of the one around it, unless it must be closed to its owner again at the end.
+#[test]
+fn closed_directories_lose_what_was_handed_down() {
+    for program in BOTH {
+        let bench = bench(program);
+        let dir = bench.path();
+        for name in ["src/closed", "src/open", "dst"] {
+            fs::create_dir_all(dir.join(name)).unwrap();
+        }
+        mode(dir, "src/closed", 0o500);
+        mode(dir, "dst", 0o2755);
+        let out = run(program, dir, &["-r", "src/", "dst/"]);
+        assert_eq!(out.code, Some(0), "{program:?}: {out:?}");
+        let modes =
+            ["closed", "open"].map(|name| fs::metadata(dir.join("dst").join(name)).unwrap().mode() & 0o7777);
+        assert_eq!(modes, [0o500, 0o2755], "{program:?}");
+    }
+}

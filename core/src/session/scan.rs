@@ -131,6 +131,8 @@ pub(super) struct Scanner<'a, S, O> {
     root_entered: bool,
     /// With `-R` and several lists: what arguments name inside a directory, by base and directory.
     inside: HashMap<(u32, Vec<u8>), Vec<Inside>>,
+    /// Files of several names that were read for `-cU`, by device and inode.
+    digested: hashbrown::HashSet<(u64, u64)>,
 }
 
 /// Something that an argument of `-R` names, for the list of its directory.
@@ -155,6 +157,7 @@ impl<'a, S: Source, O: Observer> Scanner<'a, S, O> {
             dot_root_sent: false,
             root_entered: false,
             inside: HashMap::new(),
+            digested: hashbrown::HashSet::new(),
         }
     }
 
@@ -674,6 +677,14 @@ impl<'a, S: Source, O: Observer> Scanner<'a, S, O> {
             return None;
         }
         let digest = if select.checksum && stat.is_regular() {
+            if stat.nlink > 1
+                && self.shared.options.preserve.atimes > 0
+                && !self.digested.insert((stat.dev, stat.ino))
+                && let Ok(since) = self.source.stat(path, true).await
+            {
+                // It was read under another name.
+                (stat.atime, stat.atime_nsec) = (since.atime, since.atime_nsec);
+            }
             let kind = self.shared.agreed.list_sum;
             let sum = self.source.digest(path, kind).await;
             Some(sum.unwrap_or_else(|_| Digest::zero(kind.digest_len())))
