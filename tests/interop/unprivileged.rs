@@ -490,7 +490,7 @@ fn directories_that_cannot_be_changed_are_not_named() {
         let bench = bench(program);
         let dir = bench.path();
         file(dir, "src/s/f");
-        file(dir, "dst/s/f");
+        fs::create_dir_all(dir.join("dst/s")).unwrap();
         give_away(&dir.join("src"));
         for name in ["dst", "dst/s"] {
             mode(dir, name, 0o777);
