@@ -32,12 +32,9 @@ pub(super) struct State {
     /// `--delete-delay`: found while walking, removed at the end.
     delayed: Vec<Vec<u8>>,
     summary_given: bool,
-    /// A pass over all directories is under way, whose user sees what is looked at.
-    shows_scan: bool,
+    /// A pass over all directories is under way, whose user sees what is looked at: so many names until now.
+    scanned: Option<u64>,
 }
-
-/// Names of a directory after which a user is told how many were looked at.
-const SCAN_SHOWN: usize = 100;
 
 /// Something to be removed: its name, what it is, and what became of it if it was removed already.
 type Extra = (Vec<u8>, Stat, Option<Result<(), PortError>>);
@@ -160,10 +157,10 @@ where
         }
         let scope = self.dest_scope(name).await?;
         let Some(children) = self.children(name, &scope, false).await else { return Ok(()) };
-        if self.deleting.shows_scan {
-            for at in (0..children.len()).step_by(SCAN_SHOWN) {
-                self.report(&Notice::DeletionScan(at as u64));
-            }
+        if let Some(before) = self.deleting.scanned {
+            let here = children.len() as u64;
+            self.deleting.scanned = Some(before + here);
+            self.report(&Notice::DeletionScan { before, here });
         }
         let (protocol, relative) = (shared.agreed.protocol, shared.options.select.relative);
         let delayed = self.delete_when() == Some(DeleteWhen::Delay);
@@ -203,7 +200,7 @@ where
         }
         let only = self.side.lists.borrow().oldest();
         let Some(segment) = only else { return Ok(()) };
-        self.deleting.shows_scan = self.shared().is_client() && !self.shared().local;
+        self.deleting.scanned = (self.shared().is_client() && !self.shared().local).then_some(0);
         self.scopes.clear();
         for position in 0..segment.list.len() {
             let Some(dir) = segment.list.get(position) else { continue };
@@ -212,7 +209,7 @@ where
             }
             self.outlet.pump().await?;
         }
-        if core::mem::take(&mut self.deleting.shows_scan) {
+        if self.deleting.scanned.take().is_some() {
             self.report(&Notice::DeletionScanned);
         }
         Ok(())

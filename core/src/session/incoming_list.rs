@@ -146,13 +146,7 @@ pub(super) fn prepare<T: Target, O: Observer>(
     }
     let protocol = shared.agreed.protocol;
     order::sort(list, protocol);
-    order::clear_duplicates(list, protocol, |list, position| {
-        if let Some(e) = list.get(position) {
-            #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
-            let ndx = (start as u32).wrapping_add(position as u32);
-            shared.report(Role::ReceiverSide, &Notice::Duplicate { name: e.name(), ndx });
-        }
-    });
+    drop_duplicates(shared, list, start);
     let mut stats = shared.stats.borrow_mut();
     if !shared.local {
         for e in &list.entries {
@@ -162,6 +156,22 @@ pub(super) fn prepare<T: Target, O: Observer>(
             }
         }
     }
+}
+
+/// Clears the later entries of a name in a sorted list, of which the first has index `start`, and tells of them. With
+/// several lists those that both receiving processes of the reference read are told of by each: all but the first one and,
+/// where that has a single entry, the second one.
+pub(super) fn drop_duplicates<O: Observer>(shared: &Shared<'_, O>, list: &mut FileList, start: i32) {
+    const BEHIND_ONE_ENTRY: i32 = 3;
+    let tellers = if start > BEHIND_ONE_ENTRY { 2 } else { 1 };
+    order::clear_duplicates(list, shared.agreed.protocol, |list, position| {
+        let Some(entry) = list.get(position) else { return };
+        #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
+        let ndx = (start as u32).wrapping_add(position as u32);
+        for _ in 0..tellers {
+            shared.report(Role::ReceiverSide, &Notice::Duplicate { name: entry.name(), ndx });
+        }
+    });
 }
 
 /// In a session with one list each entry's directory must be in the list (spec: checks, directory parts).

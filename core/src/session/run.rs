@@ -13,7 +13,7 @@ use super::{
     Inbox, Shared,
     generator::{DestSide, Generator},
     guard::Guard,
-    incoming_list::{ListReader, Mapping, prepare, prepare_first, received_names},
+    incoming_list::{ListReader, Mapping, drop_duplicates, prepare, prepare_first, received_names},
     lists::{DirRecord, Lists, Numbering},
     outlet::LocalOutlet,
     receiver::Receiver,
@@ -713,7 +713,7 @@ async fn list_local<S: Source, O: Observer>(
     let protocol = shared.agreed.protocol;
     let mut lists = Lists::new(incremental, Numbering::Sorted);
     crate::flist::order::sort(&mut list, protocol);
-    crate::flist::order::clear_duplicates(&mut list, protocol, |_, _| ());
+    drop_duplicates(shared, &mut list, lists.next_start());
     if shared.options.select.prune_empty_dirs {
         super::prune::prune_empty_dirs(&mut list, scope);
     }
@@ -727,7 +727,7 @@ async fn list_local<S: Source, O: Observer>(
         let mut list = scanner.directory(&same).await?;
         count_listed(shared, &list);
         crate::flist::order::sort(&mut list, protocol);
-        crate::flist::order::clear_duplicates(&mut list, protocol, |_, _| ());
+        drop_duplicates(shared, &mut list, lists.next_start());
         show_list(shared, &list, same.first().map(DirRecord::entry));
         let segment = lists.push(list, Some(number));
         pending.push((segment.first_dir, segment.first_dir + segment.dir_count));
