@@ -2,13 +2,23 @@
 //! outside the destination, and nothing incomplete under a final name.
 
 use std::{
+    ffi::OsStr,
     fs,
+    os::unix::{
+        ffi::OsStrExt,
+        fs::{MetadataExt, PermissionsExt},
+    },
     path::{Path, PathBuf},
-    time::{Duration, SystemTime},
+    process::{Command, Stdio},
+    thread,
+    time::{Duration, Instant, SystemTime},
 };
 
+use rustix::process::{Pid, Signal, kill_process};
+
 use crate::{
-    peers::{ARSYNC, Outcome, command, run_within, script},
+    details::{self, BOTH},
+    peers::{ARSYNC, Outcome, Program, command, run, run_within, script},
     snapshot::{Snapshot, snapshot},
     tree,
 };
@@ -389,4 +399,94 @@ fn names_that_lead_out_of_the_destination() {
     }
     assert!(!Path::new("/tmp/evil-0").exists());
     report(&faults, runs);
+}
+
+/// A megabyte that does not repeat itself, in `src/f`, and a remote shell behind which 600,000 bytes come and then `last`.
+fn cut_short(last: &str) -> (tempfile::TempDir, PathBuf) {
+    let dir = details::tree(&["src", "dst"], &[]);
+    let mut state = 1u64;
+    let data: Vec<u8> = (0..1 << 20)
+        .map(|_| {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            (state >> 56) as u8
+        })
+        .collect();
+    fs::write(dir.path().join("src/f"), data).unwrap();
+    fs::set_permissions(dir.path().join("src/f"), fs::Permissions::from_mode(0o640)).unwrap();
+    let shell = script(&dir.path().join("rsh"), &format!("shift\n\"$@\" | (head -c 600000; {last})"));
+    (dir, shell)
+}
+
+/// A pull of that file.
+fn pull_cut_short(program: Program, dir: &Path, shell: &Path, options: &[&str]) -> Command {
+    let mut pull = command(program.path(), dir);
+    let path = format!("--rsync-path={}", program.path());
+    pull.args(["-a", "-e", shell.to_str().unwrap(), &path]).args(options);
+    pull.args([&format!("h:{}/src/", dir.display()), "dst/"]);
+    pull
+}
+
+/// What stands in `dst`: names, and of files permissions, seconds of their time if it says that they are partial, and
+/// whether they are a beginning of the source of some length.
+fn kept(dir: &Path) -> Vec<String> {
+    let source = fs::read(dir.join("src/f")).unwrap();
+    let mut kept: Vec<_> = snapshot(&dir.join("dst"), SystemTime::now())
+        .keys()
+        .map(|name| dir.join("dst").join(OsStr::from_bytes(name)))
+        .filter(|path| path.is_file())
+        .map(|path| {
+            let (meta, data) = (fs::metadata(&path).unwrap(), fs::read(&path).unwrap());
+            let good = data.len() > 256 << 10 && data.len() < 600_000 && source.starts_with(&data);
+            let name = path.strip_prefix(dir.join("dst")).unwrap().display().to_string();
+            format!("{name} {:o} {} {good}", meta.permissions().mode() & 0o7777, meta.mtime() == 0)
+        })
+        .collect();
+    kept.sort();
+    kept
+}
+
+/// Options, and what of a file is kept that did not come to its end.
+const KEPT: [(&[&str], &[&str]); 4] = [
+    (&[], &[]),
+    (&["--partial"], &["f 640 true true"]),
+    (&["--partial-dir=.part"], &[".part/f 640 false true"]),
+    (&["--delay-updates"], &[".~tmp~/f 640 false true"]),
+];
+
+#[test]
+fn what_has_come_of_a_file_is_kept_when_the_sender_ends() {
+    for program in BOTH {
+        for (options, left) in KEPT {
+            let (dir, shell) = cut_short("true");
+            let out = run(&mut pull_cut_short(program, dir.path(), &shell, options));
+            assert_eq!(out.code, Some(12), "{program:?} {options:?}: {out:?}");
+            assert_eq!(kept(dir.path()), left, "{program:?} {options:?}");
+        }
+    }
+}
+
+#[test]
+fn what_has_come_of_a_file_is_kept_when_a_signal_comes() {
+    for program in BOTH {
+        for (options, left) in KEPT {
+            let (dir, shell) = cut_short("exec sleep 5");
+            let mut pull = pull_cut_short(program, dir.path(), &shell, options);
+            let mut pull = pull.stderr(Stdio::null()).spawn().unwrap();
+            let arrived = || {
+                let files = fs::read_dir(dir.path().join("dst")).unwrap();
+                files
+                    .map(|file| file.unwrap().metadata().map_or(0, |meta| meta.len()))
+                    .any(|len| len > 256 << 10)
+            };
+            let start = Instant::now();
+            while !arrived() && start.elapsed() < SOON {
+                thread::sleep(Duration::from_millis(1));
+            }
+            let signalled = Instant::now();
+            kill_process(Pid::from_child(&pull), Signal::INT).unwrap();
+            assert_eq!(pull.wait().unwrap().code(), Some(20), "{program:?} {options:?}");
+            assert!(signalled.elapsed() < SOON, "{program:?} {options:?}");
+            assert_eq!(kept(dir.path()), left, "{program:?} {options:?}");
+        }
+    }
 }

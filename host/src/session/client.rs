@@ -33,7 +33,7 @@ use crate::{
     engine::Identity,
     output::message::Roots,
     ring,
-    transport::{Activity, RemoteShell},
+    transport::{self, Activity, RemoteShell},
 };
 
 /// What a client's run gets.
@@ -225,8 +225,9 @@ async fn finish(
     role: Role,
 ) -> Result<Ended, ExitCode> {
     let status = match child {
-        Some(child) => child.wait().await.ok(),
-        None => None,
+        // Whoever has interrupted the session does not wait for the other side.
+        Some(child) if !transport::is_interrupted() => child.wait().await.ok(),
+        _ => None,
     };
     let theirs = status
         .map_or(0, |s: ExitStatus| s.code().unwrap_or_else(|| if s.signal().is_some() { 12 } else { 0 }));
