@@ -18,7 +18,7 @@ use rustix::process::{Pid, Signal, kill_process};
 
 use crate::{
     details::{self, BOTH},
-    peers::{ARSYNC, Outcome, Program, command, run, run_within, script},
+    peers::{ARSYNC, Outcome, Program, command, fake_shell, run, run_within, script},
     snapshot::{Snapshot, snapshot},
     tree,
 };
@@ -401,8 +401,8 @@ fn names_that_lead_out_of_the_destination() {
     report(&faults, runs);
 }
 
-/// A megabyte that does not repeat itself, in `src/f`, and a remote shell behind which 600,000 bytes come and then `last`.
-fn cut_short(last: &str) -> (tempfile::TempDir, PathBuf) {
+/// A megabyte that does not repeat itself, in `src/f`.
+fn megabyte() -> tempfile::TempDir {
     let dir = details::tree(&["src", "dst"], &[]);
     let mut state = 1u64;
     let data: Vec<u8> = (0..1 << 20)
@@ -413,12 +413,11 @@ fn cut_short(last: &str) -> (tempfile::TempDir, PathBuf) {
         .collect();
     fs::write(dir.path().join("src/f"), data).unwrap();
     fs::set_permissions(dir.path().join("src/f"), fs::Permissions::from_mode(0o640)).unwrap();
-    let shell = script(&dir.path().join("rsh"), &format!("shift\n\"$@\" | (head -c 600000; {last})"));
-    (dir, shell)
+    dir
 }
 
 /// A pull of that file.
-fn pull_cut_short(program: Program, dir: &Path, shell: &Path, options: &[&str]) -> Command {
+fn pull_megabyte(program: Program, dir: &Path, shell: &Path, options: &[&str]) -> Command {
     let mut pull = command(program.path(), dir);
     let path = format!("--rsync-path={}", program.path());
     pull.args(["-a", "-e", shell.to_str().unwrap(), &path]).args(options);
@@ -436,7 +435,7 @@ fn kept(dir: &Path) -> Vec<String> {
         .filter(|path| path.is_file())
         .map(|path| {
             let (meta, data) = (fs::metadata(&path).unwrap(), fs::read(&path).unwrap());
-            let good = data.len() > 256 << 10 && data.len() < 600_000 && source.starts_with(&data);
+            let good = data.len() > 256 << 10 && data.len() < 1 << 20 && source.starts_with(&data);
             let name = path.strip_prefix(dir.join("dst")).unwrap().display().to_string();
             format!("{name} {:o} {} {good}", meta.permissions().mode() & 0o7777, meta.mtime() == 0)
         })
@@ -457,8 +456,9 @@ const KEPT: [(&[&str], &[&str]); 4] = [
 fn what_has_come_of_a_file_is_kept_when_the_sender_ends() {
     for program in BOTH {
         for (options, left) in KEPT {
-            let (dir, shell) = cut_short("true");
-            let out = run(&mut pull_cut_short(program, dir.path(), &shell, options));
+            let dir = megabyte();
+            let shell = script(&dir.path().join("rsh"), "shift\n\"$@\" | head -c 600000");
+            let out = run(&mut pull_megabyte(program, dir.path(), &shell, options));
             assert_eq!(out.code, Some(12), "{program:?} {options:?}: {out:?}");
             assert_eq!(kept(dir.path()), left, "{program:?} {options:?}");
         }
@@ -469,9 +469,9 @@ fn what_has_come_of_a_file_is_kept_when_the_sender_ends() {
 fn what_has_come_of_a_file_is_kept_when_a_signal_comes() {
     for program in BOTH {
         for (options, left) in KEPT {
-            let (dir, shell) = cut_short("exec sleep 5");
-            let mut pull = pull_cut_short(program, dir.path(), &shell, options);
-            let mut pull = pull.stderr(Stdio::null()).spawn().unwrap();
+            let dir = megabyte();
+            let mut pull = pull_megabyte(program, dir.path(), &fake_shell(dir.path()), options);
+            let mut pull = pull.arg("--bwlimit=400").stderr(Stdio::null()).spawn().unwrap();
             let arrived = || {
                 let files = fs::read_dir(dir.path().join("dst")).unwrap();
                 files
@@ -486,7 +486,34 @@ fn what_has_come_of_a_file_is_kept_when_a_signal_comes() {
             kill_process(Pid::from_child(&pull), Signal::INT).unwrap();
             assert_eq!(pull.wait().unwrap().code(), Some(20), "{program:?} {options:?}");
             assert!(signalled.elapsed() < SOON, "{program:?} {options:?}");
+            // The receiver of the reference is a process of its own.
+            while kept(dir.path()) != left && signalled.elapsed() < SOON {
+                thread::sleep(Duration::from_millis(1));
+            }
             assert_eq!(kept(dir.path()), left, "{program:?} {options:?}");
         }
+    }
+}
+
+/// A remote shell that fails when all is done: the statistics are there nevertheless.
+#[test]
+fn totals_come_before_the_exit_code_of_the_remote_shell() {
+    for program in BOTH {
+        let dir = details::tree(&["src", "dst"], &["src/f=text"]);
+        let shell = script(&dir.path().join("rsh"), "shift\n\"$@\"\nexit 127");
+        let mut push = command(program.path(), dir.path());
+        push.args(["-a", "--info=stats1", "-e", shell.to_str().unwrap()]);
+        push.args([
+            &format!("--rsync-path={}", program.path()),
+            "src/",
+            &format!("h:{}/dst/", dir.path().display()),
+        ]);
+        let out = run(&mut push);
+        assert_eq!(out.code, Some(127), "{program:?}: {out:?}");
+        assert!(out.stdout.contains("total size is 4  speedup is "), "{program:?}: {out:?}");
+        assert!(
+            out.stderr.starts_with("rsync error: remote command not found (code 127)"),
+            "{program:?}: {out:?}"
+        );
     }
 }

@@ -216,7 +216,7 @@ impl Console {
                 for line in reason.replace("[ROLE]", &format!("[{role}]")).split('\n') {
                     self.emit(MsgTag::Error, line.as_bytes());
                 }
-            } else if !self.server && is_complete(code) {
+            } else if !self.server && ended.complete {
                 self.closing_lines(ended);
             }
         }
