@@ -408,12 +408,12 @@ impl Notice<'_> {
             | Self::Vanished { .. }
             | Self::Diminished { .. }
             | Self::TooLargeForSums(_)
-            | Self::UnknownMapName { .. }
             | Self::MaxDelete { .. } => Severity::Warning,
             Self::Internal(_)
             | Self::BadMap { .. }
             | Self::FilterWarning(_)
-            | Self::CannotConvertName { .. } => Severity::Error,
+            | Self::CannotConvertName { .. }
+            | Self::UnknownMapName { .. } => Severity::Error,
             _ => Severity::Info,
         }
     }

@@ -20,6 +20,7 @@ use crate::{
     io::{MessageSink, WireReader},
     options::{FilesFrom, SessionOptions},
     ports::{Notice, Observer, Step, Target},
+    setup::CompatFlags,
     wire::ndx::{NDX_FLIST_OFFSET, NdxState},
 };
 
@@ -73,9 +74,10 @@ impl Mapping {
         };
         // On one machine a name leads back to its id: only rules need to know it.
         let by_name = |list: &Option<Vec<u8>>| !(p.numeric_ids || shared.local && list.is_none());
+        let named_zero = shared.local || shared.agreed.flags.contains(CompatFlags::ID0_NAMES);
         Ok(Self {
-            users: IdMap::new(parse(&p.usermap, false)?, by_name(&p.usermap)),
-            groups: IdMap::new(parse(&p.groupmap, true)?, by_name(&p.groupmap)),
+            users: IdMap::new(parse(&p.usermap, false)?, by_name(&p.usermap), named_zero),
+            groups: IdMap::new(parse(&p.groupmap, true)?, by_name(&p.groupmap), named_zero),
             told: Default::default(),
         })
     }
