@@ -616,7 +616,7 @@ fn lines_of_deletions_in_old_protocols() {
 #[test]
 fn a_pass_for_deletions_is_counted() {
     for program in BOTH {
-        let dir = tree(&["src/d", "dst/d"], &["dst/x", "dst/d/y"]);
+        let dir = tree(&["src/d", "dst/d", "dst/z"], &["dst/x", "dst/d/y", "dst/z/a"]);
         let shell = fake_shell(dir.path());
         let (path, from) =
             (format!("--rsync-path={}", program.path()), format!("h:{}/src/", dir.path().display()));
@@ -631,8 +631,8 @@ fn a_pass_for_deletions_is_counted() {
             "dst/",
         ];
         let out = run(program, dir.path(), &words);
-        let lines = "receiving file list ... 2 files to consider\n 0 files...\r\ndeleting x\n 0 files...\r\n\
-             deleting d/y\n                    \r";
+        let lines = "receiving file list ... 2 files to consider\n 0 files...\r 0 files...\r\ndeleting z/a\n\
+             deleting z/\ndeleting x\n 0 files...\r\ndeleting d/y\n                    \r";
         assert_eq!((out.code, out.stdout.as_str()), (Some(0), lines), "{program:?}: {out:?}");
         // Where progress is shown they are all counted together.
         for name in 0..100 {

@@ -157,11 +157,7 @@ where
         }
         let scope = self.dest_scope(name).await?;
         let Some(children) = self.children(name, &scope, false).await else { return Ok(()) };
-        if let Some(before) = self.deleting.scanned {
-            let here = children.len() as u64;
-            self.deleting.scanned = Some(before + here);
-            self.report(&Notice::DeletionScan { before, here });
-        }
+        self.tell_scanned(children.len());
         let (protocol, relative) = (shared.agreed.protocol, shared.options.select.relative);
         let delayed = self.delete_when() == Some(DeleteWhen::Delay);
         let one_device = shared.options.select.one_file_system > 0;
@@ -485,8 +481,18 @@ where
         } else {
             self.sorted_out(rel, self.found_in(rel).await.unwrap_or_default(), &scope, true)
         };
+        self.tell_scanned(left.len());
         self.announce_removal(left.iter().rev().filter(|c| c.1.is_dir()).map(|c| (&*c.0, &c.1)), &scope);
         Ok(Some(Frame { mode: stat.mode, name, left, all_gone: !protected, scope }))
+    }
+
+    /// In a pass over all directories: so many names were looked at in the next one.
+    fn tell_scanned(&mut self, names: usize) {
+        if let Some(before) = self.deleting.scanned {
+            let here = names as u64;
+            self.deleting.scanned = Some(before + here);
+            self.report(&Notice::DeletionScan { before, here });
+        }
     }
 
     /// Lets the target go ahead in directories that will be removed, where nothing but the rules at hand decides
