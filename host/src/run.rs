@@ -261,8 +261,9 @@ fn run_session(resolved: &Resolved, prepared: Prepared, words: &[Vec<u8>]) -> Ex
         let visitor = prepared.visit.as_ref().map(|visit| visit.visitor.clone());
         Console::new(resolved, roots.clone(), outbox.clone(), charset, visitor)
     };
-    // A local copy has nobody to wait for, and drops what is not complete.
-    let receives = role != Role::Sender && !matches!(resolved.route, Route::Local { .. });
+    // Only who waits for a peer hears of it there; a local copy drops what is not complete.
+    let receives =
+        role != Role::Sender && matches!(resolved.route, Route::Pull { .. } | Route::Server { .. });
     interrupt::watch(role, receives && resolved.opts.transfer.partial);
     if let Some(at) = resolved.cli.stop_at
         && let Err(error) = interrupt::stop_at(at, role)

@@ -60,7 +60,7 @@ pub(crate) fn stop_at(at: i64, role: Role) -> std::io::Result<()> {
 }
 
 /// How long a session may take to keep its partial file after a signal. Another signal ends it at once.
-const PATIENCE: Timespec = Timespec { tv_sec: 10, tv_nsec: 0 };
+const PATIENCE: Timespec = Timespec { tv_sec: 5, tv_nsec: 0 };
 
 /// Watches for signals from here on. `role` is named in the last line. `keeps_partial`: a session runs that has something
 /// to do first; whoever runs it asks [`end_if_interrupted`] behind it. Failing to set this up is no reason not to run:
