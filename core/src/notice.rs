@@ -352,6 +352,8 @@ pub enum Notice<'a> {
     },
     /// `found ".." dir in relative path: X`
     DotDotInRelative(&'a [u8]),
+    /// `Invalid checksum-choice for --checksum: none (0)`: there is a file to sum up.
+    NoDigests,
     /// `[sender] hiding file NAME because of pattern X` and relatives
     Filtered {
         /// The name.
@@ -410,6 +412,7 @@ impl Notice<'_> {
             | Self::TooLargeForSums(_)
             | Self::MaxDelete { .. } => Severity::Warning,
             Self::Internal(_)
+            | Self::NoDigests
             | Self::BadMap { .. }
             | Self::FilterWarning(_)
             | Self::CannotConvertName { .. }

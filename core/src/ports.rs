@@ -206,13 +206,13 @@ pub trait Source {
     ) -> Result<Option<Acl>, PortError> {
         Ok(None)
     }
-    /// Names of all extended attributes of a file; `follow`: through a symlink. None where the file system
-    /// knows none.
-    async fn xattr_names(&self, _path: SourcePath<'_>, _follow: bool) -> Result<Vec<Vec<u8>>, PortError> {
+    /// Names of all extended attributes of a name, of a symlink those of its own: the reference asks for no others,
+    /// whatever it follows. None where the file system knows none.
+    async fn xattr_names(&self, _path: SourcePath<'_>) -> Result<Vec<Vec<u8>>, PortError> {
         Ok(Vec::new())
     }
-    /// Value of an extended attribute; `follow`: through a symlink.
-    async fn xattr(&self, _path: SourcePath<'_>, _follow: bool, _name: &[u8]) -> Result<Vec<u8>, PortError> {
+    /// Value of an extended attribute, of the same.
+    async fn xattr(&self, _path: SourcePath<'_>, _name: &[u8]) -> Result<Vec<u8>, PortError> {
         Err(PortError::NO_DATA)
     }
     /// Name of a user, if it has one.

@@ -113,6 +113,26 @@ fn attributes_of_links_are_those_of_the_leader() {
 }
 
 /// The value that the replaced `a` has is not recorded for the new `b`, which has the same attributes.
+/// What a symlink is followed to comes without attributes: the symlink itself is asked for them.
+#[test]
+fn attributes_of_what_symlinks_lead_to_stay_behind() {
+    for program in BOTH {
+        for words in ["-rXL", "-rlXk"] {
+            let dir = tree(&["src/e"], &["src/f=text"]);
+            for (target, link) in [("f", "src/file"), ("e", "src/dir")] {
+                symlink(target, dir.path().join(link)).unwrap();
+                set_xattr(&dir.path().join("src").join(target), b"1");
+            }
+            let out = run(program, dir.path(), &[words, "src/", "dst/"]);
+            assert_eq!(out.code, Some(0), "{program:?}: {out:?}");
+            let found = ["f", "e", "file", "dir"].map(|name| xattr(&dir.path().join("dst").join(name)));
+            let value = || Some(b"1".to_vec());
+            let through_link = if words == "-rlXk" { value() } else { None };
+            assert_eq!(found, [value(), value(), through_link, None], "{program:?} {words}");
+        }
+    }
+}
+
 #[test]
 fn values_that_a_replaced_file_has_are_not_recorded() {
     let value = [b'v'; 64];
@@ -294,12 +314,17 @@ fn rules_of_dash_capital_c_are_named_as_such() {
 #[test]
 fn paths_of_a_list_are_shown_as_they_stand_in_it() {
     for program in BOTH {
-        let dir = tree(&["src/a/b"], &["src/f", "src/a/b/g", "list=f\na/b/g\n"]);
+        let lists = ["list=f\na/b/g\n", "dots=./f\na/./b/g\n"];
+        let dir = tree(&["src/a/b"], &["src/f", "src/a/b/g", lists[0], lists[1]]);
         let whole = dir.path().join("src").display().to_string();
-        for source in ["src/", &whole] {
-            for names in [&[][..], &["--no-R"]] {
-                let words =
-                    [&["-rn", "--out-format=%f", "--files-from=list"], names, &[source, "dst/"]].concat();
+        let slashes = format!("{}//src/.", dir.path().display());
+        for source in ["src/", &whole, &slashes] {
+            for names in [
+                &["--files-from=list"][..],
+                &["--files-from=list", "--no-R"],
+                &["--files-from=dots", "--no-R"],
+            ] {
+                let words = [&["-rn", "--out-format=%f"], names, &[source, "dst/"]].concat();
                 let out = run(program, dir.path(), &words);
                 let files: Vec<&str> = out.stdout.lines().filter(|line| line.ends_with(['f', 'g'])).collect();
                 assert_eq!(files, ["f", "a/b/g"], "{program:?} {words:?}");

@@ -43,40 +43,6 @@ fn times_of_old_protocols_in_local_copies() {
     }
 }
 
-/// A dry run tells of the backups that its generator would make, not of those of transferred files.
-#[test]
-fn dry_runs_tell_of_backups() {
-    let wanted = ["dir/x", "extra", "link", "member", "now_file", "now_link"];
-    for program in BOTH {
-        let dir = tree(
-            &["src", "dst/dir"],
-            &["src/file=new", "src/leader=l", "src/now_file=f", "src/dir=f", "dst/file=old", "dst/leader=m"],
-        );
-        let at = |name: &str| dir.path().join(name);
-        fs::hard_link(at("src/leader"), at("src/member")).unwrap();
-        for name in ["dst/member", "dst/now_link", "dst/extra", "dst/dir/x"] {
-            fs::write(at(name), "other").unwrap();
-        }
-        for (target, name) in
-            [("a", "src/link"), ("b", "dst/link"), ("a", "src/now_link"), ("b", "dst/now_file")]
-        {
-            symlink(target, at(name)).unwrap();
-        }
-        for (words, suffix) in [("-b", ""), ("--backup-dir=../old", "../old/")] {
-            let words = ["-rltHn", "--delete", "--info=backup", words, "src/", "dst/"];
-            let out = run(program, dir.path(), &words);
-            let mut told: Vec<_> =
-                out.stdout.lines().filter_map(|line| line.strip_prefix("backed up ")).collect();
-            told.sort_unstable();
-            let wanted = wanted.map(|name| match suffix {
-                "" => format!("{name} to {name}~"),
-                dir => format!("{name} to {dir}{name}"),
-            });
-            assert_eq!(told, wanted, "{program:?} {words:?}");
-        }
-    }
-}
-
 /// What no data is read of keeps its time of access; what was read for a digest gets the one of the source; a backup
 /// that is copied keeps the one of the original.
 #[test]
@@ -114,6 +80,63 @@ fn times_of_access_after_reading() {
         assert_eq!(run(program, dir.path(), &words).code, Some(0), "{program:?}");
         let made = fs::metadata(dir.path().join("dst/same")).unwrap();
         assert_eq!((made.atime(), made.atime_nsec()), (ACCESS, 0), "{program:?}");
+    }
+}
+
+/// Whether reading a symlink changes its time of access, as far as this file system keeps one.
+fn reading_is_noted(link: &Path) -> bool {
+    let before = fs::symlink_metadata(link).unwrap().atime();
+    fs::read_link(link).unwrap();
+    fs::symlink_metadata(link).unwrap().atime() != before
+}
+
+/// A rule file has been read by the time that it is listed.
+#[test]
+fn times_of_access_of_rule_files() {
+    for program in BOTH {
+        let dir = tree(&["src/d"], &["src/.rules=- x\n", "src/d/.rules=- y\n", "src/d/f"]);
+        let at = |name: &str| dir.path().join(name);
+        for name in ["src/.rules", "src/d/.rules", "src/d/f"] {
+            touch(&at(name), &["-a", "-d", "@1000000000"]);
+        }
+        let out = run(program, dir.path(), &["-rtUU", "--filter=: .rules", "src/", "dst/"]);
+        assert_eq!(out.code, Some(0), "{program:?}: {out:?}");
+        for name in [".rules", "d/.rules", "d/f"] {
+            let time = |root: &str| fs::metadata(at(root).join(name)).unwrap().atime();
+            assert_eq!(time("dst"), time("src"), "{program:?} {name}");
+        }
+    }
+}
+
+/// All names of a file are listed before it is read under one of them. What is listed for deletions has its symlinks read.
+#[test]
+fn times_of_access_before_reading() {
+    const ACCESS: i64 = 1_000_000_000;
+    for program in BOTH {
+        let dir = tree(&["src/d", "dst"], &["src/a=text"]);
+        let at = |name: &str| dir.path().join(name);
+        fs::hard_link(at("src/a"), at("src/d/b")).unwrap();
+        touch(&at("src/a"), &["-a", "-d", "@1000000000"]);
+        let out = run(program, dir.path(), &["-rtU", "src/", "dst/"]);
+        assert_eq!(out.code, Some(0), "{program:?}: {out:?}");
+        let times = ["dst/a", "dst/d/b"].map(|name| fs::metadata(at(name)).unwrap().atime());
+        assert_eq!(times, [ACCESS; 2], "{program:?}");
+
+        for link in ["src/l", "dst/l", "probe"] {
+            symlink("a", at(link)).unwrap();
+            touch(&at(link), &["-h", "-d", "@1000000000"]);
+        }
+        let is_noted = reading_is_noted(&at("probe"));
+        for (words, line) in
+            [(&["--delete"][..], if is_noted { "l" } else { "l is uptodate" }), (&[], "l is uptodate")]
+        {
+            for link in ["src/l", "dst/l"] {
+                touch(&at(link), &["-h", "-d", "@1000000000"]);
+            }
+            let words = [&["-rltUnvv", "--exclude=/a", "--exclude=/d"], words, &["src/", "dst/"]].concat();
+            let out = run(program, dir.path(), &words);
+            assert!(out.stdout.lines().any(|shown| shown == line), "{program:?} {words:?}: {out:?}");
+        }
     }
 }
 
@@ -285,28 +308,6 @@ fn parents_of_names_in_a_row() {
     }
 }
 
-/// With `--safe-links` a symlink that leads out of the tree is replaced and deleted without a backup.
-#[test]
-fn backups_of_links_that_lead_out() {
-    for program in BOTH {
-        let dir = tree(&["src", "dst"], &["src/f=x"]);
-        let at = |name: &str| dir.path().join(name);
-        for name in ["dst/f", "dst/g", "dst/h"] {
-            symlink(if name == "dst/h" { "f" } else { "../../out" }, at(name)).unwrap();
-        }
-        let words =
-            ["-a", "--delete", "--safe-links", "--backup-dir=../bak", "--info=symsafe", "src/", "dst/"];
-        let out = run(program, dir.path(), &words);
-        assert_eq!(out.code, Some(0), "{program:?}: {out:?}");
-        for name in ["f", "g"] {
-            let line = format!("not backing up unsafe symlink \"{name}\" -> \"../../out\"\n");
-            assert!(out.stdout.contains(&line), "{program:?} {name}: {out:?}");
-        }
-        assert_eq!(children(&at("dst")), ["f"], "{program:?}");
-        assert_eq!(children(&at("bak")), ["h"], "{program:?}");
-    }
-}
-
 /// Below protocol 29 the root is somewhere among the other entries; behind some of them it is not new any more.
 #[test]
 fn a_new_destination_behind_what_is_in_it() {
@@ -322,43 +323,6 @@ fn a_new_destination_behind_what_is_in_it() {
             assert_eq!(out.code, Some(0), "{program:?}: {out:?}");
             assert!(out.stdout.contains(shown), "{program:?} {first}: {out:?}");
         }
-    }
-}
-
-/// No rule protects the backup directory here: it is deleted, itself with a backup, and then needed again.
-#[test]
-fn a_backup_directory_that_is_deleted_comes_back() {
-    for program in BOTH {
-        let dir = tree(&["src/d", "dst/d"], &["src/d/f=new text", "dst/d/f=old", "dst/d/extra"]);
-        let words = ["-ri", "--delete-after", "--backup-dir=.old", "-f!", "src/", "dst/"];
-        let out = run(program, dir.path(), &words);
-        assert_eq!(out.code, Some(0), "{program:?}: {out:?}");
-        assert!(out.stdout.contains("*deleting   d/extra\n"), "{program:?}: {out:?}");
-        for name in ["dst/.old/d/extra", "dst/.old/.old/d/f"] {
-            assert!(dir.path().join(name).exists(), "{program:?} {name}: {out:?}");
-        }
-        assert_eq!(children(&dir.path().join("dst/d")), ["f"], "{program:?}");
-    }
-}
-
-/// With `--fake-super` directories of backups stand for what the real ones stand for.
-#[test]
-fn directories_of_backups_with_fake_super() {
-    if !needs_root("nobody else can give files away") {
-        return;
-    }
-    for program in BOTH {
-        let dir = tree(&["src/d", "dst/d"], &["src/d/f=new text", "dst/d/f=old"]);
-        std::os::unix::fs::chown(dir.path().join("src/d"), Some(7), Some(8)).unwrap();
-        fs::set_permissions(dir.path().join("src/d"), fs::Permissions::from_mode(0o3555)).unwrap();
-        let out = run(program, dir.path(), &["-a", "--fake-super", "--backup-dir=../bak", "src/", "dst/"]);
-        assert_eq!(out.code, Some(0), "{program:?}: {out:?}");
-        let path = CString::new(dir.path().join("bak/d").as_os_str().as_bytes()).unwrap();
-        let mut value = [0; 100];
-        let len = rustix::fs::getxattr(&path, "user.rsync.%stat", &mut value[..]).unwrap_or(0);
-        assert_eq!(str::from_utf8(&value[..len]), Ok("43555 0,0 7:8"), "{program:?}");
-        let made = fs::metadata(dir.path().join("bak/d")).unwrap();
-        assert_eq!((made.uid(), made.gid(), made.mode() & 0o7777), (0, 0, 0o755), "{program:?}");
     }
 }
 
@@ -458,18 +422,31 @@ fn names_of_a_single_file() {
     }
 }
 
-/// Without a checksum a receiving server does not refuse `-c`: the sender does, once there is something to sum up.
+/// Without a checksum nobody refuses `-c` but the sender, once there is something to sum up. Nothing has been made then.
 #[test]
 fn digests_of_nothing_are_refused_by_the_sender() {
     for program in BOTH {
         for (files, code) in [(&["src/f"][..], 4), (&[], 0)] {
-            let dir = tree(&["src"], files);
+            let dir = tree(&["src/d"], files);
             let shell = fake_shell(dir.path()).display().to_string();
             let there = format!("h:{}/dst/", dir.path().display());
+            let here = format!("h:{}/src/", dir.path().display());
             let path = format!("--rsync-path={}", program.path());
-            let words = ["-rc", "--cc=none", "-e", &shell, &path, "src/", &there];
-            let out = run(Program::Stock, dir.path(), &words);
-            assert_eq!(out.code, Some(code), "{program:?}: {out:?}");
+            for (client, ends) in [
+                (program, &["src/", "dst/"][..]),
+                (program, &["-e", &shell, &path, "src/", &there]),
+                (Program::Stock, &["-e", &shell, &path, "src/", &there]),
+                (program, &["-e", &shell, "--rsync-path=rsync", &here, "dst/"]),
+            ] {
+                let out = run(client, dir.path(), &[&["-rc", "--cc=none"], ends].concat());
+                // A sender that is a server leaves before its client hears why.
+                let code = if code == 4 && ends.contains(&"dst/") && ends.len() > 2 { 12 } else { code };
+                assert_eq!(out.code, Some(code), "{program:?} {ends:?}: {out:?}");
+                let refusal = "Invalid checksum-choice for --checksum: none (0)\n";
+                assert_eq!(out.stderr.starts_with(refusal), code != 0, "{program:?} {ends:?}: {out:?}");
+                assert_eq!(dir.path().join("dst").exists(), code == 0, "{program:?} {ends:?}");
+                let _ = fs::remove_dir_all(dir.path().join("dst"));
+            }
         }
     }
 }
@@ -644,26 +621,6 @@ fn a_file_that_is_asked_for_again() {
         let words = ["-ci", "--append-verify", &path, "-e", shell.to_str().unwrap(), "src/f", &to];
         let out = run(program, dir.path(), &words);
         assert_eq!(out.stdout, "<fcsT...... f\n<f..T...... f\n", "{program:?}: {out:?}");
-    }
-}
-
-/// Directories of backups have the ACLs of the real ones, which may be none.
-#[test]
-fn directories_of_backups_do_not_inherit() {
-    for program in BOTH {
-        let dir = tree(&["src/d/e", "dst/d/e"], &["src/d/e/f=new text", "dst/d/e/f=old"]);
-        let path = |name: &str| CString::new(dir.path().join(name).as_os_str().as_bytes()).unwrap();
-        for name in ["src/d", "dst/d"] {
-            let flags = rustix::fs::XattrFlags::empty();
-            rustix::fs::setxattr(path(name), "system.posix_acl_default", PRIVATE, flags)
-                .unwrap_or_else(|e| panic!("ACLs are needed in {}: {e}", dir.path().display()));
-        }
-        let out = run(program, dir.path(), &["-rpA", "--backup-dir=../bak", "src/", "dst/"]);
-        assert_eq!(out.code, Some(0), "{program:?}: {out:?}");
-        let inherited =
-            |name| rustix::fs::getxattr(path(name), "system.posix_acl_default", &mut [0u8; 100][..]).is_ok();
-        assert_eq!(["bak/d", "bak/d/e"].map(inherited), [true, false], "{program:?}");
-        assert_eq!(fs::metadata(dir.path().join("bak/d/e")).unwrap().mode() & 0o7777, 0o755, "{program:?}");
     }
 }
 

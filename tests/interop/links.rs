@@ -90,6 +90,28 @@ fn a_copied_leader_shows_what_the_alternate_file_was() {
     }
 }
 
+/// A member is compared with its own alternate file only where the leader did not have to be transferred.
+#[test]
+fn members_of_later_lists_wait_for_a_transferred_leader() {
+    for program in [Program::Stock, Program::Arsync] {
+        for (alternate, item) in [("other", "hf+++++++++ d/b => a"), ("text", "hf          d/b => a")] {
+            let dir = tempfile::tempdir().unwrap();
+            let at = |name: &str| dir.path().join(name);
+            for (name, text) in [("src/a", "text"), ("alt/a", alternate), ("alt/d/b", "text")] {
+                fs::create_dir_all(at(name).parent().unwrap()).unwrap();
+                fs::write(at(name), text).unwrap();
+                old(&at(name));
+            }
+            fs::create_dir_all(at("src/d")).unwrap();
+            fs::write(at("src/d/a"), "").unwrap();
+            fs::hard_link(at("src/a"), at("src/d/b")).unwrap();
+            let out = run(program, dir.path(), &["-rtHi", "--copy-dest=../alt", "src/", "dst/"]);
+            let links: Vec<&str> = out.stdout.lines().filter(|line| line.starts_with('h')).collect();
+            assert_eq!(links, [item], "{program:?}: {out:?}");
+        }
+    }
+}
+
 /// The reference hangs here.
 #[test]
 fn a_link_group_comes_as_a_whole_or_stays_away_as_a_whole() {

@@ -3,6 +3,7 @@
 //! `ARSYNC_CASE=TEXT` restricts the matrix to option sets that contain the text.
 
 mod alike;
+mod backups;
 mod bad_input;
 mod batch;
 mod cases;

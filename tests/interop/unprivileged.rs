@@ -386,6 +386,24 @@ fn a_closed_file_is_opened_for_what_it_stands_for() {
     }
 }
 
+/// A sender counts what it sends, also where that cannot be put. Only root has a directory of another user.
+#[test]
+fn data_that_has_no_place_is_counted() {
+    if !needs_root("a directory of another user") {
+        return;
+    }
+    for program in BOTH {
+        let dir = bench(program);
+        file(dir.path(), "src/a");
+        file(dir.path(), "src/b");
+        fs::create_dir(dir.path().join("dst")).unwrap();
+        fs::write(dir.path().join("dst/b"), "other text").unwrap();
+        let out = run_as_nobody(program, dir.path(), &["-r", "--stats", "src/", "dst/"]);
+        assert_eq!(out.code, Some(23), "{program:?}: {out:?}");
+        assert!(out.stdout.contains("\nLiteral data: 10 bytes\n"), "{program:?}: {out:?}");
+    }
+}
+
 /// Nothing is said to be up to date whose attributes could not be set. Only root has files of two users.
 #[test]
 fn what_could_not_be_set_is_not_up_to_date() {

@@ -352,11 +352,11 @@ impl Source for Fs {
         self.0.borrow_mut().names.remove(&path).map(drop).ok_or(PortError::NOT_FOUND)
     }
 
-    async fn xattr_names(&self, _path: SourcePath<'_>, _follow: bool) -> Result<Vec<Vec<u8>>, PortError> {
+    async fn xattr_names(&self, _path: SourcePath<'_>) -> Result<Vec<Vec<u8>>, PortError> {
         Ok(self.0.borrow().note.iter().map(|_| b"user.a".to_vec()).collect())
     }
 
-    async fn xattr(&self, _path: SourcePath<'_>, _follow: bool, _name: &[u8]) -> Result<Vec<u8>, PortError> {
+    async fn xattr(&self, _path: SourcePath<'_>, _name: &[u8]) -> Result<Vec<u8>, PortError> {
         self.call(Call::Xattr)?;
         self.0.borrow().note.clone().ok_or(PortError::NO_DATA)
     }

@@ -18,6 +18,17 @@ const BYTES: u64 = 4 << 20;
 /// How a file got into its place.
 pub(super) type Committed = Result<(), (CommitStep, PortError)>;
 
+/// Reports the backup of what a file has replaced, unless that is what failed.
+pub(super) fn report_backup<T: Target, O: Observer>(
+    side: &DestSide<'_, T, O>,
+    name: RelName<'_>,
+    committed: &Committed,
+) {
+    if !matches!(committed, Err((CommitStep::Backup, _))) {
+        side.shared.report(Role::Receiver, &Notice::BackedUp(name.bytes()));
+    }
+}
+
 /// Reports what failed; false: the file is not in place. An error ends the session.
 pub(super) fn report_commit<T: Target, O: Observer>(
     side: &DestSide<'_, T, O>,

@@ -158,6 +158,7 @@ where
         let scope = self.dest_scope(name).await?;
         let Some(children) = self.children(name, &scope, false).await else { return Ok(()) };
         self.tell_scanned(children.len());
+        self.read_links(&children).await;
         let (protocol, relative) = (shared.agreed.protocol, shared.options.select.relative);
         let delayed = self.delete_when() == Some(DeleteWhen::Delay);
         let one_device = shared.options.select.one_file_system > 0;
@@ -185,6 +186,20 @@ where
             }
         }
         Ok(())
+    }
+
+    /// Whoever lists a directory reads its symlinks, in the reference: with `-U` their times of access have changed when
+    /// the generator comes to them, which it shows.
+    async fn read_links(&self, children: &[(Vec<u8>, Stat)]) {
+        if self.options().preserve.atimes == 0 {
+            return;
+        }
+        for (child, _) in children.iter().filter(|(_, stat)| stat.kind() == FileKind::Symlink) {
+            if let Some(name) = RelName::new(child) {
+                // One that cannot be read keeps its time.
+                let _ = self.side.target.read_link(Place::Dest(name)).await;
+            }
+        }
     }
 
     /// One pass over all directories of the list.

@@ -248,11 +248,11 @@ async fn read_all<S: Source, O: Observer>(
     }
     if p.xattrs > 0 {
         let rules = NameRules::new(shared.options, scope, true);
-        let names = source.xattr_names(path, follow).await;
+        let names = source.xattr_names(path).await;
         let mut set: Vec<Xattr> = Vec::new();
         for name in names.map_err(|e| (Op::ListXattrs, Vec::new(), e))? {
             let Some(sent) = rules.sent(&name) else { continue };
-            let value = source.xattr(path, follow, &name).await;
+            let value = source.xattr(path, &name).await;
             let value = value.map_err(|e| (Op::GetXattr, name.clone(), e))?;
             set.push(Xattr { name: sent.to_vec(), value: Value::of(value, value_sums(shared)) });
         }
@@ -273,7 +273,7 @@ async fn current_value<S: Source, O: Observer>(
     let path = SourcePath { base: entry.entry.base, name: below(entry.name()) };
     let mut failure = None;
     for stored in stored_names(name, shared.options.preserve.fake_super) {
-        match source.xattr(path, !entry.entry.is_symlink(), &stored).await {
+        match source.xattr(path, &stored).await {
             Ok(value) => return value,
             Err(error) => {
                 failure.get_or_insert((stored, error));

@@ -505,7 +505,7 @@ where
             self.outlet.success(ndx, entry).await?;
         }
         if entry.entry.flags.contains(EntryFlags::HLINKED) {
-            self.leader_done(entry).await?;
+            self.leader_arrived(entry).await?;
         }
         Ok(())
     }

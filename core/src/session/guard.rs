@@ -2,10 +2,7 @@
 
 use alloc::vec::Vec;
 
-use super::{
-    Shared, rules,
-    scan::{below, clamp_name},
-};
+use super::{Shared, argument::clamp_name, rules, scan::below};
 use crate::{
     error::{NameFault, ProtocolError, Role},
     filter::{FilterList, FilterSide, Request, Requested, Scope},

@@ -31,6 +31,9 @@ pub(super) struct Group {
     pub(super) put_off: Vec<PutOff>,
     /// Members met while the leader is in transfer.
     pub(super) waiting: Vec<(i32, Rc<Segment>)>,
+    /// The leader had to be transferred. In the reference it is still on its way then when the generator comes to the
+    /// others, which wait for it.
+    transferred: bool,
     /// Name at the destination of the finished leader, and the name to show.
     pub(super) done: Option<(Vec<u8>, Vec<u8>)>,
     /// Device and inode of the alternate file that a dry run would link the leader to.
@@ -130,7 +133,8 @@ where
         let id = entry.extra().link_group;
         let Some(group) = self.groups.get_mut(&id) else { return Ok(true) };
         if let Some((leader, shown)) = group.done.clone() {
-            self.link(ndx, entry, (&leader, &shown), Joins::AtOnce).await?;
+            let joins = if group.transferred { Joins::Later } else { Joins::AtOnce };
+            self.link(ndx, entry, (&leader, &shown), joins).await?;
             return Ok(false);
         }
         if group.leader.is_some_and(|l| l != ndx) {
@@ -141,6 +145,14 @@ where
         }
         group.leader = Some(ndx);
         Ok(true)
+    }
+
+    /// The leader was transferred.
+    pub(super) async fn leader_arrived(&mut self, entry: EntryRef<'_>) -> Result<(), Error<L::Error>> {
+        if let Some(group) = self.groups.get_mut(&entry.extra().link_group) {
+            group.transferred = true;
+        }
+        self.leader_done(entry).await
     }
 
     /// The leader is in place: the others are linked to it.

@@ -176,6 +176,7 @@
 //! # }
 //! ```
 
+mod argument;
 mod basis;
 mod completion;
 mod copying;

@@ -6,17 +6,17 @@ use core::{cell::Cell, convert::Infallible};
 use super::{
     Event,
     basis::basis_place,
+    completion::{report_backup, report_commit},
     decide,
     generator::{DestSide, Outlet, Request},
     io_error,
     item_lines::{is_worth_a_line, name_line},
     lists::{Found, Segment},
     receiver::{promote_delayed, sibling_name},
-    run::LocalLists,
+    run::{LISTED_AHEAD, LocalLists},
     scan::below,
     search::Search,
     sender::remove_source,
-    standing::{commit_op, report_attrs},
     transfer::FileContext,
 };
 use crate::{
@@ -30,8 +30,8 @@ use crate::{
     mux::MsgTag,
     options::Append,
     ports::{
-        CommitStep, Create, Destination, FileTransfer, ItemEvent, Notice, Observer, Op, Place, PortError,
-        Source, SourcePath, Step, Target, WriteMode,
+        Create, Destination, FileTransfer, ItemEvent, Notice, Observer, Op, Place, PortError, Source,
+        SourcePath, Step, Target, WriteMode,
     },
     stats::Counts,
 };
@@ -93,6 +93,23 @@ impl<'a, S: Source, T: Target, O: Observer, C: LocalCopy<S, T>> LocalOutlet<'a, 
             copies: 0,
             queue: VecDeque::new(),
             sender_faults: Cell::new(0),
+        }
+    }
+
+    /// With `-U`, makes lists before a file of this one is read: that changes the time under all of its names, and the
+    /// reference has them listed by then.
+    async fn list_ahead(&mut self, list: i32) -> Result<(), Error<Infallible>> {
+        if self.side.shared.options.preserve.atimes == 0 {
+            return Ok(());
+        }
+        loop {
+            {
+                let lists = self.side.lists.borrow();
+                if lists.complete || lists.ahead_of(list) as u64 >= LISTED_AHEAD {
+                    return Ok(());
+                }
+            }
+            self.lists.fill(self.side).await?;
         }
     }
 
@@ -172,17 +189,10 @@ impl<'a, S: Source, T: Target, O: Observer, C: LocalCopy<S, T>> LocalOutlet<'a, 
                 shared.stats.borrow_mut().literal += size;
                 Ok(true)
             }
-            CopyEnd::Commit(CommitStep::Attrs(step), error) => {
-                shared.stats.borrow_mut().literal += entry.entry.size;
-                report_attrs(shared, Role::Receiver, name.bytes(), step, error);
-                Ok(true)
-            }
             CopyEnd::Commit(step, error) => {
-                self.failed(Role::Receiver, commit_op(step), name.bytes(), None, error);
-                if matches!(step, CommitStep::Backup | CommitStep::Sync | CommitStep::Write) {
-                    return Err(Error::Exit(ExitCode::FILE_IO));
-                }
-                Ok(false)
+                // A sender sends what cannot be put into its place, too.
+                shared.stats.borrow_mut().literal += entry.entry.size;
+                Ok(report_commit(self.side, name, Err((step, error)))?)
             }
             CopyEnd::Read(error) | CopyEnd::Open(error) => {
                 self.sender_fault(io_error::GENERAL);
@@ -402,6 +412,7 @@ impl<'a, S: Source, T: Target, O: Observer, C: LocalCopy<S, T>> LocalOutlet<'a, 
             Ok(output) => output,
             Err(error) => {
                 let op = if write_mode == WriteMode::Temporary { Op::Mkstemp } else { Op::OpenInPlace };
+                shared.stats.borrow_mut().literal += stat.size.saturating_sub(start);
                 self.failed(Role::Receiver, op, name.bytes(), None, error);
                 return Ok(Event::Failed(ndx));
             }
@@ -457,25 +468,13 @@ impl<'a, S: Source, T: Target, O: Observer, C: LocalCopy<S, T>> LocalOutlet<'a, 
         } else {
             Destination::Final { backup: transfer.backup && !transfer.inplace }
         };
-        if standing.is_some() && matches!(to, Destination::Final { backup: true }) {
-            shared.report(Role::Receiver, &Notice::BackedUp(name.bytes()));
-        }
         self.side.attach(&mut output, entry, false).await;
         let committed = target.commit(output, &attrs, to).await;
-        self.side.report_failures(Role::Receiver);
-        match committed {
-            Ok(()) => {}
-            Err((CommitStep::Attrs(step), error)) => {
-                report_attrs(shared, Role::Receiver, name.bytes(), step, error);
-            }
-            Err((step, error)) => {
-                let op = commit_op(step);
-                self.failed(Role::Receiver, op, name.bytes(), None, error);
-                if matches!(step, CommitStep::Backup | CommitStep::Sync | CommitStep::Write) {
-                    return Err(Error::Exit(ExitCode::FILE_IO));
-                }
-                return Ok(Event::Failed(ndx));
-            }
+        if standing.is_some() && matches!(to, Destination::Final { backup: true }) {
+            report_backup(self.side, name, &committed);
+        }
+        if !report_commit(self.side, name, committed)? {
+            return Ok(Event::Failed(ndx));
         }
         if transfer.partial_dir.is_some() && !transfer.delay_updates {
             if matches!(place, Place::Partial(_)) {
@@ -667,6 +666,7 @@ impl<S: Source, T: Target, O: Observer, C: LocalCopy<S, T>> Outlet for LocalOutl
         if !self.side.shared.agreed.protocol.has_item_flags() {
             request.flags = ItemFlags::TRANSFER | ItemFlags::MISSING_DATA;
         }
+        self.list_ahead(segment.start).await?;
         self.count_created(request.flags, entry);
         self.side.fetch_xattrs(self.source, entry, request.flags).await;
         {

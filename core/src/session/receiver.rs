@@ -7,7 +7,7 @@ use embedded_io_async::BufRead;
 
 use super::{
     Event, Inbox, Shared,
-    completion::{Completions, report_commit},
+    completion::{Completions, report_backup, report_commit},
     decide, extended,
     generator::DestSide,
     goodbye::{ItemHeader, read_del_stats, read_stats},
@@ -551,9 +551,6 @@ where
         } else {
             Destination::Final { backup: options.transfer.backup && !options.transfer.inplace }
         };
-        if replaces && matches!(to, Destination::Final { backup: true }) {
-            shared.report(Role::Receiver, &Notice::BackedUp(name.bytes()));
-        }
         self.side.attach(&mut output, entry, false).await;
         if to == (Destination::Final { backup: false }) && options.transfer.partial_dir.is_none() {
             match self.completions.begin(ndx, name, output, &attrs, entry.entry.size) {
@@ -562,6 +559,9 @@ where
             }
         }
         let result = target.commit(output, &attrs, to).await;
+        if replaces && matches!(to, Destination::Final { backup: true }) {
+            report_backup(self.side, name, &result);
+        }
         let fine = report_commit(self.side, name, result)?;
         if fine && delayed {
             segment.mark(ndx, EntryFlags::DONE);

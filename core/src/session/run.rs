@@ -453,7 +453,7 @@ pub(super) fn show_list<O: Observer>(shared: &Shared<'_, O>, list: &FileList, di
 }
 
 /// Entries of lists that a local run makes ahead of the generator, for a destination that reads ahead.
-const LISTED_AHEAD: u64 = 512;
+pub(super) const LISTED_AHEAD: u64 = 512;
 
 /// The sender's lists of a local run, made on demand.
 pub(super) struct LocalLists<'a, S, O> {

@@ -4,10 +4,19 @@ use alloc::{collections::VecDeque, vec::Vec};
 
 use hashbrown::HashMap;
 
-use super::{Shared, extended, guard::MUNGE_PREFIX, io_error, lists::DirRecord, rules};
+use super::{
+    Shared,
+    argument::{ArgKind, clamp_name, common_components, join, split_argument},
+    extended,
+    guard::MUNGE_PREFIX,
+    io_error,
+    lists::DirRecord,
+    rules,
+};
 use crate::{
-    checksum::Digest,
+    checksum::{ChecksumKind, Digest},
     error::{Error, Role},
+    exit::ExitCode,
     filter::{FilterList, FilterSide, Scope},
     flist::entry::{EntryFlags, FileKind, FileList, NewEntry},
     limits::MAX_PATH,
@@ -23,89 +32,6 @@ pub struct SourceArgs {
     pub names: Vec<Vec<u8>>,
     /// The one source argument of a `--files-from` run; otherwise `None`.
     pub base: Option<Vec<u8>>,
-}
-
-/// How an argument names a directory.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[cfg_attr(feature = "defmt", derive(defmt::Format))]
-pub enum ArgKind {
-    /// `name`
-    Plain,
-    /// `name/` under `-R`
-    Slash,
-    /// `name/` or `name/.`: the contents of the directory.
-    DotDir,
-}
-
-/// An argument taken apart.
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[cfg_attr(feature = "defmt", derive(defmt::Format))]
-pub struct Argument {
-    /// Directory that names are relative to.
-    pub dir: Vec<u8>,
-    /// Name in the transfer.
-    pub name: Vec<u8>,
-    /// See [`ArgKind`].
-    pub kind: ArgKind,
-    /// It began with `./` under `-R`: the root is part of the transfer, without its contents.
-    pub dot_root: bool,
-}
-
-/// Takes an argument apart. `Err`: the name with a `..` component under `-R`.
-pub fn split_argument(arg: &[u8], relative: bool) -> Result<Argument, Vec<u8>> {
-    if !relative {
-        let mut path = arg.to_vec();
-        if path.is_empty() || path.ends_with(b"/") {
-            path.push(b'.');
-        } else if path == b".." || path.ends_with(b"/..") {
-            path.extend_from_slice(b"/.");
-        }
-        let (dir, name) = match memchr::memrchr(b'/', &path) {
-            Some(0) => (b"/".to_vec(), path.get(1..).unwrap_or_default().to_vec()),
-            Some(i) => {
-                (path.get(..i).unwrap_or_default().to_vec(), path.get(i + 1..).unwrap_or_default().to_vec())
-            }
-            None => (Vec::new(), path.clone()),
-        };
-        let kind = if name == b"." { ArgKind::DotDir } else { ArgKind::Plain };
-        return Ok(Argument { dir, name, kind, dot_root: false });
-    }
-    let (dir, active) = match memchr::memmem::find(arg, b"/./") {
-        Some(0) => (b"/".to_vec(), arg.get(3..).unwrap_or_default()),
-        Some(i) => (arg.get(..i).unwrap_or_default().to_vec(), arg.get(i + 3..).unwrap_or_default()),
-        None if arg.starts_with(b"/") => (b"/".to_vec(), arg),
-        None => (Vec::new(), arg),
-    };
-    let absolute = active.starts_with(b"/");
-    let dot_root = !absolute && active.starts_with(b"./") && active.len() > 2;
-    let mut name = Vec::new();
-    if absolute {
-        name.push(b'/');
-    }
-    let mut last = &b""[..];
-    for part in active.split(|&b| b == b'/') {
-        last = part;
-        match part {
-            b"" | b"." => {}
-            b".." => return Err(active.to_vec()),
-            part => {
-                if name.len() > usize::from(absolute) {
-                    name.push(b'/');
-                }
-                name.extend_from_slice(part);
-            }
-        }
-    }
-    if name.len() == usize::from(absolute) {
-        name.push(b'.');
-        return Ok(Argument { dir, name, kind: ArgKind::DotDir, dot_root });
-    }
-    let kind = match last {
-        b"" => ArgKind::Slash,
-        b"." => ArgKind::Slash,
-        _ => ArgKind::Plain,
-    };
-    Ok(Argument { dir, name, kind, dot_root })
 }
 
 /// Name below the base directory: a leading slash of `-R` is not part of it.
@@ -204,7 +130,7 @@ impl<'a, S: Source, O: Observer> Scanner<'a, S, O> {
         if let Err(error) = self.source.enter(base).await {
             let notice = Notice::Failed { op: Op::ChangeDir, name: base, base: None, other: &[], error };
             self.shared.report(Role::Sender, &notice);
-            return Err(Error::Exit(crate::exit::ExitCode::FILE_SELECT));
+            return Err(Error::Exit(ExitCode::FILE_SELECT));
         }
         for name in &args.names {
             self.argument(&clamp_name(name), Some(base), list).await?;
@@ -246,7 +172,7 @@ impl<'a, S: Source, O: Observer> Scanner<'a, S, O> {
             Ok(a) => a,
             Err(_) => {
                 self.shared.report(Role::Sender, &Notice::DotDotInRelative(arg));
-                return Err(Error::Exit(crate::exit::ExitCode::SYNTAX));
+                return Err(Error::Exit(ExitCode::SYNTAX));
             }
         };
         let dir = base_dir.map_or_else(|| argument.dir.clone(), |base| join(base, &argument.dir));
@@ -325,7 +251,7 @@ impl<'a, S: Source, O: Observer> Scanner<'a, S, O> {
         if select.relative {
             self.implied_dirs(base, &name, list).await;
         }
-        let Some(position) = self.item(list, path, &name, stat, flags, &scope, true).await else {
+        let Some(position) = self.item(list, path, &name, stat, flags, &scope, true).await? else {
             return Ok(());
         };
         let Some(entry) = list.entries.get(position).copied() else { return Ok(()) };
@@ -335,7 +261,7 @@ impl<'a, S: Source, O: Observer> Scanner<'a, S, O> {
         if self.shared.agreed.inc_recurse() {
             if dot_dir {
                 let scope = self.enter_argument(&scope, base, &name).await?;
-                self.children(base, &name, &scope, list).await;
+                self.children(base, &name, &scope, list).await?;
             }
             return Ok(());
         }
@@ -347,7 +273,7 @@ impl<'a, S: Source, O: Observer> Scanner<'a, S, O> {
             }
             let scope = self.enter_scope(&scope, base, &dir).await?;
             let from = list.len();
-            self.children(base, &dir, &scope, list).await;
+            self.children(base, &dir, &scope, list).await?;
             let dirs: Vec<_> = (from..list.len())
                 .rev()
                 .filter_map(|i| list.get(i))
@@ -397,10 +323,10 @@ impl<'a, S: Source, O: Observer> Scanner<'a, S, O> {
             let outer = outer.unwrap_or_else(|| self.root_scope.with_cwd(&self.source.base_path(base)));
             let scope = self.enter_scope(&outer, base, entry.name()).await?;
             for argument in named {
-                self.argument_inside(base, entry.name(), argument, &scope, &mut list).await;
+                self.argument_inside(base, entry.name(), argument, &scope, &mut list).await?;
             }
             if enters {
-                self.children(base, entry.name(), &scope, &mut list).await;
+                self.children(base, entry.name(), &scope, &mut list).await?;
             }
         }
         for dir in dirs {
@@ -410,14 +336,14 @@ impl<'a, S: Source, O: Observer> Scanner<'a, S, O> {
     }
 
     /// An argument of `-R`, or the next directory on the way to it, for the list of the directory `dir`.
-    async fn argument_inside(
+    async fn argument_inside<E>(
         &mut self,
         base: u32,
         dir: &[u8],
         argument: Named,
         scope: &Scope,
         list: &mut FileList,
-    ) {
+    ) -> Result<(), Error<E>> {
         let rest = dir.len() + 1;
         let next = argument.name.get(rest..).and_then(|name| memchr::memchr(b'/', name)).map(|i| rest + i);
         let is_dir = next.is_some() || argument.stat.is_dir();
@@ -427,12 +353,13 @@ impl<'a, S: Source, O: Observer> Scanner<'a, S, O> {
         } else {
             let path = SourcePath { base, name: below(&name) };
             if !self.is_excluded(scope, path.name, is_dir) {
-                self.item(list, path, &name, argument.stat, argument.flags, scope, true).await;
+                self.item(list, path, &name, argument.stat, argument.flags, scope, true).await?;
             }
         }
         if !scope.is_constant() && is_dir {
             self.scopes.insert((base, name), scope.clone());
         }
+        Ok(())
     }
 
     /// Filter state inside a directory whose contents an argument names. With several lists all of them that are the
@@ -462,7 +389,13 @@ impl<'a, S: Source, O: Observer> Scanner<'a, S, O> {
     }
 
     /// The children of a directory, appended in the order of the file system.
-    async fn children(&mut self, base: u32, dir: &[u8], scope: &Scope, list: &mut FileList) {
+    async fn children<E>(
+        &mut self,
+        base: u32,
+        dir: &[u8],
+        scope: &Scope,
+        list: &mut FileList,
+    ) -> Result<(), Error<E>> {
         // A name that was given with a slash may be a symlink to the directory.
         let typed = self.slashed.contains(dir);
         let slashed = if typed { [below(dir), b"/"].concat() } else { Vec::new() };
@@ -470,14 +403,19 @@ impl<'a, S: Source, O: Observer> Scanner<'a, S, O> {
         let read = if typed { SourcePath { base, name: &slashed } } else { path };
         let (children, error) = match self.source.read_dir(read).await {
             Ok(read) => read,
-            Err(error) => return self.gone_or_failed(Op::OpenDir, path, error),
+            Err(error) => {
+                self.gone_or_failed(Op::OpenDir, path, error);
+                return Ok(());
+            }
         };
         if let Some(error) = error {
             self.shared.add_io_error(io_error::GENERAL);
             self.failed(Op::ReadDir, path, error);
         }
         let recursive = self.shared.options.select.recursive;
-        if self.shared.options.select.checksum {
+        // A directory may have been read ahead of its rule files, whose time of access has changed since.
+        let looks_again = self.shared.options.preserve.atimes > 0 && !scope.is_constant();
+        if self.shared.options.select.checksum && self.shared.agreed.list_sum != ChecksumKind::None {
             self.announce_digests(path, &children, scope);
         }
         let mut name = Vec::new();
@@ -497,6 +435,9 @@ impl<'a, S: Source, O: Observer> Scanner<'a, S, O> {
             }
             let path = SourcePath { base, name: below(&name) };
             let stat = match child.stat {
+                Ok(stat) if looks_again && stat.is_regular() => {
+                    self.source.stat(path, false).await.unwrap_or(stat)
+                }
                 Ok(stat) => stat,
                 Err(error) => {
                     if !self.is_excluded_as_any(scope, path.name) {
@@ -506,13 +447,14 @@ impl<'a, S: Source, O: Observer> Scanner<'a, S, O> {
                 }
             };
             let flags = if recursive { EntryFlags::CONTENT_DIR } else { EntryFlags::empty() };
-            if let Some(position) = self.item(list, path, &name, stat, flags, scope, false).await {
+            if let Some(position) = self.item(list, path, &name, stat, flags, scope, false).await? {
                 let is_dir = list.entries.get(position).is_some_and(crate::flist::entry::Entry::is_dir);
                 if is_dir && !scope.is_constant() {
                     self.scopes.insert((base, name.clone()), scope.clone());
                 }
             }
         }
+        Ok(())
     }
 
     /// Has the regular files of a directory digested that the filters let through.
@@ -588,7 +530,7 @@ impl<'a, S: Source, O: Observer> Scanner<'a, S, O> {
 
     /// One found file: links followed where asked for, filtered, digested, appended. Returns its position.
     #[allow(clippy::too_many_arguments)]
-    async fn item(
+    async fn item<E>(
         &mut self,
         list: &mut FileList,
         path: SourcePath<'_>,
@@ -597,7 +539,7 @@ impl<'a, S: Source, O: Observer> Scanner<'a, S, O> {
         mut dir_flags: EntryFlags,
         scope: &Scope,
         is_argument: bool,
-    ) -> Option<usize> {
+    ) -> Result<Option<usize>, Error<E>> {
         let select = &self.shared.options.select;
         let mut target = None;
         if stat.kind() == FileKind::Symlink {
@@ -609,7 +551,7 @@ impl<'a, S: Source, O: Observer> Scanner<'a, S, O> {
                         self.shared.add_io_error(io_error::GENERAL);
                         self.failed(Op::ReadlinkStat, path, error);
                     }
-                    return None;
+                    return Ok(None);
                 }
             };
             let link = match link.strip_prefix(MUNGE_PREFIX).filter(|rest| !rest.is_empty()) {
@@ -630,7 +572,7 @@ impl<'a, S: Source, O: Observer> Scanner<'a, S, O> {
                     Err(_) if !select.copy_links && !unsafe_link => target = Some(link),
                     Err(error) => {
                         if left_out() {
-                            return None;
+                            return Ok(None);
                         }
                         self.shared.add_io_error(io_error::GENERAL);
                         if error.is_not_found() {
@@ -639,7 +581,7 @@ impl<'a, S: Source, O: Observer> Scanner<'a, S, O> {
                         } else {
                             self.failed(Op::ReadlinkStat, path, error);
                         }
-                        return None;
+                        return Ok(None);
                     }
                 }
             } else {
@@ -648,33 +590,30 @@ impl<'a, S: Source, O: Observer> Scanner<'a, S, O> {
             if target.as_ref().is_some_and(Vec::is_empty) {
                 self.shared.add_io_error(io_error::GENERAL);
                 self.failed(Op::ReadlinkStat, path, PortError::NOT_FOUND);
-                return None;
+                return Ok(None);
             }
         }
-        FileKind::from_mode(stat.mode)?;
+        if FileKind::from_mode(stat.mode).is_none() {
+            return Ok(None);
+        }
         if !is_argument && self.is_excluded(scope, path.name, stat.is_dir()) {
-            return None;
+            return Ok(None);
         }
         if stat.is_dir() && select.one_file_system > 0 && !is_argument {
             let top = self.devices.iter().rev().find(|(base, _)| *base == path.base).map(|(_, dev)| *dev);
             if top.is_some_and(|dev| dev != stat.dev) {
                 if select.one_file_system > 1 {
                     self.shared.report(Role::Sender, &Notice::SkippingMountPoint(path.name));
-                    return None;
+                    return Ok(None);
                 }
                 dir_flags = EntryFlags::MOUNT_DIR;
             }
         }
         if !self.can_travel(path.base, name, target.as_deref()) {
-            return None;
+            return Ok(None);
         }
-        let digest = if select.checksum && stat.is_regular() {
-            let kind = self.shared.agreed.list_sum;
-            let sum = self.source.digest(path, kind).await;
-            Some(sum.unwrap_or_else(|_| Digest::zero(kind.digest_len())))
-        } else {
-            None
-        };
+        let sums = select.checksum && stat.is_regular();
+        let digest = if sums { Some(self.digest(path).await?) } else { None };
         let inside = !is_argument || self.shared.agreed.inc_recurse() && below(name).contains(&b'/');
         self.shared.step(Role::Sender, &Step::MakeFile { name, inside });
         let flags = if stat.is_dir() { dir_flags } else { EntryFlags::empty() };
@@ -683,7 +622,17 @@ impl<'a, S: Source, O: Observer> Scanner<'a, S, O> {
             let span = list.store(&target);
             list.extra_mut(position).link = span;
         }
-        extended::attach(self.shared, self.source, list, path, scope).await.then_some(position)
+        Ok(extended::attach(self.shared, self.source, list, path, scope).await.then_some(position))
+    }
+
+    /// The digest of a file, all zeros for one that cannot be read.
+    async fn digest<E>(&self, path: SourcePath<'_>) -> Result<Digest, Error<E>> {
+        let kind = self.shared.agreed.list_sum;
+        if kind == ChecksumKind::None {
+            self.shared.report(Role::Sender, &Notice::NoDigests);
+            return Err(Error::Exit(ExitCode::UNSUPPORTED));
+        }
+        Ok(self.source.digest(path, kind).await.unwrap_or_else(|_| Digest::zero(kind.digest_len())))
     }
 
     fn push(
@@ -737,50 +686,3 @@ impl<'a, S: Source, O: Observer> Scanner<'a, S, O> {
         position
     }
 }
-
-/// Length of the part of a parent path that the one before it has brought already: all of it, or up to the last slash
-/// that both have at the same place (stock binary).
-fn common_components(parent: &[u8], before: &[u8]) -> usize {
-    if before.strip_prefix(parent).is_some_and(|rest| matches!(rest.first(), None | Some(b'/'))) {
-        return parent.len();
-    }
-    let same = parent.iter().zip(before).take_while(|(x, y)| x == y).count();
-    parent.get(..same).and_then(|head| memchr::memrchr(b'/', head)).unwrap_or(0)
-}
-
-/// A name of a `--files-from` list, kept below the base directory: leading slashes go, `..` cannot climb out.
-pub(super) fn clamp_name(name: &[u8]) -> Vec<u8> {
-    let mut parts: Vec<&[u8]> = Vec::new();
-    for part in name.split(|&b| b == b'/') {
-        match part {
-            b"" => {}
-            b".." => {
-                parts.pop();
-            }
-            part => parts.push(part),
-        }
-    }
-    let mut out = parts.join(&b'/');
-    if out.is_empty() {
-        out.push(b'.');
-    }
-    if name.ends_with(b"/") {
-        out.push(b'/');
-    }
-    out
-}
-
-fn join(base: &[u8], dir: &[u8]) -> Vec<u8> {
-    if dir.is_empty() || base.is_empty() || dir.starts_with(b"/") {
-        return if dir.is_empty() { base } else { dir }.to_vec();
-    }
-    let mut out = base.to_vec();
-    if !out.ends_with(b"/") {
-        out.push(b'/');
-    }
-    out.extend_from_slice(dir);
-    out
-}
-
-#[cfg(test)]
-mod tests;

@@ -10,12 +10,14 @@ use core::{
 use embedded_io_async::BufRead;
 
 use super::{
-    Inbox, Shared, extended,
+    Inbox, Shared,
+    argument::clamp_name,
+    extended,
     goodbye::{ItemHeader, read_del_stats, stats_bytes, write_del_stats, write_stats},
     io_error,
     lists::{Found, Lists, Segment},
     run::{announce_reads, next_directory},
-    scan::{Scanner, SourceArgs, below, clamp_name},
+    scan::{Scanner, SourceArgs, below},
     transfer::{Outgoing, SendPlan},
 };
 use crate::{

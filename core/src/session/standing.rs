@@ -11,7 +11,7 @@ use crate::{
     flist::entry::{EntryRef, FileKind, mode},
     item::ItemFlags,
     names::RelName,
-    ports::{AttrStep, Attrs, CommitStep, Notice, Observer, Op, Place, PortError, Stat, Step, Target},
+    ports::{AttrStep, Attrs, Notice, Observer, Op, Place, PortError, Stat, Step, Target},
 };
 
 impl<T, O, L> Generator<'_, T, O, L>
@@ -255,15 +255,4 @@ pub(super) fn report_attrs<O: Observer>(
         AttrStep::Mode => Op::SetPermissions,
     };
     shared.report(role, &Notice::Failed { op, name, base: None, other: &[], error });
-}
-
-/// What a failed step of a completion is called.
-pub(super) const fn commit_op(step: CommitStep) -> Op {
-    match step {
-        CommitStep::Backup => Op::Backup,
-        CommitStep::Sync => Op::Fsync,
-        CommitStep::Write => Op::Write,
-        CommitStep::Create | CommitStep::PartialDir => Op::Mkstemp,
-        CommitStep::Rename | CommitStep::Attrs(_) => Op::Rename,
-    }
 }

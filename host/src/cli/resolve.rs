@@ -185,11 +185,6 @@ pub(crate) fn resolve(mut cli: Cli, world: &World<'_>) -> Result<Resolved, Stop>
             .map_err(|name| unsupported([b"unknown checksum name: ", &name[..]].concat()))?,
         None => None,
     };
-    // A server that receives leaves it to the sender, which has nothing to sum up where there are no files.
-    let sums = !cli.server || cli.sender;
-    if cli.checksum && sums && matches!(checksum_choice, Some((_, Some(ChecksumKind::None)))) {
-        return Err(unsupported(b"Invalid checksum-choice for --checksum: none (0)".to_vec()));
-    }
     if matches!(checksum_choice, Some((Some(ChecksumKind::None), _))) {
         cli.whole_file = Some(true);
     }

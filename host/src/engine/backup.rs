@@ -52,6 +52,7 @@ struct BackupDir {
 /// What is kept of the original by a copy made for `--inplace`, and by a backup directory.
 #[derive(Debug)]
 struct Copies {
+    perms: bool,
     times: bool,
     atimes: bool,
     owner: bool,
@@ -103,6 +104,7 @@ impl Backups {
                 tree: Mutex::default(),
             }),
             copies: Copies {
+                perms: preserve.perms,
                 times: preserve.times,
                 atimes: preserve.atimes > 0,
                 owner: preserve.owner,
@@ -209,7 +211,9 @@ impl Copies {
         }
         // The owner must be able to put backups there.
         let needed = if fake || rustix::process::geteuid().is_root() { 0 } else { 0o300 };
-        let attrs = Attrs { mode: Some(real.mode | needed), ..self.owners(&real, shared) };
+        // Without `-p` a new directory keeps the group bit that it has from the one above.
+        let inherited = if self.perms { 0 } else { made.mode & 0o2000 };
+        let attrs = Attrs { mode: Some(real.mode | needed | inherited), ..self.owners(&real, shared) };
         if fake {
             let kept = |kind| acl::read(like, false, kind, true).ok().flatten().unwrap_or_default();
             let acls = Extended {

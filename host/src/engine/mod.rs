@@ -63,13 +63,14 @@ pub(crate) fn port(error: Errno) -> PortError {
     PortError(error.raw_os_error())
 }
 
-/// The absolute form of a path of this process: below the current directory, without `.` components.
+/// The absolute form of a path of this process: a relative one is below the current directory; without `.` components and
+/// doubled slashes.
 pub(crate) fn absolute(path: &[u8]) -> Vec<u8> {
-    if path.starts_with(b"/") {
-        return path.to_vec();
-    }
-    let mut full =
-        rustix::process::getcwd(Vec::new()).map(alloc::ffi::CString::into_bytes).unwrap_or_default();
+    let mut full = if path.starts_with(b"/") {
+        b"/".to_vec()
+    } else {
+        rustix::process::getcwd(Vec::new()).map(alloc::ffi::CString::into_bytes).unwrap_or_default()
+    };
     for part in path.split(|&b| b == b'/').filter(|p| !p.is_empty() && *p != b".") {
         if !full.ends_with(b"/") {
             full.push(b'/');

@@ -451,14 +451,14 @@ impl Source for FileSource {
         acl::read(Handle::Name(&at.dir, at.name), self.follows(path, follow), kind, self.fake).map_err(port)
     }
 
-    async fn xattr_names(&self, path: SourcePath<'_>, follow: bool) -> Result<Vec<Vec<u8>>, PortError> {
+    async fn xattr_names(&self, path: SourcePath<'_>) -> Result<Vec<Vec<u8>>, PortError> {
         let at = self.at(path).map_err(port)?;
-        xattr::names(Handle::Name(&at.dir, at.name), self.follows(path, follow)).map_err(port)
+        xattr::names(Handle::Name(&at.dir, at.name)).map_err(port)
     }
 
-    async fn xattr(&self, path: SourcePath<'_>, follow: bool, name: &[u8]) -> Result<Vec<u8>, PortError> {
+    async fn xattr(&self, path: SourcePath<'_>, name: &[u8]) -> Result<Vec<u8>, PortError> {
         let at = self.at(path).map_err(port)?;
-        xattr::get(Handle::Name(&at.dir, at.name), self.follows(path, follow), name).map_err(port)
+        xattr::get(Handle::Name(&at.dir, at.name), false, name).map_err(port)
     }
 
     fn user_name(&self, uid: u32) -> Option<Vec<u8>> {

@@ -345,6 +345,9 @@ impl Target for TreeTarget {
     }
 
     async fn read_link(&self, at: Place<'_>) -> Result<Vec<u8>, PortError> {
+        if let Place::Dest(name) = at {
+            self.visits.reads_link(name);
+        }
         let at = self.spot(at).map_err(port)?;
         if self.is_fake() {
             // As the reference does: a real symlink is never the one wanted, and is replaced.
@@ -543,7 +546,7 @@ impl Target for TreeTarget {
 
     async fn xattr_names(&self, at: Place<'_>) -> Result<Vec<Vec<u8>>, PortError> {
         let spot = self.spot_of(at)?;
-        xattr::names(Handle::Name(&spot.dir, &spot.name), false).map_err(port)
+        xattr::names(Handle::Name(&spot.dir, &spot.name)).map_err(port)
     }
 
     async fn xattr(&self, at: Place<'_>, name: &[u8]) -> Result<Vec<u8>, PortError> {

@@ -41,6 +41,8 @@ pub struct Visits {
     enabled: bool,
     /// Directories are listed when they are gone through, and at no other time.
     listed: bool,
+    /// Times of access count, which reading changes.
+    atimes: bool,
 }
 
 /// What is read in one go: some names of a directory, or all of it.
@@ -152,6 +154,7 @@ impl Visits {
             current: RefCell::default(),
             enabled,
             listed: enabled && listed,
+            atimes: options.preserve.atimes > 0,
         }
     }
 
@@ -245,6 +248,13 @@ impl Visits {
         let mut current = self.current.borrow_mut();
         if self.listed && *current.dir != *dir.bytes() {
             *current = Current::new(dir.bytes(), sure(children));
+        }
+    }
+
+    /// A symlink is about to be read.
+    pub fn reads_link(&self, name: RelName<'_>) {
+        if self.atimes {
+            self.forget(name);
         }
     }
 

@@ -7,8 +7,8 @@ use std::{
 
 use rustix::{
     fs::{
-        XattrFlags, fgetxattr, flistxattr, fremovexattr, fsetxattr, getxattr, lgetxattr, listxattr,
-        llistxattr, lremovexattr, lsetxattr,
+        XattrFlags, fgetxattr, flistxattr, fremovexattr, fsetxattr, getxattr, lgetxattr, llistxattr,
+        lremovexattr, lsetxattr,
     },
     io::{self, Errno},
 };
@@ -32,10 +32,9 @@ impl<'a> Named<'a> {
         Ok(Self::Path(c_name(&fds::path_in(dir, name)?)?))
     }
 
-    fn list(&self, follow: bool, buf: &mut [u8]) -> io::Result<usize> {
+    fn list(&self, buf: &mut [u8]) -> io::Result<usize> {
         match self {
-            Self::At(dir, name) => xattr_at::list(dir, name, follow, buf),
-            Self::Path(path) if follow => listxattr(path, buf),
+            Self::At(dir, name) => xattr_at::list(dir, name, buf),
             Self::Path(path) => llistxattr(path, buf),
         }
     }
@@ -88,13 +87,13 @@ fn growing(mut call: impl FnMut(&mut [u8]) -> io::Result<usize>) -> io::Result<V
     }
 }
 
-/// The names of all attributes; none where the file system knows none. `follow`: through a symlink.
-pub fn names(on: Handle<'_>, follow: bool) -> io::Result<Vec<Vec<u8>>> {
+/// The names of all attributes; none where the file system knows none. A symlink is not followed.
+pub fn names(on: Handle<'_>) -> io::Result<Vec<Vec<u8>>> {
     let list = match on {
         Handle::File(file) => growing(|buf| flistxattr(file, buf)),
         Handle::Name(dir, name) => {
             let named = Named::new(dir, name)?;
-            growing(|buf| named.list(follow, buf))
+            growing(|buf| named.list(buf))
         }
     };
     match list {
@@ -149,7 +148,7 @@ pub fn remove(on: Handle<'_>, name: &[u8]) -> io::Result<()> {
 
 /// Copies attributes, as far as they can be copied.
 pub fn copy(from: Handle<'_>, to: Handle<'_>, wanted: impl Fn(&[u8]) -> bool) {
-    for name in names(from, false).unwrap_or_default().iter().filter(|name| wanted(name)) {
+    for name in names(from).unwrap_or_default().iter().filter(|name| wanted(name)) {
         if let Ok(value) = get(from, false, name) {
             let _ = set(to, name, &value);
         }
@@ -176,7 +175,7 @@ mod tests {
             return;
         }
         set(by_file, b"user.b", b"").unwrap();
-        let mut found = names(by_name, false).unwrap();
+        let mut found = names(by_name).unwrap();
         found.retain(|n| n.starts_with(b"user."));
         found.sort();
         assert_eq!(found, [b"user.a", b"user.b"]);

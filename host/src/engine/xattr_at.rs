@@ -52,11 +52,11 @@ fn length(result: libc::c_long) -> io::Result<usize> {
     })
 }
 
-/// The names of all attributes, each with a NUL behind it. Returns how long they are; `RANGE`: longer than `buf`.
-pub fn list(dir: &OwnedFd, name: &CStr, follow: bool, buf: &mut [u8]) -> io::Result<usize> {
+/// The names of all attributes, of a symlink its own, each with a NUL behind it. Returns how long they are; `RANGE`: longer than `buf`.
+pub fn list(dir: &OwnedFd, name: &CStr, buf: &mut [u8]) -> io::Result<usize> {
     // SAFETY: `dir`, `name` and `buf` are borrowed until the call is over; at most `buf.len()` bytes are written.
     length(unsafe {
-        libc::syscall(LISTXATTRAT, dir.as_raw_fd(), name.as_ptr(), flags(follow), buf.as_mut_ptr(), buf.len())
+        libc::syscall(LISTXATTRAT, dir.as_raw_fd(), name.as_ptr(), flags(false), buf.as_mut_ptr(), buf.len())
     })
 }
 

@@ -48,6 +48,7 @@ use crate::{
         resolve::{Output, Resolved},
         words::{Debug, Info, Levels},
     },
+    engine::absolute,
     session::{Ended, Handshaken, Speak},
     vouched::{self, Trust},
 };
@@ -520,21 +521,15 @@ impl Console {
             _ => &[],
         };
         let listed = self.options.select.files_from != FilesFrom::None;
-        if !listed && sources.iter().any(|s| s.first() == Some(&b'/') && s.starts_with(&base)) {
+        if !listed && sources.iter().any(|s| s.first() == Some(&b'/') && absolute(s).starts_with(&base)) {
             return base;
         }
         // Names of a list are relative to the directory that was named beside it.
-        let list_dir = sources.first().filter(|_| listed).map(|dir| match dir.first() {
-            Some(b'/') => dir.clone(),
-            _ => [&self.here[..], b"/", dir].concat(),
-        });
-        let mut here = list_dir.as_deref().unwrap_or(&self.here);
-        while let Some(shorter) = here.strip_suffix(b"/").or_else(|| here.strip_suffix(b"/.")) {
-            here = shorter;
-        }
-        match base.strip_prefix(here) {
+        let list_dir = sources.first().filter(|_| listed).map(|dir| absolute(dir));
+        let here = list_dir.as_deref().unwrap_or(&self.here);
+        match base.strip_prefix(here.strip_suffix(b"/").unwrap_or(here)) {
             Some([]) => Vec::new(),
-            Some([b'/', below @ ..]) => below.strip_prefix(b"./").unwrap_or(below).to_vec(),
+            Some([b'/', below @ ..]) => below.to_vec(),
             _ => base,
         }
     }

@@ -311,6 +311,7 @@ pub(crate) fn text(from: Role, notice: &Notice<'_>, w: &Wording<'_>) -> Option<V
             let cleaned = parts.collect::<Vec<_>>().join(&b'/');
             plain(&[b"found \"..\" dir in relative path: ", root, &cleaned])
         }
+        Notice::NoDigests => plain(&[b"Invalid checksum-choice for --checksum: none (0)"]),
         Notice::FilterFault(fault) => Some(fault.message()),
         Notice::Internal(text) => plain(&[text.as_bytes()]),
         // A notice of a newer core: better said badly than not at all.
