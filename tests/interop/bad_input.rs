@@ -18,7 +18,7 @@ use rustix::process::{Pid, Signal, kill_process};
 
 use crate::{
     details::{self, BOTH},
-    peers::{ARSYNC, Outcome, Program, command, fake_shell, run, run_within, script},
+    peers::{ARSYNC, Outcome, Program, command, run, run_within, script},
     snapshot::{Snapshot, snapshot},
     tree,
 };
@@ -452,47 +452,48 @@ const KEPT: [(&[&str], &[&str]); 4] = [
     (&["--delay-updates"], &[".~tmp~/f 640 false true"]),
 ];
 
-#[test]
-fn what_has_come_of_a_file_is_kept_when_the_sender_ends() {
+/// Has a pull interrupted when a part of its file is there. `victim`: who is killed, by the client's process and that
+/// of the server, and how.
+fn interrupted(code: i32, victim: impl Fn(Pid, Pid) -> (Pid, Signal)) {
     for program in BOTH {
         for (options, left) in KEPT {
             let dir = megabyte();
-            let shell = script(&dir.path().join("rsh"), "shift\n\"$@\" | head -c 600000");
-            let out = run(&mut pull_megabyte(program, dir.path(), &shell, options));
-            assert_eq!(out.code, Some(12), "{program:?} {options:?}: {out:?}");
+            let at = |name: &str| dir.path().join(name);
+            let shell = script(&at("rsh"), "shift\necho $$ >pid\nexec \"$@\"");
+            let mut pull = pull_megabyte(program, dir.path(), &shell, options);
+            let mut pull = pull.arg("--bwlimit=400").stderr(Stdio::null()).spawn().unwrap();
+            let arrived = || {
+                let files = fs::read_dir(at("dst")).unwrap();
+                files
+                    .map(|file| file.unwrap().metadata().map_or(0, |meta| meta.len()))
+                    .any(|len| len > 256 << 10)
+            };
+            let start = Instant::now();
+            while !arrived() && start.elapsed() < Duration::from_secs(20) {
+                thread::sleep(Duration::from_millis(1));
+            }
+            let server = fs::read_to_string(at("pid")).unwrap().trim().parse().unwrap();
+            let (process, signal) = victim(Pid::from_child(&pull), Pid::from_raw(server).unwrap());
+            kill_process(process, signal).unwrap();
+            let killed = Instant::now();
+            assert_eq!(pull.wait().unwrap().code(), Some(code), "{program:?} {options:?}");
+            // The receiver of the reference is a process of its own.
+            while kept(dir.path()) != left && killed.elapsed() < SOON {
+                thread::sleep(Duration::from_millis(1));
+            }
             assert_eq!(kept(dir.path()), left, "{program:?} {options:?}");
         }
     }
 }
 
 #[test]
+fn what_has_come_of_a_file_is_kept_when_the_sender_ends() {
+    interrupted(12, |_, server| (server, Signal::KILL));
+}
+
+#[test]
 fn what_has_come_of_a_file_is_kept_when_a_signal_comes() {
-    for program in BOTH {
-        for (options, left) in KEPT {
-            let dir = megabyte();
-            let mut pull = pull_megabyte(program, dir.path(), &fake_shell(dir.path()), options);
-            let mut pull = pull.arg("--bwlimit=400").stderr(Stdio::null()).spawn().unwrap();
-            let arrived = || {
-                let files = fs::read_dir(dir.path().join("dst")).unwrap();
-                files
-                    .map(|file| file.unwrap().metadata().map_or(0, |meta| meta.len()))
-                    .any(|len| len > 256 << 10)
-            };
-            let start = Instant::now();
-            while !arrived() && start.elapsed() < SOON {
-                thread::sleep(Duration::from_millis(1));
-            }
-            let signalled = Instant::now();
-            kill_process(Pid::from_child(&pull), Signal::INT).unwrap();
-            assert_eq!(pull.wait().unwrap().code(), Some(20), "{program:?} {options:?}");
-            assert!(signalled.elapsed() < SOON, "{program:?} {options:?}");
-            // The receiver of the reference is a process of its own.
-            while kept(dir.path()) != left && signalled.elapsed() < SOON {
-                thread::sleep(Duration::from_millis(1));
-            }
-            assert_eq!(kept(dir.path()), left, "{program:?} {options:?}");
-        }
-    }
+    interrupted(20, |client, _| (client, Signal::INT));
 }
 
 /// A remote shell that fails when all is done: the statistics are there nevertheless.
