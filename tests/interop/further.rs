@@ -90,6 +90,22 @@ fn reading_is_noted(link: &Path) -> bool {
     fs::symlink_metadata(link).unwrap().atime() != before
 }
 
+/// Old versions have no warnings: those of a destination are what it tells, in a local copy too.
+#[test]
+fn warnings_of_old_protocols() {
+    const WARNING: &str = "Deletions stopped due to --max-delete limit (1 skipped)\n";
+    for program in BOTH {
+        for (protocol, stdout, stderr) in [("28", WARNING, false), ("29", "", true)] {
+            let dir = tree(&["src", "dst"], &["src/f", "dst/f", "dst/extra"]);
+            let protocol = format!("--protocol={protocol}");
+            let words = ["-rt", "--delete", "--max-delete=0", &protocol, "src/", "dst/"];
+            let out = run(program, dir.path(), &words);
+            assert_eq!((out.code, &*out.stdout), (Some(25), stdout), "{program:?} {protocol}: {out:?}");
+            assert_eq!(out.stderr.starts_with(WARNING), stderr, "{program:?} {protocol}: {out:?}");
+        }
+    }
+}
+
 /// A rule file has been read by the time that it is listed.
 #[test]
 fn times_of_access_of_rule_files() {

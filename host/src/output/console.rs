@@ -381,7 +381,7 @@ impl Console {
         }
     }
 
-    /// Server: a message of this kind travels through the protocol.
+    /// A message of this kind travels through the protocol, if it comes from a server.
     fn is_framed(&self, tag: MsgTag) -> bool {
         match (self.output.stderr, self.protocol.get()) {
             (StderrMode::All, _) => false,
@@ -631,8 +631,11 @@ impl Observer for Console {
             Severity::Error => MsgTag::Error,
             Severity::TransferError => MsgTag::ErrorXfer,
         };
+        // The destination of a local copy speaks to the client as a server does, also in versions without warnings.
+        let from_dest = matches!(from, Role::ReceiverSide | Role::Generator | Role::Receiver);
+        let travels = from_dest && matches!(self.route, Route::Local { .. }) && self.is_framed(tag);
         if let Some(text) = text {
-            self.emit(tag, &text);
+            self.emit(if travels { self.wire_tag(tag) } else { tag }, &text);
         }
     }
 
