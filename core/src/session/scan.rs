@@ -1,6 +1,6 @@
 //! From source arguments to file lists: what the sender offers (spec: building the list).
 
-use alloc::{collections::VecDeque, vec::Vec};
+use alloc::{boxed::Box, collections::VecDeque, vec::Vec};
 
 use hashbrown::HashMap;
 
@@ -57,7 +57,7 @@ pub(super) struct Scanner<'a, S, O> {
     root_entered: bool,
     /// With `-R` and several lists: the arguments inside a directory, by base and directory, for each time that it is
     /// listed for their sake.
-    inside: HashMap<(u32, Vec<u8>), VecDeque<Vec<Named>>>,
+    inside: HashMap<(u32, Vec<u8>), VecDeque<Vec<Box<Named>>>>,
 }
 
 /// An argument of `-R`, for the lists of the directories on the way to it.
@@ -245,7 +245,7 @@ impl<'a, S: Source, O: Observer> Scanner<'a, S, O> {
         if select.relative && self.shared.agreed.inc_recurse() && below(&name).contains(&b'/') {
             let first = name.len() - below(&name).len();
             let end = memchr::memchr(b'/', below(&name)).map_or(name.len(), |i| first + i);
-            self.on_the_way(base, end, Named { name, stat, flags }, list).await;
+            self.on_the_way(base, end, Box::new(Named { name, stat, flags }), list).await;
             return Ok(());
         }
         if select.relative {
@@ -288,7 +288,7 @@ impl<'a, S: Source, O: Observer> Scanner<'a, S, O> {
 
     /// Lists the directory that is the first `end` bytes of an argument's name, unless it was the last one that was
     /// listed so, and keeps the argument for the list of that directory.
-    async fn on_the_way(&mut self, base: u32, end: usize, named: Named, list: &mut FileList) {
+    async fn on_the_way(&mut self, base: u32, end: usize, named: Box<Named>, list: &mut FileList) {
         let way = (base, named.name.get(..end).unwrap_or_default().to_vec());
         if self.last_parent != way {
             let path = SourcePath { base, name: below(&way.1) };
@@ -340,7 +340,7 @@ impl<'a, S: Source, O: Observer> Scanner<'a, S, O> {
         &mut self,
         base: u32,
         dir: &[u8],
-        argument: Named,
+        argument: Box<Named>,
         scope: &Scope,
         list: &mut FileList,
     ) -> Result<(), Error<E>> {
