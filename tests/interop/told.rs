@@ -3,6 +3,7 @@
 use std::{
     fs,
     os::unix::fs::{PermissionsExt, symlink},
+    time::{Duration, SystemTime},
 };
 
 use crate::{
@@ -80,4 +81,63 @@ fn a_new_name_of_old_protocols_is_told() {
             }
         }
     }
+}
+
+/// A symlink that leads out is told of before rules are asked: those see what it leads to.
+#[test]
+fn unsafe_links_that_rules_leave_out_are_told() {
+    for program in BOTH {
+        let dir = tree(&["src", "dst", "out"], &["out/file"]);
+        for (name, target) in [("dir", "../out"), ("file", "../out/file"), ("none", "../out/none")] {
+            symlink(target, dir.path().join("src").join(name)).unwrap();
+        }
+        let (to_dir, to_file) = ("\"dir\" -> \"../out\"", "\"file\" -> \"../out/file\"");
+        let to_none = "\"none\" -> \"../out/none\"";
+        for (words, links) in [
+            (["-rlv", "--exclude=*"], &[to_dir, to_file, to_none][..]),
+            (["-rlvk", "--exclude=*"], &[to_file, to_none]),
+            (["-rlv", "--exclude=none"], &[to_dir, to_file, to_none]),
+        ] {
+            let words = [&words[..], &["-n", "--copy-unsafe-links", "src/", "dst/"]].concat();
+            let out = run(program, dir.path(), &words);
+            let mut told: Vec<&str> =
+                out.stdout.lines().filter_map(|line| line.strip_prefix("copying unsafe symlink ")).collect();
+            told.sort_unstable();
+            assert_eq!((out.code, &told[..]), (Some(0), links), "{program:?} {words:?}: {out:?}");
+        }
+    }
+}
+
+/// With `--ignore-errors` the receiver hears of no error of the sender's lists, and says what it left for itself.
+#[test]
+fn ignored_errors_do_not_hide_the_limit_of_deletions() {
+    for program in BOTH {
+        let dir = tree(&["src", "dst/d", "dst/e"], &["dst/d/x", "dst/e/x"]);
+        symlink("nowhere", dir.path().join("src/link")).unwrap();
+        let shell = fake_shell(dir.path());
+        let (path, to) =
+            (format!("--rsync-path={}", program.path()), format!("h:{}/dst/", dir.path().display()));
+        let words = ["-rL", "--delete", "--max-delete=1", "--ignore-errors", "-e", shell.to_str().unwrap()];
+        let out = run(program, dir.path(), &[&words[..], &[&path, "src/", &to]].concat());
+        assert_eq!(out.code, Some(25), "{program:?}: {out:?}");
+    }
+}
+
+/// `-c` reads a file under its first name; under the others it was accessed just now.
+#[test]
+fn names_behind_the_one_that_was_read_show_it() {
+    let shown = BOTH.map(|program| {
+        let dir = tree(&["src"], &["src/a=text"]);
+        let long_ago =
+            fs::FileTimes::new().set_accessed(SystemTime::UNIX_EPOCH + Duration::from_secs(1_400_000_000));
+        fs::File::options().write(true).open(dir.path().join("src/a")).unwrap().set_times(long_ago).unwrap();
+        for name in ["src/b", "src/c"] {
+            fs::hard_link(dir.path().join("src/a"), dir.path().join(name)).unwrap();
+        }
+        let out = run(program, dir.path(), &["-rcU", "--list-only", "src/"]);
+        assert_eq!(out.code, Some(0), "{program:?}: {out:?}");
+        out.stdout.lines().filter(|line| line.contains(" 2014/05/13 ")).count()
+    });
+    // All of them where reading leaves no trace.
+    assert!(shown == [1, 1] || shown == [3, 3], "{shown:?}");
 }

@@ -11,7 +11,7 @@ use std::{
 
 use crate::{
     needs::needs_root,
-    peers::{self, Outcome, Program},
+    peers::{self, Outcome, Program, fake_shell},
 };
 
 const BOTH: [Program; 2] = [Program::Stock, Program::Arsync];
@@ -426,5 +426,116 @@ fn what_could_not_be_set_is_not_up_to_date() {
         assert_eq!((&*out.stdout, out.code), ("g is uptodate\n", Some(23)), "{program:?}: {out:?}");
         let text = format!("[generator] failed to set permissions on \"{}\"", dir.join("dst/f").display());
         assert!(out.stderr.contains(&text), "{program:?}: {out:?}");
+    }
+}
+
+/// A directory that cannot be read stops deletions from its own place on: its list brings the error. Where links are looked
+/// for ahead, it is heard of before.
+#[test]
+fn an_unreadable_directory_stops_what_comes_behind_it() {
+    for program in BOTH {
+        for (option, kept) in
+            [("-r", &["b/x", "c/d/x", "c/x"][..]), ("-rH", &["a/x", "b/x", "c/d/x", "c/x", "x"])]
+        {
+            for local in [true, false] {
+                let bench = bench(program);
+                let dir = bench.path();
+                for name in ["f", "a/f", "b/f", "c/f", "c/d/f"] {
+                    file(dir, &format!("src/{name}"));
+                    file(dir, &format!("dst/{name}").replace('f', "x"));
+                }
+                mode(dir, "src/b", 0);
+                let shell = fake_shell(dir).display().to_string();
+                let stock = matches!(program, Program::Stock);
+                let path = if stock { program.path().into() } else { dir.join("program") };
+                let path = format!("--rsync-path={}", path.display());
+                let from = format!("h:{}/src/", dir.display());
+                let words = match local {
+                    true => vec![option, "--delete", "src/", "dst/"],
+                    false => vec![option, "--delete", "-e", &shell, &path, &from, "dst/"],
+                };
+                let out = run(program, dir, &words);
+                assert_eq!(out.code, Some(23), "{program:?} {words:?}: {out:?}");
+                let found = ["a/x", "b/x", "c/d/x", "c/x", "x"];
+                let found: Vec<_> = found.into_iter().filter(|x| dir.join("dst").join(x).exists()).collect();
+                assert_eq!(found, kept, "{program:?} {words:?}: {out:?}");
+            }
+        }
+    }
+}
+
+/// `--mkpath` makes what leads to a destination, or says why not; without it the destination cannot be looked at.
+#[test]
+fn a_path_to_the_destination_that_cannot_be_made() {
+    if !needs_root("files of another user") {
+        return;
+    }
+    for program in BOTH {
+        let bench = bench(program);
+        let dir = bench.path();
+        file(dir, "src/f");
+        file(dir, "shut/f");
+        mode(dir, "shut", 0o700);
+        let place = |name: &str| dir.join(name).display().to_string();
+        for (words, code, told) in [
+            (["-r", "--mkpath", "src/", "shut/x/y"], 11, format!("mkdir \"{}\" failed", place("shut/x/y"))),
+            (["-r", "--mkpath", "src/", "src/f/y"], 11, format!("mkdir \"{}\" failed", place("src/f/y"))),
+            (
+                ["-r", "--mkpath", "src/f", "shut/x"],
+                3,
+                format!("ERROR: cannot stat destination \"{}\"", place("shut/x")),
+            ),
+            (
+                ["-r", "--no-mkpath", "src/", "shut/x"],
+                3,
+                format!("ERROR: cannot stat destination \"{}\"", place("shut/x")),
+            ),
+        ] {
+            let out = run_as_nobody(program, dir, &words);
+            assert_eq!(out.code, Some(code), "{program:?} {words:?}: {out:?}");
+            assert!(out.stderr.contains(&told), "{program:?} {words:?}: {out:?}");
+        }
+    }
+}
+
+/// Below protocol 29 a directory is named when its attributes were set: not where they could not be.
+#[test]
+fn directories_that_cannot_be_changed_are_not_named() {
+    if !needs_root("files of another user") {
+        return;
+    }
+    for program in BOTH {
+        let bench = bench(program);
+        let dir = bench.path();
+        file(dir, "src/s/f");
+        fs::create_dir_all(dir.join("dst/s")).unwrap();
+        give_away(&dir.join("src"));
+        for name in ["dst", "dst/s"] {
+            mode(dir, name, 0o777);
+        }
+        let out = run_as_nobody(program, dir, &["-rtgv", "--protocol=28", "src/", "dst/"]);
+        assert_eq!(out.code, Some(23), "{program:?}: {out:?}");
+        let named: Vec<_> =
+            out.stdout.lines().filter(|line| line.contains('/') && !line.contains(' ')).collect();
+        assert_eq!(named, ["s/f"], "{program:?}: {out:?}");
+    }
+}
+
+/// A new directory has the set-group-ID bit of the one around it, unless it must be closed to its owner again at the end.
+#[test]
+fn closed_directories_lose_what_was_handed_down() {
+    for program in BOTH {
+        let bench = bench(program);
+        let dir = bench.path();
+        for name in ["src/closed", "src/open", "dst"] {
+            fs::create_dir_all(dir.join(name)).unwrap();
+        }
+        mode(dir, "src/closed", 0o500);
+        mode(dir, "dst", 0o2755);
+        let out = run(program, dir, &["-r", "src/", "dst/"]);
+        assert_eq!(out.code, Some(0), "{program:?}: {out:?}");
+        let modes =
+            ["closed", "open"].map(|name| fs::metadata(dir.join("dst").join(name)).unwrap().mode() & 0o7777);
+        assert_eq!(modes, [0o500, 0o2755], "{program:?}");
     }
 }

@@ -67,9 +67,9 @@ fn the_futures_of_the_roles_stay_within_their_budget() {
     }
 }
 
-const SENDER: usize = 5632;
+const SENDER: usize = 5760;
 const RECEIVER: usize = 18 << 10;
-const LOCAL: usize = 7680;
+const LOCAL: usize = 7936;
 const TINY: usize = 4224;
 const TINY_SERVED: usize = 4736;
 const TINY_DAEMON: usize = 5 << 10;

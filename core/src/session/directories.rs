@@ -116,8 +116,7 @@ where
             stat = None;
         }
         let before = existed.as_ref().filter(|_| !created);
-        let mut wanted_mode =
-            decide::dest_mode(entry.entry.mode, before, options, self.side.mask(name).await);
+        let wanted_mode = decide::dest_mode(entry.entry.mode, before, options, self.side.mask(name).await);
         let missing = stat.is_none();
         created |= missing;
         let mut late = None;
@@ -172,11 +171,8 @@ where
             existed = self.side.target.stat(Place::Dest(name), false).await.ok().flatten();
         }
         if let Some(stat) = existed {
-            if created && !options.preserve.perms {
-                // What a set-group-ID parent hands down stays.
-                wanted_mode |= stat.mode & 0o2000;
-            }
-            let changed = self.dir_attrs(ndx, entry, name, wanted_mode, &stat).await;
+            let handed_down = if created && !options.preserve.perms { stat.mode & 0o2000 } else { 0 };
+            let changed = self.dir_attrs(ndx, entry, name, (wanted_mode, handed_down), &stat).await;
             // A new one has the permissions already that the mask keeps from one that is made by the reference.
             if let Some(flags) = late
                 && (changed || missing && self.is_masked(name, wanted_mode).await)
@@ -205,13 +201,14 @@ where
     }
 
     /// Attributes of a directory now, and what must be set again when its contents are complete. Returns
-    /// whether any differed.
+    /// whether any differed and could be set. `handed_down`: what a new one has from a set-group-ID parent. It stays,
+    /// unless the mode is set once more at the end (stock binary).
     pub(super) async fn dir_attrs(
         &mut self,
         ndx: i32,
         entry: EntryRef<'_>,
         name: RelName<'_>,
-        wanted_mode: u32,
+        (wanted_mode, handed_down): (u32, u32),
         stat: &Stat,
     ) -> bool {
         let options = self.options();
@@ -220,7 +217,7 @@ where
         }
         let keeps = decide::keeps_time(FileKind::Dir, options);
         let opened = self.while_filled(wanted_mode);
-        let changed = self.set_attrs(entry, name, opened, stat, false, false).await == Some(true);
+        let set = self.set_attrs(entry, name, opened | handed_down, stat, false, false).await;
         let time = keeps.then_some((entry.entry.mtime, entry.entry.nsec));
         // As the reference does: only the right to write is taken away again, or all where attributes come behind the item.
         let withdrawn = wanted_mode & 0o200 == 0 || self.shared().extended.is_pending(entry.extra().xattrs);
@@ -230,7 +227,9 @@ where
             self.retouch.push(name.bytes(), number, time, final_mode);
         }
         let window = options.select.modify_window;
-        changed || time.is_some_and(|time| !decide::same_time(window, time, (stat.mtime, stat.nsec)))
+        let differs = time.is_some_and(|time| !decide::same_time(window, time, (stat.mtime, stat.nsec)));
+        // Behind a failure nothing more is set.
+        set.is_some_and(|changed| changed || differs)
     }
 
     /// Without implied directories the parents of a name may be missing.

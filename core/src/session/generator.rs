@@ -327,6 +327,7 @@ where
                 self.shared().replay.look_ahead(false);
                 self.note_known_groups();
             }
+            self.take_list_errors(&segment);
             self.walk(&segment).await?;
             if known_at_start == Some(segment.start) {
                 // The reference waits for the next list here. Its messages overtake what is not written yet.
@@ -345,6 +346,21 @@ where
             }
         }
         Ok(())
+    }
+
+    /// What could not be read stops deletions from the list on that lacks it. With `-H` the lists that must be known behind
+    /// it are heard of too.
+    fn take_list_errors(&self, segment: &Rc<Segment>) {
+        let ahead = if self.options().preserve.hard_links > 0 { LINK_LOOKAHEAD } else { 0 };
+        let lists = self.side.lists.borrow();
+        let (mut next, mut entries) = (Some(segment.clone()), 0);
+        while let Some(list) = next {
+            self.shared().add_io_error(list.errors.take());
+            if list.start != segment.start {
+                entries += list.list.len();
+            }
+            next = if entries < ahead { lists.after(list.start) } else { None };
+        }
     }
 
     fn lists_known(&self) -> u64 {

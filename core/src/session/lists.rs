@@ -48,6 +48,8 @@ pub struct Segment {
     pub to_redo: Cell<u32>,
     /// The generator is through with it.
     pub generated: Cell<bool>,
+    /// Error bits that came with it, until the generator has taken note of them.
+    pub errors: Cell<u32>,
 }
 
 impl Segment {
@@ -228,6 +230,7 @@ impl Lists {
             in_progress: Cell::new(0),
             to_redo: Cell::new(0),
             generated: Cell::new(false),
+            errors: Cell::new(0),
             positions,
             list,
         });

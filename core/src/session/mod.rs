@@ -386,6 +386,15 @@ impl<'a, O: Observer> Shared<'a, O> {
         self.io_error.set(self.io_error.get() | bits);
     }
 
+    /// Error bits came with a list. They count when the generator comes to it; below protocol 31 they overtake it.
+    pub(crate) fn add_list_errors(&self, list: &lists::Segment, bits: u32) {
+        if self.agreed.protocol.has_safe_flist() {
+            list.errors.set(bits);
+        } else {
+            self.add_io_error(bits);
+        }
+    }
+
     /// What indexes count.
     pub(crate) const fn numbering(&self) -> Numbering {
         if self.conversion.is_some() { Numbering::Transmitted } else { Numbering::Sorted }

@@ -111,9 +111,6 @@ where
     fn take_list(&mut self, dir: u32, mut list: FileList, errors: u32) -> Result<(), Error<R::Error>> {
         let shared = self.shared();
         let start = self.side.lists.borrow().next_start();
-        if !shared.options.delete.ignore_errors {
-            shared.add_io_error(errors);
-        }
         {
             let lists = self.side.lists.borrow();
             let parent = lists.dir(dir).map(|d| d.entry().rel_name());
@@ -142,7 +139,10 @@ where
             let lists = self.side.lists.borrow();
             super::run::show_list(shared, &list, lists.dir(dir).map(DirRecord::entry));
         }
-        self.side.lists.borrow_mut().push(list, Some(dir));
+        let segment = self.side.lists.borrow_mut().push(list, Some(dir));
+        if !shared.options.delete.ignore_errors {
+            shared.add_list_errors(&segment, errors);
+        }
         shared.wake_generator.notify();
         Ok(())
     }

@@ -460,7 +460,7 @@ pub(super) struct LocalLists<'a, S, O> {
     shared: &'a Shared<'a, O>,
     scanner: Scanner<'a, S, O>,
     /// The second list, where the first alone did not tell what the destination is.
-    early: Option<FileList>,
+    early: Option<(FileList, u32)>,
     pending: Vec<(u32, u32)>,
     mapping: Mapping,
     links: LinkGroups,
@@ -490,9 +490,9 @@ impl<'a, S: Source, O: Observer> LocalLists<'a, S, O> {
                 None => return Ok(()),
             }
         };
-        let mut list = match self.early.take() {
-            Some(list) => list,
-            None => self.scanner.directory(&same).await?,
+        let (mut list, errors) = match self.early.take() {
+            Some(early) => early,
+            None => list_apart(self.shared, &mut self.scanner, &same).await?,
         };
         let start = side.lists.borrow().next_start();
         self.shared.step(Role::Receiver, &Step::ReceivingList(number));
@@ -508,6 +508,7 @@ impl<'a, S: Source, O: Observer> LocalLists<'a, S, O> {
         );
         self.links.number(&mut list);
         let segment = side.lists.borrow_mut().push(list, Some(number));
+        self.shared.add_list_errors(&segment, errors);
         self.pending.push((segment.first_dir, segment.first_dir + segment.dir_count));
         self.announce(side);
         self.end_if_done(side);
@@ -650,9 +651,9 @@ where
         let first = lists.push(list.clone(), None);
         let mut pending = Vec::from([(first.first_dir, first.first_dir + first.dir_count)]);
         if let Some((_, same)) = next_directory(&mut pending, &lists) {
-            let list = scanner.directory(&same).await?;
+            let (list, errors) = list_apart(shared, &mut scanner, &same).await?;
             facts.count += list.len();
-            early = Some(list);
+            early = Some((list, errors));
         }
     }
     if shared.options.list_only {
@@ -703,6 +704,18 @@ where
     let ended = Generator::new(&side, outlet).run().await;
     count_as_sent(&mut shared.stats.borrow_mut());
     ended
+}
+
+/// The list of a directory, and the error bits that the destination hears of with it.
+async fn list_apart<S: Source, O: Observer>(
+    shared: &Shared<'_, O>,
+    scanner: &mut Scanner<'_, S, O>,
+    dirs: &[DirRecord],
+) -> Result<(FileList, u32), Error<Infallible>> {
+    let known = shared.io_error.replace(0);
+    let list = scanner.directory(dirs).await;
+    let errors = shared.io_error.replace(known);
+    Ok((list?, errors))
 }
 
 async fn list_local<S: Source, O: Observer>(

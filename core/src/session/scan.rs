@@ -58,6 +58,8 @@ pub(super) struct Scanner<'a, S, O> {
     /// With `-R` and several lists: the arguments inside a directory, by base and directory, for each time that it is
     /// listed for their sake.
     inside: HashMap<(u32, Vec<u8>), VecDeque<Vec<Box<Named>>>>,
+    /// Files of several names that were read for `-cU`, by device and inode.
+    digested: hashbrown::HashSet<(u64, u64)>,
 }
 
 /// An argument of `-R`, for the lists of the directories on the way to it.
@@ -80,6 +82,7 @@ impl<'a, S: Source, O: Observer> Scanner<'a, S, O> {
             dot_root_sent: false,
             root_entered: false,
             inside: HashMap::new(),
+            digested: hashbrown::HashSet::new(),
         }
     }
 
@@ -559,33 +562,31 @@ impl<'a, S: Source, O: Observer> Scanner<'a, S, O> {
                 _ => link,
             };
             let unsafe_link = select.copy_unsafe_links && is_unsafe_link(&link, name);
-            let is_shown = || is_argument || !scope.check(path.name, false, false).is_excluded();
-            if unsafe_link && !select.copy_links && is_shown() {
+            let followed = match select.copy_links || unsafe_link || select.copy_dirlinks {
+                true => Some(self.source.stat(path, true).await),
+                false => None,
+            };
+            let is_dir = matches!(&followed, Some(Ok(found)) if found.is_dir());
+            // Before any rule is asked: whatever a symlink leads to decides which rules it meets.
+            if unsafe_link && !select.copy_links && !(select.copy_dirlinks && is_dir) {
                 self.shared.report(Role::Sender, &Notice::CopyingUnsafe { name: path.name, target: &link });
             }
-            if select.copy_links || unsafe_link || select.copy_dirlinks {
-                match self.source.stat(path, true).await {
-                    Ok(found) if select.copy_links || unsafe_link || found.is_dir() => {
-                        stat = found;
-                    }
-                    Ok(_) => target = Some(link),
-                    Err(_) if !select.copy_links && !unsafe_link => target = Some(link),
-                    Err(error) => {
-                        if left_out() {
-                            return Ok(None);
-                        }
-                        self.shared.add_io_error(io_error::GENERAL);
-                        if error.is_not_found() {
-                            let notice = Notice::NoReferent { name: path.name, base: path.base };
-                            self.shared.report(Role::Sender, &notice);
-                        } else {
-                            self.failed(Op::ReadlinkStat, path, error);
-                        }
+            match followed {
+                Some(Ok(found)) if select.copy_links || unsafe_link || is_dir => stat = found,
+                Some(Err(error)) if select.copy_links || unsafe_link => {
+                    if left_out() {
                         return Ok(None);
                     }
+                    self.shared.add_io_error(io_error::GENERAL);
+                    if error.is_not_found() {
+                        let notice = Notice::NoReferent { name: path.name, base: path.base };
+                        self.shared.report(Role::Sender, &notice);
+                    } else {
+                        self.failed(Op::ReadlinkStat, path, error);
+                    }
+                    return Ok(None);
                 }
-            } else {
-                target = Some(link);
+                _ => target = Some(link),
             }
             if target.as_ref().is_some_and(Vec::is_empty) {
                 self.shared.add_io_error(io_error::GENERAL);
@@ -613,6 +614,9 @@ impl<'a, S: Source, O: Observer> Scanner<'a, S, O> {
             return Ok(None);
         }
         let sums = select.checksum && stat.is_regular();
+        if sums && stat.nlink > 1 && self.shared.options.preserve.atimes > 0 {
+            self.note_reading(path, &mut stat).await;
+        }
         let digest = if sums { Some(self.digest(path).await?) } else { None };
         let inside = !is_argument || self.shared.agreed.inc_recurse() && below(name).contains(&b'/');
         self.shared.step(Role::Sender, &Step::MakeFile { name, inside });
@@ -623,6 +627,15 @@ impl<'a, S: Source, O: Observer> Scanner<'a, S, O> {
             list.extra_mut(position).link = span;
         }
         Ok(extended::attach(self.shared, self.source, list, path, scope).await.then_some(position))
+    }
+
+    /// A file of several names whose digest was made under another shows that in its time of access.
+    async fn note_reading(&mut self, path: SourcePath<'_>, stat: &mut Stat) {
+        if !self.digested.insert((stat.dev, stat.ino))
+            && let Ok(since) = self.source.stat(path, true).await
+        {
+            (stat.atime, stat.atime_nsec) = (since.atime, since.atime_nsec);
+        }
     }
 
     /// The digest of a file, all zeros for one that cannot be read.

@@ -265,10 +265,12 @@ where
                 out.clear();
             }
         }
-        let errors = if self.shared.options.delete.ignore_errors { 0 } else { self.shared.io_error.get() };
+        let met = self.shared.io_error.get();
+        let errors = if self.shared.options.delete.ignore_errors { 0 } else { met };
         let news = if dir.is_none() { errors } else { errors & !self.reported_errors };
         let report = if news == 0 { 0 } else { errors };
-        self.reported_errors |= errors;
+        // What is kept from a list is not told later either.
+        self.reported_errors |= met;
         let left = self.encoder.end(report, &mut out);
         if dir.is_none() {
             self.encoder.id_lists(&names, &mut out);

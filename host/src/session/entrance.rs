@@ -193,8 +193,13 @@ impl<O: Speak> DestEntrance<'_, O> {
         let mut made = 0u32;
         for end in memchr::memchr_iter(b'/', path).chain([path.len()]).filter(|&i| i > 0) {
             let part = path.get(..end).unwrap_or_default();
-            if stat(part).is_ok() {
-                continue;
+            let errno = match stat(part) {
+                Ok(st) if FileType::from_raw_mode(st.st_mode) == FileType::Directory => continue,
+                Ok(_) => Errno::EXIST,
+                Err(errno) => errno,
+            };
+            if errno != Errno::NOENT {
+                return Err(self.os_error(ExitCode::FILE_IO, "mkdir", dest, " failed", errno));
             }
             made += 1;
             if !self.options.dry_run {
@@ -266,10 +271,17 @@ impl<O: Speak> Entrance for DestEntrance<'_, O> {
                     .error(ExitCode::FILE_SELECT, b"ERROR: cannot overwrite non-directory with a directory"))
             }
             Ok(_) => self.single(dest),
-            Err(Errno::NOENT) => {
+            Err(errno) => {
                 let slash = dest.ends_with(b"/");
-                if self.options.select.mkpath && (dest.contains(&b'/') || many) {
+                let makes_path = self.options.select.mkpath && (dest.contains(&b'/') || many);
+                if makes_path {
                     self.make_path(dest, many || slash)?;
+                }
+                if errno != Errno::NOENT {
+                    let what = "ERROR: cannot stat destination";
+                    return Err(self.os_error(ExitCode::FILE_SELECT, what, dest, "", errno));
+                }
+                if makes_path {
                     if self.options.dry_run && !(many || slash) {
                         return self.single(dest);
                     }
@@ -291,10 +303,6 @@ impl<O: Speak> Entrance for DestEntrance<'_, O> {
                     Ok(fd) => self.entered(fd, dest, true),
                     Err(e) => Err(self.os_error(ExitCode::FILE_SELECT, "change_dir#1", dest, " failed", e)),
                 }
-            }
-            Err(errno) => {
-                let what = "ERROR: cannot stat destination";
-                Err(self.os_error(ExitCode::FILE_SELECT, what, dest, "", errno))
             }
         }
     }
