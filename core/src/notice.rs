@@ -312,8 +312,13 @@ pub enum Notice<'a> {
     ListStart,
     /// The file list is complete (not incremental), with so many entries: `done`, `N files to consider`
     ListDone(usize),
-    /// ` N files...`: so many names were looked at in a pass over all directories that looks for what to delete.
-    DeletionScan(u64),
+    /// ` N files...`: what a pass over all directories that looks for what to delete finds in the next of them.
+    DeletionScan {
+        /// Names of all directories before.
+        before: u64,
+        /// Names of this one.
+        here: u64,
+    },
     /// Such a pass is over.
     DeletionScanned,
     /// `total: matches=M  hash_hits=H  false_alarms=F data=D`
@@ -405,13 +410,13 @@ impl Notice<'_> {
             | Self::Vanished { .. }
             | Self::Diminished { .. }
             | Self::TooLargeForSums(_)
-            | Self::UnknownMapName { .. }
             | Self::MaxDelete { .. } => Severity::Warning,
             Self::Internal(_)
             | Self::NoDigests
             | Self::BadMap { .. }
             | Self::FilterWarning(_)
-            | Self::CannotConvertName { .. } => Severity::Error,
+            | Self::CannotConvertName { .. }
+            | Self::UnknownMapName { .. } => Severity::Error,
             _ => Severity::Info,
         }
     }

@@ -261,7 +261,10 @@ fn run_session(resolved: &Resolved, prepared: Prepared, words: &[Vec<u8>]) -> Ex
         let visitor = prepared.visit.as_ref().map(|visit| visit.visitor.clone());
         Console::new(resolved, roots.clone(), outbox.clone(), charset, visitor)
     };
-    interrupt::watch(role);
+    // Only who waits for a peer hears of it there; a local copy drops what is not complete.
+    let receives =
+        role != Role::Sender && matches!(resolved.route, Route::Pull { .. } | Route::Server { .. });
+    interrupt::watch(role, receives && resolved.opts.transfer.partial);
     if let Some(at) = resolved.cli.stop_at
         && let Err(error) = interrupt::stop_at(at, role)
     {
@@ -269,7 +272,9 @@ fn run_session(resolved: &Resolved, prepared: Prepared, words: &[Vec<u8>]) -> Ex
         console.finish(None, ExitCode::IPC, role);
         return ExitCode::IPC;
     }
-    let ended = match start(resolved, &console, &roots, &outbox, prepared, words) {
+    let ended = start(resolved, &console, &roots, &outbox, prepared, words);
+    interrupt::end_if_interrupted(role);
+    let ended = match ended {
         Ok(ended) => ended,
         Err(code) => {
             console.finish(None, code, role);

@@ -2,13 +2,23 @@
 //! outside the destination, and nothing incomplete under a final name.
 
 use std::{
+    ffi::OsStr,
     fs,
+    os::unix::{
+        ffi::OsStrExt,
+        fs::{MetadataExt, PermissionsExt},
+    },
     path::{Path, PathBuf},
-    time::{Duration, SystemTime},
+    process::{Command, Stdio},
+    thread,
+    time::{Duration, Instant, SystemTime},
 };
 
+use rustix::process::{Pid, Signal, kill_process};
+
 use crate::{
-    peers::{ARSYNC, Outcome, command, run_within, script},
+    details::{self, BOTH},
+    peers::{ARSYNC, Outcome, Program, command, run, run_within, script},
     snapshot::{Snapshot, snapshot},
     tree,
 };
@@ -389,4 +399,122 @@ fn names_that_lead_out_of_the_destination() {
     }
     assert!(!Path::new("/tmp/evil-0").exists());
     report(&faults, runs);
+}
+
+/// A megabyte that does not repeat itself, in `src/f`.
+fn megabyte() -> tempfile::TempDir {
+    let dir = details::tree(&["src", "dst"], &[]);
+    let mut state = 1u64;
+    let data: Vec<u8> = (0..1 << 20)
+        .map(|_| {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            (state >> 56) as u8
+        })
+        .collect();
+    fs::write(dir.path().join("src/f"), data).unwrap();
+    fs::set_permissions(dir.path().join("src/f"), fs::Permissions::from_mode(0o640)).unwrap();
+    dir
+}
+
+/// A pull of that file.
+fn pull_megabyte(program: Program, dir: &Path, shell: &Path, options: &[&str]) -> Command {
+    let mut pull = command(program.path(), dir);
+    let path = format!("--rsync-path={}", program.path());
+    pull.args(["-a", "-e", shell.to_str().unwrap(), &path]).args(options);
+    pull.args([&format!("h:{}/src/", dir.display()), "dst/"]);
+    pull
+}
+
+/// What stands in `dst`: names, and of files permissions, seconds of their time if it says that they are partial, and
+/// whether they are a beginning of the source of some length.
+fn kept(dir: &Path) -> Vec<String> {
+    let source = fs::read(dir.join("src/f")).unwrap();
+    let mut kept: Vec<_> = snapshot(&dir.join("dst"), SystemTime::now())
+        .keys()
+        .map(|name| dir.join("dst").join(OsStr::from_bytes(name)))
+        .filter(|path| path.is_file())
+        .map(|path| {
+            let (meta, data) = (fs::metadata(&path).unwrap(), fs::read(&path).unwrap());
+            let good = data.len() > 256 << 10 && data.len() < 1 << 20 && source.starts_with(&data);
+            let name = path.strip_prefix(dir.join("dst")).unwrap().display().to_string();
+            format!("{name} {:o} {} {good}", meta.permissions().mode() & 0o7777, meta.mtime() == 0)
+        })
+        .collect();
+    kept.sort();
+    kept
+}
+
+/// Options, and what of a file is kept that did not come to its end.
+const KEPT: [(&[&str], &[&str]); 4] = [
+    (&[], &[]),
+    (&["--partial"], &["f 640 true true"]),
+    (&["--partial-dir=.part"], &[".part/f 640 false true"]),
+    (&["--delay-updates"], &[".~tmp~/f 640 false true"]),
+];
+
+/// Has a pull interrupted when a part of its file is there. `victim`: who is killed, by the client's process and that
+/// of the server, and how.
+fn interrupted(code: i32, victim: impl Fn(Pid, Pid) -> (Pid, Signal)) {
+    for program in BOTH {
+        for (options, left) in KEPT {
+            let dir = megabyte();
+            let at = |name: &str| dir.path().join(name);
+            let shell = script(&at("rsh"), "shift\necho $$ >pid\nexec \"$@\"");
+            let mut pull = pull_megabyte(program, dir.path(), &shell, options);
+            let mut pull = pull.arg("--bwlimit=400").stderr(Stdio::null()).spawn().unwrap();
+            let arrived = || {
+                let files = fs::read_dir(at("dst")).unwrap();
+                files
+                    .map(|file| file.unwrap().metadata().map_or(0, |meta| meta.len()))
+                    .any(|len| len > 256 << 10)
+            };
+            let start = Instant::now();
+            while !arrived() && start.elapsed() < Duration::from_secs(20) {
+                thread::sleep(Duration::from_millis(1));
+            }
+            let server = fs::read_to_string(at("pid")).unwrap().trim().parse().unwrap();
+            let (process, signal) = victim(Pid::from_child(&pull), Pid::from_raw(server).unwrap());
+            kill_process(process, signal).unwrap();
+            let killed = Instant::now();
+            assert_eq!(pull.wait().unwrap().code(), Some(code), "{program:?} {options:?}");
+            // The receiver of the reference is a process of its own.
+            while kept(dir.path()) != left && killed.elapsed() < SOON {
+                thread::sleep(Duration::from_millis(1));
+            }
+            assert_eq!(kept(dir.path()), left, "{program:?} {options:?}");
+        }
+    }
+}
+
+#[test]
+fn what_has_come_of_a_file_is_kept_when_the_sender_ends() {
+    interrupted(12, |_, server| (server, Signal::KILL));
+}
+
+#[test]
+fn what_has_come_of_a_file_is_kept_when_a_signal_comes() {
+    interrupted(20, |client, _| (client, Signal::INT));
+}
+
+/// A remote shell that fails when all is done: the statistics are there nevertheless.
+#[test]
+fn totals_come_before_the_exit_code_of_the_remote_shell() {
+    for program in BOTH {
+        let dir = details::tree(&["src", "dst"], &["src/f=text"]);
+        let shell = script(&dir.path().join("rsh"), "shift\n\"$@\"\nexit 127");
+        let mut push = command(program.path(), dir.path());
+        push.args(["-a", "--info=stats1", "-e", shell.to_str().unwrap()]);
+        push.args([
+            &format!("--rsync-path={}", program.path()),
+            "src/",
+            &format!("h:{}/dst/", dir.path().display()),
+        ]);
+        let out = run(&mut push);
+        assert_eq!(out.code, Some(127), "{program:?}: {out:?}");
+        assert!(out.stdout.contains("total size is 4  speedup is "), "{program:?}: {out:?}");
+        assert!(
+            out.stderr.starts_with("rsync error: remote command not found (code 127)"),
+            "{program:?}: {out:?}"
+        );
+    }
 }

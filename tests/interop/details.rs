@@ -641,7 +641,7 @@ fn lines_of_deletions_in_old_protocols() {
 #[test]
 fn a_pass_for_deletions_is_counted() {
     for program in BOTH {
-        let dir = tree(&["src/d", "dst/d"], &["dst/x", "dst/d/y"]);
+        let dir = tree(&["src/d", "dst/d", "dst/z"], &["dst/x", "dst/d/y", "dst/z/a"]);
         let shell = fake_shell(dir.path());
         let (path, from) =
             (format!("--rsync-path={}", program.path()), format!("h:{}/src/", dir.path().display()));
@@ -656,14 +656,52 @@ fn a_pass_for_deletions_is_counted() {
             "dst/",
         ];
         let out = run(program, dir.path(), &words);
-        let lines = "receiving file list ... 2 files to consider\n 0 files...\r\ndeleting x\n 0 files...\r\n\
-             deleting d/y\n                    \r";
+        let lines = "receiving file list ... 2 files to consider\n 0 files...\r 0 files...\r\ndeleting z/a\n\
+             deleting z/\ndeleting x\n 0 files...\r\ndeleting d/y\n                    \r";
         assert_eq!((out.code, out.stdout.as_str()), (Some(0), lines), "{program:?}: {out:?}");
+        // Where progress is shown they are all counted together.
+        for name in 0..100 {
+            fs::write(dir.path().join(format!("dst/d/{name:02}")), b"").unwrap();
+        }
+        let together = [&["-n", "--info=progress"], &words[..]].concat();
+        let out = run(program, dir.path(), &together);
+        let lines =
+            "receiving file list ... 2 files to consider\n 0 files...\r 100 files...\r\ndeleting d/99\n";
+        assert!(out.stdout.starts_with(lines), "{program:?}: {out:?}");
         // Nothing is looked through where a dry run would make the destination.
         let dry = [&["-n"], &words[..words.len() - 1], &["new/"]].concat();
         let out = run(program, dir.path(), &dry);
         let lines = "receiving file list ... 2 files to consider\n";
         assert_eq!((out.code, out.stdout.as_str()), (Some(0), lines), "{program:?}: {out:?}");
+    }
+}
+
+/// Who sends counts in front of each hundred: nothing where nothing is found.
+#[test]
+fn a_list_that_is_made_is_counted() {
+    for program in BOTH {
+        let dir = tree(&["src", "dst"], &["list="]);
+        let shell = fake_shell(dir.path());
+        let (path, to) =
+            (format!("--rsync-path={}", program.path()), format!("h:{}/dst/", dir.path().display()));
+        let list = |source: &[&str]| {
+            let words = ["-rn", "--no-i-r", "--info=flist2,name0", "-e", shell.to_str().unwrap(), &path];
+            let out = run(program, dir.path(), &[&words, source, &[to.as_str()]].concat());
+            assert_eq!(out.code, Some(0), "{program:?} {source:?}: {out:?}");
+            out.stdout
+        };
+        let nothing = "building file list ... 0 files to consider\n";
+        assert_eq!(list(&["--files-from=list", "src"]), nothing, "{program:?}");
+        let one = "building file list ... \n 0 files...\r1 file to consider\n";
+        assert_eq!(list(&["src"]), one, "{program:?}");
+        for name in 0..100 {
+            fs::write(dir.path().join(format!("src/{name:02}")), b"").unwrap();
+        }
+        let more = "building file list ... \n 0 files...\r 100 files...\r101 files to consider\n";
+        assert_eq!(list(&["src"]), more, "{program:?}");
+        fs::remove_file(dir.path().join("src/99")).unwrap();
+        let hundred = "building file list ... \n 0 files...\r100 files to consider\n";
+        assert_eq!(list(&["src"]), hundred, "{program:?}");
     }
 }
 

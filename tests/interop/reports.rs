@@ -261,6 +261,7 @@ fn listings_of_several_arguments() {
         &["-r", "--list-only", "src/hard", "src/hard2/", "src/many"][..],
         &["-r", "--list-only", "src/hard/", "src/links/", "src/hard/"],
         &["-rR", "--list-only", "src/./many/3", "src/deep"],
+        &["-rR", "--no-implied-dirs", "--list-only", "src/./many/3", "src/deep"],
         &["-rx", "--list-only", "src"],
         &["-rm", "--list-only", "src/dirs", "src/hard"],
         &["-rd", "--list-only", "src/text/short", "src/dirs/empty", "src/dirs"],

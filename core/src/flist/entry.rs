@@ -38,6 +38,8 @@ bitflags! {
         const CREATED = 0x0800;
         /// Receiver: its group may not be set by this process, which is no member of it.
         const SKIP_GROUP = 0x1000;
+        /// Sender: a directory whose contents are listed for its own sake, whatever others of its name add to its flags.
+        const OWN_CONTENTS = 0x2000;
     }
 }
 

@@ -122,17 +122,19 @@ pub struct IdMap {
     rules: IdRules,
     /// Names count: not `--numeric-ids`.
     by_name: bool,
+    named_zero: bool,
     known: HashMap<u32, u32>,
 }
 
 impl IdMap {
-    /// A map; `by_name`: ids with a name take the id of that name here.
-    pub fn new(rules: IdRules, by_name: bool) -> Self {
-        Self { rules, by_name, known: HashMap::new() }
+    /// A map; `by_name`: ids with a name take the id of that name here; `named_zero`: id 0 comes with its name, if it has
+    /// one.
+    pub fn new(rules: IdRules, by_name: bool, named_zero: bool) -> Self {
+        Self { rules, by_name, named_zero, known: HashMap::new() }
     }
 
     /// The id on this machine. `name`: that of the id where it comes from; `lookup`: the id that a name has here. Id 0 is
-    /// never mapped by its name; without a name it counts as `root` for the rules.
+    /// never mapped by its name; where names of it do not come it counts as `root` for the rules.
     pub fn map(
         &mut self,
         id: u32,
@@ -147,7 +149,7 @@ impl IdMap {
         }
         let name = match self.by_name.then(|| name(id)) {
             Some(Some(name)) => name,
-            Some(None) if id == 0 => b"root".to_vec(),
+            Some(None) if id == 0 && !self.named_zero => b"root".to_vec(),
             _ => Vec::new(),
         };
         let mapped = self
@@ -168,7 +170,7 @@ mod tests {
     fn rules_come_before_names() {
         let lookup = |name: &[u8]| (name == b"bin").then_some(2);
         let rules = IdRules::parse(b"10-20:7,d*:bin,:99", lookup, |_| ()).unwrap();
-        let mut map = IdMap::new(rules, true);
+        let mut map = IdMap::new(rules.clone(), true, false);
         let mut table = IdTable::default();
         table.insert(1, b"daemon");
         table.insert(5, b"bin");
@@ -178,6 +180,8 @@ mod tests {
         assert_eq!(map.map(5, name, lookup), 2);
         assert_eq!(map.map(6, name, lookup), 99);
         assert_eq!(map.map(0, name, lookup), 0);
+        let mut map = IdMap::new(rules, true, true);
+        assert_eq!(map.map(0, name, lookup), 99);
     }
 
     #[test]

@@ -32,12 +32,9 @@ pub(super) struct State {
     /// `--delete-delay`: found while walking, removed at the end.
     delayed: Vec<Vec<u8>>,
     summary_given: bool,
-    /// A pass over all directories is under way, whose user sees what is looked at.
-    shows_scan: bool,
+    /// A pass over all directories is under way, whose user sees what is looked at: so many names until now.
+    scanned: Option<u64>,
 }
-
-/// Names of a directory after which a user is told how many were looked at.
-const SCAN_SHOWN: usize = 100;
 
 /// Something to be removed: its name, what it is, and what became of it if it was removed already.
 type Extra = (Vec<u8>, Stat, Option<Result<(), PortError>>);
@@ -160,12 +157,8 @@ where
         }
         let scope = self.dest_scope(name).await?;
         let Some(children) = self.children(name, &scope, false).await else { return Ok(()) };
+        self.tell_scanned(children.len());
         self.read_links(&children).await;
-        if self.deleting.shows_scan {
-            for at in (0..children.len()).step_by(SCAN_SHOWN) {
-                self.report(&Notice::DeletionScan(at as u64));
-            }
-        }
         let (protocol, relative) = (shared.agreed.protocol, shared.options.select.relative);
         let delayed = self.delete_when() == Some(DeleteWhen::Delay);
         let one_device = shared.options.select.one_file_system > 0;
@@ -218,7 +211,7 @@ where
         }
         let only = self.side.lists.borrow().oldest();
         let Some(segment) = only else { return Ok(()) };
-        self.deleting.shows_scan = self.shared().is_client() && !self.shared().local;
+        self.deleting.scanned = (self.shared().is_client() && !self.shared().local).then_some(0);
         self.scopes.clear();
         for position in 0..segment.list.len() {
             let Some(dir) = segment.list.get(position) else { continue };
@@ -227,7 +220,7 @@ where
             }
             self.outlet.pump().await?;
         }
-        if core::mem::take(&mut self.deleting.shows_scan) {
+        if self.deleting.scanned.take().is_some() {
             self.report(&Notice::DeletionScanned);
         }
         Ok(())
@@ -503,8 +496,18 @@ where
         } else {
             self.sorted_out(rel, self.found_in(rel).await.unwrap_or_default(), &scope, true)
         };
+        self.tell_scanned(left.len());
         self.announce_removal(left.iter().rev().filter(|c| c.1.is_dir()).map(|c| (&*c.0, &c.1)), &scope);
         Ok(Some(Frame { mode: stat.mode, name, left, all_gone: !protected, scope }))
+    }
+
+    /// In a pass over all directories: so many names were looked at in the next one.
+    fn tell_scanned(&mut self, names: usize) {
+        if let Some(before) = self.deleting.scanned {
+            let here = names as u64;
+            self.deleting.scanned = Some(before + here);
+            self.report(&Notice::DeletionScan { before, here });
+        }
     }
 
     /// Lets the target go ahead in directories that will be removed, where nothing but the rules at hand decides

@@ -20,6 +20,7 @@ use crate::{
     io::{MessageSink, WireReader},
     options::{FilesFrom, SessionOptions},
     ports::{Notice, Observer, Step, Target},
+    setup::CompatFlags,
     wire::ndx::{NDX_FLIST_OFFSET, NdxState},
 };
 
@@ -73,9 +74,10 @@ impl Mapping {
         };
         // On one machine a name leads back to its id: only rules need to know it.
         let by_name = |list: &Option<Vec<u8>>| !(p.numeric_ids || shared.local && list.is_none());
+        let named_zero = shared.local || shared.agreed.flags.contains(CompatFlags::ID0_NAMES);
         Ok(Self {
-            users: IdMap::new(parse(&p.usermap, false)?, by_name(&p.usermap)),
-            groups: IdMap::new(parse(&p.groupmap, true)?, by_name(&p.groupmap)),
+            users: IdMap::new(parse(&p.usermap, false)?, by_name(&p.usermap), named_zero),
+            groups: IdMap::new(parse(&p.groupmap, true)?, by_name(&p.groupmap), named_zero),
             told: Default::default(),
         })
     }
@@ -146,13 +148,7 @@ pub(super) fn prepare<T: Target, O: Observer>(
     }
     let protocol = shared.agreed.protocol;
     order::sort(list, protocol);
-    order::clear_duplicates(list, protocol, |list, position| {
-        if let Some(e) = list.get(position) {
-            #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
-            let ndx = (start as u32).wrapping_add(position as u32);
-            shared.report(Role::ReceiverSide, &Notice::Duplicate { name: e.name(), ndx });
-        }
-    });
+    drop_duplicates(shared, list, start);
     let mut stats = shared.stats.borrow_mut();
     if !shared.local {
         for e in &list.entries {
@@ -162,6 +158,22 @@ pub(super) fn prepare<T: Target, O: Observer>(
             }
         }
     }
+}
+
+/// Clears the later entries of a name in a sorted list, of which the first has index `start`, and tells of them. With
+/// several lists those that both receiving processes of the reference read are told of by each: all but the first one and,
+/// where that has a single entry, the second one.
+pub(super) fn drop_duplicates<O: Observer>(shared: &Shared<'_, O>, list: &mut FileList, start: i32) {
+    const BEHIND_ONE_ENTRY: i32 = 3;
+    let tellers = if start > BEHIND_ONE_ENTRY { 2 } else { 1 };
+    order::clear_duplicates(list, shared.agreed.protocol, |list, position| {
+        let Some(entry) = list.get(position) else { return };
+        #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
+        let ndx = (start as u32).wrapping_add(position as u32);
+        for _ in 0..tellers {
+            shared.report(Role::ReceiverSide, &Notice::Duplicate { name: entry.name(), ndx });
+        }
+    });
 }
 
 /// In a session with one list each entry's directory must be in the list (spec: checks, directory parts).

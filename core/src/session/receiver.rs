@@ -496,9 +496,17 @@ where
         let in_place = in_place && !transfer.sparse;
         // For what is thrown away nothing is read.
         let basis = basis.filter(|_| output.is_some());
-        let mut sink = Sink { target, output, basis, in_place, append };
+        let mut sink = Sink { target, output, basis, in_place, append, literal: 0 };
         let context = FileContext::new(shared, entry, ndx, segment, &self.side.lists.borrow());
-        let received = self.incoming.receive(self.r, head, &mut sink, &context).await?;
+        let received = match self.incoming.receive(self.r, head, &mut sink, &context).await {
+            Ok(received) => received,
+            Err(error) => {
+                if let Some(output) = sink.output.filter(|_| sink.literal > 0) {
+                    self.keep_interrupted(entry, wanted_mode, output).await;
+                }
+                return Err(error);
+            }
+        };
         context.progress(received.size, 0, true);
         if let Some(error) = received.write_error {
             self.failed(Op::Write, name.bytes(), &[], error);
@@ -567,6 +575,24 @@ where
         }
         shared.event(if fine { Event::Success(ndx) } else { Event::Failed(ndx) });
         Ok(())
+    }
+
+    /// The session ends in the middle of a file: with `--partial` what has come of it is kept. Whatever fails here, the
+    /// session has its reason already.
+    async fn keep_interrupted(&self, entry: EntryRef<'_>, wanted_mode: u32, mut output: T::Output) {
+        let options = self.shared().options;
+        let transfer = &options.transfer;
+        if !transfer.partial || transfer.inplace {
+            return self.side.target.discard(output).await;
+        }
+        let to = match transfer.partial_dir {
+            Some(_) => Destination::Partial,
+            None => Destination::KeptPartial { backup: transfer.backup },
+        };
+        let attrs =
+            decide::wanted(entry.entry, &entry.extra(), wanted_mode, options, &self.side.rights, false);
+        self.side.attach(&mut output, entry, false).await;
+        let _ = self.side.target.commit(output, &attrs, to).await;
     }
 
     #[allow(clippy::too_many_arguments)]

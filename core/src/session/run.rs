@@ -13,7 +13,7 @@ use super::{
     Inbox, Shared,
     generator::{DestSide, Generator},
     guard::Guard,
-    incoming_list::{ListReader, Mapping, prepare, prepare_first, received_names},
+    incoming_list::{ListReader, Mapping, drop_duplicates, prepare, prepare_first, received_names},
     lists::{DirRecord, Lists, Numbering},
     outlet::LocalOutlet,
     receiver::Receiver,
@@ -442,9 +442,11 @@ async fn drain_to_end<R: BufRead, O: Observer>(
 /// that what lies in a directory follows it; `dir`: that directory, where it stands in another list.
 pub(super) fn show_list<O: Observer>(shared: &Shared<'_, O>, list: &FileList, dir: Option<EntryRef<'_>>) {
     let several = shared.agreed.inc_recurse();
+    let implied = shared.options.select.implied_dirs;
     for entry in dir.into_iter().chain((0..list.len()).filter_map(|i| list.get(i))) {
         let own = dir.is_some_and(|dir| dir.name() == entry.name()) || entry.name() == b".";
-        if entry.entry.is_active() && (own || !several || !entry.entry.is_dir()) {
+        let shown = implied || !entry.entry.flags.contains(EntryFlags::IMPLIED_DIR);
+        if shown && entry.entry.is_active() && (own || !several || !entry.entry.is_dir()) {
             shared.observer.listed(&entry);
         }
     }
@@ -726,7 +728,7 @@ async fn list_local<S: Source, O: Observer>(
     let protocol = shared.agreed.protocol;
     let mut lists = Lists::new(incremental, Numbering::Sorted);
     crate::flist::order::sort(&mut list, protocol);
-    crate::flist::order::clear_duplicates(&mut list, protocol, |_, _| ());
+    drop_duplicates(shared, &mut list, lists.next_start());
     if shared.options.select.prune_empty_dirs {
         super::prune::prune_empty_dirs(&mut list, scope);
     }
@@ -740,7 +742,7 @@ async fn list_local<S: Source, O: Observer>(
         let mut list = scanner.directory(&same).await?;
         count_listed(shared, &list);
         crate::flist::order::sort(&mut list, protocol);
-        crate::flist::order::clear_duplicates(&mut list, protocol, |_, _| ());
+        drop_duplicates(shared, &mut list, lists.next_start());
         show_list(shared, &list, same.first().map(DirRecord::entry));
         let segment = lists.push(list, Some(number));
         pending.push((segment.first_dir, segment.first_dir + segment.dir_count));

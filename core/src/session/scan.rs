@@ -1,6 +1,6 @@
 //! From source arguments to file lists: what the sender offers (spec: building the list).
 
-use alloc::vec::Vec;
+use alloc::{boxed::Box, collections::VecDeque, vec::Vec};
 
 use hashbrown::HashMap;
 
@@ -55,19 +55,18 @@ pub(super) struct Scanner<'a, S, O> {
     dot_root_sent: bool,
     /// The rule files of the root of the transfer were read.
     root_entered: bool,
-    /// With `-R` and several lists: what arguments name inside a directory, by base and directory.
-    inside: HashMap<(u32, Vec<u8>), Vec<Inside>>,
+    /// With `-R` and several lists: the arguments inside a directory, by base and directory, for each time that it is
+    /// listed for their sake.
+    inside: HashMap<(u32, Vec<u8>), VecDeque<Vec<Box<Named>>>>,
     /// Files of several names that were read for `-cU`, by device and inode.
     digested: hashbrown::HashSet<(u64, u64)>,
 }
 
-/// Something that an argument of `-R` names, for the list of its directory.
-struct Inside {
+/// An argument of `-R`, for the lists of the directories on the way to it.
+struct Named {
     name: Vec<u8>,
     stat: Stat,
     flags: EntryFlags,
-    /// The argument itself, not a directory on the way to it.
-    target: bool,
 }
 
 impl<'a, S: Source, O: Observer> Scanner<'a, S, O> {
@@ -247,7 +246,9 @@ impl<'a, S: Source, O: Observer> Scanner<'a, S, O> {
         let enters = select.recursive || (select.dirs && argument.kind != ArgKind::Plain);
         let flags = if enters { EntryFlags::TOP_DIR | EntryFlags::CONTENT_DIR } else { EntryFlags::empty() };
         if select.relative && self.shared.agreed.inc_recurse() && below(&name).contains(&b'/') {
-            self.register_inside(base, name, stat, flags, list).await;
+            let first = name.len() - below(&name).len();
+            let end = memchr::memchr(b'/', below(&name)).map_or(name.len(), |i| first + i);
+            self.on_the_way(base, end, Box::new(Named { name, stat, flags }), list).await;
             return Ok(());
         }
         if select.relative {
@@ -288,88 +289,80 @@ impl<'a, S: Source, O: Observer> Scanner<'a, S, O> {
         Ok(())
     }
 
-    /// Notes an argument deeper than one level in the lists of its parents; the first parent goes into the
-    /// first list.
-    async fn register_inside(
-        &mut self,
-        base: u32,
-        name: Vec<u8>,
-        stat: Stat,
-        flags: EntryFlags,
-        list: &mut FileList,
-    ) {
-        let start = name.len() - below(&name).len();
-        let ends: Vec<usize> = memchr::memchr_iter(b'/', &name).filter(|&i| i > start).collect();
-        let mut parent: Option<Vec<u8>> = None;
-        for end in ends {
-            let dir = name.get(..end).unwrap_or_default().to_vec();
-            let found = self.source.stat(SourcePath { base, name: below(&dir) }, true).await;
-            let Ok(found) = found else { return };
-            match parent {
-                // What an argument has named itself is listed twice, as in the reference.
-                None if self.last_parent == (base, dir.clone()) => {}
-                None => {
-                    self.implied(list, base, &dir, &found).await;
-                    self.last_parent = (base, dir.clone());
-                }
-                Some(parent) => self.note_inside(base, parent, &dir, found, EntryFlags::IMPLIED_DIR, false),
-            }
-            parent = Some(dir);
+    /// Lists the directory that is the first `end` bytes of an argument's name, unless it was the last one that was
+    /// listed so, and keeps the argument for the list of that directory.
+    async fn on_the_way(&mut self, base: u32, end: usize, named: Box<Named>, list: &mut FileList) {
+        let way = (base, named.name.get(..end).unwrap_or_default().to_vec());
+        if self.last_parent != way {
+            let path = SourcePath { base, name: below(&way.1) };
+            let Ok(stat) = self.source.stat(path, true).await else { return };
+            self.implied(list, base, &way.1, &stat).await;
+            self.inside.entry(way.clone()).or_default().push_back(Vec::new());
+            self.last_parent = way.clone();
         }
-        if let Some(parent) = parent {
-            self.note_inside(base, parent, &name, stat, flags, true);
-        }
-    }
-
-    fn note_inside(
-        &mut self,
-        base: u32,
-        parent: Vec<u8>,
-        name: &[u8],
-        stat: Stat,
-        flags: EntryFlags,
-        target: bool,
-    ) {
-        let list = self.inside.entry((base, parent)).or_default();
-        if target || !list.iter().any(|i| i.name == name && !i.target) {
-            list.push(Inside { name: name.to_vec(), stat, flags, target });
+        if let Some(arguments) = self.inside.get_mut(&way).and_then(VecDeque::back_mut) {
+            arguments.push(named);
         }
     }
 
     /// The contents of directories of equal name (one, or several arguments' directories merged).
     pub(super) async fn directory<E>(&mut self, dirs: &[DirRecord]) -> Result<FileList, Error<E>> {
         let mut list = FileList::new();
-        let mut seen: Vec<u32> = Vec::new();
+        let mut before = None;
         for dir in dirs {
             let entry = dir.entry();
-            let base = entry.entry.base;
-            let named = self.inside.remove(&(base, entry.name().to_vec())).unwrap_or_default();
-            let enters = entry.entry.flags.contains(EntryFlags::CONTENT_DIR) && !seen.contains(&base);
+            let key = (entry.entry.base, entry.name().to_vec());
+            let (base, own) = (key.0, entry.entry.flags.contains(EntryFlags::OWN_CONTENTS));
+            let named = match self.inside.get_mut(&key) {
+                Some(arguments) if !own => arguments.pop_front().unwrap_or_default(),
+                _ => Vec::new(),
+            };
+            // What stands in a row is read once.
+            let enters = before.replace((base, own)) != Some((base, true)) && own;
             if !enters && named.is_empty() {
                 continue;
             }
-            let scope = self
-                .scopes
-                .remove(&(base, entry.name().to_vec()))
-                .unwrap_or_else(|| self.root_scope.with_cwd(&self.source.base_path(base)));
-            let scope = self.enter_scope(&scope, base, entry.name()).await?;
-            for item in named {
-                let path = SourcePath { base, name: below(&item.name) };
-                if !item.target {
-                    self.implied(&mut list, base, &item.name, &item.stat).await;
-                } else if !self.is_excluded(&scope, path.name, item.stat.is_dir()) {
-                    self.item(&mut list, path, &item.name, item.stat, item.flags, &scope, true).await?;
-                }
-                if !scope.is_constant() && item.stat.is_dir() {
-                    self.scopes.insert((base, item.name.clone()), scope.clone());
-                }
+            let outer = self.scopes.get(&key).cloned();
+            let outer = outer.unwrap_or_else(|| self.root_scope.with_cwd(&self.source.base_path(base)));
+            let scope = self.enter_scope(&outer, base, entry.name()).await?;
+            for argument in named {
+                self.argument_inside(base, entry.name(), argument, &scope, &mut list).await?;
             }
             if enters {
-                seen.push(base);
                 self.children(base, entry.name(), &scope, &mut list).await?;
             }
         }
+        for dir in dirs {
+            self.scopes.remove(&(dir.entry().entry.base, dir.entry().name().to_vec()));
+        }
         Ok(list)
+    }
+
+    /// An argument of `-R`, or the next directory on the way to it, for the list of the directory `dir`.
+    async fn argument_inside<E>(
+        &mut self,
+        base: u32,
+        dir: &[u8],
+        argument: Box<Named>,
+        scope: &Scope,
+        list: &mut FileList,
+    ) -> Result<(), Error<E>> {
+        let rest = dir.len() + 1;
+        let next = argument.name.get(rest..).and_then(|name| memchr::memchr(b'/', name)).map(|i| rest + i);
+        let is_dir = next.is_some() || argument.stat.is_dir();
+        let name = argument.name.get(..next.unwrap_or(argument.name.len())).unwrap_or_default().to_vec();
+        if let Some(end) = next {
+            self.on_the_way(base, end, argument, list).await;
+        } else {
+            let path = SourcePath { base, name: below(&name) };
+            if !self.is_excluded(scope, path.name, is_dir) {
+                self.item(list, path, &name, argument.stat, argument.flags, scope, true).await?;
+            }
+        }
+        if !scope.is_constant() && is_dir {
+            self.scopes.insert((base, name), scope.clone());
+        }
+        Ok(())
     }
 
     /// Filter state inside a directory whose contents an argument names. With several lists all of them that are the
@@ -509,6 +502,7 @@ impl<'a, S: Source, O: Observer> Scanner<'a, S, O> {
         if !self.can_travel(base, dir, None) {
             return;
         }
+        self.shared.step(Role::Sender, &Step::MakeFile { name: dir, inside: true });
         self.push(list, base, dir, stat, EntryFlags::IMPLIED_DIR, None);
         let path = SourcePath { base, name: below(dir) };
         extended::attach(self.shared, self.source, list, path, &self.root_scope).await;
@@ -624,7 +618,8 @@ impl<'a, S: Source, O: Observer> Scanner<'a, S, O> {
             self.note_reading(path, &mut stat).await;
         }
         let digest = if sums { Some(self.digest(path).await?) } else { None };
-        self.shared.step(Role::Sender, &Step::MakeFile { name, inside: !is_argument });
+        let inside = !is_argument || self.shared.agreed.inc_recurse() && below(name).contains(&b'/');
+        self.shared.step(Role::Sender, &Step::MakeFile { name, inside });
         let flags = if stat.is_dir() { dir_flags } else { EntryFlags::empty() };
         let position = self.push(list, path.base, name, &stat, flags, digest);
         if let Some(target) = target {
@@ -671,6 +666,7 @@ impl<'a, S: Source, O: Observer> Scanner<'a, S, O> {
                 false => kind == FileKind::Regular,
             };
         flags.set(EntryFlags::HLINKED, linked);
+        flags.set(EntryFlags::OWN_CONTENTS, flags.contains(EntryFlags::CONTENT_DIR));
         let size = match kind {
             FileKind::Regular | FileKind::Symlink | FileKind::Dir => stat.size,
             _ => 0,

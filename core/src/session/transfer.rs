@@ -353,6 +353,8 @@ pub(super) struct Sink<'a, T: Target> {
     /// The output is the basis itself.
     pub in_place: bool,
     pub append: Append,
+    /// Bytes that came as such until now.
+    pub literal: u64,
 }
 
 /// How the data of a file arrived.
@@ -412,7 +414,7 @@ impl Incoming {
         let mut hasher = self.sums.file_hasher();
         let mut write_error = None;
         let mut offset = 0u64;
-        let (mut literal, mut matched) = (0u64, 0u64);
+        let mut matched = 0u64;
         let start = if sink.append == Append::Off { 0 } else { head.basis_len() };
         if start > 0 {
             if sink.append == Append::Verify {
@@ -429,7 +431,7 @@ impl Incoming {
                     context.progress(offset, start, false);
                     context.received(&Step::Data { len: data.len(), at: offset });
                     hasher.update(data);
-                    literal += data.len() as u64;
+                    sink.literal += data.len() as u64;
                     offset += data.len() as u64;
                     if let Some(out) = &mut sink.output
                         && let Err(e) = sink.target.write(out, data).await
@@ -500,7 +502,7 @@ impl Incoming {
         let theirs = Digest::from_slice(sum.get(..len).unwrap_or_default()).unwrap_or_default();
         {
             let mut stats = context.shared.stats.borrow_mut();
-            stats.literal += literal;
+            stats.literal += sink.literal;
             stats.matched += matched;
         }
         let matches_sum = hasher.finish() == theirs;

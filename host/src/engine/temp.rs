@@ -6,13 +6,15 @@
 use alloc::sync::Arc;
 use core::{
     hash::{BuildHasher, Hasher},
-    sync::atomic::{AtomicU64, Ordering},
+    sync::atomic::{AtomicU64, AtomicUsize, Ordering},
+    time::Duration,
 };
 use std::{
     collections::hash_map::RandomState,
     os::fd::OwnedFd,
     sync::{Mutex, MutexGuard, OnceLock, PoisonError},
     thread,
+    time::Instant,
 };
 
 use rustix::{
@@ -45,6 +47,8 @@ pub struct Temp {
 #[derive(Debug, Default)]
 pub struct Registry {
     slots: Mutex<Slots>,
+    /// Files that threads are making under names which they have registered, or are about to.
+    making: AtomicUsize,
 }
 
 #[derive(Debug, Default)]
@@ -54,11 +58,17 @@ struct Slots {
     closed: bool,
 }
 
-static REGISTRY: Registry =
-    Registry { slots: Mutex::new(Slots { live: Vec::new(), free: Vec::new(), closed: false }) };
+static REGISTRY: Registry = Registry {
+    slots: Mutex::new(Slots { live: Vec::new(), free: Vec::new(), closed: false }),
+    making: AtomicUsize::new(0),
+};
 
-/// Removes every live temporary; from now on none can be made (`EINTR`). For the interrupt path: it does not
-/// wait for a lock that the interrupted thread may hold.
+/// How long [`unlink_all`] waits for files that are being made: a file system that does not answer must not keep the
+/// program alive.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// Removes every live temporary; from now on none can be made (`EINTR`). For the way out of the process, on a thread
+/// that makes none itself.
 pub fn unlink_all() {
     REGISTRY.unlink_all();
 }
@@ -68,7 +78,6 @@ impl Registry {
         self.slots.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The name is registered before the file exists, so that no exit can fall in between.
     fn register(&self, path: Arc<TempPath>) -> io::Result<usize> {
         let mut slots = self.lock();
         if slots.closed {
@@ -89,16 +98,33 @@ impl Registry {
     }
 
     fn unlink_all(&self) {
-        for _ in 0..1000 {
-            if let Ok(mut slots) = self.slots.try_lock() {
-                slots.closed = true;
-                for path in slots.live.iter().flatten() {
-                    let _ = unlinkat(&path.dir, &*path.name, AtFlags::empty());
-                }
-                return;
-            }
-            thread::yield_now();
+        self.lock().closed = true;
+        // Who has found it open will have made its file soon: only then is it there to be removed.
+        let since = Instant::now();
+        while self.making.load(Ordering::SeqCst) > 0 && since.elapsed() < PATIENCE {
+            thread::sleep(Duration::from_micros(50));
         }
+        for path in self.lock().live.iter().flatten() {
+            let _ = unlinkat(&path.dir, &*path.name, AtFlags::empty());
+        }
+    }
+
+    /// Has a file made under a name, which is registered before the file exists, so that no exit can fall in between.
+    fn make<T>(
+        &self,
+        path: Arc<TempPath>,
+        make: impl FnOnce(&TempPath) -> io::Result<T>,
+    ) -> io::Result<(T, usize)> {
+        self.making.fetch_add(1, Ordering::SeqCst);
+        let made = self.register(path.clone()).and_then(|slot| match make(&path) {
+            Ok(made) => Ok((made, slot)),
+            Err(error) => {
+                self.release(slot);
+                Err(error)
+            }
+        });
+        self.making.fetch_sub(1, Ordering::SeqCst);
+        made
     }
 }
 
@@ -108,23 +134,21 @@ impl Temp {
         &self.path.name
     }
 
-    fn register(dir: &Arc<OwnedFd>, name: Vec<u8>) -> io::Result<Self> {
+    /// A file that is made under a name of this directory.
+    fn make<T>(
+        dir: &Arc<OwnedFd>,
+        name: Vec<u8>,
+        make: impl FnOnce(&TempPath) -> io::Result<T>,
+    ) -> io::Result<(T, Self)> {
         let path = Arc::new(TempPath { dir: dir.clone(), name });
-        let slot = Some(REGISTRY.register(path.clone())?);
-        Ok(Self { path, slot })
+        let (made, slot) = REGISTRY.make(path.clone(), make)?;
+        Ok((made, Self { path, slot: Some(slot) }))
     }
 
     /// Makes a new file under its final name, which must be free. It disappears like a temporary until it is kept.
     pub fn create_named(dir: &Arc<OwnedFd>, name: &[u8], mode: u32) -> io::Result<(OwnedFd, Self)> {
         let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let temp = Self::register(dir, name.to_vec())?;
-        match openat(dir, name, flags, Mode::from_raw_mode(mode)) {
-            Ok(file) => Ok((file, temp)),
-            Err(error) => {
-                temp.release();
-                Err(error)
-            }
-        }
+        Self::make(dir, name.to_vec(), |at| openat(&at.dir, &*at.name, flags, Mode::from_raw_mode(mode)))
     }
 
     /// The file is complete and stays.
@@ -136,15 +160,11 @@ impl Temp {
     /// writing. `hidden`: with a leading dot, as beside the target.
     pub fn create(dir: &Arc<OwnedFd>, base: &[u8], hidden: bool, mode: u32) -> io::Result<(OwnedFd, Self)> {
         let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let open = |at: &TempPath| openat(&at.dir, &*at.name, flags, Mode::from_raw_mode(mode));
         for _ in 0..TRIES {
-            let temp = Self::register(dir, random_name(base, hidden))?;
-            match openat(dir, &*temp.path.name, flags, Mode::from_raw_mode(mode)) {
-                Err(Errno::EXIST) => temp.release(),
-                Err(error) => {
-                    temp.release();
-                    return Err(error);
-                }
-                Ok(file) => return Ok((file, temp)),
+            match Self::make(dir, random_name(base, hidden), open) {
+                Err(Errno::EXIST) => {}
+                other => return other,
             }
         }
         Err(Errno::EXIST)
@@ -161,14 +181,9 @@ impl Temp {
         for number in first..first + TRIES {
             let mut name = stem(base, true);
             name.extend_from_slice(number.to_string().as_bytes());
-            let temp = Self::register(dir, name)?;
-            match make(dir, &temp.path.name) {
-                Err(Errno::EXIST) => temp.release(),
-                Err(error) => {
-                    temp.release();
-                    return Err(error);
-                }
-                Ok(()) => return Ok(temp),
+            match Self::make(dir, name, |at| make(&at.dir, &at.name)) {
+                Err(Errno::EXIST) => {}
+                other => return other.map(|((), temp)| temp),
             }
         }
         Err(Errno::EXIST)
@@ -327,5 +342,25 @@ mod tests {
         registry.unlink_all();
         assert!(names(tmp.path()).is_empty());
         assert_eq!(registry.register(path).unwrap_err(), Errno::INTR);
+    }
+
+    #[test]
+    fn what_is_being_made_meanwhile_disappears_as_well() {
+        let tmp = tempfile::tempdir().unwrap();
+        let registry = Registry::default();
+        let path = Arc::new(TempPath { dir: open(tmp.path()), name: b"t".to_vec() });
+        thread::scope(|scope| {
+            let made = registry.make(path, |_| {
+                let closing = scope.spawn(|| registry.unlink_all());
+                while !registry.lock().closed {
+                    thread::yield_now();
+                }
+                assert!(!closing.is_finished());
+                fs::write(tmp.path().join("t"), "").unwrap();
+                Ok(())
+            });
+            assert_eq!(made.unwrap().1, 0);
+        });
+        assert!(names(tmp.path()).is_empty());
     }
 }

@@ -217,7 +217,7 @@ impl Console {
                 for line in reason.replace("[ROLE]", &format!("[{role}]")).split('\n') {
                     self.emit(MsgTag::Error, line.as_bytes());
                 }
-            } else if !self.server && is_complete(code) {
+            } else if !self.server && ended.complete {
                 self.closing_lines(ended);
             }
         }
@@ -422,9 +422,7 @@ impl Console {
         }
         let (verb, wait) =
             if from == Role::Sender { ("sending", "building") } else { ("receiving", "receiving") };
-        if matches!(notice, Notice::ListDone(_)) {
-            self.open_list.set(false);
-        }
+        let open = matches!(notice, Notice::ListDone(_)) && self.open_list.replace(false);
         // A list without directories is none that a user waits for.
         if !self.options.select.dirs && !self.options.select.recursive {
             return;
@@ -435,19 +433,16 @@ impl Console {
             }
             (Notice::ListStart, false) => {
                 self.raw(MsgTag::Info, format!("{wait} file list ... ").as_bytes());
-                if level > 1 && from == Role::Sender {
-                    self.raw(MsgTag::Info, b"\n 0 files...\r");
-                } else {
-                    self.open_list.set(true);
-                }
+                self.open_list.set(true);
             }
             (Notice::ListDone(count), false) if level > 1 => {
-                // The reference counts while it goes on.
-                if from != Role::Sender && *count >= 100 {
+                // The reference counts while it goes on: who sends in front of each hundred, who receives behind it.
+                let hundreds = if from == Role::Sender { 0..count.div_ceil(100) } else { 1..count / 100 + 1 };
+                if open && !hundreds.is_empty() {
                     self.raw(MsgTag::Info, b"\n");
                 }
-                for hundreds in 1..=count / 100 {
-                    self.raw(MsgTag::Info, format!(" {hundreds}00 files...\r").as_bytes());
+                for hundred in hundreds {
+                    self.raw(MsgTag::Info, format!(" {} files...\r", hundred * 100).as_bytes());
                 }
                 let noun = if *count == 1 { "file" } else { "files" };
                 let count = number::human_u64(*count as u64, self.output.human);
@@ -459,14 +454,16 @@ impl Console {
     }
 
     /// The count of what is looked at is a line that is written over.
-    fn scan_line(&self, count: Option<u64>) {
+    fn scan_line(&self, names: Option<core::ops::Range<u64>>) {
         if self.server || self.levels.info(Info::Flist) < 2 || self.output.quiet {
             return;
         }
-        match count {
-            Some(count) => {
-                self.stdout.borrow_mut().write(format!(" {count} files...\r").as_bytes());
-                self.open_line.set(true);
+        match names {
+            Some(names) => {
+                for count in (names.start.next_multiple_of(100)..names.end).step_by(100) {
+                    self.stdout.borrow_mut().write(format!(" {count} files...\r").as_bytes());
+                    self.open_line.set(true);
+                }
             }
             None => self.raw(MsgTag::Info, format!("{:20}\r", "").as_bytes()),
         }
@@ -619,7 +616,11 @@ impl Observer for Console {
         }
         match notice {
             Notice::ListStart | Notice::ListDone(_) => return self.list_line(from, notice),
-            Notice::DeletionScan(count) => return self.scan_line(Some(*count)),
+            Notice::DeletionScan { before, here } => {
+                // Each directory is counted for itself, but where progress is shown all of them are one.
+                let together = self.progress.borrow().is_some();
+                return self.scan_line(Some(if together { *before..before + here } else { 0..*here }));
+            }
             Notice::DeletionScanned => return self.scan_line(None),
             _ => {}
         }

@@ -281,7 +281,7 @@ pub(crate) fn text(from: Role, notice: &Notice<'_>, w: &Wording<'_>) -> Option<V
             plain(&[head.as_bytes(), &full(base, name), reason.as_bytes()])
         }
         Notice::ListStart | Notice::ListDone(_) => None,
-        Notice::DeletionScan(_) | Notice::DeletionScanned => None,
+        Notice::DeletionScan { .. } | Notice::DeletionScanned => None,
         Notice::DeltaTotals(stats) if w.levels.debug(Debug::Deltasum) >= 1 => Some(delta_totals(stats)),
         Notice::DeltaTotals(_) => None,
         Notice::DeltaTransmission(on) if w.levels.debug(Debug::Flist) >= 1 => plain(&[if on {

@@ -33,7 +33,7 @@ use crate::{
     engine::Identity,
     output::message::Roots,
     ring,
-    transport::{Activity, RemoteShell},
+    transport::{self, Activity, RemoteShell},
 };
 
 /// What a client's run gets.
@@ -112,7 +112,8 @@ pub(crate) fn run_client<O: Speak>(run: ClientRun<'_, O>) -> Result<Ended, ExitC
 }
 
 fn failed(code: ExitCode, reason: String) -> Ended {
-    Ended { code, reason: Some(reason), stats: Stats::default(), protocol: ProtocolVersion::MAX }
+    let (stats, protocol) = (Stats::default(), ProtocolVersion::MAX);
+    Ended { code, reason: Some(reason), complete: false, stats, protocol }
 }
 
 async fn connected<O: Speak>(run: ClientRun<'_, O>) -> Result<Ended, ExitCode> {
@@ -152,8 +153,8 @@ async fn connected<O: Speak>(run: ClientRun<'_, O>) -> Result<Ended, ExitCode> {
 
 async fn converse<O: Speak>(
     run: ClientRun<'_, O>,
-    reader: crate::transport::ReadAhead,
-    writer: crate::transport::WriteQueue,
+    reader: transport::ReadAhead,
+    writer: transport::WriteQueue,
     role: Role,
     stats: &Cell<Stats>,
     protocol: &Cell<ProtocolVersion>,
@@ -225,8 +226,9 @@ async fn finish(
     role: Role,
 ) -> Result<Ended, ExitCode> {
     let status = match child {
-        Some(child) => child.wait().await.ok(),
-        None => None,
+        // Whoever has interrupted the session does not wait for the other side.
+        Some(child) if !transport::is_interrupted() => child.wait().await.ok(),
+        _ => None,
     };
     let theirs = status
         .map_or(0, |s: ExitStatus| s.code().unwrap_or_else(|| if s.signal().is_some() { 12 } else { 0 }));
@@ -235,7 +237,7 @@ async fn finish(
         // What was left out counts only where the other side has nothing to say.
         Ok(Some(code)) => {
             let code = if theirs == 0 { code } else { ExitCode(theirs) };
-            Ok(Ended { code, reason: None, stats, protocol })
+            Ok(Ended { code, reason: None, complete: true, stats, protocol })
         }
         // A list of modules was shown, whatever the program that showed it thinks of that.
         Ok(None) => Err(ExitCode::OK),
@@ -252,7 +254,7 @@ async fn finish(
             // A peer that only lost this side has nothing to say about the reason.
             let own = matches!(&error, Error::Protocol(_) | Error::Exit(_));
             let code = if theirs > code.0 && !own { ExitCode(theirs) } else { code };
-            Ok(Ended { code, reason, stats, protocol })
+            Ok(Ended { code, reason, complete: false, stats, protocol })
         }
     }
 }

@@ -1,4 +1,5 @@
-//! SIGINT, SIGTERM and SIGHUP: temporaries disappear, the program says why it ends and ends with code 20.
+//! SIGINT, SIGTERM and SIGHUP: temporaries disappear, the program says why it ends and ends with code 20. A session
+//! that keeps partial files is told first, and ends by itself.
 //!
 //! The handler writes the signal's number into a pipe; whoever reads it does the rest, since almost nothing may be
 //! done in a handler: a thread in a session, a task in a daemon. Children start with default handlers, as after
@@ -15,6 +16,9 @@ use std::{
 };
 
 use arsync_core::{error::Role, exit::ExitCode};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+
+use crate::transport;
 
 static PIPE: AtomicI32 = AtomicI32::new(-1);
 
@@ -55,14 +59,22 @@ pub(crate) fn stop_at(at: i64, role: Role) -> std::io::Result<()> {
     std::thread::Builder::new().name("stop".into()).stack_size(64 << 10).spawn(watcher).map(drop)
 }
 
-/// Watches for signals from here on. `role` is named in the last line. Failing to set this up is no reason not
-/// to run: signals then have their default effect.
-pub(crate) fn watch(role: Role) {
+/// How long a session may take to keep its partial file after a signal. Another signal ends it at once.
+const PATIENCE: Timespec = Timespec { tv_sec: 5, tv_nsec: 0 };
+
+/// Watches for signals from here on. `role` is named in the last line. `keeps_partial`: a session runs that has something
+/// to do first; whoever runs it asks [`end_if_interrupted`] behind it. Failing to set this up is no reason not to run:
+/// signals then have their default effect.
+pub(crate) fn watch(role: Role, keeps_partial: bool) {
     let Ok(read) = open_pipe() else { return };
     let watcher = move || {
         let mut signals = std::fs::File::from(read);
         let mut bytes = [0u8; size_of::<libc::c_int>()];
         if signals.read_exact(&mut bytes).is_ok() {
+            if keeps_partial {
+                transport::interrupt();
+                let _ = poll(&mut [PollFd::new(&signals, PollFlags::IN)], Some(&PATIENCE));
+            }
             end("", ExitCode::SIGNAL, role);
         }
     };
@@ -73,6 +85,13 @@ pub(crate) fn watch(role: Role) {
     // SAFETY: ignoring SIGPIPE changes nothing but that writes return EPIPE.
     unsafe {
         libc::signal(libc::SIGPIPE, libc::SIG_IGN);
+    }
+}
+
+/// Ends the program if a signal has ended its session.
+pub(crate) fn end_if_interrupted(role: Role) {
+    if transport::is_interrupted() {
+        end("", ExitCode::SIGNAL, role);
     }
 }
 

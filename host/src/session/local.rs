@@ -27,6 +27,8 @@ pub(crate) struct Ended {
     pub(crate) code: ExitCode,
     /// The text of a failure that nobody has reported yet.
     pub(crate) reason: Option<String>,
+    /// It came to its end, whatever was left out, and whatever the remote shell says then.
+    pub(crate) complete: bool,
     /// The counters.
     pub(crate) stats: Stats,
     /// The protocol version spoken.
@@ -98,7 +100,7 @@ pub(crate) fn run_local<O: Speak>(run: LocalRun<'_, O>) -> Ended {
     if let Err(fault) = super::check_protocol::<Infallible>(run.options, agreed.protocol, OtherEnd::Twin) {
         let reason = Some(fault.to_string());
         let stats = Stats::default();
-        return Ended { code: ExitCode::PROTOCOL, reason, stats, protocol: agreed.protocol };
+        return Ended { code: ExitCode::PROTOCOL, reason, complete: false, stats, protocol: agreed.protocol };
     }
     tell_agreement(run.observer, &agreed);
     (run.protocol_known)(agreed.protocol, agreed.inc_recurse());
@@ -123,11 +125,12 @@ pub(crate) fn run_local<O: Speak>(run: LocalRun<'_, O>) -> Ended {
         &run.args,
         &Workers::default(),
     ));
+    let complete = result.is_ok();
     let (code, reason) = match result {
         Ok(()) => (shared.partial_code(), None),
         Err(Error::Exit(code)) => (code, None),
         Err(other) => (other.exit_code(), Some(other.to_string())),
     };
     let stats = *shared.stats.borrow();
-    Ended { code, reason, stats, protocol: agreed.protocol }
+    Ended { code, reason, complete, stats, protocol: agreed.protocol }
 }

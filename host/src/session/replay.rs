@@ -45,8 +45,13 @@ pub(crate) struct ReplayRun<'a, O> {
 /// Runs it.
 pub(crate) fn run_replay<O: Speak>(run: ReplayRun<'_, O>) -> Ended {
     let protocol = run.batch.agreed.protocol;
-    let failed =
-        |reason| Ended { code: ExitCode::IPC, reason: Some(reason), stats: Stats::default(), protocol };
+    let failed = |reason| Ended {
+        code: ExitCode::IPC,
+        reason: Some(reason),
+        complete: false,
+        stats: Stats::default(),
+        protocol,
+    };
     let (runtime, _) = match ring::runtime::build() {
         Ok(built) => built,
         Err(error) => return failed(format!("cannot start the I/O runtime: {error}")),
@@ -84,12 +89,15 @@ pub(crate) fn run_replay<O: Speak>(run: ReplayRun<'_, O>) -> Ended {
         };
         let stats = *shared.stats.borrow();
         match result {
-            Ok(()) => Ended { code: shared.partial_code(), reason: None, stats, protocol },
+            Ok(()) => {
+                let code = shared.partial_code();
+                Ended { code, reason: None, complete: true, stats, protocol }
+            }
             Err(error) => {
                 let reason = wire::reason(&error, stats.read, Role::Receiver);
                 let code =
                     if matches!(&error, Error::Io(_)) { ExitCode::STREAM_IO } else { error.exit_code() };
-                Ended { code, reason, stats, protocol }
+                Ended { code, reason, complete: false, stats, protocol }
             }
         }
     });

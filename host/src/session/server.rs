@@ -125,6 +125,7 @@ pub(crate) fn run_server<O: Speak>(mut run: ServerRun<'_, O>) -> Ended {
     let failed = |code, reason| Ended {
         code,
         reason: Some(reason),
+        complete: false,
         stats: Stats::default(),
         protocol: ProtocolVersion::MAX,
     };
@@ -150,14 +151,18 @@ pub(crate) fn run_server<O: Speak>(mut run: ServerRun<'_, O>) -> Ended {
         let protocol = Cell::new(ProtocolVersion::MAX);
         let conversation = converse(run, (reader, writer, greeted), &stats, &protocol, &read);
         match select2(conversation, expire(&activity, &timeout, &outbox)).await {
-            Either::A(Ok(code)) => Ended { code, reason: None, stats: stats.get(), protocol: protocol.get() },
+            Either::A(Ok(code)) => {
+                let (stats, protocol) = (stats.get(), protocol.get());
+                Ended { code, reason: None, complete: true, stats, protocol }
+            }
             Either::A(Err(error)) => {
                 let reason = wire::reason(&error, read.get(), role);
                 let code = match &error {
                     Error::Io(_) => ExitCode::STREAM_IO,
                     other => other.exit_code(),
                 };
-                Ended { code, reason, stats: stats.get(), protocol: protocol.get() }
+                let (stats, protocol) = (stats.get(), protocol.get());
+                Ended { code, reason, complete: false, stats, protocol }
             }
             Either::B(()) => failed(
                 ExitCode::TIMEOUT,

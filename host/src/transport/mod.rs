@@ -5,6 +5,7 @@
 //! runtime; outside, its constructor fails. Knows no protocol.
 
 mod activity;
+mod interruption;
 mod pipe;
 mod proxy;
 mod read_ahead;
@@ -16,7 +17,6 @@ mod write_queue;
 
 use std::io;
 
-pub(crate) use self::stream::{Sharing, Stream};
 pub use self::{
     activity::Activity,
     pipe::PipeTransport,
@@ -26,6 +26,10 @@ pub use self::{
     ssh::{RemoteShell, SshConnection},
     tcp::{NotConnected, TcpAddress, TcpTransport, within},
     write_queue::WriteQueue,
+};
+pub(crate) use self::{
+    interruption::{interrupt, is_interrupted},
+    stream::{Sharing, Stream},
 };
 
 /// A failed read or write, or a connection that could not be made.

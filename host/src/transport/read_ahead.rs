@@ -11,7 +11,11 @@ use std::io;
 
 use embedded_io_async::{BufRead, ErrorType, Read};
 
-use super::{Activity, Error, stream::Stream};
+use super::{
+    Activity, Error,
+    interruption::{self, is_interrupted},
+    stream::Stream,
+};
 
 /// Size of each of the two buffers, bytes. Larger ones fall out of the L2 cache.
 const BUFFER: usize = 256 << 10;
@@ -76,13 +80,16 @@ impl ReadAhead {
         if self.pos < self.ready.len() || self.eof {
             return Poll::Ready(Ok(()));
         }
+        if is_interrupted() {
+            return self.interrupted();
+        }
         let mut reading = match self.in_flight.take() {
             Some(reading) => reading,
             None => self.start(),
         };
         let Poll::Ready((done, buf)) = reading.as_mut().poll(cx) else {
             self.in_flight = Some(reading);
-            return Poll::Pending;
+            return if interruption::watch(cx) { self.interrupted() } else { Poll::Pending };
         };
         self.spare = core::mem::replace(&mut self.ready, buf);
         self.pos = 0;
@@ -104,6 +111,11 @@ impl ReadAhead {
             }
         }
         Poll::Ready(Ok(()))
+    }
+
+    fn interrupted(&mut self) -> Poll<io::Result<()>> {
+        self.end();
+        Poll::Ready(Err(io::ErrorKind::Interrupted.into()))
     }
 
     fn end(&mut self) {
