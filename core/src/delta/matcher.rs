@@ -502,7 +502,7 @@ mod tests {
     fn runs_continue_with_the_next_block_among_equal_ones() {
         let basis = [0u8; 40];
         assert_eq!(run(&basis, &basis, 10), [Ok(0), Ok(1), Ok(2), Ok(3)]);
-        assert_eq!(run(&basis, &[0; 60], 10), [Ok(0), Ok(1), Ok(2), Ok(3), Ok(0), Ok(1)]);
+        assert_eq!(run(&basis, &[0; 60], 10), [Ok(0), Ok(1), Ok(2), Ok(3), Ok(3), Ok(3)]);
     }
 
     #[test]
@@ -519,6 +519,33 @@ mod tests {
         let file = [&basis[..10], &basis[..10]].concat();
         let (head, mut m) = matcher(&basis, 10, true);
         assert_eq!(tokens(&mut m, &head, &file, || 1000), [Ok(0), Ok(0)]);
+    }
+
+    /// What the reference does, shown by its `--debug=deltasum2`: blocks of zeros give way to the next place on the grid.
+    #[test]
+    fn in_place_zeros_come_back_to_the_grid() {
+        let run = |basis: &[u8], file: &[u8]| {
+            let (head, mut m) = matcher(basis, 10, true);
+            tokens(&mut m, &head, file, || 1000)
+        };
+        let (zeros, junk) = ([0; 50], (1..=50).collect::<Vec<u8>>());
+        let join = |parts: &[&[u8]]| parts.concat();
+        assert_eq!(run(&zeros, &join(&[&junk[..3], &zeros[..47]])), [Err(10), Ok(1), Ok(2), Ok(3), Ok(4)]);
+        // The zeros end before the block on the grid does.
+        assert_eq!(run(&zeros, &join(&[&junk[..3], &zeros[..12], &junk[..35]])), [Err(3), Ok(1), Err(37)]);
+        assert_eq!(run(&zeros, &join(&[&junk[..3], &zeros[..17], &junk[..30]])), [Err(10), Ok(1), Err(30)]);
+        // The block on the grid is no zeros: any other one does.
+        let basis = join(&[&junk[..40], &zeros[..10]]);
+        assert_eq!(run(&basis, &join(&[&junk[10..23], &zeros[..12]])), [Ok(1), Err(3), Ok(4), Err(2)]);
+    }
+
+    /// Of equal blocks the last one is looked for; where it is overwritten, one that was kept does.
+    #[test]
+    fn in_place_a_kept_block_stands_in_for_its_equals() {
+        let (a, b) = ((1..=10).collect::<Vec<u8>>(), (11..=20).collect::<Vec<u8>>());
+        let (head, mut m) = matcher(&[&a[..], &a, &b].concat(), 10, true);
+        let file = [&a[..], &b, &b, &a, &b].concat();
+        assert_eq!(tokens(&mut m, &head, &file, || 1000), [Ok(0), Ok(2), Ok(2), Ok(0), Ok(2)]);
     }
 
     #[test]

@@ -39,6 +39,9 @@ pub(super) fn below(name: &[u8]) -> &[u8] {
     name.strip_prefix(b"/").unwrap_or(name)
 }
 
+/// Arguments that one listing of a directory is for.
+type Arguments = Vec<Box<Named>>;
+
 /// Makes file lists from the sender's tree.
 pub(super) struct Scanner<'a, S, O> {
     shared: &'a Shared<'a, O>,
@@ -57,7 +60,7 @@ pub(super) struct Scanner<'a, S, O> {
     root_entered: bool,
     /// With `-R` and several lists: the arguments inside a directory, by base and directory, for each time that it is
     /// listed for their sake.
-    inside: HashMap<(u32, Vec<u8>), VecDeque<Vec<Box<Named>>>>,
+    inside: HashMap<(u32, Vec<u8>), VecDeque<Arguments>>,
     /// Files of several names that were read for `-cU`, by device and inode.
     digested: hashbrown::HashSet<(u64, u64)>,
 }
