@@ -10,7 +10,7 @@ use alloc::{boxed::Box, vec, vec::Vec};
 use crate::{
     checksum::{ChecksumKind, Digest, TransferSums},
     copying::{Copied, CopyStep},
-    delta::{SumHead, append_block_sums, blocks_at_a_time},
+    delta::{Candidate, Sifting, SumHead, append_block_sums, blocks_at_a_time},
     error::Role,
     exit::ExitCode,
     flist::{
@@ -89,6 +89,10 @@ pub trait Source {
     async fn open(&self, path: SourcePath<'_>) -> Result<(Self::File, Stat), PortError>;
     /// Reads at `offset` into the whole of `buf`; fewer bytes only at the end of the file.
     async fn read_at(&self, file: &Self::File, offset: u64, buf: &mut [u8]) -> Result<usize, PortError>;
+    /// What [`Sifting::sift`] finds in all windows. An implementation with several processors has them share the work.
+    fn sift(&self, sifting: &Sifting<'_>) -> Vec<Candidate> {
+        sifting.sift(0..sifting.windows())
+    }
     /// Says that [`Source::digest`] will be called for these files (names and sizes) next, in this order, and for no
     /// others announced before.
     fn will_digest(&self, _base: u32, _files: &mut dyn Iterator<Item = (&[u8], u64)>, _kind: ChecksumKind) {}

@@ -10,12 +10,16 @@ use alloc::{boxed::Box, collections::BTreeMap, vec, vec::Vec};
 use super::{
     SumHead,
     index::Index,
-    windows::{RUN, Windows},
+    sift::{Candidate, Scan, Sifting},
+    windows::Windows,
 };
-use crate::checksum::{Digest, LANES, Rolling, TransferSums, weak};
+use crate::checksum::{Digest, LANES, TransferSums, weak};
 
 /// Bytes of a file that are looked at together, about: they stay in the second-level cache.
 const WINDOW: usize = 256 << 10;
+/// After so many bytes without a block more of the file is looked at together, so that several can share the work.
+const WIDE_AFTER: u64 = 1 << 20;
+const WIDE: usize = 2 << 20;
 /// Windows of which the strong sums are worth making together.
 const WORTH_LANES: usize = 3;
 
@@ -27,6 +31,30 @@ pub struct Step {
     pub literal: usize,
     /// The block that follows them; its length is that of the head.
     pub block: Option<u32>,
+}
+
+/// What was sifted beforehand.
+#[derive(Debug, Default)]
+struct Sifted {
+    /// The first window and the one behind the last, in the new file.
+    from: u64,
+    end: u64,
+    found: Vec<Candidate>,
+    /// Of those found, the first that was not looked at.
+    next: usize,
+}
+
+impl Sifted {
+    /// The next candidate behind `offset`, seen from there, and its sum.
+    fn next(&mut self, offset: u64) -> Option<(usize, u32)> {
+        loop {
+            let Candidate { at, sum } = *self.found.get(self.next)?;
+            self.next += 1;
+            if let Some(at) = (self.from + at as u64).checked_sub(offset) {
+                return Some((usize::try_from(at).ok()?, sum));
+            }
+        }
+    }
 }
 
 /// Counters of a search.
@@ -54,6 +82,9 @@ pub struct Matcher {
     index: Index,
     windows: Box<Windows>,
     ahead: Ahead,
+    sifted: Sifted,
+    /// Bytes without a block since the last one.
+    unmatched: u64,
     /// The block after the last match.
     want: u32,
     in_place: Option<InPlace>,
@@ -131,6 +162,8 @@ impl Matcher {
             index,
             windows,
             ahead: Ahead::default(),
+            sifted: Sifted::default(),
+            unmatched: 0,
             want: 0,
             in_place,
             stats: MatchStats::default(),
@@ -149,7 +182,8 @@ impl Matcher {
 
     /// How much of the file is best shown at a time, bytes: several blocks.
     pub fn window_len(&self) -> usize {
-        window_len(self.head.block_len)
+        let len = window_len(self.head.block_len);
+        if self.unmatched >= WIDE_AFTER { len.max(WIDE) } else { len }
     }
 
     /// Goes on with the search of another: where it is, and what it counted.
@@ -172,38 +206,45 @@ impl Matcher {
         if buf.len() < len {
             return self.finish(buf, offset, last, 0);
         }
-        let mut rolling = Rolling::new(&buf[..len]);
-        let mut pos = 0;
-        if let Some(block) = self.expected(buf, offset, rolling.value()) {
+        let windows = buf.len() + 1 - len;
+        let Some(mut scan) = Scan::new(buf, 0, windows, len) else {
+            return self.finish(buf, offset, last, windows);
+        };
+        if let Some(block) = self.expected(buf, offset, scan.sum()) {
             return self.found(buf, 0, block, offset, last);
         }
-        while let (Some(old), Some(new)) = (run(buf, pos), run(buf, pos + len)) {
-            self.windows.fill(rolling.value(), old, new, len as u32);
-            let mut from = 0;
-            while let Some(i) = self.index.first(&self.windows, from) {
-                let at = pos + i;
-                let window = &buf[at..at + len];
-                if let Some(block) = self.search(window, self.windows.sum(i), offset + at as u64) {
-                    return self.found(buf, at, block, offset, last);
-                }
-                from = i + 1;
+        while let Some((at, sum)) = self.sifted.next(offset) {
+            if let Some(block) = self.search(&buf[at..at + len], sum, offset + at as u64) {
+                return self.found(buf, at, block, offset, last);
             }
-            rolling = Rolling::from(self.windows.sum(RUN));
-            pos += RUN;
         }
-        loop {
-            let sum = rolling.value();
-            if self.index.may_have(sum)
-                && let Some(block) = self.search(&buf[pos..pos + len], sum, offset + pos as u64)
-            {
-                return self.found(buf, pos, block, offset, last);
-            }
-            let Some(&new) = buf.get(pos + len) else {
-                return self.finish(buf, offset, last, pos + 1);
+        let sifted = usize::try_from(self.sifted.end.saturating_sub(offset)).unwrap_or(usize::MAX);
+        if sifted > 0 {
+            let Some(rest) = Scan::new(buf, sifted, windows, len) else {
+                return self.finish(buf, offset, last, windows);
             };
-            rolling.roll(buf[pos], new, len as u32);
-            pos += 1;
+            scan = rest;
         }
+        while let Some(Candidate { at, sum }) = scan.next(&self.index, &mut self.windows, buf) {
+            if let Some(block) = self.search(&buf[at..at + len], sum, offset + at as u64) {
+                return self.found(buf, at, block, offset, last);
+            }
+        }
+        self.finish(buf, offset, last, windows)
+    }
+
+    /// A part of [`Self::next`] that may be done beforehand, in pieces at the same time, where much of the file was in no
+    /// block: the same `buf` is sifted, and what that finds is given to [`Self::sifted`].
+    pub fn sifting<'a>(&'a self, buf: &'a [u8]) -> Option<Sifting<'a>> {
+        let sifting = Sifting::new(&self.index, buf, self.head.block_len.max(1) as usize);
+        let worth = self.unmatched >= WIDE_AFTER && sifting.windows() >= WIDE / 2;
+        (worth && !self.index.is_empty()).then_some(sifting)
+    }
+
+    /// What was sifted: all windows of a `buf` of `len` bytes at `offset` of the new file.
+    pub fn sifted(&mut self, offset: u64, len: usize, found: Vec<Candidate>) {
+        let windows = (len + 1).saturating_sub(self.head.block_len as usize);
+        self.sifted = Sifted { from: offset, end: offset + windows as u64, found, next: 0 };
     }
 
     /// The window at `at` is this block, unless zeros that go on are better left where they are: in place, a block of zeros
@@ -217,7 +258,7 @@ impl Matcher {
         match buf.get(at + skip..).and_then(|rest| rest.get(..len)) {
             Some(window) if buf.get(at..at + len) == Some(window) => self.matched(at + skip, aligned, offset),
             // More has to be seen.
-            None if !last && at > 0 => Step { literal: at, block: None },
+            None if !last && at > 0 => self.undecided(at),
             _ => self.matched(at, aligned, offset),
         }
     }
@@ -247,11 +288,16 @@ impl Matcher {
             if let Some((literal, block)) = self.short_last(buf, offset) {
                 return self.matched(literal, block, offset);
             }
-            return Step { literal: buf.len(), block: None };
+            return self.undecided(buf.len());
         }
         // Without full blocks nothing was looked at, but the tail may still become the short last block.
         let undecided = (self.head.block_len as usize).saturating_sub(1);
-        Step { literal: decided.max(buf.len().saturating_sub(undecided)), block: None }
+        self.undecided(decided.max(buf.len().saturating_sub(undecided)))
+    }
+
+    fn undecided(&mut self, literal: usize) -> Step {
+        self.unmatched += literal as u64;
+        Step { literal, block: None }
     }
 
     /// The short last block, which matches only at the very end of the file.
@@ -359,6 +405,7 @@ impl Matcher {
             }
         }
         self.want = block + 1;
+        self.unmatched = 0;
         self.stats.matches += 1;
         Step { literal, block: Some(block) }
     }
@@ -382,12 +429,6 @@ impl Matcher {
         let at = block as usize * self.width;
         digest.as_bytes().get(..self.width) == self.strong.get(at..at + self.width)
     }
-}
-
-/// The bytes that a run of windows leaves behind or gains from `pos` on.
-#[inline(always)]
-fn run(buf: &[u8], pos: usize) -> Option<&[u8; RUN]> {
-    buf.get(pos..)?.first_chunk()
 }
 
 #[cfg(test)]
@@ -546,6 +587,51 @@ mod tests {
         let (head, mut m) = matcher(&[&a[..], &a, &b].concat(), 10, true);
         let file = [&a[..], &b, &b, &a, &b].concat();
         assert_eq!(tokens(&mut m, &head, &file, || 1000), [Ok(0), Ok(2), Ok(2), Ok(0), Ok(2)]);
+    }
+
+    #[test]
+    fn what_is_sifted_beforehand_changes_nothing() {
+        let noise = |len: u32, by: u32| {
+            (0..len).map(|i| (i.wrapping_mul(by) >> 13) as u8 ^ (i >> 11) as u8).collect()
+        };
+        let (basis, junk): (Vec<u8>, Vec<u8>) = (noise(200_000, 2_654_435_761), noise(3 << 20, 0x85eb_ca6b));
+        let parts = [&junk[..], &basis[5000..100_000], &junk[..1 << 20], &basis[100_300..], &junk[..70_000]];
+        let file = parts.concat();
+        let (head, mut plain) = matcher(&basis, 1000, false);
+        let (_, mut sifted) = matcher(&basis, 1000, false);
+        let mut wanted: Vec<Result<u32, usize>> = Vec::new();
+        for token in tokens(&mut plain, &head, &file, || 1 << 21) {
+            match (wanted.last_mut(), token) {
+                (Some(Err(literal)), Err(more)) => *literal += more,
+                _ => wanted.push(token),
+            }
+        }
+        let (mut pos, mut seen, mut literal, mut found, mut times) = (0, 0, 0, Vec::new(), 0);
+        loop {
+            let last = seen == file.len();
+            let step = sifted.next(&file[pos..seen], pos as u64, last);
+            pos += step.literal;
+            literal += step.literal;
+            match step.block {
+                Some(block) => {
+                    found.extend((literal > 0).then_some(Err(core::mem::take(&mut literal))));
+                    found.push(Ok(block));
+                    pos += 1000;
+                }
+                None if last => break,
+                None => {
+                    seen = (seen + (1 << 21)).min(file.len());
+                    if let Some(sifting) = sifted.sifting(&file[pos..seen]) {
+                        let candidates = sifting.sift(0..sifting.windows());
+                        sifted.sifted(pos as u64, seen - pos, candidates);
+                        times += 1;
+                    }
+                }
+            }
+        }
+        found.extend((literal > 0).then_some(Err(literal)));
+        assert_eq!((found, times), (wanted, 1));
+        assert_eq!((sifted.stats(), sifted.stats().matches), (plain.stats(), 194));
     }
 
     #[test]

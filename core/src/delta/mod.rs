@@ -10,6 +10,8 @@ mod index;
 #[cfg(feature = "alloc")]
 mod matcher;
 #[cfg(feature = "alloc")]
+mod sift;
+#[cfg(feature = "alloc")]
 mod signature;
 mod sum_head;
 #[cfg(feature = "alloc")]
@@ -19,6 +21,8 @@ mod windows;
 pub(crate) use matcher::{InPlace, window_len};
 #[cfg(feature = "alloc")]
 pub use matcher::{MatchStats, Matcher, Step};
+#[cfg(feature = "alloc")]
+pub use sift::{Candidate, Sifting};
 #[cfg(feature = "alloc")]
 pub use signature::{append_block_sums, blocks_at_a_time};
 pub use sum_head::SumHead;

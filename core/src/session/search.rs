@@ -7,7 +7,7 @@ use super::transfer::FileContext;
 use crate::{
     delta::{self, MatchStats, Matcher, SumHead},
     error::Role,
-    ports::{Observer, Step},
+    ports::{Observer, Source, Step},
 };
 
 /// A search under way: [`Search::room`] is filled, then [`Search::next`] is called until it finds no block, as long
@@ -137,5 +137,16 @@ impl<'a, 's, O: Observer, F: Find> Search<'a, 's, O, F> {
         }
         self.context.searched(self.finder.stats(), self.literal, self.matched);
         self.window
+    }
+}
+
+impl<O> Search<'_, '_, O, Matcher> {
+    /// Has what was read sifted, where that is worth it.
+    pub(super) fn sift(&mut self, source: &impl Source) {
+        let rest = self.window.get(self.pos..self.filled).unwrap_or_default();
+        if let Some(sifting) = self.finder.sifting(rest) {
+            let found = source.sift(&sifting);
+            self.finder.sifted(self.base + self.pos as u64, rest.len(), found);
+        }
     }
 }

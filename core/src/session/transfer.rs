@@ -320,6 +320,7 @@ impl Outgoing {
             let (from, room) = search.room();
             reading.fill(from, room).await;
             hasher.update(room);
+            search.sift(reading.source);
             loop {
                 let found = search.next().await;
                 self.out.clear();

@@ -29,6 +29,7 @@ mod meta;
 mod pool;
 mod reading;
 mod removal;
+mod sifting;
 mod source;
 mod special;
 mod target;

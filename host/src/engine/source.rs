@@ -12,6 +12,7 @@ use std::{
 
 use arsync_core::{
     checksum::{ChecksumKind, Digest},
+    delta::{Candidate, Sifting},
     flist::{
         acl::{Acl, Kind},
         entry::mode,
@@ -40,7 +41,7 @@ use super::{
     meta::Handle,
     port,
     reading::Reading,
-    to_stat, xattr,
+    sifting, to_stat, xattr,
 };
 
 /// Files from this size on are announced to the kernel as read in order.
@@ -407,6 +408,10 @@ impl Source for FileSource {
             pace.copied(n as u64);
         }
         Ok(n)
+    }
+
+    fn sift(&self, sifting: &Sifting<'_>) -> Vec<Candidate> {
+        sifting::sift(sifting)
     }
 
     fn will_digest(&self, base: u32, files: &mut dyn Iterator<Item = (&[u8], u64)>, kind: ChecksumKind) {
