@@ -310,7 +310,7 @@ impl<B: Basis> Piece<B> {
 
 #[cfg(test)]
 mod tests {
-    use alloc::vec;
+    use alloc::{boxed::Box, vec};
 
     use proptest::prelude::*;
 
@@ -352,9 +352,9 @@ mod tests {
         block_on_ready(Alike::new(basis, head(basis, block), sums(), in_place))
     }
 
-    fn by_sums(basis: &[u8], block: u32, in_place: bool) -> Matcher {
+    fn by_sums(basis: &[u8], block: u32, in_place: bool) -> Box<Matcher> {
         let piece = Piece { basis, head: head(basis, block), buf: Vec::new(), len: 0, from: 0 };
-        block_on_ready(piece.matcher(sums(), in_place))
+        Box::new(block_on_ready(piece.matcher(sums(), in_place)))
     }
 
     /// `Err(len)` is a literal, `Ok(n)` a block.

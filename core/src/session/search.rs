@@ -1,7 +1,7 @@
 //! The search for blocks of a basis in a file, one window after the other. Whoever searches reads, and does with what is
 //! found what its other end wants.
 
-use alloc::vec::Vec;
+use alloc::{boxed::Box, vec::Vec};
 
 use super::transfer::FileContext;
 use crate::{
@@ -52,22 +52,22 @@ pub(super) trait Find {
     async fn next(&mut self, buf: &[u8], offset: u64, last: bool) -> delta::Step;
 }
 
-/// Finds them by their sums.
-impl Find for Matcher {
+/// Finds them by their sums. On the heap, for the sake of those who hold a search while they wait.
+impl Find for Box<Matcher> {
     fn head(&self) -> &SumHead {
-        Self::head(self)
+        Matcher::head(self)
     }
 
     fn stats(&self) -> MatchStats {
-        Self::stats(self)
+        Matcher::stats(self)
     }
 
     fn window_len(&self) -> usize {
-        Self::window_len(self)
+        Matcher::window_len(self)
     }
 
     async fn next(&mut self, buf: &[u8], offset: u64, last: bool) -> delta::Step {
-        Self::next(self, buf, offset, last)
+        Matcher::next(self, buf, offset, last)
     }
 }
 
@@ -140,7 +140,7 @@ impl<'a, 's, O: Observer, F: Find> Search<'a, 's, O, F> {
     }
 }
 
-impl<O> Search<'_, '_, O, Matcher> {
+impl<O> Search<'_, '_, O, Box<Matcher>> {
     /// Has what was read sifted, where that is worth it.
     pub(super) fn sift(&mut self, source: &impl Source) {
         let rest = self.window.get(self.pos..self.filled).unwrap_or_default();

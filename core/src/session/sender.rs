@@ -1,6 +1,6 @@
 //! The sender: offers the lists, answers each request in the order of arrival.
 
-use alloc::{rc::Rc, vec::Vec};
+use alloc::{boxed::Box, rc::Rc, vec::Vec};
 use core::{
     future::{Future, poll_fn},
     pin::pin,
@@ -521,7 +521,7 @@ where
                 } else {
                     !transfer.backup
                 });
-        plan.matcher = Some(Matcher::new(head, weak, strong, agreed.sums(), in_place));
+        plan.matcher = Some(Box::new(Matcher::new(head, weak, strong, agreed.sums(), in_place)));
         Ok(plan)
     }
 

@@ -1,6 +1,6 @@
 //! The data of one file, out of the sender and into the receiver.
 
-use alloc::{collections::VecDeque, vec::Vec};
+use alloc::{boxed::Box, collections::VecDeque, vec::Vec};
 
 use bytes::{Bytes, BytesMut};
 use embedded_io_async::BufRead;
@@ -107,7 +107,7 @@ impl<O: Observer> FileContext<'_, '_, O> {
 /// How a file is to be sent.
 pub(super) struct SendPlan {
     pub head: SumHead,
-    pub matcher: Option<Matcher>,
+    pub matcher: Option<Box<Matcher>>,
     pub append: Append,
 }
 
@@ -311,7 +311,7 @@ impl Outgoing {
         w: &mut WireWriter<W, Vec<u8>>,
         reading: &mut Reading<'_, '_, S, O>,
         size: u64,
-        matcher: Matcher,
+        matcher: Box<Matcher>,
         hasher: &mut Hasher,
     ) -> Result<(), Error<W::Error>> {
         let window = core::mem::take(&mut self.window);
