@@ -1,7 +1,8 @@
 //! Delta transfer: what describes a basis file, and the search for its blocks in a new file.
 //!
 //! [`SumHead`] is the header of the block sums; [`append_block_sums`] makes the sums (generator), [`Matcher`]
-//! searches with them (sender). Nothing here reads or writes by itself.
+//! searches with them (sender), the part that looks at every position as a [`Sifting`] that several may share. Where the basis
+//! is at hand, `anchors` finds its blocks without sums. Nothing here reads or writes by itself.
 
 #[cfg(feature = "alloc")]
 pub(crate) mod anchors;
