@@ -387,9 +387,15 @@ impl<'a, S: Source, T: Target, O: Observer, C: LocalCopy<S, T>> LocalOutlet<'a, 
         } else {
             None
         };
+        let whole = transfer.whole_file.unwrap_or(true) || shared.agreed.transfer_sum == ChecksumKind::None;
         // Without `-p` the file has the permissions of what it is made from.
         let sibling = sibling_name(name, request.xname.as_deref().unwrap_or_default());
-        let model = if request.basis == BasisType::Name {
+        let by_name = match request.basis {
+            BasisType::Name => true,
+            BasisType::Backup => whole || transfer.backup_dir_leads_up(),
+            _ => false,
+        };
+        let model = if by_name {
             standing
         } else {
             target.stat(basis_place(request, name, &sibling), false).await.ok().flatten().or(standing)
@@ -405,7 +411,6 @@ impl<'a, S: Source, T: Target, O: Observer, C: LocalCopy<S, T>> LocalOutlet<'a, 
             BasisType::PartialDir => WriteMode::PartialInPlace,
             _ => WriteMode::Temporary,
         };
-        let whole = transfer.whole_file.unwrap_or(true) || shared.agreed.transfer_sum == ChecksumKind::None;
         let append = request.append.under(shared.agreed.protocol);
         let start = match (append, request.basis_len) {
             (Append::Off, _) | (_, None) => 0,
