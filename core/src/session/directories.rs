@@ -162,7 +162,10 @@ where
                 self.fresh.insert(shown.to_vec());
                 return Ok(());
             }
-            let first_mode = self.while_filled(wanted_mode) & 0o777;
+            // As the reference: the sticky bit is there from the beginning, unless the directory gets a time. An ACL that
+            // comes in between depends on it.
+            let bits = if decide::keeps_time(FileKind::Dir, options) { 0o777 } else { 0o1777 };
+            let first_mode = self.while_filled(wanted_mode) & bits;
             let mut made = self.side.target.make_dir(name, first_mode).await;
             if options.select.relative
                 && made.is_err_and(PortError::is_not_found)
