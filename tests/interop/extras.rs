@@ -312,6 +312,32 @@ fn kept_acls_are_attributes() {
     }
 }
 
+/// Nothing is written outside, and the link is none of what is copied.
+#[test]
+fn kept_directory_links_that_lead_out_of_the_destination() {
+    let told = "rsync: [generator] failed to set permissions on \"/dst/d\": Too many levels of symbolic links (40)\n\
+                rsync: [generator] recv_generator: failed to stat \"/dst/d/b\": Too many levels of symbolic links (40)\n\
+                rsync: [generator] recv_generator: mkdir \"/dst/d/e\" failed: Too many levels of symbolic links (40)\n\
+                *** Skipping any contents from this failed directory ***\n";
+    for program in [Program::Stock, Program::Arsync] {
+        let dir = bench();
+        let at = |name: &str| dir.path().join(name);
+        fs::create_dir(at("src/d/e")).unwrap();
+        fs::create_dir(at("outside")).unwrap();
+        fs::set_permissions(at("outside"), fs::Permissions::from_mode(0o700)).unwrap();
+        fs::remove_dir(at("dst/d")).unwrap();
+        std::os::unix::fs::symlink("../outside", at("dst/d")).unwrap();
+        let out = run(program, dir.path(), &["-rlpK", "src/", "dst/"]);
+        let err = out.stderr.replace(&*dir.path().to_string_lossy(), "");
+        let err = err.split("rsync error: ").next().unwrap_or_default();
+        assert_eq!((out.code, err), (Some(23), told), "{program:?}");
+        assert_eq!(fs::read_link(at("dst/d")).unwrap(), Path::new("../outside"), "{program:?}");
+        assert_eq!(fs::read_dir(at("outside")).unwrap().count(), 0, "{program:?}");
+        assert_eq!(fs::metadata(at("outside")).unwrap().permissions().mode() & 0o7777, 0o700, "{program:?}");
+        assert_eq!(fs::read(at("dst/a")).unwrap(), b"hi\n", "{program:?}");
+    }
+}
+
 /// Where the sticky bit comes or a set-id bit goes, everybody is kept out until the mode is set. It brings the mask back, not a
 /// group with the permissions of the mask.
 #[test]

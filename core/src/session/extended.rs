@@ -686,7 +686,17 @@ impl<T: Target, O: Observer> DestSide<'_, T, O> {
     pub(super) async fn set_xattrs(&self, entry: EntryRef<'_>, role: Role) {
         let name = self.local_name(entry);
         let at = Place::Dest(name);
-        let Ok(Some(stat)) = self.target.stat(at, false).await else { return };
+        let stat = match self.target.stat(at, false).await {
+            Ok(Some(stat)) => stat,
+            missing => {
+                // Making it failed, which was said by the generator.
+                let error = missing.err().unwrap_or(PortError::NOT_FOUND);
+                let notice =
+                    Notice::Failed { op: Op::Stat, name: name.bytes(), base: None, other: &[], error };
+                self.shared.report(role, &notice);
+                return;
+            }
+        };
         if stat.kind() != entry.entry.kind() {
             return;
         }
