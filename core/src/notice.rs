@@ -40,6 +40,8 @@ pub enum Op {
     ReadErrors,
     /// `recv_generator: failed to stat FULL`
     GeneratorStat,
+    /// `stat FULL failed`
+    Stat,
     /// `recv_generator: mkdir FULL failed`
     GeneratorMkdir,
     /// `gen_entry_copy_xattrs: openat(FULL) failed`

@@ -244,3 +244,73 @@ fn batch_files_that_cannot_be_used_are_refused() {
         fs::remove_dir_all(dir.path().join("y")).unwrap_or_default();
     }
 }
+
+/// Directories come with the list of what is in them, and the mark that ends a list comes when the one behind it was walked.
+#[test]
+fn items_are_recorded_in_the_order_of_the_reference() {
+    let dir = tempfile::tempdir().unwrap();
+    for name in ["d/e/f", "g/h", "i"] {
+        fs::create_dir_all(dir.path().join("src").join(name)).unwrap();
+    }
+    std::os::unix::fs::symlink("d", dir.path().join("src/d/e/link")).unwrap();
+    // Bytes sent and received are told at the end.
+    let statistics = 15;
+    for words in [vec!["-a", "src/"], vec!["-aH", "src"], vec!["-a", "src/d"], vec!["-a", "src/d", "src/g"]] {
+        let [stock, own] = [Program::Stock, Program::Arsync].map(|program| {
+            let write = [&words[..], &["--checksum-seed=7", "--write-batch=batch", "one/"]].concat();
+            fs::remove_dir_all(dir.path().join("one")).unwrap_or_default();
+            fs::create_dir(dir.path().join("one")).unwrap();
+            let (code, _, err) = run(program, dir.path(), &write);
+            assert_eq!((code, err.as_str()), (0, ""), "{program:?} {write:?}");
+            let mut recorded = fs::read(dir.path().join("batch")).unwrap();
+            recorded.truncate(recorded.len() - statistics);
+            recorded
+        });
+        assert_eq!(stock, own, "{words:?}");
+    }
+}
+
+/// With `-H` the walk begins when more lists are known, which are told when the replay waits for it: what is recorded in
+/// front of that cannot find what the walk makes.
+#[test]
+fn attributes_that_are_recorded_in_front_of_everything() {
+    let missing =
+        |name: &str| format!("rsync: [receiver] stat \"/two/{name}\" failed: No such file or directory (2)");
+    for (writer, reader) in [(Program::Stock, Program::Stock)].into_iter().chain(PAIRS) {
+        for (options, source, lost) in [
+            ("-aHX", "src", Some("src")),
+            ("-aHX", "src/d", Some("d")),
+            ("-aHX", "src/", None),
+            // A file that is waited for comes first.
+            ("-aHX", "src/d/", None),
+        ] {
+            let dir = bench();
+            for name in [".", "d", "d/e"] {
+                let status = Command::new("setfattr")
+                    .args(["-n", "user.a", "-v", "value"])
+                    .arg(dir.path().join("src").join(name))
+                    .status();
+                assert!(status.unwrap().success());
+            }
+            for name in ["one", "two"] {
+                fs::remove_dir_all(dir.path().join(name)).unwrap();
+                fs::create_dir(dir.path().join(name)).unwrap();
+            }
+            let write = [options, "--write-batch=batch", source, "one/"];
+            let (code, _, err) = run(writer, dir.path(), &write);
+            assert_eq!((code, err.as_str()), (0, ""), "{writer:?} {write:?}");
+            let (code, out, err) = run(reader, dir.path(), &[options, "-i", "--read-batch=batch", "two/"]);
+            let told = err.lines().next().unwrap_or_default().replace(&*dir.path().to_string_lossy(), "");
+            let context = format!("{reader:?} of {writer:?}, {source}: {out}{err}");
+            assert_eq!(code, if lost.is_some() { 23 } else { 0 }, "{context}");
+            let expected = lost.map_or_else(String::new, missing);
+            assert_eq!(told, expected, "{context}");
+            if let Some(name) = lost {
+                assert!(out.contains(&format!("cd+++++++++ {name}/\n")), "{context}");
+                let mut attributes = Command::new("getfattr");
+                let got = attributes.args(["-d", name]).current_dir(dir.path().join("two")).output().unwrap();
+                assert_eq!(String::from_utf8_lossy(&got.stdout), "", "{context}");
+            }
+        }
+    }
+}

@@ -311,3 +311,91 @@ fn kept_acls_are_attributes() {
         assert_eq!(backup, [None, Some(ALL.to_vec())], "{program:?}");
     }
 }
+
+/// Nothing is written outside, and the link is none of what is copied.
+#[test]
+fn kept_directory_links_that_lead_out_of_the_destination() {
+    let told = "rsync: [generator] failed to set permissions on \"/dst/d\": Too many levels of symbolic links (40)\n\
+                rsync: [generator] recv_generator: failed to stat \"/dst/d/b\": Too many levels of symbolic links (40)\n\
+                rsync: [generator] recv_generator: mkdir \"/dst/d/e\" failed: Too many levels of symbolic links (40)\n\
+                *** Skipping any contents from this failed directory ***\n";
+    for program in [Program::Stock, Program::Arsync] {
+        let dir = bench();
+        let at = |name: &str| dir.path().join(name);
+        fs::create_dir(at("src/d/e")).unwrap();
+        fs::create_dir(at("outside")).unwrap();
+        fs::set_permissions(at("outside"), fs::Permissions::from_mode(0o700)).unwrap();
+        fs::remove_dir(at("dst/d")).unwrap();
+        std::os::unix::fs::symlink("../outside", at("dst/d")).unwrap();
+        let out = run(program, dir.path(), &["-rlpK", "src/", "dst/"]);
+        let err = out.stderr.replace(&*dir.path().to_string_lossy(), "");
+        let err = err.split("rsync error: ").next().unwrap_or_default();
+        assert_eq!((out.code, err), (Some(23), told), "{program:?}");
+        assert_eq!(fs::read_link(at("dst/d")).unwrap(), Path::new("../outside"), "{program:?}");
+        assert_eq!(fs::read_dir(at("outside")).unwrap().count(), 0, "{program:?}");
+        assert_eq!(fs::metadata(at("outside")).unwrap().permissions().mode() & 0o7777, 0o700, "{program:?}");
+        assert_eq!(fs::read(at("dst/a")).unwrap(), b"hi\n", "{program:?}");
+    }
+}
+
+/// Where the sticky bit comes or a set-id bit goes, everybody is kept out until the mode is set. It brings the mask back, not a
+/// group with the permissions of the mask.
+#[test]
+fn a_group_beside_a_mask_waits_for_the_next_run() {
+    const ACCESS: &str = "system.posix_acl_access";
+    /// `user::rwx user:1000:r-x group::r-x mask::r-x other::r-x`
+    const OPEN: &[u8] = b"\x02\0\0\0\
+        \x01\0\x07\0\xff\xff\xff\xff\x02\0\x05\0\xe8\x03\0\0\x04\0\x05\0\xff\xff\xff\xff\
+        \x10\0\x05\0\xff\xff\xff\xff\x20\0\x05\0\xff\xff\xff\xff";
+    for program in [Program::Stock, Program::Arsync] {
+        let dir = tempfile::tempdir().unwrap();
+        let at = |name: &str| dir.path().join(name);
+        let mode =
+            |name: &str, bits| fs::set_permissions(at(name), fs::Permissions::from_mode(bits)).unwrap();
+        for name in ["src/sticky", "src/plain", "dst"] {
+            fs::create_dir_all(at(name)).unwrap();
+        }
+        for name in ["src/file", "dst/file"] {
+            fs::write(at(name), "").unwrap();
+        }
+        for name in ["src/sticky", "src/plain", "src/file"] {
+            rustix::fs::setxattr(at(name), ACCESS, OPEN, rustix::fs::XattrFlags::empty())
+                .unwrap_or_else(|e| panic!("ACLs are needed in {}: {e}", dir.path().display()));
+        }
+        mode("src/sticky", 0o1755);
+        mode("dst/file", 0o4755);
+        let group = |name: &str| {
+            let mut value = [0u8; 100];
+            rustix::fs::getxattr(at(name), ACCESS, &mut value[..]).unwrap();
+            value.get(22).copied()
+        };
+        let groups = || ["dst/sticky", "dst/plain", "dst/file"].map(group);
+        for expected in [[Some(0), Some(5), Some(0)], [Some(5); 3]] {
+            let out = run(program, dir.path(), &["-rptA", "src/", "dst/"]);
+            assert_eq!((out.code, groups()), (Some(0), expected), "{program:?}: {out:?}");
+        }
+        // Where it gets no time, a directory is made with its sticky bit.
+        let out = run(program, dir.path(), &["-rpA", "src/", "dst/new/"]);
+        assert_eq!((out.code, group("dst/new/sticky")), (Some(0), Some(5)), "{program:?}: {out:?}");
+    }
+}
+
+/// A client compares what the sender lists with its own rules, unless it has named a file of rules of directories.
+#[test]
+fn rules_of_directories_that_were_dropped_count_as_unknown() {
+    for program in [Program::Stock, Program::Arsync] {
+        let dir = bench();
+        fs::write(dir.path().join("list"), "d/b\n").unwrap();
+        let shell = peers::fake_shell(dir.path()).display().to_string();
+        let path = format!("--rsync-path={}", program.path());
+        let from = format!("h:{}/src/", dir.path().display());
+        for (rules, code) in [
+            (&["--exclude=d"][..], 4),
+            (&["--filter=dir-merge .rules", "--exclude=d"], 0),
+            (&["--filter=dir-merge .rules", "--filter=!", "--exclude=d"], 0),
+        ] {
+            let words = [&["-r", "-e", &shell, &path, "--files-from=list"], rules, &[&from, "new/"]].concat();
+            assert_eq!(run(program, dir.path(), &words).code, Some(code), "{program:?} {rules:?}");
+        }
+    }
+}

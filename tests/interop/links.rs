@@ -11,8 +11,9 @@ use std::{
 };
 
 use crate::{
+    details::{set_xattr, xattr},
     needs::needs,
-    peers::{self, Outcome, Program},
+    peers::{self, Outcome, Program, fake_shell},
 };
 
 const BOTH: [Program; 2] = [Program::Stock, Program::Arsync];
@@ -87,6 +88,29 @@ fn a_copied_leader_shows_what_the_alternate_file_was() {
         let mut shown = files(&out);
         shown.sort_unstable();
         assert_eq!(shown, ["hf+++++++++ c => a", "hf...p..... b => a"], "{program:?}");
+    }
+}
+
+/// The attributes of a file that stands come behind its item: its other names are looked at before.
+#[test]
+fn names_of_a_file_that_gets_attributes_are_shown_with_them() {
+    for program in BOTH {
+        let dir = source();
+        let at = |name: &str| dir.path().join(name);
+        run(program, dir.path(), &["-aH", "s/", "d/"]);
+        set_xattr(&at("d/a"), b"old");
+        let out = run(program, dir.path(), &["-aHXi", "s/", "d/"]);
+        assert_eq!(files(&out), [".f........x a", "hf........x b", "hf........x c"], "{program:?}");
+        assert_eq!(xattr(&at("d/c")), None, "{program:?}");
+        // Long values are asked for.
+        set_xattr(&at("s/b"), &[b'v'; 50]);
+        let shell = fake_shell(dir.path());
+        let (shell, remote) = (shell.to_str().unwrap(), format!("--rsync-path={}", program.path()));
+        let to = format!("host:{}/d/", dir.path().display());
+        let out = run(program, dir.path(), &["-aHXi", "-e", shell, &remote, "s/", &to]);
+        assert_eq!(files(&out), [".f........x a", "hf........x b", "hf........x c"], "{program:?}");
+        assert_eq!(xattr(&at("d/c")).as_deref(), Some(&[b'v'; 50][..]), "{program:?}");
+        assert!(files(&run(program, dir.path(), &["-aHXi", "s/", "d/"])).is_empty(), "{program:?}");
     }
 }
 

@@ -539,3 +539,65 @@ fn closed_directories_lose_what_was_handed_down() {
         assert_eq!(modes, [0o500, 0o2755], "{program:?}");
     }
 }
+
+/// What the transfer itself has done to the time of somebody else's directory is no failure; another time is.
+#[test]
+fn times_of_directories_of_others() {
+    if !needs_root("files of another user") {
+        return;
+    }
+    for program in BOTH {
+        for (day, code, told) in [("2020-01-01", 0, 0), ("2020-01-02", 23, 1)] {
+            let bench = bench(program);
+            let dir = bench.path();
+            file(dir, "src/d/f");
+            fs::create_dir_all(dir.join("dst/d")).unwrap();
+            mode(dir, "dst/d", 0o777);
+            for (name, day) in [("src/d", "2020-01-01"), ("dst/d", day)] {
+                mode(dir, name, 0o777);
+                let status =
+                    std::process::Command::new("touch").args(["-d", day]).arg(dir.join(name)).status();
+                assert!(status.unwrap().success());
+            }
+            let out = run_as_nobody(program, dir, &["-rt", "src/d", "dst/"]);
+            let failures = out.stderr.matches("failed to set times on").count();
+            assert_eq!((out.code, failures), (Some(code), told), "{program:?}: {out:?}");
+            assert!(dir.join("dst/d/f").exists(), "{program:?}");
+        }
+    }
+}
+
+/// A file of another user that is written in place is as new as that, though no byte of it has changed.
+#[test]
+fn files_of_others_are_as_new_as_the_transfer() {
+    if !needs_root("files of another user") {
+        return;
+    }
+    for program in BOTH {
+        let bench = bench(program);
+        let dir = bench.path();
+        for name in ["src/f", "dst/f"] {
+            file(dir, name);
+            fs::write(dir.join(name), "equal").unwrap();
+        }
+        mode(dir, "dst/f", 0o666);
+        let touch = |name: &str, day: &str| {
+            let status = std::process::Command::new("touch").args(["-d", day]).arg(dir.join(name)).status();
+            assert!(status.unwrap().success());
+        };
+        touch("src/f", "2020-01-01");
+        touch("dst/f", "2020-01-02");
+        let shell = fake_shell(dir);
+        let remote = if matches!(program, Program::Stock) { program.path() } else { "./program" };
+        let from = format!("host:{}/src/f", dir.display());
+        let words =
+            ["-rt", "--inplace", "--no-whole-file", "-e", shell.to_str().unwrap(), "--rsync-path", remote];
+        let words = [&words[..], &[&from, "dst/f"]].concat();
+        let out = run_as_nobody(program, dir, &words);
+        let text = "rsync: [receiver] failed to set times on \"";
+        assert!(out.code == Some(23) && out.stderr.contains(text), "{program:?}: {out:?}");
+        let set = fs::metadata(dir.join("dst/f")).unwrap().modified().unwrap();
+        let age = set.elapsed().unwrap_or_default();
+        assert!(age.as_secs() < 3600, "{program:?}: {age:?}");
+    }
+}

@@ -79,6 +79,8 @@ pub(super) struct Shared {
     pub daemon: bool,
     /// A rule with modifier `x` was read.
     pub xattr_rules: AtomicBool,
+    /// A per-directory file was named, be it in force or not.
+    pub dir_merges: AtomicBool,
 }
 
 /// An ordered list of rules with per-directory files.
@@ -106,7 +108,12 @@ impl FilterList {
 
     fn with(config: FilterConfig, daemon: bool) -> Self {
         let from0 = config.from0;
-        let shared = Shared { config, daemon, xattr_rules: AtomicBool::new(false) };
+        let shared = Shared {
+            config,
+            daemon,
+            xattr_rules: AtomicBool::new(false),
+            dir_merges: AtomicBool::new(false),
+        };
         Self { shared: Arc::new(shared), items: Vec::new(), slots: Vec::new(), from0, warnings: Vec::new() }
     }
 
@@ -196,6 +203,11 @@ impl FilterList {
     /// True if a rule for names of extended attributes was read, in this list or a file of its scopes.
     pub fn has_xattr_rules(&self) -> bool {
         self.shared.xattr_rules.load(Ordering::Relaxed)
+    }
+
+    /// True if a per-directory file was ever named, even where a `!` has dropped it.
+    pub fn has_named_dir_merges(&self) -> bool {
+        self.shared.dir_merges.load(Ordering::Relaxed)
     }
 
     /// Freezes the list as it is now, for one side. `cwd` is what names are relative to: an absolute path (in a daemon:

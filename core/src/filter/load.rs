@@ -368,6 +368,7 @@ impl Loader {
     }
 
     fn dir_merge(&mut self, cx: &mut Context<'_>, parsed: &Parsed<'_>, from_file: bool) {
+        cx.shared.dir_merges.store(true, Ordering::Relaxed);
         let limited = parsed.bare.is_some()
             && parsed.sides == Sides::Unsaid
             && cx.shared.config.delete_excluded

@@ -12,7 +12,7 @@ use crate::{
     flist::entry::{EntryFlags, EntryRef, FileKind},
     item::ItemFlags,
     names::RelName,
-    ports::{Notice, Observer, Op, Place, PortError, Stat, Step, Target},
+    ports::{AttrStep, Notice, Observer, Op, Place, PortError, Stat, Step, Target},
 };
 
 /// What directories get when their contents do not change any more, kept for each of them until the end: their names
@@ -30,11 +30,20 @@ struct Retouch {
     number: i32,
     mtime: Option<(i64, u32)>,
     mode: Option<u32>,
+    /// The directory had another time before anything was put into it. Otherwise a time that cannot be set is no failure, as
+    /// in the reference: nothing of what was asked for is missing but what the transfer itself has changed.
+    differed: bool,
 }
 
 impl Retouches {
-    fn push(&mut self, name: &[u8], number: i32, mtime: Option<(i64, u32)>, mode: Option<u32>) {
-        self.dirs.push(Retouch { name: self.names.len(), number, mtime, mode });
+    fn push(
+        &mut self,
+        name: &[u8],
+        number: i32,
+        (mtime, mode): (Option<(i64, u32)>, Option<u32>),
+        differed: bool,
+    ) {
+        self.dirs.push(Retouch { name: self.names.len(), number, mtime, mode, differed });
         self.names.extend_from_slice(name);
     }
 
@@ -97,7 +106,7 @@ where
                 // As the reference does: what is protected takes the time of the directory it stands for.
                 let mtime = Some((entry.entry.mtime, entry.entry.nsec));
                 let number = self.side.lists.borrow().dir_number(ndx);
-                self.retouch.push(shown, number, mtime, None);
+                self.retouch.push(shown, number, (mtime, None), true);
             }
             return Ok(());
         }
@@ -153,7 +162,10 @@ where
                 self.fresh.insert(shown.to_vec());
                 return Ok(());
             }
-            let first_mode = self.while_filled(wanted_mode) & 0o777;
+            // As the reference: the sticky bit is there from the beginning, unless the directory gets a time. An ACL that
+            // comes in between depends on it.
+            let bits = if decide::keeps_time(FileKind::Dir, options) { 0o777 } else { 0o1777 };
+            let first_mode = self.while_filled(wanted_mode) & bits;
             let mut made = self.side.target.make_dir(name, first_mode).await;
             if options.select.relative
                 && made.is_err_and(PortError::is_not_found)
@@ -222,12 +234,12 @@ where
         // As the reference does: only the right to write is taken away again, or all where attributes come behind the item.
         let withdrawn = wanted_mode & 0o200 == 0 || self.shared().extended.is_pending(entry.extra().xattrs);
         let final_mode = (opened != wanted_mode && withdrawn).then_some(wanted_mode);
-        if time.is_some() || final_mode.is_some() {
-            let number = self.side.lists.borrow().dir_number(ndx);
-            self.retouch.push(name.bytes(), number, time, final_mode);
-        }
         let window = options.select.modify_window;
         let differs = time.is_some_and(|time| !decide::same_time(window, time, (stat.mtime, stat.nsec)));
+        if time.is_some() || final_mode.is_some() {
+            let number = self.side.lists.borrow().dir_number(ndx);
+            self.retouch.push(name.bytes(), number, (time, final_mode), differs);
+        }
         // Behind a failure nothing more is set.
         set.is_some_and(|changed| changed || differs)
     }
@@ -278,14 +290,18 @@ where
     /// Times (and withheld modes) of directories, once nothing below them changes any more.
     pub(super) async fn retouch_dirs(&mut self) {
         let (mut retouches, mut name) = (core::mem::take(&mut self.retouch), Vec::new());
-        while let Some(Retouch { number, mtime: time, mode: file_mode, .. }) = retouches.pop(&mut name) {
+        while let Some(Retouch { number, mtime: time, mode: file_mode, differed, .. }) =
+            retouches.pop(&mut name)
+        {
             self.step(&Step::TouchUp { name: &name, number });
             let Some(name) = RelName::new(&name) else { continue };
             let Ok(Some(stat)) = self.side.target.stat(Place::Dest(name), false).await else { continue };
             let window = self.options().select.modify_window;
             let time = time.filter(|t| !decide::same_time(window, *t, (stat.mtime, stat.nsec)));
             let attrs = crate::ports::Attrs { mtime: time, mode: file_mode, ..Default::default() };
-            if let Err((step, error)) = self.side.target.set_attrs(Place::Dest(name), &stat, &attrs).await {
+            if let Err((step, error)) = self.side.target.set_attrs(Place::Dest(name), &stat, &attrs).await
+                && (differed || step != AttrStep::Times)
+            {
                 report_attrs(self.shared(), Role::Generator, name.bytes(), step, error);
             }
         }

@@ -443,6 +443,13 @@ impl<T: Target, O: Observer> DestSide<'_, T, O> {
         flags
     }
 
+    /// Attributes of a further name of a file that has just got them: as if they were still to come.
+    pub(super) fn xattrs_as_of_leader(&self, entry: EntryRef<'_>) -> ItemFlags {
+        let number = entry.extra().xattrs;
+        self.shared.extended.receiving.borrow_mut().pending.get_or_insert((number, Vec::new()));
+        ItemFlags::REPORT_XATTR
+    }
+
     /// What a file that is to be replaced has of its set's values is known from here on, for all items with that set. A
     /// reader of a recorded stream relies on it: such values are not in it a second time (stock binary).
     pub(super) async fn learn_values(&self, entry: EntryRef<'_>, at: Place<'_>) {
@@ -679,7 +686,17 @@ impl<T: Target, O: Observer> DestSide<'_, T, O> {
     pub(super) async fn set_xattrs(&self, entry: EntryRef<'_>, role: Role) {
         let name = self.local_name(entry);
         let at = Place::Dest(name);
-        let Ok(Some(stat)) = self.target.stat(at, false).await else { return };
+        let stat = match self.target.stat(at, false).await {
+            Ok(Some(stat)) => stat,
+            missing => {
+                // Making it failed, which was said by the generator.
+                let error = missing.err().unwrap_or(PortError::NOT_FOUND);
+                let notice =
+                    Notice::Failed { op: Op::Stat, name: name.bytes(), base: None, other: &[], error };
+                self.shared.report(role, &notice);
+                return;
+            }
+        };
         if stat.kind() != entry.entry.kind() {
             return;
         }

@@ -289,6 +289,20 @@ where
         Ok(())
     }
 
+    /// Enough is known behind a list for links into later ones.
+    fn sees_far_enough(&self, start: i32) -> bool {
+        let lists = self.side.lists.borrow();
+        lists.complete || lists.ahead_of(start) >= LINK_LOOKAHEAD
+    }
+
+    /// Before anything is read behind the first lists: whether the walk begins with waiting for more of them.
+    pub(super) fn begins_with_waiting(&self) -> bool {
+        let first = self.side.lists.borrow().oldest();
+        self.shared().agreed.inc_recurse()
+            && self.options().preserve.hard_links > 0
+            && first.is_some_and(|first| !self.sees_far_enough(first.start))
+    }
+
     async fn walk_incremental(&mut self) -> Result<(), Error<L::Error>> {
         let mut last = i32::MIN;
         let known_at_start = {
@@ -312,16 +326,9 @@ where
             if self.options().preserve.hard_links > 0 {
                 // Links into later lists are found when these are known, as in the reference.
                 self.shared().replay.look_ahead(true);
-                loop {
-                    let known = {
-                        let lists = self.side.lists.borrow();
-                        lists.complete
-                            || lists.ahead_of(segment.start) >= LINK_LOOKAHEAD
-                            || self.shared().replay.receiver_waits()
-                    };
-                    if known {
-                        break;
-                    }
+                while !self.sees_far_enough(segment.start) && !self.shared().replay.receiver_waits()
+                    || self.shared().replay.is_held_back()
+                {
                     self.wait_events().await?;
                 }
                 self.shared().replay.look_ahead(false);
@@ -367,24 +374,24 @@ where
         self.side.freed.get() + self.side.lists.borrow().len() as u64
     }
 
-    /// Writes DONE for the oldest lists that are complete. With `keep_last` the newest is kept open, since its
-    /// DONE is the end of the phase.
-    async fn finish_lists(&mut self, keep_last: bool) -> Result<(), Error<L::Error>> {
+    /// Writes DONE for the oldest lists that are complete. With `keep_current` the one that was walked last is kept open: a
+    /// directory of it comes with the list behind it, and the DONE of the newest is the end of the phase.
+    async fn finish_lists(&mut self, keep_current: bool) -> Result<(), Error<L::Error>> {
         loop {
             let Some(at) = self.lists_done.checked_sub(self.side.freed.get()) else {
                 // The sender closed a list that was not yet reported done.
                 return Err(ProtocolError::UnexpectedList { got: crate::wire::ndx::NDX_DONE }.into());
             };
             let at = usize::try_from(at).unwrap_or(usize::MAX);
-            let (segment, newest) = {
+            let (segment, current) = {
                 let lists = self.side.lists.borrow();
-                (lists.get(at), at + 1 == lists.len())
+                (lists.get(at), lists.get(at + 1).is_none_or(|next| !next.generated.get()))
             };
             let Some(segment) = segment else { return Ok(()) };
             if !segment.generated.get()
                 || segment.in_progress.get() > 0
                 || segment.to_redo.get() > 0
-                || (newest && keep_last)
+                || (current && keep_current)
             {
                 return Ok(());
             }

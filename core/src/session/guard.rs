@@ -45,12 +45,10 @@ impl Guard {
         let requested = (!names.is_empty()).then(|| {
             Requested::new(names.iter().map(Vec::as_slice), select.relative, select.recursive, select.dirs)
         });
-        Self {
-            rules: (scope.is_constant() && !filters.is_empty()).then_some(scope),
-            requested,
-            munge,
-            sanitize,
-        }
+        // What the sender's directories say is not known here. As in the reference, that also counts where a `!` has dropped
+        // those rules.
+        let known = !filters.has_named_dir_merges();
+        Self { rules: (known && !filters.is_empty()).then_some(scope), requested, munge, sanitize }
     }
 
     /// Only names that were asked for are taken.

@@ -34,6 +34,9 @@ pub(super) struct Group {
     /// The leader had to be transferred. In the reference it is still on its way then when the generator comes to the
     /// others, which wait for it.
     transferred: bool,
+    /// The leader stood and gets other extended attributes. In the reference they come behind its item, when the others
+    /// have been looked at.
+    xattrs_come: bool,
     /// Name at the destination of the finished leader, and the name to show.
     pub(super) done: Option<(Vec<u8>, Vec<u8>)>,
     /// Device and inode of the alternate file that a dry run would link the leader to.
@@ -145,6 +148,15 @@ where
         }
         group.leader = Some(ndx);
         Ok(true)
+    }
+
+    /// The leader stands, and its attributes were compared.
+    pub(super) async fn leader_stands(&mut self, entry: EntryRef<'_>) -> Result<(), Error<L::Error>> {
+        let xattrs_come = self.shared().extended.is_pending(entry.extra().xattrs);
+        if let Some(group) = self.groups.get_mut(&entry.extra().link_group) {
+            group.xattrs_come = xattrs_come;
+        }
+        self.leader_done(entry).await
     }
 
     /// The leader was transferred.
@@ -310,7 +322,11 @@ where
             flags.remove(ItemFlags::REPORT_TIME);
         }
         flags |= self.side.extended_flags(entry, wanted_mode, Some(Place::Dest(name))).await;
-        if options.report.unchanged || options.dry_run && flags.is_significant() {
+        let xattrs_come = self.groups.get(&entry.extra().link_group).is_some_and(|group| group.xattrs_come);
+        if xattrs_come {
+            flags |= self.side.xattrs_as_of_leader(entry);
+        }
+        if options.report.unchanged || (options.dry_run || xattrs_come) && flags.is_significant() {
             self.mention_given(ndx, entry, flags, Some(b"")).await?;
         }
         self.report(&Notice::UpToDate(name.bytes()));

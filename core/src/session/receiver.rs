@@ -42,6 +42,8 @@ pub(super) struct Receiver<'a, 'r, 'i, R, T, O> {
     phase: u8,
     /// Entries of the first list.
     first_count: usize,
+    /// What was read before.
+    begins_at: u64,
 }
 
 impl<'a, 'r, 'i, R, T, O> Receiver<'a, 'r, 'i, R, T, O>
@@ -58,7 +60,8 @@ where
         let incoming = Incoming::new(side.shared.options, &side.shared.agreed)?;
         let first_count = side.lists.borrow().oldest().map_or(0, |list| list.list.len());
         let completions = Completions::new(side);
-        Ok(Self { side, r, lists, incoming, completions, phase: 0, first_count })
+        let begins_at = r.count();
+        Ok(Self { side, r, lists, incoming, completions, phase: 0, first_count, begins_at })
     }
 
     pub(super) fn shared(&self) -> &'a Shared<'a, O> {
@@ -91,6 +94,7 @@ where
         let start = self.side.lists.borrow().next_start();
         self.step(&Step::ReceivingList(dir));
         let (mut list, errors) = self.lists.decoder.list(self.r, start).await?;
+        shared.replay.has_read(self.r.count() - self.begins_at);
         self.lists.report_foreign(shared, Role::Receiver);
         received_names(shared, Role::Receiver, &list);
         self.lists.guard.check(shared, &mut list, true)?;

@@ -122,7 +122,7 @@ where
         if !redo && self.is_same(entry, Place::Dest(name), &standing).await {
             self.stands(ndx, entry, name, wanted_mode, &standing).await?;
             if linked {
-                self.leader_done(entry).await?;
+                self.leader_stands(entry).await?;
             }
             return Ok(());
         }

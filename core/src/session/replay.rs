@@ -32,6 +32,8 @@ pub(crate) struct Replay {
     looks_ahead: Cell<bool>,
     /// The receiver waits for the generator.
     receiver_waits: Cell<bool>,
+    /// The generator does not begin yet.
+    held_back: Cell<bool>,
     wake_receiver: Notify,
 }
 
@@ -43,6 +45,7 @@ impl Default for Replay {
             idle: Cell::new(false),
             looks_ahead: Cell::new(false),
             receiver_waits: Cell::new(false),
+            held_back: Cell::new(false),
             wake_receiver: Notify::new(),
         }
     }
@@ -80,7 +83,29 @@ impl Replay {
     pub(super) const fn receiver_waits(&self) -> bool {
         self.receiver_waits.get()
     }
+
+    /// A generator that needs more lists gets them when the receiver first waits for it: as in the reference, what is
+    /// recorded in front of that is carried out before it has begun.
+    pub(super) fn hold_back(&self) {
+        self.held_back.set(true);
+    }
+
+    /// The generator has to wait for the receiver to wait.
+    pub(super) const fn is_held_back(&self) -> bool {
+        self.held_back.get()
+    }
+
+    /// So much of the recording was read.
+    pub(super) fn has_read(&self, bytes: u64) {
+        if bytes > PIECE {
+            self.held_back.set(false);
+        }
+    }
 }
+
+/// What the reference reads of a batch at once. Its generator hears of lists when its receiver waits for it, or for more
+/// of the batch.
+const PIECE: u64 = 32 * 1024;
 
 impl<O: Observer> Shared<'_, O> {
     /// The generator has taken note of everything and waits.
@@ -92,6 +117,7 @@ impl<O: Observer> Shared<'_, O> {
     async fn until(&self, ready: impl Fn() -> bool) {
         // What it does not know yet may give it work.
         self.replay.idle.set(false);
+        self.replay.held_back.set(false);
         while !ready() && !self.generator_is_idle() {
             self.replay.receiver_waits.set(true);
             self.wake_generator.notify();
@@ -112,7 +138,7 @@ impl<O: Observer> Shared<'_, O> {
 
     /// What a recorded answer is about may be made by the generator first.
     pub(super) async fn standing_for_answer(&self, turn: i32) {
-        if self.options.read_batch {
+        if self.options.read_batch && !self.replay.is_held_back() {
             self.until(|| self.replay.position.get() >= turn).await;
         }
     }

@@ -394,6 +394,9 @@ where
         Some((ndx, None)) => receiver.list_item(ndx).await?,
         None => {}
     }
+    if side.shared.options.read_batch && generator.begins_with_waiting() {
+        side.shared.replay.hold_back();
+    }
     let receive = async {
         receiver.run().await?;
         receiver.goodbye().await

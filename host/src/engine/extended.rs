@@ -133,8 +133,15 @@ impl Setter {
         let set_id_goes = kind != FileKind::Dir && perms & !final_perms & 0o6000 != 0;
         if sticky_comes || set_id_goes {
             full.other_obj = Some(0);
-            match &mut full.mask_obj {
-                Some(mask) => *mask = 0,
+            match full.mask_obj.as_mut() {
+                Some(mask) => {
+                    // The change of mode brings the mask back, but not the group beside it: an ACL in which both are
+                    // equal has the mask alone, so the group gets nothing until the next run (stock binary).
+                    if full.group_obj == Some(*mask) {
+                        full.group_obj = Some(0);
+                    }
+                    *mask = 0;
+                }
                 None => full.group_obj = Some(0),
             }
         }

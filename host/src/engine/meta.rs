@@ -125,8 +125,11 @@ pub fn chmod_at(dir: &OwnedFd, name: &[u8], bits: u32, kind: FileKind) -> io::Re
     // Opening a device or a fifo may have effects of its own.
     if matches!(kind, FileKind::Regular | FileKind::Dir) {
         let flags = base | OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY;
-        if let Ok(file) = openat(dir, name, flags, Mode::empty()) {
-            return fchmod(&file, bits);
+        match openat(dir, name, flags, Mode::empty()) {
+            Ok(file) => return fchmod(&file, bits),
+            Err(Errno::LOOP) => return Err(Errno::LOOP),
+            // It may be closed to its owner.
+            Err(_) => {}
         }
     }
     let file = openat(dir, name, base | OFlags::PATH, Mode::empty())?;

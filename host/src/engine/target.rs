@@ -221,7 +221,19 @@ impl TreeTarget {
         if FileType::from_raw_mode(found.st_mode) != FileType::Symlink {
             return Ok(spot);
         }
-        Ok(Spot { dir: self.tree().dir(name.bytes())?, name: b"."[..].into() })
+        match self.tree().dir(name.bytes()) {
+            Ok(dir) => Ok(Spot { dir, name: b"."[..].into() }),
+            // It leads out: what does not follow it is set, on the link.
+            Err(Errno::LOOP) => Ok(spot),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// The directory to which a link leads that is not gone through, since it leads out. It is only looked at.
+    fn kept_outside(&self, name: RelName<'_>) -> io::Result<Stat> {
+        let spot = self.spot(Place::Dest(name))?;
+        let stat = to_stat(&statat(&spot.dir, &*spot.name, AtFlags::empty())?);
+        if stat.is_dir() { Ok(stat) } else { Err(Errno::LOOP) }
     }
 
     fn look(&self, place: Place<'_>, follow: bool) -> io::Result<Stat> {
@@ -232,7 +244,10 @@ impl TreeTarget {
             return Ok(stat);
         }
         if follow && let Place::Dest(name) = place {
-            let file = self.tree().open_with(name.bytes(), OFlags::PATH, Links::Inside)?;
+            let file = match self.tree().open_with(name.bytes(), OFlags::PATH, Links::Inside) {
+                Err(Errno::LOOP) if self.keep_dirlinks => return self.kept_outside(name),
+                opened => opened?,
+            };
             let mut stat = to_stat(&fstat(&file)?);
             if self.is_fake() && stat.is_dir() {
                 fake::overlay(Handle::Name(&file, b"."), false, &mut stat)?;

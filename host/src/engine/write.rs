@@ -381,8 +381,9 @@ impl Shared {
     ) -> Result<(), (CommitStep, Errno)> {
         out.finish().map_err(|e| (CommitStep::Write, e))?;
         let mut stat = to_stat(&fstat(&out.file).map_err(|e| (CommitStep::Sync, e))?);
-        // What is written in place is as new as the end of its transfer, even if no byte of it changed.
-        let touch = out.mode == WriteMode::InPlace && attrs.mtime.is_none();
+        // What is written in place is as new as the end of its transfer, even if no byte of it changed and its own time
+        // cannot be set.
+        let touch = out.mode == WriteMode::InPlace;
         if out.truncate && stat.is_regular() && (stat.size != out.offset || self.preallocate || touch) {
             ftruncate(&out.file, out.offset).map_err(|e| (CommitStep::Sync, e))?;
             stat.size = out.offset;

@@ -330,6 +330,7 @@ fn failed(op: Op, name: &[u8], other: &[u8], full: &[u8], w: &Wording<'_>) -> Ve
         Op::ChangeDir => around("change_dir ", " failed"),
         Op::SendOpen => around("send_files failed to open ", ""),
         Op::ReadErrors => around("read errors mapping ", ""),
+        Op::Stat => around("stat ", " failed"),
         Op::GeneratorStat => around("recv_generator: failed to stat ", ""),
         Op::GeneratorMkdir => around("recv_generator: mkdir ", " failed"),
         Op::CopyXattrs => around("gen_entry_copy_xattrs: openat(", ") failed"),

@@ -168,6 +168,29 @@ fn kept_directory_links_are_entered_and_their_targets_get_the_attributes() {
 }
 
 #[test]
+fn kept_directory_links_that_lead_out_stay_as_they_are() {
+    let f = fixture(|options, dir| {
+        options.select.keep_dirlinks = true;
+        fs::create_dir(dir.join("outside")).unwrap();
+        fs::set_permissions(dir.join("outside"), fs::Permissions::from_mode(0o755)).unwrap();
+        symlink("../outside", dir.join("d/l")).unwrap();
+        symlink("../none", dir.join("d/dangling")).unwrap();
+    });
+    let link = Place::Dest(name("l"));
+    let st = block_on(f.target.stat(link, true)).unwrap().unwrap();
+    assert!(st.is_dir());
+    assert!(block_on(f.target.stat(Place::Dest(name("dangling")), true)).unwrap().is_none());
+    assert_eq!(block_on(f.target.stat(Place::Dest(name("l/x")), false)).unwrap_err(), PortError(40));
+    assert_eq!(block_on(f.target.create(&plain("l/x"))).unwrap_err(), PortError(40));
+    let attrs = Attrs { mode: Some(0o040_700), mtime: Some((1, 0)), ..Attrs::default() };
+    let set = block_on(f.target.set_attrs(link, &st, &attrs));
+    assert_eq!(set, Err((AttrStep::Mode, PortError(40))));
+    let outside = fs::metadata(f.path("l")).unwrap();
+    assert_eq!((outside.mode() & 0o7777, outside.mtime() == 1), (0o755, false));
+    assert_eq!(fs::symlink_metadata(f.path("l")).unwrap().mtime(), 1);
+}
+
+#[test]
 fn in_place_keeps_the_file_and_cuts_its_end() {
     let f = fixture(|_, _| ());
     fs::write(f.path("x"), vec![b'o'; 600_000]).unwrap();
