@@ -221,6 +221,8 @@ pub enum BackupBy {
     Copy {
         /// Its time has whole seconds, like times that travel in old protocols.
         whole_seconds: bool,
+        /// Its blocks are summed up for a sender, too.
+        summed: bool,
     },
 }
 

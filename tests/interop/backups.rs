@@ -166,11 +166,14 @@ fn directories_of_backups_keep_an_inherited_group_bit() {
 #[test]
 fn copies_above_the_destination_are_private() {
     for program in BOTH {
-        for bits in [0o640, 0o755] {
+        for (option, bits, private) in
+            [("-W", 0o640, 0o600), ("-W", 0o755, 0o700), ("--no-W", 0o755, 0o600), ("--no-W", 0o700, 0o600)]
+        {
             let dir = tree(&["src", "dst"], &["src/f=new text", "dst/f=old"]);
             let at = |name: &str| dir.path().join(name);
             fs::set_permissions(at("dst/f"), fs::Permissions::from_mode(bits)).unwrap();
-            let out = run(program, dir.path(), &["-r", "--inplace", "--backup-dir=../bak", "src/", "dst/"]);
+            let words = ["-r", "--inplace", option, "--backup-dir=../bak", "src/", "dst/"];
+            let out = run(program, dir.path(), &words);
             assert_eq!(out.code, Some(23), "{program:?}: {out:?}");
             let line = format!(
                 "rsync: [generator] stat \"{}/dst/../bak/f\" failed: Invalid argument (22)\n",
@@ -179,7 +182,7 @@ fn copies_above_the_destination_are_private() {
             assert!(out.stderr.contains(&line), "{program:?}: {out:?}");
             assert_eq!(fs::read(at("bak/f")).unwrap(), b"old", "{program:?}");
             let mode = |name: &str| fs::metadata(at(name)).unwrap().mode() & 0o7777;
-            assert_eq!([mode("dst/f"), mode("bak/f")], [bits, bits & 0o700], "{program:?}");
+            assert_eq!([mode("dst/f"), mode("bak/f")], [bits, private], "{program:?} {option}");
         }
     }
 }

@@ -136,7 +136,8 @@ where
         } else if options.transfer.inplace && options.transfer.backup && !options.dry_run && !redo {
             // What is there is copied to the backup, which is also what the sender's blocks refer to.
             let whole_seconds = !self.shared().agreed.protocol.has_nanoseconds();
-            if !self.back_up(name, BackupBy::Copy { whole_seconds }).await? {
+            let summed = !sends_whole_files(self.shared());
+            if !self.back_up(name, BackupBy::Copy { whole_seconds, summed }).await? {
                 return self.no_leader(ndx, entry).await;
             }
             if self.shared().agreed.protocol.has_item_flags() {

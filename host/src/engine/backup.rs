@@ -145,12 +145,14 @@ impl Backups {
         let from = shared.tree().at(name)?;
         let stat = to_stat(&statat(&from.dir, from.name, AtFlags::SYMLINK_NOFOLLOW)?);
         let to = self.prepare(shared, name)?;
-        if let BackupBy::Copy { whole_seconds } = by
+        if let BackupBy::Copy { whole_seconds, summed } = by
             && stat.is_regular()
         {
             let mut attrs = self.copies.attrs(&stat, shared);
             attrs.mtime = attrs.mtime.map(|(sec, nsec)| (sec, if whole_seconds { 0 } else { nsec }));
-            return self.keep_copy(shared, name, &from, &stat, &to, &attrs);
+            // As the reference makes one, which then has these permissions.
+            let private = if summed { 0o600 } else { stat.mode & 0o700 };
+            return self.keep_copy(shared, name, (&from, &stat), &to, &attrs, private);
         }
         if self.only_safe_links && stat.kind() == FileKind::Symlink {
             let target = readlinkat(&from.dir, from.name, Vec::new())?;
@@ -184,15 +186,15 @@ impl Backups {
 
 impl Backups {
     /// Makes `to` a copy of a file that is about to be written in place. Attributes that cannot be set are noted as a failure; the
-    /// copy is for its owner alone then, and a backup nevertheless (stock binary).
+    /// copy has the permissions `private` then, and is a backup nevertheless (stock binary).
     fn keep_copy(
         &self,
         shared: &Shared,
         name: RelName<'_>,
-        from: &At<'_>,
-        stat: &Stat,
+        (from, stat): (&At<'_>, &Stat),
         to: &Spot<'_>,
         attrs: &Attrs,
+        private: u32,
     ) -> io::Result<()> {
         let original = open_to_copy(&from.dir, from.name)?;
         let (file, temp) = Temp::create(&to.dir, &to.name, true, 0o600)?;
@@ -209,7 +211,7 @@ impl Backups {
             let dir = self.dir.as_ref().map_or_else(Vec::new, |dir| [&dir.path, &b"/"[..]].concat());
             let path = [&dir, name.bytes(), &self.suffix].concat();
             shared.setter().fail(op, &path, &[], port(error));
-            let private = Attrs { mode: Some(stat.mode & 0o700), ..Attrs::default() };
+            let private = Attrs { mode: Some(private), ..Attrs::default() };
             meta::apply(copy, &made, &private).map_err(|(_, error)| error)?;
         }
         temp.rename(&to.dir, &to.name).map_err(|(error, _unlinked)| error)

@@ -392,7 +392,7 @@ fn an_in_place_backup_is_a_copy() {
     fs::write(f.path("x"), "old").unwrap();
     fs::set_permissions(f.path("x"), fs::Permissions::from_mode(0o4666)).unwrap();
     let copy = |whole_seconds| {
-        block_on(f.target.back_up(name("x"), BackupBy::Copy { whole_seconds })).unwrap();
+        block_on(f.target.back_up(name("x"), BackupBy::Copy { whole_seconds, summed: false })).unwrap();
         fs::metadata(f.path("x~")).unwrap().mtime_nsec()
     };
     let time = std::time::UNIX_EPOCH + std::time::Duration::new(5, 7);
