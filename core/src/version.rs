@@ -89,6 +89,10 @@ impl ProtocolVersion {
     pub const fn has_no_content_dirs(self) -> bool {
         self.0 >= 30
     }
+    /// ≥ 30: names may come without the directories that they are in.
+    pub const fn has_names_without_parents(self) -> bool {
+        self.0 >= 30
+    }
     /// ≥ 31: nanoseconds of mtimes.
     pub const fn has_nanoseconds(self) -> bool {
         self.0 >= 31

@@ -316,3 +316,35 @@ fn copies_of_alternates_that_fail() {
         }
     }
 }
+
+/// Below protocol 30 a name without its directory ends the run, though it was asked for: what comes before it stands, with its time.
+#[test]
+fn names_without_their_directories_below_protocol_30() {
+    for receiver in BOTH {
+        for (version, code) in [("--protocol=29", 2), ("--protocol=30", 0)] {
+            let dir = tree(&["src/a", "src/d/e", "dst"], &["src/d/e/f=x"]);
+            let at = |name: &str| dir.path().join(name);
+            old(&at("src/a"));
+            let [a, d] = ["a", "d/e"].map(|name| format!("h:{}/src/./{name}", dir.path().display()));
+            let words = ["-rtR", "--no-implied-dirs", version, &a, &d, "dst/"];
+            let out = run_between(receiver, Program::Stock, dir.path(), &words);
+            assert_eq!((out.code, at("dst/d").exists()), (Some(code), code == 0), "{receiver:?}: {out:?}");
+            assert_eq!(out.stderr.contains("invalid path from sender"), code == 2, "{receiver:?}: {out:?}");
+            let times = ["src/a", "dst/a"].map(|name| fs::metadata(at(name)).unwrap().mtime());
+            assert_eq!(times[0], times[1], "{receiver:?} {version}");
+        }
+    }
+}
+
+/// What was found for deletion is deleted at the end without a look at rule files that came in the meantime.
+#[test]
+fn late_deletions_of_files_read_no_rules() {
+    for receiver in BOTH {
+        let dir = tree(&["src", "dst"], &["src/.rules=P x", "dst/extra=x"]);
+        let from = format!("h:{}/src/", dir.path().display());
+        let words = ["-r", "--delete-delay", "--filter=dir-merge,r .rules", &from, "dst/"];
+        let out = run_between(receiver, Program::Stock, dir.path(), &words);
+        assert_eq!((out.code, &*out.stderr), (Some(0), ""), "{receiver:?}");
+        assert!(!dir.path().join("dst/extra").exists(), "{receiver:?}");
+    }
+}

@@ -599,6 +599,12 @@ fn files_of_others_are_as_new_as_the_transfer() {
         let set = fs::metadata(dir.join("dst/f")).unwrap().modified().unwrap();
         let age = set.elapsed().unwrap_or_default();
         assert!(age.as_secs() < 3600, "{program:?}: {age:?}");
+        // Where it can be set, it has the source's: also where it had that before.
+        touch("dst/f", "2020-01-01");
+        let again = [&["-I"], &words[..]].concat();
+        let out = peers::run(peers::command(program.path(), dir).args(again));
+        let times = ["src/f", "dst/f"].map(|name| fs::metadata(dir.join(name)).unwrap().mtime());
+        assert_eq!((out.code, times[0]), (Some(0), times[1]), "{program:?}: {out:?}");
     }
 }
 

@@ -232,7 +232,11 @@ where
         for name in core::mem::take(&mut self.deleting.delayed) {
             let Some(rel) = RelName::new(&name) else { continue };
             let Ok(Some(stat)) = self.side.target.stat(Place::Dest(rel), false).await else { continue };
-            let scope = self.dest_scope(rel.parent()).await?;
+            // Rule files that came in the meantime have no say about a name that was found, only about what is in it.
+            let scope = match stat.is_dir() {
+                true => self.dest_scope(rel.parent()).await?,
+                false => self.side.scope.clone(),
+            };
             self.delete_tree(name, stat, &scope, Top::Deleted).await?;
             self.outlet.pump().await?;
         }

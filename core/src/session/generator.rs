@@ -10,12 +10,13 @@ use hashbrown::{HashMap, HashSet};
 use super::{
     Event, Shared,
     directories::Retouches,
+    incoming_list::is_refused_orphan,
     links::{Group, Joins},
     lists::{Found, Lists, Segment},
     special::Made,
 };
 use crate::{
-    error::{Error, ProtocolError, Role},
+    error::{Error, NameFault, ProtocolError, Role},
     filter::Scope,
     flist::entry::{EntryFlags, EntryRef, FileKind, mode},
     item::{BasisType, ItemFlags},
@@ -427,6 +428,10 @@ where
             }
             let ndx = segment.ndx_at(position);
             let Some(entry) = segment.list.get(position).filter(|e| e.entry.is_active()) else { continue };
+            if is_refused_orphan(self.shared(), &segment.list, entry) {
+                self.retouch_dirs().await;
+                return Err(ProtocolError::Name(NameFault::WrongDirectory).into());
+            }
             if entry.entry.is_dir() {
                 self.takes_on(ndx, entry);
                 if incremental {

@@ -13,11 +13,12 @@ use crate::{
         Format,
         decode::{Decoder, Foreign},
         encode::IdNames,
-        entry::{EntryFlags, FileKind, FileList},
+        entry::{EntryFlags, EntryRef, FileKind, FileList},
         ids::{IdMap, IdRules, MapFault},
         order,
     },
     io::{MessageSink, WireReader},
+    names::RelName,
     options::{FilesFrom, SessionOptions},
     ports::{Notice, Observer, Step, Target},
     setup::CompatFlags,
@@ -182,6 +183,9 @@ fn check_parents(
     options: &SessionOptions,
     protocol: crate::version::ProtocolVersion,
 ) -> Result<(), ProtocolError> {
+    if !protocol.has_names_without_parents() {
+        return Ok(());
+    }
     let mut last: &[u8] = b"";
     for e in list.entries.iter().filter(|e| !list.name(e).is_empty()) {
         let name = list.name(e);
@@ -193,21 +197,37 @@ fn check_parents(
         {
             continue;
         }
-        let found = list.entries.binary_search_by(|other| {
-            let n = list.name(other);
-            let n = n.strip_prefix(b"/").unwrap_or(n);
-            if protocol.has_dir_slash_order() {
-                order::compare(n, other.is_dir(), dir, true)
-            } else {
-                n.cmp(dir)
-            }
-        });
-        if found.is_err() && e.kind() != FileKind::Missing {
+        if !is_listed(list, dir, protocol) && e.kind() != FileKind::Missing {
             return Err(ProtocolError::Name(NameFault::WrongDirectory));
         }
         last = dir;
     }
     Ok(())
+}
+
+/// Whether a sorted list has this directory.
+fn is_listed(list: &FileList, dir: &[u8], protocol: crate::version::ProtocolVersion) -> bool {
+    let found = list.entries.binary_search_by(|other| {
+        let name = list.name(other);
+        let name = name.strip_prefix(b"/").unwrap_or(name);
+        if protocol.has_dir_slash_order() {
+            order::compare(name, other.is_dir(), dir, true)
+        } else {
+            name.cmp(dir)
+        }
+    });
+    found.is_ok()
+}
+
+/// Below protocol 30 a name without its directory is refused when its turn comes, as in the reference, also where `--no-implied-dirs`
+/// has asked for such names.
+pub(super) fn is_refused_orphan<O>(shared: &Shared<'_, O>, list: &FileList, entry: EntryRef<'_>) -> bool {
+    let protocol = shared.agreed.protocol;
+    if protocol.has_names_without_parents() || shared.local || entry.entry.kind() == FileKind::Missing {
+        return false;
+    }
+    let dir = entry.rel_name().parent();
+    dir != RelName::ROOT && !is_listed(list, dir.bytes(), protocol)
 }
 
 /// Reads lists; used before and beside the receiver's main loop.

@@ -386,7 +386,8 @@ impl Shared {
         let touch = out.mode == WriteMode::InPlace;
         if out.truncate && stat.is_regular() && (stat.size != out.offset || self.preallocate || touch) {
             ftruncate(&out.file, out.offset).map_err(|e| (CommitStep::Sync, e))?;
-            stat.size = out.offset;
+            // Its time has changed with that.
+            stat = to_stat(&fstat(&out.file).map_err(|e| (CommitStep::Sync, e))?);
         }
         if self.fsync {
             fsync(&out.file).map_err(|e| (CommitStep::Sync, e))?;
