@@ -170,6 +170,18 @@ pub enum AttrStep {
     Mode,
 }
 
+impl AttrStep {
+    /// What failed, for a message.
+    pub const fn op(self) -> Op {
+        match self {
+            Self::Owner { owner: true } => Op::Chown,
+            Self::Owner { owner: false } => Op::Chgrp,
+            Self::Times => Op::SetTimes,
+            Self::Mode => Op::SetPermissions,
+        }
+    }
+}
+
 /// How received data is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]

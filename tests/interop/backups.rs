@@ -161,3 +161,25 @@ fn directories_of_backups_keep_an_inherited_group_bit() {
         }
     }
 }
+
+/// Above the destination, a copy for `--inplace` is not found again: its attributes are not set.
+#[test]
+fn copies_above_the_destination_are_private() {
+    for program in BOTH {
+        for bits in [0o640, 0o755] {
+            let dir = tree(&["src", "dst"], &["src/f=new text", "dst/f=old"]);
+            let at = |name: &str| dir.path().join(name);
+            fs::set_permissions(at("dst/f"), fs::Permissions::from_mode(bits)).unwrap();
+            let out = run(program, dir.path(), &["-r", "--inplace", "--backup-dir=../bak", "src/", "dst/"]);
+            assert_eq!(out.code, Some(23), "{program:?}: {out:?}");
+            let line = format!(
+                "rsync: [generator] stat \"{}/dst/../bak/f\" failed: Invalid argument (22)\n",
+                dir.path().display()
+            );
+            assert!(out.stderr.contains(&line), "{program:?}: {out:?}");
+            assert_eq!(fs::read(at("bak/f")).unwrap(), b"old", "{program:?}");
+            let mode = |name: &str| fs::metadata(at(name)).unwrap().mode() & 0o7777;
+            assert_eq!([mode("dst/f"), mode("bak/f")], [bits, bits & 0o700], "{program:?}");
+        }
+    }
+}

@@ -399,3 +399,47 @@ fn rules_of_directories_that_were_dropped_count_as_unknown() {
         }
     }
 }
+
+/// Extended attributes that differ bring the source's permissions with them, also without `-p`; set-id bits stay at home.
+#[test]
+fn attributes_bring_permissions() {
+    for program in [Program::Stock, Program::Arsync] {
+        let dir = tempfile::tempdir().unwrap();
+        let at = |name: &str| dir.path().join(name);
+        let set = |name: &str, value: &[u8]| {
+            let path = std::ffi::CString::new(at(name).into_os_string().into_encoded_bytes()).unwrap();
+            rustix::fs::setxattr(path, "user.a", value, rustix::fs::XattrFlags::empty()).unwrap();
+        };
+        for (name, from, to) in [("src/d", 0o1777, 0o700), ("src/other", 0o777, 0o700)] {
+            for (name, bits) in [(name.to_owned(), from), (name.replace("src", "dst"), to)] {
+                fs::create_dir_all(at(&name)).unwrap();
+                fs::set_permissions(at(&name), fs::Permissions::from_mode(bits)).unwrap();
+            }
+        }
+        fs::create_dir(at("src/new")).unwrap();
+        fs::set_permissions(at("src/new"), fs::Permissions::from_mode(0o1770)).unwrap();
+        for name in ["f", "same", "written"] {
+            for (tree, bits) in [("src", 0o751), ("dst", 0o600)] {
+                let path = at(&format!("{tree}/{name}"));
+                fs::write(&path, if (tree, name) == ("src", "written") { "new" } else { "" }).unwrap();
+                fs::set_permissions(path, fs::Permissions::from_mode(bits)).unwrap();
+            }
+        }
+        for name in ["src/d", "src/new", "src/f", "src/written"] {
+            set(name, b"1");
+        }
+        let out = run(program, dir.path(), &["-rX", "--size-only", "src/", "dst/"]);
+        assert_eq!(out.code, Some(0), "{program:?}: {out:?}");
+        let mode = |name: &str| fs::metadata(at("dst").join(name)).unwrap().mode() & 0o7777;
+        let modes = ["d", "other", "new", "f", "same", "written"].map(mode);
+        assert_eq!(modes, [0o1777, 0o700, 0o1770, 0o751, 0o600, 0o600], "{program:?}");
+
+        set("src/f", b"2");
+        fs::set_permissions(at("src/f"), fs::Permissions::from_mode(0o6711)).unwrap();
+        fs::set_permissions(at("dst/f"), fs::Permissions::from_mode(0o640)).unwrap();
+        let out = run(program, dir.path(), &["-rX", "--size-only", "src/", "dst/"]);
+        assert_eq!(out.code, Some(0), "{program:?}: {out:?}");
+        let kept = if matches!(program, Program::Stock) { 0o6711 } else { 0o711 };
+        assert_eq!(mode("f"), kept, "{program:?}");
+    }
+}

@@ -686,52 +686,6 @@ fn a_shell_starts_a_daemon_for_one_client() {
     }
 }
 
-/// Outside of a chroot a daemon takes a file of a list for vanished when the directory of its module has no such name. Another file of
-/// that name is not sent in its place.
-#[test]
-fn files_of_lists_are_looked_for_in_the_directory_of_the_module() {
-    let dir = tempfile::tempdir().unwrap();
-    let at = |name: &str| dir.path().join(name);
-    fs::create_dir_all(at("m/in/d")).unwrap();
-    for (name, text) in [("m/in/f", "f"), ("m/in/d/g", "g"), ("list", "f\nl\nd/g\n")] {
-        fs::write(at(name), text).unwrap();
-    }
-    symlink("f", at("m/in/l")).unwrap();
-    let shown = dir.path().display();
-    let body = format!(
-        "[free]\npath = {shown}/m\nread only = no\nmunge symlinks = no\n\
-         [links]\npath = {shown}/m\nread only = no\nmunge symlinks = no\ninsecure links = yes\n"
-    );
-    fs::write(at("c"), format!("{}{body}", head(dir.path()))).unwrap();
-    let shell = fake_shell(dir.path()).display().to_string();
-    let vanished = "file has vanished: \"/in/f\" (in free)\nfile has vanished: \"/in/d/g\" (in free)\n";
-    for program in CLIENTS {
-        let path = format!("--rsync-path={program} --config={shown}/c");
-        let pull = |words: &[&str]| {
-            let words = [&["-rl", "-e", &shell, &path, "--files-from=list"], words, &["got/"]].concat();
-            let _ = fs::remove_dir_all(at("got"));
-            client(ARSYNC, dir.path(), &[], &words)
-        };
-        for more in [&[][..], &["--no-relative"], &["--remove-source-files"]] {
-            let out = pull(&[more, &["h::free/in/"]].concat());
-            assert_eq!(out.code, Some(24), "{program} {more:?}: {out:?}");
-            assert!(out.stderr.starts_with(vanished), "{program} {more:?}: {out:?}");
-            assert!(at("m/in/f").exists() && at("m/in/l").is_symlink(), "{program} {more:?}");
-            assert!(!at("got/f").exists() && at("got/l").is_symlink(), "{program} {more:?}");
-        }
-        let out = pull(&["h::links/in/"]);
-        assert_eq!((out.code, &*out.stderr), (Some(0), ""), "{program}: {out:?}");
-        assert_eq!(fs::read(at("got/d/g")).unwrap(), b"g", "{program}");
-    }
-    fs::write(at("m/f"), "another").unwrap();
-    let path = format!("--rsync-path={ARSYNC} --config={shown}/c");
-    let words =
-        ["-rl", "--remove-source-files", "-e", &shell, &path, "--files-from=list", "h::free/in/", "got/"];
-    client(ARSYNC, dir.path(), &[], &words);
-    assert_eq!(fs::read(at("got/f")).unwrap(), b"f");
-    assert!(at("m/f").exists() && !at("m/in/f").exists() && at("m/in/d/g").exists());
-}
-
 #[test]
 fn a_daemon_detaches_from_whoever_starts_it() {
     let dir = tempfile::tempdir().unwrap();

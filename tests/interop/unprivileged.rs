@@ -607,3 +607,64 @@ fn files_of_others_are_as_new_as_the_transfer() {
         assert_eq!((out.code, times[0]), (Some(0), times[1]), "{program:?}: {out:?}");
     }
 }
+
+/// A copy that becomes the backup, of a file whose group may not be set, is for its owner alone; so is what is made from it.
+#[test]
+fn copies_of_a_foreign_group_are_private() {
+    if !needs_root("files of another group") {
+        return;
+    }
+    for program in BOTH {
+        for (option, bits) in [("--no-whole-file", 0o600), ("--whole-file", 0o640)] {
+            let bench = bench(program);
+            let dir = bench.path();
+            file(dir, "src/f");
+            fs::create_dir(dir.join("dst")).unwrap();
+            fs::write(dir.join("dst/f"), "old").unwrap();
+            for name in ["src", "dst"] {
+                give_away(&dir.join(name));
+            }
+            chown(dir.join("dst/f"), None, Some(3)).unwrap();
+            mode(dir, "dst/f", 0o640);
+            let out = run_as_nobody(program, dir, &["-rg", "--inplace", "-b", option, "src/", "dst/"]);
+            assert_eq!(out.code, Some(23), "{program:?}: {out:?}");
+            let line = format!(
+                "rsync: [generator] chgrp \"{}/dst/f~\" failed: Operation not permitted (1)\n",
+                dir.display()
+            );
+            assert!(out.stderr.contains(&line), "{program:?}: {out:?}");
+            let modes =
+                ["f", "f~"].map(|name| fs::metadata(dir.join("dst").join(name)).unwrap().mode() & 0o7777);
+            assert_eq!(modes, [bits, 0o600], "{program:?} {option}");
+        }
+    }
+}
+
+/// What an alternate directory makes superfluous and cannot be removed is transferred; its source stays.
+#[test]
+fn what_cannot_make_way_for_an_alternate_is_transferred() {
+    if !needs_root("a directory of another user") {
+        return;
+    }
+    for program in BOTH {
+        for option in ["--link-dest=../alt", "--compare-dest=../alt"] {
+            let bench = bench(program);
+            let dir = bench.path();
+            file(dir, "src/f");
+            fs::create_dir_all(dir.join("alt")).unwrap();
+            fs::create_dir_all(dir.join("dst")).unwrap();
+            fs::write(dir.join("dst/f"), "another text").unwrap();
+            fs::write(dir.join("alt/f"), "src/f").unwrap();
+            let time = fs::metadata(dir.join("src/f")).unwrap().modified().unwrap();
+            fs::File::options().write(true).open(dir.join("alt/f")).unwrap().set_modified(time).unwrap();
+            give_away(&dir.join("src"));
+            let words = ["-rti", "--remove-source-files", option, "src/", "dst/"];
+            let out = run_as_nobody(program, dir, &words);
+            assert_eq!(out.code, Some(23), "{program:?}: {out:?}");
+            assert!(out.stdout.contains(">f.s") && out.stdout.contains(" f\n"), "{program:?}: {out:?}");
+            let told: Vec<_> = out.stderr.lines().filter(|line| line.contains("denied")).collect();
+            assert!(matches!(told[..], [line] if line.contains("mkstemp")), "{program:?}: {out:?}");
+            assert!(dir.join("src/f").exists(), "{program:?} {option}");
+        }
+    }
+}

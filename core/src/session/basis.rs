@@ -136,9 +136,6 @@ where
             if alt.level < 3 || kind == AltDestKind::Copy {
                 return Ok(false);
             }
-            if !self.remove_superseded(name, standing, alt).await {
-                return Ok(true);
-            }
             let linked = kind == AltDestKind::Link && !is_same_file(standing, alt);
             if !linked || self.link_alternate(name, alt).await {
                 self.matched(ndx, entry, name, alt, linked).await?;
@@ -241,23 +238,19 @@ where
         }
     }
 
-    /// Removes the file that an alternate one makes superfluous. False: it stays, which was reported.
+    /// Removes the file that an equal alternate one makes superfluous. False: it cannot be removed. Nothing is said of that: the file is
+    /// transferred as if there were no alternate one, which fails by itself (stock binary).
     pub(super) async fn remove_superseded(
         &self,
         name: RelName<'_>,
         standing: &Stat,
         alt: &Alternate,
     ) -> bool {
-        if is_same_file(standing, alt) || self.options().dry_run {
-            return true;
-        }
-        match self.side.target.remove_file(Place::Dest(name)).await {
-            Ok(()) => true,
-            Err(error) => {
-                self.failed(Op::Unlink, name.bytes(), error);
-                false
-            }
-        }
+        let stays = alt.level < 3 || self.options().transfer.alt_dest_kind == Some(AltDestKind::Copy);
+        stays
+            || is_same_file(standing, alt)
+            || self.options().dry_run
+            || self.side.target.remove_file(Place::Dest(name)).await.is_ok()
     }
 
     async fn copy_alternate(

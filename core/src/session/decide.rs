@@ -86,6 +86,12 @@ pub fn dest_mode(entry_mode: u32, standing: Option<&Stat>, options: &SessionOpti
     }
 }
 
+/// The mode of an item that stands and gets the extended attributes that the sender was asked for: even without `-p` it takes
+/// the source's permissions (stock binary). The set-id bits are rights that nobody asked for: it keeps its own.
+pub(super) const fn mode_with_attributes(entry_mode: u32, standing: &Stat) -> u32 {
+    (entry_mode & !0o6000) | (standing.mode & 0o6000)
+}
+
 /// mtime is preserved for this kind.
 pub fn keeps_time(kind: FileKind, options: &SessionOptions) -> bool {
     let p = &options.preserve;
@@ -243,6 +249,13 @@ mod tests {
         assert_eq!(dest_mode(0o100_644, Some(&stat(0o100_600)), &o, 0o022), 0o100_600);
         assert_eq!(dest_mode(0o100_644, Some(&stat(0o120_777)), &o, 0o022), 0o100_644);
         assert_eq!(dest_mode(0o010_644, Some(&stat(0o120_777)), &o, 0o022), 0o010_777);
+    }
+
+    #[test]
+    fn attributes_bring_permissions_but_no_set_id_bits() {
+        assert_eq!(mode_with_attributes(0o106_751, &stat(0o100_600)), 0o100_751);
+        assert_eq!(mode_with_attributes(0o043_777, &stat(0o040_700)), 0o041_777);
+        assert_eq!(mode_with_attributes(0o100_640, &stat(0o106_755)), 0o106_640);
     }
 
     #[test]

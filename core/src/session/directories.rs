@@ -165,7 +165,7 @@ where
             // As the reference: the sticky bit is there from the beginning, unless the directory gets a time. An ACL that
             // comes in between depends on it.
             let bits = if decide::keeps_time(FileKind::Dir, options) { 0o777 } else { 0o1777 };
-            let first_mode = self.while_filled(wanted_mode) & bits;
+            let first_mode = self.side.while_filled(wanted_mode) & bits;
             let mut made = self.side.target.make_dir(name, first_mode).await;
             if options.select.relative
                 && made.is_err_and(PortError::is_not_found)
@@ -195,13 +195,6 @@ where
         Ok(())
     }
 
-    /// The mode for as long as the contents change: with the right to write for its owner. A directory that takes the name of
-    /// the destination comes alone.
-    fn while_filled(&self, mode: u32) -> u32 {
-        let filled = self.side.single_name.is_none() && !self.side.rights.super_user;
-        if filled { mode | 0o700 } else { mode }
-    }
-
     /// The mask, or the default ACL of the directory around it, forbids some of the permissions to what is made there.
     async fn is_masked(&self, name: RelName<'_>, mode: u32) -> bool {
         self.options().preserve.perms && mode & 0o777 & !self.plain_dir_mode(name.parent()).await != 0
@@ -228,12 +221,17 @@ where
             return false;
         }
         let keeps = decide::keeps_time(FileKind::Dir, options);
-        let opened = self.while_filled(wanted_mode);
+        let opened = self.side.while_filled(wanted_mode);
         let set = self.set_attrs(entry, name, opened | handed_down, stat, false, false).await;
         let time = keeps.then_some((entry.entry.mtime, entry.entry.nsec));
         // As the reference does: only the right to write is taken away again, or all where attributes come behind the item.
-        let withdrawn = wanted_mode & 0o200 == 0 || self.shared().extended.is_pending(entry.extra().xattrs);
-        let final_mode = (opened != wanted_mode && withdrawn).then_some(wanted_mode);
+        let pending = self.shared().extended.is_pending(entry.extra().xattrs);
+        let complete = match pending && !options.preserve.perms {
+            true => decide::mode_with_attributes(entry.entry.mode, stat),
+            false => wanted_mode,
+        };
+        let withdrawn = complete & 0o200 == 0 || pending;
+        let final_mode = (self.side.while_filled(complete) != complete && withdrawn).then_some(complete);
         let window = options.select.modify_window;
         let differs = time.is_some_and(|time| !decide::same_time(window, time, (stat.mtime, stat.nsec)));
         if time.is_some() || final_mode.is_some() {

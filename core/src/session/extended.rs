@@ -701,7 +701,8 @@ impl<T: Target, O: Observer> DestSide<'_, T, O> {
             return;
         }
         let xattrs = self.xattr_changes(entry.extra().xattrs, name, Some(at)).await;
-        let attrs = self.exact_times(entry, &stat);
+        let mut attrs = self.exact_times(entry, &stat);
+        attrs.mode = self.mode_with_attributes(entry, &stat).filter(|m| (m ^ stat.mode) & mode::PERMS != 0);
         if xattrs.is_empty() && attrs == Attrs::default() {
             return;
         }
@@ -711,6 +712,24 @@ impl<T: Target, O: Observer> DestSide<'_, T, O> {
             Err((step, error)) => report_attrs(self.shared, role, name.bytes(), step, error),
         }
         self.report_failures(role);
+    }
+
+    /// The mode that comes with the attributes of an item, where `-p` has not set it already. A directory stays open to
+    /// its owner for as long as it is filled.
+    fn mode_with_attributes(&self, entry: EntryRef<'_>, standing: &Stat) -> Option<u32> {
+        let preserve = &self.shared.options.preserve;
+        if preserve.perms || entry.entry.is_symlink() && !preserve.fake_super {
+            return None;
+        }
+        let taken = decide::mode_with_attributes(entry.entry.mode, standing);
+        Some(if entry.entry.is_dir() { self.while_filled(taken) } else { taken })
+    }
+
+    /// The mode of a directory for as long as its contents change: with the right to write for its owner. One that takes
+    /// the name of the destination comes alone.
+    pub(super) fn while_filled(&self, mode: u32) -> u32 {
+        let filled = self.single_name.is_none() && !self.rights.super_user;
+        if filled { mode | 0o700 } else { mode }
     }
 
     /// The times of an item whose attributes were not those wanted: they are made the same to the nanosecond then,

@@ -637,7 +637,10 @@ where
     /// False: there is no backup, which was reported. A dry run says what would be done.
     pub(super) async fn back_up(&mut self, name: RelName<'_>, by: BackupBy) -> Result<bool, Error<L::Error>> {
         match self.make_backup(name, by).await {
-            Ok(()) => Ok(true),
+            Ok(()) => {
+                self.side.report_failures(Role::Generator);
+                Ok(true)
+            }
             Err(error) if error.is_not_found() => Ok(true),
             Err(error) => {
                 self.failed(Op::Backup, name.bytes(), error);

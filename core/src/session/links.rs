@@ -90,10 +90,15 @@ impl Group {
         }
         let blocked = self.put_off.iter().rposition(|p| p.why == Missing::Blocked).filter(|_| retry);
         let chosen = blocked.map(|at| self.put_off.remove(at));
+        self.forgo();
+        chosen.map(|chosen| (chosen.ndx, chosen.segment))
+    }
+
+    /// Members that were put off will not come.
+    fn forgo(&mut self) {
         for PutOff { segment, .. } in self.put_off.drain(..) {
             segment.in_progress.set(segment.in_progress.get().saturating_sub(1));
         }
-        chosen.map(|chosen| (chosen.ndx, chosen.segment))
     }
 }
 
@@ -378,10 +383,11 @@ where
     ) -> Result<(), Error<L::Error>> {
         let linked = entry.entry.flags.contains(EntryFlags::HLINKED);
         let group = if linked { self.groups.get_mut(&entry.extra().link_group) } else { None };
-        match group.filter(|group| !group.closed && group.done.is_none()) {
-            Some(group) if group.leader.is_none_or(|leader| leader == ndx) => {
-                group.put_off(ndx, segment, Missing::Blocked);
-            }
+        let would_lead = group.filter(|g| g.done.is_none() && g.leader.is_none_or(|leader| leader == ndx));
+        match would_lead {
+            Some(group) if !group.closed => group.put_off(ndx, segment, Missing::Blocked),
+            // The last one was to lead those that are missing: files stay away with it (stock binary).
+            Some(group) if entry.entry.is_regular() => group.forgo(),
             _ => {}
         }
         self.find_leader(ndx, entry, false);

@@ -141,12 +141,12 @@ impl<'a, S: Source, T: Target, O: Observer, C: LocalCopy<S, T>> LocalOutlet<'a, 
             && !transfer.delay_updates
             && !options.dry_run
             && !options.preserve.fake_super
-            && !options.report.progress
             && !options.select.copy_devices
             && (new || (options.preserve.perms && !transfer.backup))
             && shared.agreed.protocol.has_item_flags();
         let entry = segment.get(ndx).filter(|_| simple)?;
-        if shared.extended.is_pending(entry.extra().xattrs) {
+        // A longer file is shown while it comes.
+        if options.report.progress && entry.entry.size > CHUNK as u64 {
             return None;
         }
         let name = self.side.local_name(entry);
@@ -170,10 +170,11 @@ impl<'a, S: Source, T: Target, O: Observer, C: LocalCopy<S, T>> LocalOutlet<'a, 
     /// Reports the end of a copy that was started early. The result says whether the file is there.
     async fn finish_early(
         &self,
-        entry: EntryRef<'_>,
+        context: &FileContext<'_, '_, O>,
         request: &Request,
         ticket: u64,
     ) -> Result<bool, Error<Infallible>> {
+        let entry = context.entry;
         let shared = self.side.shared;
         let end = self.copier.finish(self.source, self.side.target, ticket).await;
         self.side.report_failures(Role::Receiver);
@@ -198,17 +199,21 @@ impl<'a, S: Source, T: Target, O: Observer, C: LocalCopy<S, T>> LocalOutlet<'a, 
         shared.step(Role::Sender, &Step::SendingSum { false_alarms: 0, hash_hits: 0, matches: 0 });
         match end {
             CopyEnd::Done(size) => {
+                context.all_progress(size);
                 shared.stats.borrow_mut().literal += size;
                 Ok(true)
             }
             CopyEnd::Commit(step, error) => {
                 // A sender sends what cannot be put into its place, too.
+                context.all_progress(entry.entry.size);
                 shared.stats.borrow_mut().literal += entry.entry.size;
                 Ok(report_commit(self.side, name, Err((step, error)))?)
             }
             CopyEnd::Read(error) | CopyEnd::Open(error) => {
+                context.first_progress(0, entry.entry.size);
                 self.sender_fault(io_error::GENERAL);
                 self.failed(Role::Sender, Op::ReadErrors, below(entry.name()), base, error);
+                context.progress(entry.entry.size, 0, true);
                 Ok(false)
             }
         }
@@ -329,10 +334,13 @@ impl<'a, S: Source, T: Target, O: Observer, C: LocalCopy<S, T>> LocalOutlet<'a, 
             self.show(entry, request.flags, request.basis, None, None);
             return Ok(());
         }
+        let mut context = FileContext::new(self.side.shared, entry, ndx, segment, &self.side.lists.borrow());
+        // Those that wait are counted already.
+        context.transfers = self.copies;
         let event = match started {
-            Some(ticket) if self.finish_early(entry, request, ticket).await? => Event::Success(ndx),
+            Some(ticket) if self.finish_early(&context, request, ticket).await? => Event::Success(ndx),
             Some(_) => Event::Failed(ndx),
-            None => self.copy(ndx, segment, entry, request).await?,
+            None => self.copy(&context, request).await?,
         };
         if !matches!(event, Event::Failed(_)) {
             self.step(Role::Sender, &Step::Sent { name: below(entry.name()), base: entry.entry.base });
@@ -348,11 +356,10 @@ impl<'a, S: Source, T: Target, O: Observer, C: LocalCopy<S, T>> LocalOutlet<'a, 
     /// Copies the data and puts the file in place. Returns what came of it.
     async fn copy(
         &mut self,
-        ndx: i32,
-        segment: &Segment,
-        entry: EntryRef<'_>,
+        context: &FileContext<'_, '_, O>,
         request: &Request,
     ) -> Result<Event, Error<Infallible>> {
+        let (entry, ndx) = (context.entry, context.ndx);
         let shared = self.side.shared;
         let options = shared.options;
         let transfer = &options.transfer;
@@ -387,9 +394,15 @@ impl<'a, S: Source, T: Target, O: Observer, C: LocalCopy<S, T>> LocalOutlet<'a, 
         } else {
             None
         };
+        let whole = transfer.whole_file.unwrap_or(true) || shared.agreed.transfer_sum == ChecksumKind::None;
         // Without `-p` the file has the permissions of what it is made from.
         let sibling = sibling_name(name, request.xname.as_deref().unwrap_or_default());
-        let model = if request.basis == BasisType::Name {
+        let by_name = match request.basis {
+            BasisType::Name => true,
+            BasisType::Backup => whole || transfer.backup_dir_leads_up(),
+            _ => false,
+        };
+        let model = if by_name {
             standing
         } else {
             target.stat(basis_place(request, name, &sibling), false).await.ok().flatten().or(standing)
@@ -405,7 +418,6 @@ impl<'a, S: Source, T: Target, O: Observer, C: LocalCopy<S, T>> LocalOutlet<'a, 
             BasisType::PartialDir => WriteMode::PartialInPlace,
             _ => WriteMode::Temporary,
         };
-        let whole = transfer.whole_file.unwrap_or(true) || shared.agreed.transfer_sum == ChecksumKind::None;
         let append = request.append.under(shared.agreed.protocol);
         let start = match (append, request.basis_len) {
             (Append::Off, _) | (_, None) => 0,
@@ -429,9 +441,6 @@ impl<'a, S: Source, T: Target, O: Observer, C: LocalCopy<S, T>> LocalOutlet<'a, 
                 return Ok(Event::Failed(ndx));
             }
         };
-        let mut context = FileContext::new(shared, entry, ndx, segment, &self.side.lists.borrow());
-        // Those that wait are counted already.
-        context.transfers = self.copies;
         // Only what is written to can hold blocks that stay where they are.
         let in_place = write_mode != WriteMode::Temporary
             && matches!(request.basis, BasisType::Name | BasisType::PartialDir | BasisType::Backup);
@@ -441,10 +450,10 @@ impl<'a, S: Source, T: Target, O: Observer, C: LocalCopy<S, T>> LocalOutlet<'a, 
         let copied = match basis {
             Some(basis) => {
                 // On the heap: few files are searched, and every local run would hold it.
-                Box::pin(self.delta(&file, stat.size, &basis, &mut output, &context)).await
+                Box::pin(self.delta(&file, stat.size, &basis, &mut output, context)).await
             }
             None => {
-                let copied = self.whole(&file, start, stat.size, &mut output, &context).await;
+                let copied = self.whole(&file, start, stat.size, &mut output, context).await;
                 context.sending_sum(MatchStats::default());
                 copied
             }

@@ -454,6 +454,7 @@ where
         // Without `-p` the file has the permissions of what it is made from.
         let model = match place {
             Place::Dest(at) if at == name => standing.filter(|_| !new),
+            Place::Backup(_) if head.count == 0 || transfer.backup_dir_leads_up() => standing,
             other => target.stat(other, false).await.ok().flatten().or(standing),
         };
         let wanted_mode = decide::dest_mode(

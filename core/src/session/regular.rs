@@ -86,16 +86,16 @@ where
                 Some(AltDestKind::Copy) => stat.is_none(),
                 Some(_) => true,
             };
-        let alternate = if consults { self.alternate(entry, name).await } else { None };
+        let mut alternate = if consults { self.alternate(entry, name).await } else { None };
+        if let (Some(standing), Some(found)) = (&stat, &alternate)
+            && !self.remove_superseded(name, standing, found).await
+        {
+            alternate = None;
+        }
         if linked
             && options.transfer.alt_dest_kind == Some(AltDestKind::Compare)
-            && let Some(same) = alternate.as_ref().filter(|a| a.level == 3)
+            && alternate.as_ref().is_some_and(|a| a.level == 3)
         {
-            if let Some(standing) = &stat
-                && !self.remove_superseded(name, standing, same).await
-            {
-                return self.no_leader(ndx, entry).await;
-            }
             return self.superfluous(ndx, segment, entry).await;
         }
         if let Some(alternate) = &alternate

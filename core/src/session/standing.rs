@@ -11,7 +11,7 @@ use crate::{
     flist::entry::{EntryRef, FileKind, mode},
     item::ItemFlags,
     names::RelName,
-    ports::{AttrStep, Attrs, Notice, Observer, Op, Place, PortError, Stat, Step, Target},
+    ports::{AttrStep, Attrs, Notice, Observer, Place, PortError, Stat, Step, Target},
 };
 
 impl<T, O, L> Generator<'_, T, O, L>
@@ -248,11 +248,5 @@ pub(super) fn report_attrs<O: Observer>(
     step: AttrStep,
     error: PortError,
 ) {
-    let op = match step {
-        AttrStep::Owner { owner: true } => Op::Chown,
-        AttrStep::Owner { owner: false } => Op::Chgrp,
-        AttrStep::Times => Op::SetTimes,
-        AttrStep::Mode => Op::SetPermissions,
-    };
-    shared.report(role, &Notice::Failed { op, name, base: None, other: &[], error });
+    shared.report(role, &Notice::Failed { op: step.op(), name, base: None, other: &[], error });
 }

@@ -65,6 +65,15 @@ impl<O: Observer> FileContext<'_, '_, O> {
         }
     }
 
+    /// A file that came as a whole, all at once.
+    pub(super) fn all_progress(&self, size: u64) {
+        self.first_progress(0, size);
+        if size > 0 {
+            self.progress(size, 0, false);
+        }
+        self.progress(size, 0, true);
+    }
+
     /// What was found of a file in its basis.
     pub(super) fn sending_sum(&self, found: MatchStats) {
         let MatchStats { matches, hash_hits, false_alarms } = found;

@@ -10,7 +10,7 @@ use arsync_core::{
     flist::{acl::Kind, entry::FileKind},
     names::{RelName, is_unsafe_link},
     options::SessionOptions,
-    ports::{AttrStep, Attrs, BackupBy, Extended, Stat},
+    ports::{AttrStep, Attrs, BackupBy, Extended, Op, Stat},
 };
 use rustix::{
     fs::{AtFlags, Mode, OFlags, fstat, linkat, mkdirat, openat, readlinkat, renameat, statat, unlinkat},
@@ -19,11 +19,12 @@ use rustix::{
 
 use super::{
     acl,
-    beneath::{Links, Tree},
+    beneath::{At, Links, Tree},
     confine::Confinement,
     copy::{Holes, copy_contents},
     fake,
     meta::{self, Handle},
+    port,
     special::{self, Put},
     temp::Temp,
     to_stat,
@@ -37,6 +38,8 @@ pub struct Backups {
     suffix: Vec<u8>,
     dir: Option<BackupDir>,
     copies: Copies,
+    /// See [`arsync_core::options::Transfer::backup_dir_leads_up`].
+    leads_up: bool,
     /// `--safe-links`: a symlink that leads out has no backup.
     only_safe_links: bool,
 }
@@ -97,6 +100,7 @@ impl Backups {
         let preserve = &options.preserve;
         Self {
             only_safe_links: options.select.safe_links && preserve.links,
+            leads_up: transfer.backup_dir_leads_up(),
             suffix: transfer.suffix.clone(),
             dir: transfer.backup_dir.clone().map(|path| BackupDir {
                 path,
@@ -146,7 +150,7 @@ impl Backups {
         {
             let mut attrs = self.copies.attrs(&stat, shared);
             attrs.mtime = attrs.mtime.map(|(sec, nsec)| (sec, if whole_seconds { 0 } else { nsec }));
-            return copy(&from.dir, from.name, &stat, &to, &attrs, self.copies.files);
+            return self.keep_copy(shared, name, &from, &stat, &to, &attrs);
         }
         if self.only_safe_links && stat.kind() == FileKind::Symlink {
             let target = readlinkat(&from.dir, from.name, Vec::new())?;
@@ -175,6 +179,40 @@ impl Backups {
             }
             other => other,
         }
+    }
+}
+
+impl Backups {
+    /// Makes `to` a copy of a file that is about to be written in place. Attributes that cannot be set are noted as a failure; the
+    /// copy is for its owner alone then, and a backup nevertheless (stock binary).
+    fn keep_copy(
+        &self,
+        shared: &Shared,
+        name: RelName<'_>,
+        from: &At<'_>,
+        stat: &Stat,
+        to: &Spot<'_>,
+        attrs: &Attrs,
+    ) -> io::Result<()> {
+        let original = open_to_copy(&from.dir, from.name)?;
+        let (file, temp) = Temp::create(&to.dir, &to.name, true, 0o600)?;
+        copy_contents(&original, &file, stat.size, Holes::Written)?;
+        let copy = Handle::File(&file);
+        self.copies.files.carry(Handle::File(&original), copy);
+        let made = to_stat(&fstat(&file)?);
+        let set = match &self.dir {
+            // As the reference, which does not find it.
+            _ if self.leads_up => Err((Op::StatBackup, Errno::INVAL)),
+            _ => meta::apply(copy, &made, attrs).map_err(|(step, error)| (step.op(), error)),
+        };
+        if let Err((op, error)) = set {
+            let dir = self.dir.as_ref().map_or_else(Vec::new, |dir| [&dir.path, &b"/"[..]].concat());
+            let path = [&dir, name.bytes(), &self.suffix].concat();
+            shared.setter().fail(op, &path, &[], port(error));
+            let private = Attrs { mode: Some(stat.mode & 0o700), ..Attrs::default() };
+            meta::apply(copy, &made, &private).map_err(|(_, error)| error)?;
+        }
+        temp.rename(&to.dir, &to.name).map_err(|(error, _unlinked)| error)
     }
 }
 
@@ -330,6 +368,11 @@ fn apply_what_is_allowed(on: Handle<'_>, standing: &Stat, attrs: &Attrs) -> io::
     .map_err(|(_, error)| error)
 }
 
+fn open_to_copy(dir: &OwnedFd, name: &[u8]) -> io::Result<OwnedFd> {
+    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    openat(dir, name, flags, Mode::empty())
+}
+
 /// Makes `to` a copy of a non-directory.
 pub fn copy(
     dir: &OwnedFd,
@@ -341,8 +384,7 @@ pub fn copy(
 ) -> io::Result<()> {
     match stat.kind() {
         FileKind::Regular => {
-            let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
-            let from = openat(dir, name, flags, Mode::empty())?;
+            let from = open_to_copy(dir, name)?;
             let (file, temp) = Temp::create(&to.dir, &to.name, true, 0o600)?;
             copy_contents(&from, &file, stat.size, Holes::Written)?;
             carried.carry(Handle::File(&from), Handle::File(&file));

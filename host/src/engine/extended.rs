@@ -40,7 +40,8 @@ impl Setter {
         core::mem::take(&mut self.failures.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    fn fail(&self, op: Op, path: &[u8], xattr: &[u8], error: PortError) {
+    /// Notes what failed.
+    pub fn fail(&self, op: Op, path: &[u8], xattr: &[u8], error: PortError) {
         let failure = ExtendedFailure { op, path: path.to_vec(), xattr: xattr.to_vec(), error };
         self.failures.lock().unwrap_or_else(PoisonError::into_inner).push(failure);
     }

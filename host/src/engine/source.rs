@@ -64,8 +64,6 @@ pub struct FileSource {
     confinement: Confinement,
     /// Nothing at all may be outside.
     confine_all: bool,
-    /// The directory of a daemon's module, where names of a list are looked for once more: see [`FileSource::is_still_there`].
-    module_of_list: Option<Tree>,
     /// What cannot be read is not there.
     readable_only: bool,
     copy_devices: bool,
@@ -201,13 +199,6 @@ impl FileSource {
             },
             confinement,
             confine_all: select.confine_all,
-            module_of_list: (select.confine_all && select.files_from != FilesFrom::None)
-                .then_some(select.confine_root.as_deref())
-                .flatten()
-                .and_then(|root| {
-                    openat(CWD, root, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty()).ok()
-                })
-                .map(|root| Tree::new(root, Links::Inside)),
             readable_only: select.ignore_nonreadable,
             copy_devices: select.copy_devices,
             fake: options.preserve.fake_super,
@@ -255,22 +246,6 @@ impl FileSource {
             reader.tree.open_with(&path.name[..slash], OFlags::PATH | OFlags::DIRECTORY, Links::Inside)?;
         reader.listed.admits(&dir)?;
         Ok(At { dir: Arc::new(dir), name: &path.name[slash + 1..] })
-    }
-
-    /// A confined daemon of the reference looks for a file of a list in the directory of its module, although the list names it in
-    /// one below: it takes what is not there for vanished. What it would find there is another file, which nobody has
-    /// asked for; here that one says no more than that the right one is sent, or removed.
-    fn is_still_there(&self, path: SourcePath<'_>) -> io::Result<()> {
-        let Some(module) = &self.module_of_list else { return Ok(()) };
-        let paths = self.paths.borrow();
-        let below = match (paths.first(), paths.get(path.base as usize)) {
-            (Some(list), Some(base)) => base.strip_prefix(&**list).unwrap_or_default(),
-            _ => &[],
-        };
-        let below = below.strip_prefix(b"/").unwrap_or(below);
-        let name = if below.is_empty() { path.name.to_vec() } else { [below, b"/", path.name].concat() };
-        let found = module.open_with(&name, OFlags::PATH | OFlags::NOFOLLOW, Links::Inside);
-        found.map(drop).map_err(|error| if error == Errno::NOTDIR { Errno::LOOP } else { error })
     }
 
     fn open_file(&self, path: SourcePath<'_>, follow: bool) -> io::Result<OwnedFd> {
@@ -423,7 +398,6 @@ impl Source for FileSource {
     }
 
     async fn open(&self, path: SourcePath<'_>) -> Result<(SourceFile, Stat), PortError> {
-        self.is_still_there(path).map_err(port)?;
         let (file, stat) = self.open_for_sending(path).map_err(port)?;
         Ok((SourceFile(file), stat))
     }
@@ -473,7 +447,6 @@ impl Source for FileSource {
     }
 
     async fn remove(&self, path: SourcePath<'_>) -> Result<(), PortError> {
-        self.is_still_there(path).map_err(port)?;
         let at = self.removed_at(path).map_err(port)?;
         unlinkat(&at.dir, at.name, AtFlags::empty()).map_err(port)
     }
