@@ -608,6 +608,31 @@ fn files_of_others_are_as_new_as_the_transfer() {
     }
 }
 
+/// Without `-p` a file has the permissions of the one whose place it takes, or of which it is made, as far as that can be read.
+#[test]
+fn files_that_cannot_be_read_lend_no_permissions() {
+    if !needs_root("files of another user") {
+        return;
+    }
+    for program in BOTH {
+        for (others, expected) in [(0o711, 0o644), (0o715, 0o715)] {
+            let bench = bench(program);
+            let dir = bench.path();
+            for name in ["src/same", "src/like.c", "dst/same", "dst/like1.c"] {
+                file(dir, name);
+                mode(dir, name, if name.starts_with("dst") { others } else { 0o644 });
+            }
+            mode(dir, "dst", 0o777);
+            let out = run_as_nobody(program, dir, &["-rIy", "--whole-file", "src/", "dst/"]);
+            assert_eq!((out.code, out.stderr.as_str()), (Some(0), ""), "{program:?}");
+            for name in ["dst/same", "dst/like.c"] {
+                let got = fs::metadata(dir.join(name)).unwrap().mode() & 0o7777;
+                assert_eq!(got, expected, "{program:?} {name} {others:o}");
+            }
+        }
+    }
+}
+
 /// A copy that becomes the backup, of a file whose group may not be set, is for its owner alone; so is what is made from it.
 #[test]
 fn copies_of_a_foreign_group_are_private() {

@@ -403,9 +403,14 @@ impl<'a, S: Source, T: Target, O: Observer, C: LocalCopy<S, T>> LocalOutlet<'a, 
             _ => false,
         };
         let model = if by_name {
-            standing
+            None
         } else {
-            target.stat(basis_place(request, name, &sibling), false).await.ok().flatten().or(standing)
+            let from = basis_place(request, name, &sibling);
+            self.side.lends_mode(from, target.stat(from, false).await.ok().flatten()).await
+        };
+        let model = match model {
+            None => self.side.lends_mode(Place::Dest(name), standing).await,
+            other => other,
         };
         let wanted_mode = decide::dest_mode(
             entry.entry.mode,

@@ -453,9 +453,15 @@ where
         let basis = basis.map(|(basis, _)| basis);
         // Without `-p` the file has the permissions of what it is made from.
         let model = match place {
-            Place::Dest(at) if at == name => standing.filter(|_| !new),
-            Place::Backup(_) if head.count == 0 || transfer.backup_dir_leads_up() => standing,
-            other => target.stat(other, false).await.ok().flatten().or(standing),
+            Place::Dest(at) if at == name => None,
+            Place::Backup(_) if head.count == 0 || transfer.backup_dir_leads_up() => None,
+            other => self.side.lends_mode(other, target.stat(other, false).await.ok().flatten()).await,
+        };
+        let model = match model {
+            None if !(new && place == Place::Dest(name)) => {
+                self.side.lends_mode(Place::Dest(name), standing).await
+            }
+            other => other,
         };
         let wanted_mode = decide::dest_mode(
             entry.entry.mode,

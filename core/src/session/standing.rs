@@ -4,7 +4,7 @@
 use super::{
     Shared,
     decide::{self, Quick},
-    generator::{Generator, Outlet},
+    generator::{DestSide, Generator, Outlet},
 };
 use crate::{
     error::{Error, Role},
@@ -13,6 +13,18 @@ use crate::{
     names::RelName,
     ports::{AttrStep, Attrs, Notice, Observer, Place, PortError, Stat, Step, Target},
 };
+
+impl<T: Target, O: Observer> DestSide<'_, T, O> {
+    /// What lends its permissions to a file that takes its place, or is made from it: without `-p` only what can be read, which
+    /// the reference has to open.
+    pub(super) async fn lends_mode(&self, at: Place<'_>, stat: Option<Stat>) -> Option<Stat> {
+        let stat = stat?;
+        let euid = self.rights.euid;
+        let unasked = self.shared.options.preserve.perms || euid == 0 || !stat.is_regular();
+        let readable = unasked || stat.uid == euid && stat.mode & 0o400 != 0;
+        (readable || self.target.open_basis(at).await.is_ok()).then_some(stat)
+    }
+}
 
 impl<T, O, L> Generator<'_, T, O, L>
 where
