@@ -114,6 +114,28 @@ fn names_of_a_file_that_gets_attributes_are_shown_with_them() {
     }
 }
 
+/// Where the last name of a group is skipped, the last one that had no place is tried once more; where it has none itself, nothing is.
+#[test]
+fn a_name_without_a_place_is_tried_again() {
+    for program in BOTH {
+        for (blocked, told) in [("a", "aa"), ("ab", "abb"), ("b", "bb"), ("bc", "bc"), ("c", "c")] {
+            let dir = source();
+            for name in blocked.chars() {
+                fs::create_dir_all(dir.path().join(format!("d/{name}/in"))).unwrap();
+            }
+            let words = ["-rlH", "--existing", "--protocol=28", "s/", "d/"];
+            let out = peers::run(peers::command(program.path(), dir.path()).args(words));
+            let lines =
+                out.stdout.lines().filter_map(|l| l.strip_prefix("cannot delete non-empty directory: "));
+            assert_eq!(
+                (out.code, &*lines.collect::<String>()),
+                (Some(23), told),
+                "{program:?} {blocked}: {out:?}"
+            );
+        }
+    }
+}
+
 /// A member is compared with its own alternate file only where the leader did not have to be transferred.
 #[test]
 fn members_of_later_lists_wait_for_a_transferred_leader() {

@@ -82,14 +82,16 @@ impl Group {
     }
 
     /// The member that leads when nothing better was found: the last of those that have to come. If none has to,
-    /// nothing waits any more.
-    fn last_resort(&mut self) -> Option<(i32, Rc<Segment>)> {
+    /// nothing waits any more. `retry`: the last one without a place is tried once more then.
+    fn last_resort(&mut self, retry: bool) -> Option<(i32, Rc<Segment>)> {
         if let Some(at) = self.put_off.iter().rposition(|p| p.why == Missing::New) {
             let chosen = self.put_off.remove(at);
             return Some((chosen.ndx, chosen.segment));
         }
+        let blocked = self.put_off.iter().rposition(|p| p.why == Missing::Blocked).filter(|_| retry);
+        let chosen = blocked.map(|at| self.put_off.remove(at));
         self.forgo();
-        None
+        chosen.map(|chosen| (chosen.ndx, chosen.segment))
     }
 
     /// Members that were put off will not come.
@@ -202,17 +204,23 @@ where
     /// waits for it, or one that was put off.
     #[allow(clippy::unused_async)] // As its callers return what it returns.
     pub(super) async fn no_leader(&mut self, ndx: i32, entry: EntryRef<'_>) -> Result<(), Error<L::Error>> {
+        self.find_leader(ndx, entry, true);
+        Ok(())
+    }
+
+    /// `retry`: also among those that had no place before, as in the reference where the last member was skipped.
+    fn find_leader(&mut self, ndx: i32, entry: EntryRef<'_>, retry: bool) {
         if !entry.entry.flags.contains(EntryFlags::HLINKED) {
-            return Ok(());
+            return;
         }
-        let Some(group) = self.groups.get_mut(&entry.extra().link_group) else { return Ok(()) };
+        let Some(group) = self.groups.get_mut(&entry.extra().link_group) else { return };
         if group.done.is_some() || group.leader.is_some_and(|leader| leader != ndx) {
-            return Ok(());
+            return;
         }
         let next = if !group.waiting.is_empty() {
             Some(group.waiting.remove(0))
         } else if group.closed {
-            group.last_resort()
+            group.last_resort(retry)
         } else {
             None
         };
@@ -220,7 +228,6 @@ where
         if let Some((next, _)) = next {
             self.shared().events.borrow_mut().push_back(Event::Leads(next));
         }
-        Ok(())
     }
 
     /// A member that waited leads its group now.
@@ -367,6 +374,7 @@ where
     }
 
     /// A member that would have led cannot have its place.
+    #[allow(clippy::unused_async)] // As its callers return what it returns.
     pub(super) async fn blocked(
         &mut self,
         ndx: i32,
@@ -382,7 +390,8 @@ where
             Some(group) if entry.entry.is_regular() => group.forgo(),
             _ => {}
         }
-        self.no_leader(ndx, entry).await
+        self.find_leader(ndx, entry, false);
+        Ok(())
     }
 
     /// A missing item that a directory to compare with has: it stays away, unless another member of its link group has to
@@ -400,7 +409,8 @@ where
         }
         let Some(group) = self.groups.get_mut(&entry.extra().link_group) else { return Ok(()) };
         group.put_off(ndx, segment, Missing::Superfluous);
-        self.no_leader(ndx, entry).await
+        self.find_leader(ndx, entry, false);
+        Ok(())
     }
 
     pub(super) async fn linked(&mut self, ndx: i32, entry: EntryRef<'_>) -> Result<(), Error<L::Error>> {
