@@ -699,9 +699,6 @@ pub(super) async fn remove_source<S: Source, O: Observer>(
             }
             match source.remove(path).await {
                 Ok(()) => shared.report(Role::Sender, &Notice::SenderRemoved(path.name)),
-                Err(error) if error.is_not_found() => {
-                    shared.report(Role::Sender, &Notice::SenderRemovedBefore(path.name));
-                }
                 Err(error) => shared.report(Role::Sender, &failed(Op::SenderRemove, error)),
             }
         }
