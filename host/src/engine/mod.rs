@@ -35,6 +35,7 @@ mod special;
 mod target;
 pub mod temp;
 mod visit;
+mod waiting;
 mod workers;
 mod write;
 mod xattr;

@@ -2,7 +2,7 @@
 //!
 //! Tasks change hands in batches, in both directions: waking a thread costs as much as one small file. Threads keep to
 //! different directories where they can (`backlog`); they start with the first full batch and end with the value,
-//! when everything is done. Whoever waits for the end of a task does what nobody has taken yet meanwhile. Nothing here decides:
+//! when everything is done. More are started while those that there are wait, for a disk or another machine. Whoever waits for the end of a task does what nobody has taken yet meanwhile. Nothing here decides:
 //! a task says what is done, and its end says how far it came.
 
 use alloc::sync::Arc;
@@ -13,7 +13,10 @@ use std::{
     thread::JoinHandle,
 };
 
-use super::backlog::{BATCH, BATCH_BYTES, Backlog, Piece};
+use super::{
+    backlog::{BATCH, BATCH_BYTES, Backlog, Piece},
+    waiting::Waiting,
+};
 
 /// Tasks that may wait for a thread before whoever brings more has to wait.
 const BACKLOG: usize = 4096;
@@ -50,6 +53,8 @@ struct State<T: Task> {
     wanted: Option<u64>,
     /// Whoever brings tasks waits for room.
     crowded: bool,
+    /// A thread waited long, and there is more to do.
+    slow: bool,
     closed: bool,
 }
 
@@ -68,6 +73,7 @@ impl<T: Task> Desk<T> {
             ends: Vec::new(),
             wanted: None,
             crowded: false,
+            slow: false,
             closed: false,
         };
         Self { state: Mutex::new(state), work: Condvar::new(), ended: Condvar::new() }
@@ -86,8 +92,12 @@ impl<T: Task> Desk<T> {
         let Some(group) = state.backlog.take_batch(&mut hands.tasks) else { return Err(state) };
         drop(state);
         let kit = &mut hands.kit;
+        let count = hands.tasks.len();
+        hands.waiting.begin();
         hands.ends.extend(hands.tasks.drain(..).map(|Numbered(ticket, task)| (ticket, task.run(kit))));
+        let waited = hands.waiting.was_long(count);
         let mut state = self.lock();
+        state.slow |= waited && state.backlog.len() > 0;
         state.backlog.leave(group);
         let mut awaited = core::mem::take(&mut state.crowded);
         for end in hands.ends.drain(..) {
@@ -119,11 +129,17 @@ struct Hands<T: Task> {
     tasks: Vec<Numbered<T>>,
     ends: Vec<(u64, T::End)>,
     kit: T::Kit,
+    waiting: Waiting,
 }
 
 impl<T: Task> Default for Hands<T> {
     fn default() -> Self {
-        Self { tasks: Vec::with_capacity(BATCH), ends: Vec::with_capacity(BATCH), kit: T::Kit::default() }
+        Self {
+            tasks: Vec::with_capacity(BATCH),
+            ends: Vec::with_capacity(BATCH),
+            kit: T::Kit::default(),
+            waiting: Waiting::new(),
+        }
     }
 }
 
@@ -136,7 +152,8 @@ struct Batch<T> {
 /// Threads and what they have to do.
 pub struct Pool<T: Task> {
     name: &'static str,
-    most: usize,
+    /// With which it begins.
+    first: usize,
     desk: Arc<Desk<T>>,
     threads: Mutex<Vec<JoinHandle<()>>>,
     next: Cell<u64>,
@@ -154,11 +171,11 @@ impl<T: Task> core::fmt::Debug for Pool<T> {
 }
 
 impl<T: Task> Pool<T> {
-    /// `name`: of its threads; `threads`: how many. With none, everything is done by whoever waits for it.
+    /// `name`: of its threads; `threads`: with how many it begins. With none, everything is done by whoever waits for it.
     pub fn new(name: &'static str, threads: usize) -> Self {
         Self {
             name,
-            most: threads.min(THREADS),
+            first: threads.min(THREADS),
             desk: Arc::new(Desk::new()),
             threads: Mutex::default(),
             next: Cell::new(0),
@@ -170,16 +187,25 @@ impl<T: Task> Pool<T> {
 
     fn start_threads(&self) {
         let mut threads = self.threads.lock().unwrap_or_else(PoisonError::into_inner);
-        if !threads.is_empty() {
+        if threads.is_empty() {
+            threads.extend((0..self.first).filter_map(|_| self.thread()));
+        }
+    }
+
+    /// One more thread, if those that there are wait.
+    fn speed_up(&self, state: &mut State<T>) {
+        if !core::mem::take(&mut state.slow) {
             return;
         }
-        for _ in 0..self.most {
-            let desk = self.desk.clone();
-            let thread = std::thread::Builder::new().name(self.name.into());
-            if let Ok(thread) = thread.spawn(move || desk.serve()) {
-                threads.push(thread);
-            }
+        let mut threads = self.threads.lock().unwrap_or_else(PoisonError::into_inner);
+        if !threads.is_empty() && threads.len() < THREADS {
+            threads.extend(self.thread());
         }
+    }
+
+    fn thread(&self) -> Option<JoinHandle<()>> {
+        let desk = self.desk.clone();
+        std::thread::Builder::new().name(self.name.into()).spawn(move || desk.serve()).ok()
     }
 
     fn ticket(&self) -> u64 {
@@ -216,9 +242,11 @@ impl<T: Task> Pool<T> {
         let mut state = self.desk.lock();
         batch.tasks.drain(..).for_each(|task| state.backlog.push(task));
         self.desk.work.notify_one();
+        self.speed_up(&mut state);
         while state.backlog.len() > BACKLOG {
             state.crowded = true;
             state = self.wait(state);
+            self.speed_up(&mut state);
         }
     }
 
@@ -246,6 +274,7 @@ impl<T: Task> Pool<T> {
             }
             state.wanted = Some(ticket);
             state = self.wait(state);
+            self.speed_up(&mut state);
         }
     }
 }
@@ -311,6 +340,38 @@ mod tests {
             let early = pool.ended(7);
             assert_eq!(pool.end(early), 7);
         }
+    }
+
+    struct Sleep;
+
+    impl Piece for Sleep {
+        fn dir(&self) -> &[u8] {
+            b"d"
+        }
+
+        fn size(&self) -> u64 {
+            1
+        }
+    }
+
+    impl Task for Sleep {
+        type End = ();
+        type Kit = ();
+
+        fn run(self, (): &mut ()) {
+            std::thread::sleep(core::time::Duration::from_micros(500));
+        }
+    }
+
+    #[test]
+    fn threads_that_wait_get_company() {
+        let pool = Pool::new("sleep", 1);
+        let tickets: Vec<_> = (0..2000).map(|_| pool.begin(Sleep)).collect();
+        for ticket in tickets {
+            pool.end(ticket);
+        }
+        let threads = pool.threads.lock().unwrap().len();
+        assert!((4..=THREADS).contains(&threads), "{threads}");
     }
 
     #[test]
