@@ -80,8 +80,6 @@ pub enum Op {
     Rmdir,
     /// backing up failed
     Backup,
-    /// `stat FULL failed`: a backup whose attributes are to be set
-    StatBackup,
     /// `copy_file FULL => X`
     CopyFile,
     /// `open FULL`: what is to be copied on this side, or the copy where that is made in place

@@ -374,16 +374,6 @@ pub struct Report {
     pub stats: bool,
 }
 
-impl Transfer {
-    /// Backups go into a directory that is given relative to the destination, by a path with `..`. The reference finds no
-    /// backup there: it looks for one by a path in which it admits no `..`.
-    pub fn backup_dir_leads_up(&self) -> bool {
-        self.backup_dir
-            .as_ref()
-            .is_some_and(|dir| !dir.starts_with(b"/") && dir.split(|&b| b == b'/').any(|part| part == b".."))
-    }
-}
-
 impl Select {
     /// A symlink at the destination may stay where the source has a directory, and stand for it: kept, protected as
     /// something that exists, or of no interest as a directory that was only implied.

@@ -40,7 +40,8 @@ impl Retouches {
         &mut self,
         name: &[u8],
         number: i32,
-        (mtime, mode): (Option<(i64, u32)>, Option<u32>),
+        mtime: Option<(i64, u32)>,
+        mode: Option<u32>,
         differed: bool,
     ) {
         self.dirs.push(Retouch { name: self.names.len(), number, mtime, mode, differed });
@@ -106,7 +107,7 @@ where
                 // As the reference does: what is protected takes the time of the directory it stands for.
                 let mtime = Some((entry.entry.mtime, entry.entry.nsec));
                 let number = self.side.lists.borrow().dir_number(ndx);
-                self.retouch.push(shown, number, (mtime, None), true);
+                self.retouch.push(shown, number, mtime, None, true);
             }
             return Ok(());
         }
@@ -236,7 +237,7 @@ where
         let differs = time.is_some_and(|time| !decide::same_time(window, time, (stat.mtime, stat.nsec)));
         if time.is_some() || final_mode.is_some() {
             let number = self.side.lists.borrow().dir_number(ndx);
-            self.retouch.push(name.bytes(), number, (time, final_mode), differs);
+            self.retouch.push(name.bytes(), number, time, final_mode, differs);
         }
         // Behind a failure nothing more is set.
         set.is_some_and(|changed| changed || differs)

@@ -399,7 +399,7 @@ impl<'a, S: Source, T: Target, O: Observer, C: LocalCopy<S, T>> LocalOutlet<'a, 
         let sibling = sibling_name(name, request.xname.as_deref().unwrap_or_default());
         let by_name = match request.basis {
             BasisType::Name => true,
-            BasisType::Backup => whole || transfer.backup_dir_leads_up(),
+            BasisType::Backup => whole,
             _ => false,
         };
         let model = if by_name {

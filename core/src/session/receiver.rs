@@ -454,7 +454,7 @@ where
         // Without `-p` the file has the permissions of what it is made from.
         let model = match place {
             Place::Dest(at) if at == name => None,
-            Place::Backup(_) if head.count == 0 || transfer.backup_dir_leads_up() => None,
+            Place::Backup(_) if head.count == 0 => None,
             other => self.side.lends_mode(other, target.stat(other, false).await.ok().flatten()).await,
         };
         let model = match model {

@@ -10,7 +10,7 @@ use arsync_core::{
     flist::{acl::Kind, entry::FileKind},
     names::{RelName, is_unsafe_link},
     options::SessionOptions,
-    ports::{AttrStep, Attrs, BackupBy, Extended, Op, Stat},
+    ports::{AttrStep, Attrs, BackupBy, Extended, Stat},
 };
 use rustix::{
     fs::{AtFlags, Mode, OFlags, fstat, linkat, mkdirat, openat, readlinkat, renameat, statat, unlinkat},
@@ -38,8 +38,6 @@ pub struct Backups {
     suffix: Vec<u8>,
     dir: Option<BackupDir>,
     copies: Copies,
-    /// See [`arsync_core::options::Transfer::backup_dir_leads_up`].
-    leads_up: bool,
     /// `--safe-links`: a symlink that leads out has no backup.
     only_safe_links: bool,
 }
@@ -100,7 +98,6 @@ impl Backups {
         let preserve = &options.preserve;
         Self {
             only_safe_links: options.select.safe_links && preserve.links,
-            leads_up: transfer.backup_dir_leads_up(),
             suffix: transfer.suffix.clone(),
             dir: transfer.backup_dir.clone().map(|path| BackupDir {
                 path,
@@ -182,9 +179,7 @@ impl Backups {
             other => other,
         }
     }
-}
 
-impl Backups {
     /// Makes `to` a copy of a file that is about to be written in place. Attributes that cannot be set are noted as a failure; the
     /// copy has the permissions `private` then, and is a backup nevertheless (stock binary).
     fn keep_copy(
@@ -202,15 +197,10 @@ impl Backups {
         let copy = Handle::File(&file);
         self.copies.files.carry(Handle::File(&original), copy);
         let made = to_stat(&fstat(&file)?);
-        let set = match &self.dir {
-            // As the reference, which does not find it.
-            _ if self.leads_up => Err((Op::StatBackup, Errno::INVAL)),
-            _ => meta::apply(copy, &made, attrs).map_err(|(step, error)| (step.op(), error)),
-        };
-        if let Err((op, error)) = set {
+        if let Err((step, error)) = meta::apply(copy, &made, attrs) {
             let dir = self.dir.as_ref().map_or_else(Vec::new, |dir| [&dir.path, &b"/"[..]].concat());
             let path = [&dir, name.bytes(), &self.suffix].concat();
-            shared.setter().fail(op, &path, &[], port(error));
+            shared.setter().fail(step.op(), &path, &[], port(error));
             let private = Attrs { mode: Some(private), ..Attrs::default() };
             meta::apply(copy, &made, &private).map_err(|(_, error)| error)?;
         }

@@ -2,8 +2,9 @@
 //!
 //! Tasks change hands in batches, in both directions: waking a thread costs as much as one small file. Threads keep to
 //! different directories where they can (`backlog`); they start with the first full batch and end with the value,
-//! when everything is done. More are started while those that there are wait, for a disk or another machine. Whoever waits for the end of a task does what nobody has taken yet meanwhile. Nothing here decides:
-//! a task says what is done, and its end says how far it came.
+//! when everything is done. More are started while those that there are wait, for a disk or another machine.
+//! Whoever waits for the end of a task does what nobody has taken yet meanwhile. Nothing here decides: a task says what is
+//! done, and its end says how far it came.
 
 use alloc::sync::Arc;
 use core::cell::{Cell, RefCell};

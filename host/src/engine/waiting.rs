@@ -21,7 +21,7 @@ pub struct Waiting {
 impl Waiting {
     /// Of the calling thread.
     pub fn new() -> Self {
-        Self { begun: Instant::now(), used: used(), queued: Duration::ZERO }
+        Self { begun: Instant::now(), used: used(), queued: queued().unwrap_or_default() }
     }
 
     /// Something begins.

@@ -352,7 +352,6 @@ fn failed(op: Op, name: &[u8], other: &[u8], full: &[u8], w: &Wording<'_>) -> Ve
         Op::Unlink => [b"delete_file: unlink(", name, b") failed"].concat(),
         Op::Rmdir => [b"delete_file: rmdir(", name, b") failed"].concat(),
         Op::Backup => [b"delete_file: make_backup(", name, b") failed"].concat(),
-        Op::StatBackup => [b"stat \"", &uncleaned(name, w)[..], b"\" failed"].concat(),
         Op::CopyFile => [b"copy_file \"", &uncleaned(name, w)[..], b"\" => ", other].concat(),
         Op::OpenCopied => [b"open \"", &uncleaned(name, w)[..], b"\""].concat(),
         Op::WriteCopy(WriteMode::Temporary) => [b"write \"", &temporary(name, w)[..], b"\""].concat(),
