@@ -195,9 +195,9 @@ impl Matcher {
     /// file.
     ///
     /// With a block, the caller sends `literal` bytes and the block and calls again with what is behind it.
-    /// Without one, it sends `literal` bytes; unless `last`, fewer than `block_len` bytes are then undecided and
-    /// must be shown again with more data behind them. Each call sums up one block anew, so buffers should be
-    /// several blocks long.
+    /// Without one, it sends `literal` bytes; unless `last`, fewer than twice `block_len` bytes are then undecided (in
+    /// place, zeros may wait for the next block; else fewer than `block_len`) and must be shown again with more data behind
+    /// them. Each call sums up one block anew, so buffers should be several blocks long.
     pub fn next(&mut self, buf: &[u8], offset: u64, last: bool) -> Step {
         let len = self.head.block_len as usize;
         if self.index.is_empty() {
@@ -468,9 +468,9 @@ mod tests {
         loop {
             let last = seen == file.len();
             let step = m.next(&file[pos..seen], pos as u64, last);
-            assert!(
-                last || step.block.is_some() || seen - pos - step.literal < head.block_len.max(1) as usize
-            );
+            let blocks = if m.in_place.is_some() { 2 } else { 1 };
+            let undecided = seen - pos - step.literal;
+            assert!(last || step.block.is_some() || undecided < blocks * head.block_len.max(1) as usize);
             if step.literal > 0 {
                 out.push(Err(step.literal));
                 pos += step.literal;
@@ -565,13 +565,17 @@ mod tests {
     /// What the reference does, shown by its `--debug=deltasum2`: blocks of zeros give way to the next place on the grid.
     #[test]
     fn in_place_zeros_come_back_to_the_grid() {
-        let run = |basis: &[u8], file: &[u8]| {
+        let run_by = |chunk: usize, basis: &[u8], file: &[u8]| {
             let (head, mut m) = matcher(basis, 10, true);
-            tokens(&mut m, &head, file, || 1000)
+            tokens(&mut m, &head, file, || chunk)
         };
+        let run = |basis: &[u8], file: &[u8]| run_by(1000, basis, file);
         let (zeros, junk) = ([0; 50], (1..=50).collect::<Vec<u8>>());
         let join = |parts: &[&[u8]]| parts.concat();
-        assert_eq!(run(&zeros, &join(&[&junk[..3], &zeros[..47]])), [Err(10), Ok(1), Ok(2), Ok(3), Ok(4)]);
+        let shifted = join(&[&junk[..3], &zeros[..47]]);
+        assert_eq!(run(&zeros, &shifted), [Err(10), Ok(1), Ok(2), Ok(3), Ok(4)]);
+        // More than a block waits for the end of the next one.
+        assert_eq!(run_by(16, &zeros, &shifted), [Err(3), Err(7), Ok(1), Ok(2), Ok(3), Ok(4)]);
         // The zeros end before the block on the grid does.
         assert_eq!(run(&zeros, &join(&[&junk[..3], &zeros[..12], &junk[..35]])), [Err(3), Ok(1), Err(37)]);
         assert_eq!(run(&zeros, &join(&[&junk[..3], &zeros[..17], &junk[..30]])), [Err(10), Ok(1), Err(30)]);
