@@ -184,15 +184,19 @@ where
     }
 
     /// `--existing` and `--ignore-existing`.
-    pub(super) async fn skips_by_existence(&self, entry: EntryRef<'_>, stat: Option<&Stat>) -> bool {
+    pub(super) async fn skips_by_existence(
+        &self,
+        entry: EntryRef<'_>,
+        found: &Result<Option<Stat>, PortError>,
+    ) -> bool {
         let options = self.options();
         let shown = self.side.local_name(entry);
-        match stat {
-            None if options.select.existing => {
+        match found {
+            Ok(None) if options.select.existing => {
                 self.report(&Notice::NotCreating { name: shown.bytes(), dir: false });
                 true
             }
-            Some(stat) if options.select.ignore_existing => {
+            Ok(Some(stat)) if options.select.ignore_existing => {
                 let explains = self.shared().observer.explains_existing();
                 let why = if explains { self.existing_reason(entry, stat).await } else { "" };
                 self.report(&Notice::Exists { name: shown.bytes(), why });
