@@ -351,3 +351,20 @@ fn recordings_alone_are_those_of_the_reference() {
         }
     }
 }
+
+/// The other process of a recorded local run knows the rules without deletions too: what they protect makes no room.
+#[test]
+fn rules_protect_what_is_in_the_way() {
+    for program in [Program::Stock, Program::Arsync] {
+        for (rule, kept) in [("--old-dirs", true), ("--exclude=inner", true), ("-r", false)] {
+            let dir = tempfile::tempdir().unwrap();
+            fs::create_dir_all(dir.path().join("src")).unwrap();
+            fs::create_dir_all(dir.path().join("one/name/inner")).unwrap();
+            fs::write(dir.path().join("src/name"), "text").unwrap();
+            let write = ["-r", rule, "--force", "--write-batch=batch", "src/", "one/"];
+            let (code, _, err) = run(program, dir.path(), &write[usize::from(rule == "--old-dirs")..]);
+            assert_eq!(code, if kept { 23 } else { 0 }, "{program:?} {rule}: {err}");
+            assert_eq!(dir.path().join("one/name/inner").exists(), kept, "{program:?} {rule}");
+        }
+    }
+}

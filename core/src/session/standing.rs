@@ -110,7 +110,7 @@ where
         // It travels in whole seconds; an exact time comes with one that has none but these.
         let exact_too = exact && attrs.mtime.is_some();
         // A file whose digest was made has been read.
-        let was_read = select.checksum && entry.entry.is_regular() && !self.options().dry_run;
+        let was_read = select.checksum && entry.entry.is_regular();
         attrs.atime = attrs.atime.filter(|&time| time != stat.atime || exact_too || was_read);
         if self.options().dry_run {
             return Some(self.side.would_change(entry, name, wanted_mode, stat, &attrs).await);
