@@ -598,7 +598,8 @@ where
         }
         // Where nothing can be looked at, making the item says why; it may not be wanted at all.
         let found = self.standing(name).await;
-        if self.skips_by_existence(entry, &found).await {
+        let (stat, unseen) = (found.unwrap_or_default(), found.is_err());
+        if self.skips_by_existence(entry, stat.as_ref(), unseen).await {
             return self.no_leader(ndx, entry).await;
         }
         let preserved = match kind {
@@ -626,7 +627,7 @@ where
                 return self.link(ndx, entry, (&leader, &leader_shown), Joins::AtOnce).await;
             }
         }
-        match self.special(ndx, entry, name, found.unwrap_or_default()).await? {
+        match self.special(ndx, entry, name, stat).await? {
             Made::Superfluous => self.superfluous(ndx, segment, entry).await,
             Made::Failed => self.blocked(ndx, segment, entry).await,
             Made::There if entry.entry.flags.contains(EntryFlags::HLINKED) => self.leader_done(entry).await,

@@ -38,13 +38,14 @@ where
         let select = &options.select;
         let name = self.side.local_name(entry);
         let shown = entry.rel_name();
-        let found = self.standing(name).await;
-        if !redo && self.skips_by_existence(entry, &found).await {
+        // What cannot be looked at may be elsewhere.
+        let (mut stat, unseen) = match self.standing(name).await {
+            Ok(stat) => (stat, None),
+            Err(error) => (None, Some(error)),
+        };
+        if !redo && self.skips_by_existence(entry, stat.as_ref(), unseen.is_some()).await {
             return self.no_leader(ndx, entry).await;
         }
-        // What cannot be looked at may be elsewhere.
-        let unseen = found.err();
-        let mut stat = found.unwrap_or_default();
         let linked = entry.entry.flags.contains(EntryFlags::HLINKED);
         if linked && !redo && !self.leads(ndx, segment, entry).await? {
             return Ok(());
@@ -113,7 +114,7 @@ where
         }
         let Some(standing) = stat else {
             // What could not be copied is no basis, either.
-            let alternate = alternate.filter(|a| a.level < 2);
+            let alternate = alternate.as_ref().filter(|a| a.level < 2);
             return self.request_new(ndx, segment, alternate, unseen, redo).await;
         };
         if !redo && self.is_same(entry, Place::Dest(name), &standing).await {
@@ -155,7 +156,7 @@ where
         &mut self,
         ndx: i32,
         segment: &Rc<Segment>,
-        alternate: Option<Alternate>,
+        alternate: Option<&Alternate>,
         unseen: Option<PortError>,
         redo: bool,
     ) -> Result<(), Error<L::Error>> {

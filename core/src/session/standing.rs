@@ -183,20 +183,21 @@ where
         self.report(&if changed { Notice::AttrsChanged(name) } else { Notice::UpToDate(name) });
     }
 
-    /// `--existing` and `--ignore-existing`.
+    /// `--existing` and `--ignore-existing`. `unseen`: it is not known whether there is anything.
     pub(super) async fn skips_by_existence(
         &self,
         entry: EntryRef<'_>,
-        found: &Result<Option<Stat>, PortError>,
+        stat: Option<&Stat>,
+        unseen: bool,
     ) -> bool {
         let options = self.options();
         let shown = self.side.local_name(entry);
-        match found {
-            Ok(None) if options.select.existing => {
+        match stat {
+            None if options.select.existing && !unseen => {
                 self.report(&Notice::NotCreating { name: shown.bytes(), dir: false });
                 true
             }
-            Ok(Some(stat)) if options.select.ignore_existing => {
+            Some(stat) if options.select.ignore_existing => {
                 let explains = self.shared().observer.explains_existing();
                 let why = if explains { self.existing_reason(entry, stat).await } else { "" };
                 self.report(&Notice::Exists { name: shown.bytes(), why });
