@@ -102,6 +102,9 @@ fn warnings_of_old_protocols() {
             let out = run(program, dir.path(), &words);
             assert_eq!((out.code, &*out.stdout), (Some(25), stdout), "{program:?} {protocol}: {out:?}");
             assert_eq!(out.stderr.starts_with(WARNING), stderr, "{program:?} {protocol}: {out:?}");
+            let out = run(program, dir.path(), &["-r", "--link-dest=/none", &protocol, "src/f"]);
+            let shown = if stderr { out.stderr } else { out.stdout };
+            assert!(shown.starts_with("--link-dest arg does not exist: /none\n"), "{program:?} {protocol}");
         }
     }
 }

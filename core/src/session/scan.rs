@@ -204,7 +204,10 @@ impl<'a, S: Source, O: Observer> Scanner<'a, S, O> {
         if select.relative
             && argument.kind == ArgKind::Slash
             && !select.copy_links
-            && found.map_or_else(|error| select.copy_dirlinks || error.leads_nowhere(), |stat| !stat.is_dir())
+            && found.map_or_else(
+                |error| base_dir.is_none() || select.copy_dirlinks || error.leads_nowhere(),
+                |stat| !stat.is_dir(),
+            )
         {
             // Only a directory is meant by the slash.
             found = self.source.stat(path, false).await;
