@@ -51,6 +51,8 @@ pub(super) struct Scanner<'a, S, O> {
     scopes: HashMap<(u32, Vec<u8>), Scope>,
     /// Of the argument before, under `-R`.
     last_parent: (u32, Vec<u8>),
+    /// With `-R` and one list: the directories on the way to the last argument, and the rules inside each.
+    way: Vec<(Vec<u8>, Scope)>,
     /// Device of each argument's tree, by base, for `-x`.
     devices: Vec<(u32, u64)>,
     /// Directories that were named with a slash under `-R`.
@@ -80,6 +82,7 @@ impl<'a, S: Source, O: Observer> Scanner<'a, S, O> {
             root_scope: filters.scope(FilterSide::Sender, b""),
             scopes: HashMap::new(),
             last_parent: (0, Vec::new()),
+            way: Vec::new(),
             devices: Vec::new(),
             slashed: hashbrown::HashSet::new(),
             dot_root_sent: false,
@@ -231,12 +234,15 @@ impl<'a, S: Source, O: Observer> Scanner<'a, S, O> {
             }
         };
         let dot_dir = argument.kind == ArgKind::DotDir;
-        let scope = self.root_scope.with_cwd(&self.source.base_path(base));
+        let cwd = self.source.base_path(base);
+        let mut scope = self.root_scope.with_cwd(&cwd);
         if scope.is_veiled(below(&name), stat.is_dir()) {
             self.failed(Op::LinkStat, path, PortError::NOT_FOUND);
             return Ok(());
         }
-        if !dot_dir && self.is_excluded(&scope, below(&name), stat.is_dir()) {
+        // The rules around the argument before are still in force (stock binary).
+        let before = self.way.last().map(|(_, scope)| scope.with_cwd(&cwd));
+        if !dot_dir && self.is_excluded(before.as_ref().unwrap_or(&scope), below(&name), stat.is_dir()) {
             return Ok(());
         }
         if stat.is_dir() && !select.recursive && !select.dirs {
@@ -259,6 +265,7 @@ impl<'a, S: Source, O: Observer> Scanner<'a, S, O> {
         }
         if select.relative {
             self.implied_dirs(base, &name, list).await;
+            scope = self.enter_way(scope, base, &name).await?;
         }
         let Some(position) = self.item(list, path, &name, stat, flags, &scope, true).await? else {
             return Ok(());
@@ -384,8 +391,32 @@ impl<'a, S: Source, O: Observer> Scanner<'a, S, O> {
         Ok(self.root_scope.with_cwd(&self.source.base_path(base)))
     }
 
-    /// Filter state inside a directory: its per-directory rule files are read.
-    async fn enter_scope<E>(&self, outer: &Scope, base: u32, dir: &[u8]) -> Result<Scope, Error<E>> {
+    /// Filter state around an argument of `-R`: the rule files of all directories on the way to it are read, those that it
+    /// has in common with the argument before only once.
+    async fn enter_way<E>(&mut self, outer: Scope, base: u32, name: &[u8]) -> Result<Scope, Error<E>> {
+        // A name without a way leaves that of the argument before (stock binary).
+        if let Some(parent) = memchr::memrchr(b'/', name).and_then(|end| name.get(..end)) {
+            let leads_on = |rest: &[u8]| matches!(rest, [] | [b'/', ..]);
+            let is_on_it = |dir: &[u8]| parent.strip_prefix(dir).is_some_and(leads_on);
+            self.way.truncate(self.way.iter().take_while(|(dir, _)| is_on_it(dir)).count());
+        }
+        let entered = self.way.last().map_or(0, |(dir, _)| dir.len());
+        let ends = memchr::memchr_iter(b'/', name).filter(|&end| end > entered && end > 0);
+        for end in ends.collect::<Vec<_>>() {
+            let dir = name.get(..end).unwrap_or_default();
+            let around = self.way.last().map_or_else(|| outer.clone(), |(_, scope)| scope.clone());
+            let scope = self.enter_scope(&around, base, dir).await?;
+            self.way.push((dir.to_vec(), scope));
+        }
+        Ok(self.way.last().map_or(outer, |(_, scope)| scope.with_cwd(&self.source.base_path(base))))
+    }
+
+    /// Filter state inside a directory: its per-directory rule files are read. Those above the first directory that is
+    /// entered hold for that one alone (stock binary).
+    async fn enter_scope<E>(&mut self, outer: &Scope, base: u32, dir: &[u8]) -> Result<Scope, Error<E>> {
+        if outer.is_unsettled() {
+            self.root_scope = self.root_scope.settled();
+        }
         self.shared.step(Role::Sender, &Step::Entering { dir: below(dir), base: Some(base) });
         if outer.is_constant() {
             return Ok(outer.clone());
