@@ -18,7 +18,7 @@ use crate::{
     error::{Error, Role},
     exit::ExitCode,
     filter::{FilterList, FilterSide, Scope},
-    flist::entry::{EntryFlags, FileKind, FileList, NewEntry},
+    flist::entry::{EntryFlags, FileKind, FileList, NewEntry, Original},
     limits::MAX_PATH,
     names::is_unsafe_link,
     ports::{Child, Notice, Observer, Op, PortError, Source, SourcePath, Stat, Step},
@@ -722,6 +722,10 @@ impl<'a, S: Source, O: Observer> Scanner<'a, S, O> {
         });
         if linked {
             list.extra_mut(position).dev_ino = (stat.dev, stat.ino);
+        }
+        if mtime != stat.mtime {
+            let original = Original { mtime: stat.mtime, uid: stat.uid, gid: stat.gid };
+            list.extra_mut(position).original = Some(original);
         }
         if kind.is_device() {
             list.extra_mut(position).rdev = stat.rdev;
