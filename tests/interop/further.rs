@@ -666,6 +666,23 @@ fn alternates_with_another_time_of_access() {
     }
 }
 
+/// With `-c` an alternate that is not as it should be shows that it was read.
+#[test]
+fn alternates_that_were_read() {
+    for program in BOTH {
+        let dir = tree(&["src", "alt"], &["src/f=x", "alt/f=x"]);
+        let at = |name: &str| dir.path().join(name);
+        touch(&at("alt/f"), &["-m", "-d", "2021-01-01Z"]);
+        for name in ["src/f", "alt/f"] {
+            touch(&at(name), &["-a", "-d", "2000-01-01Z"]);
+        }
+        let out = run(program, dir.path(), &["-rtUci", "--link-dest=../alt", "src/", "dst/"]);
+        let is_noted = fs::metadata(at("alt/f")).unwrap().atime() != 946_684_800;
+        let item = if is_noted { "cf..t...u.. f\n" } else { "cf..t...... f\n" };
+        assert!(out.stdout.ends_with(item), "{program:?}: {out:?}");
+    }
+}
+
 /// Rules are asked about what is in a directory that is in the way, though it stays.
 #[test]
 fn rules_about_what_is_in_the_way() {
