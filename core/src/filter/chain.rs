@@ -95,6 +95,11 @@ impl Scope {
         Self { cwd: trim(cwd).into(), ..self.clone() }
     }
 
+    /// The directory that names are relative to, without a slash in front or behind.
+    pub fn cwd(&self) -> &[u8] {
+        &self.cwd
+    }
+
     /// What the rules say about a name below the transfer root. With `ignore_perishable`, perishable rules do not
     /// count: for the contents of a directory that is being deleted.
     pub fn check(&self, name: &[u8], is_dir: bool, ignore_perishable: bool) -> Verdict {

@@ -118,6 +118,14 @@ impl<'a, S: Source, O: Observer> Scanner<'a, S, O> {
         rules::is_excluded(self.shared, Role::Sender, scope, name, dir, false)
     }
 
+    /// Whether rules leave out an argument. Those around the argument before are still in force (stock binary).
+    fn is_excluded_argument(&self, scope: &Scope, name: &[u8], dir: bool) -> bool {
+        match self.way.last() {
+            Some((_, around)) => self.is_excluded(&around.with_cwd(scope.cwd()), name, dir),
+            None => self.is_excluded(scope, name, dir),
+        }
+    }
+
     /// Whether rules leave out what cannot be looked at, as a file or as a directory.
     fn is_excluded_as_any(&self, scope: &Scope, name: &[u8]) -> bool {
         self.is_excluded(scope, name, false) || self.is_excluded(scope, name, true)
@@ -234,15 +242,12 @@ impl<'a, S: Source, O: Observer> Scanner<'a, S, O> {
             }
         };
         let dot_dir = argument.kind == ArgKind::DotDir;
-        let cwd = self.source.base_path(base);
-        let mut scope = self.root_scope.with_cwd(&cwd);
+        let mut scope = self.root_scope.with_cwd(&self.source.base_path(base));
         if scope.is_veiled(below(&name), stat.is_dir()) {
             self.failed(Op::LinkStat, path, PortError::NOT_FOUND);
             return Ok(());
         }
-        // The rules around the argument before are still in force (stock binary).
-        let before = self.way.last().map(|(_, scope)| scope.with_cwd(&cwd));
-        if !dot_dir && self.is_excluded(before.as_ref().unwrap_or(&scope), below(&name), stat.is_dir()) {
+        if !dot_dir && self.is_excluded_argument(&scope, below(&name), stat.is_dir()) {
             return Ok(());
         }
         if stat.is_dir() && !select.recursive && !select.dirs {
@@ -265,7 +270,7 @@ impl<'a, S: Source, O: Observer> Scanner<'a, S, O> {
         }
         if select.relative {
             self.implied_dirs(base, &name, list).await;
-            scope = self.enter_way(scope, base, &name).await?;
+            self.enter_way(&mut scope, base, &name).await?;
         }
         let Some(position) = self.item(list, path, &name, stat, flags, &scope, true).await? else {
             return Ok(());
@@ -393,22 +398,24 @@ impl<'a, S: Source, O: Observer> Scanner<'a, S, O> {
 
     /// Filter state around an argument of `-R`: the rule files of all directories on the way to it are read, those that it
     /// has in common with the argument before only once.
-    async fn enter_way<E>(&mut self, outer: Scope, base: u32, name: &[u8]) -> Result<Scope, Error<E>> {
+    async fn enter_way<E>(&mut self, outer: &mut Scope, base: u32, name: &[u8]) -> Result<(), Error<E>> {
         // A name without a way leaves that of the argument before (stock binary).
         if let Some(parent) = memchr::memrchr(b'/', name).and_then(|end| name.get(..end)) {
             let leads_on = |rest: &[u8]| matches!(rest, [] | [b'/', ..]);
             let is_on_it = |dir: &[u8]| parent.strip_prefix(dir).is_some_and(leads_on);
             self.way.truncate(self.way.iter().take_while(|(dir, _)| is_on_it(dir)).count());
         }
-        let entered = self.way.last().map_or(0, |(dir, _)| dir.len());
-        let ends = memchr::memchr_iter(b'/', name).filter(|&end| end > entered && end > 0);
-        for end in ends.collect::<Vec<_>>() {
-            let dir = name.get(..end).unwrap_or_default();
-            let around = self.way.last().map_or_else(|| outer.clone(), |(_, scope)| scope.clone());
-            let scope = self.enter_scope(&around, base, dir).await?;
-            self.way.push((dir.to_vec(), scope));
+        let mut entered = 0;
+        if let Some((dir, around)) = self.way.last() {
+            (entered, *outer) = (dir.len(), around.with_cwd(outer.cwd()));
         }
-        Ok(self.way.last().map_or(outer, |(_, scope)| scope.with_cwd(&self.source.base_path(base))))
+        while let Some(next) = name.get(entered + 1..).and_then(|rest| memchr::memchr(b'/', rest)) {
+            entered += 1 + next;
+            let dir = name.get(..entered).unwrap_or_default();
+            *outer = self.enter_scope(outer, base, dir).await?;
+            self.way.push((dir.to_vec(), outer.clone()));
+        }
+        Ok(())
     }
 
     /// Filter state inside a directory: its per-directory rule files are read. Those above the first directory that is
