@@ -2,12 +2,13 @@
 
 use std::{
     fs,
-    os::unix::fs::{PermissionsExt, symlink},
+    os::unix::fs::{MetadataExt, PermissionsExt, symlink},
     time::{Duration, SystemTime},
 };
 
 use crate::{
-    details::{BOTH, run, tree},
+    details::{BOTH, run, touch, tree},
+    needs::needs_root,
     peers::fake_shell,
 };
 
@@ -156,6 +157,29 @@ fn files_that_a_dry_run_has_read_are_not_up_to_date() {
             let out = run(program, dir.path(), &[words, "src/", "dst/"]);
             assert_eq!(out.code, Some(0), "{program:?}: {out:?}");
             assert!(out.stdout.lines().any(|l| l == line), "{program:?} {words}: {out:?}");
+        }
+    }
+}
+
+/// A local copy shows what the source has: owners that are mapped, and times that an old version cannot carry.
+#[test]
+fn owners_and_times_of_the_source_are_told() {
+    if !needs_root("owners are set") {
+        return;
+    }
+    for program in BOTH {
+        for protocol in ["--protocol=29", "--protocol=32"] {
+            let dir = tree(&["src"], &["src/f"]);
+            for name in ["src", "src/f"] {
+                std::os::unix::fs::chown(dir.path().join(name), Some(12), Some(34)).unwrap();
+                touch(&dir.path().join(name), &["-d", "1960-05-12 12:00Z"]);
+            }
+            let words = ["-a", "--chown=56:78", "--out-format=%U %G %M %n", protocol, "src/", "dst/"];
+            let out = run(program, dir.path(), &words);
+            let told = out.stdout.lines().filter(|line| line.starts_with("12 34 1960/05/12-")).count();
+            assert_eq!(told, 2, "{program:?} {protocol}: {out:?}");
+            let made = fs::metadata(dir.path().join("dst/f")).unwrap();
+            assert_eq!((made.uid(), made.gid()), (56, 78), "{program:?}");
         }
     }
 }

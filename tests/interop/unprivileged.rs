@@ -759,3 +759,30 @@ fn a_name_that_cannot_be_looked_at_is_looked_for_elsewhere() {
         }
     }
 }
+
+/// A group that cannot be set takes no set-id bits away, and is shown as what differs.
+#[test]
+fn a_group_of_a_set_id_file_that_cannot_be_set_is_told() {
+    if !needs_root("files of another user") {
+        return;
+    }
+    for program in BOTH {
+        let dir = bench(program);
+        for root in ["src", "dst"] {
+            file(dir.path(), &format!("{root}/f"));
+            fs::write(dir.path().join(root).join("f"), "x").unwrap();
+            fs::File::open(dir.path().join(root).join("f"))
+                .unwrap()
+                .set_modified(std::time::UNIX_EPOCH)
+                .unwrap();
+        }
+        give_away(&dir.path().join("src"));
+        give_away(&dir.path().join("dst"));
+        chown(dir.path().join("dst/f"), Some(4_000_001), Some(4_000_001)).unwrap();
+        for root in ["src", "dst"] {
+            mode(dir.path(), &format!("{root}/f"), 0o4755);
+        }
+        let out = run_as_nobody(program, dir.path(), &["-ai", "src/f", "dst/"]);
+        assert_eq!((out.code, &*out.stdout), (Some(23), ".f.....g... f\n"), "{program:?}: {out:?}");
+    }
+}

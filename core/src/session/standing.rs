@@ -161,7 +161,8 @@ where
         let same_extended = !flags.intersects(ItemFlags::REPORT_ACL | ItemFlags::REPORT_XATTR);
         let changed = self.set_attrs(entry, name, wanted_mode, stat, true, same_extended).await;
         if !self.options().dry_run {
-            let seen = match entry.entry.is_dir() {
+            // An owner that could not be set takes no bits away.
+            let seen = match entry.entry.is_dir() || changed.is_none() {
                 true => stat.mode,
                 false => decide::seen_after_chown(&mut flags, wanted_mode, stat, self.options()),
             };
