@@ -28,6 +28,7 @@ mod sshd;
 mod told;
 mod tree;
 mod unprivileged;
+mod wide;
 mod wrappers;
 
 use cases::{Case, Scope};

@@ -279,9 +279,9 @@ impl Visits {
         Some((part, visit))
     }
 
-    /// What is known about a name.
+    /// What is known about a name; about the root nothing.
     pub fn stat(&self, name: RelName<'_>) -> Option<Known> {
-        if !self.enabled {
+        if !self.enabled || name == RelName::ROOT {
             return None;
         }
         let (dir, base) = name.split();
@@ -480,6 +480,8 @@ mod tests {
         visits.visited(name("y"), &found);
         visits.forget(name("y"));
         assert!(!absent("y/a"));
+        visits.visited(RelName::ROOT, &found);
+        assert_eq!([".", "a"].map(absent), [false, true]);
     }
 
     /// Announces names of a directory of which none is there.
