@@ -268,17 +268,20 @@ fn symlinks_in_place_of_implied_directories_stay() {
 fn a_slash_behind_a_relative_name_follows_symlinks_to_directories_only() {
     for program in BOTH {
         let dir = tree(&["src/d"], &["src/d/g", "src/f"]);
-        for (name, target) in [("to_d", "d"), ("to_f", "f"), ("to_none", "none")] {
+        let targets = [("to_d", "d"), ("to_f", "f"), ("to_none", "none"), ("to_itself", "to_itself")];
+        for (name, target) in targets {
             symlink(target, dir.path().join("src").join(name)).unwrap();
         }
-        let out =
-            run(program, dir.path(), &["-rlRi", "src/./to_d/", "src/./to_f/", "src/./to_none/", "dst/"]);
+        let sources = targets.map(|(name, _)| format!("src/./{name}/"));
+        let words: Vec<&str> = ["-rlRi"].into_iter().chain(sources.iter().map(String::as_str)).collect();
+        let out = run(program, dir.path(), &[&words[..], &["dst/"]].concat());
         assert_eq!(out.code, Some(0), "{program:?}: {out:?}");
         let mut items: Vec<&str> = out.stdout.lines().filter(|line| line.contains("to_")).collect();
         items.sort_unstable();
         let wanted = [
             ">f+++++++++ to_d/g",
             "cL+++++++++ to_f -> f",
+            "cL+++++++++ to_itself -> to_itself",
             "cL+++++++++ to_none -> none",
             "cd+++++++++ to_d/",
         ];

@@ -102,6 +102,9 @@ fn warnings_of_old_protocols() {
             let out = run(program, dir.path(), &words);
             assert_eq!((out.code, &*out.stdout), (Some(25), stdout), "{program:?} {protocol}: {out:?}");
             assert_eq!(out.stderr.starts_with(WARNING), stderr, "{program:?} {protocol}: {out:?}");
+            let out = run(program, dir.path(), &["-r", "--link-dest=/none", &protocol, "src/f"]);
+            let shown = if stderr { out.stderr } else { out.stdout };
+            assert!(shown.starts_with("--link-dest arg does not exist: /none\n"), "{program:?} {protocol}");
         }
     }
 }
@@ -660,6 +663,23 @@ fn alternates_with_another_time_of_access() {
             let wanted = if times[1] == 0 { [times[0], now[1]] } else { times };
             assert_eq!(now, wanted, "{program:?} {kind}");
         }
+    }
+}
+
+/// With `-c` an alternate that is not as it should be shows that it was read.
+#[test]
+fn alternates_that_were_read() {
+    for program in BOTH {
+        let dir = tree(&["src", "alt"], &["src/f=x", "alt/f=x"]);
+        let at = |name: &str| dir.path().join(name);
+        touch(&at("alt/f"), &["-m", "-d", "2021-01-01Z"]);
+        for name in ["src/f", "alt/f"] {
+            touch(&at(name), &["-a", "-d", "2000-01-01Z"]);
+        }
+        let out = run(program, dir.path(), &["-rtUci", "--link-dest=../alt", "src/", "dst/"]);
+        let is_noted = fs::metadata(at("alt/f")).unwrap().atime() != 946_684_800;
+        let item = if is_noted { "cf..t...u.. f\n" } else { "cf..t...... f\n" };
+        assert!(out.stdout.ends_with(item), "{program:?}: {out:?}");
     }
 }
 

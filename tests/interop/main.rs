@@ -22,6 +22,7 @@ mod peers;
 mod proxy;
 mod reports;
 mod ring;
+mod rules;
 mod serving;
 mod snapshot;
 mod sshd;

@@ -2,12 +2,13 @@
 
 use std::{
     fs,
-    os::unix::fs::{PermissionsExt, symlink},
+    os::unix::fs::{MetadataExt, PermissionsExt, symlink},
     time::{Duration, SystemTime},
 };
 
 use crate::{
-    details::{BOTH, run, tree},
+    details::{BOTH, run, touch, tree},
+    needs::needs_root,
     peers::fake_shell,
 };
 
@@ -140,4 +141,45 @@ fn names_behind_the_one_that_was_read_show_it() {
     });
     // All of them where reading leaves no trace.
     assert!(shown == [1, 1] || shown == [3, 3], "{shown:?}");
+}
+
+/// A dry run that has read a file to sum it up would have to set its time of access, too.
+#[test]
+fn files_that_a_dry_run_has_read_are_not_up_to_date() {
+    for program in BOTH {
+        let dir = tree(&["src", "dst"], &["src/a=text", "dst/a=text"]);
+        let long_ago = SystemTime::UNIX_EPOCH + Duration::from_secs(1_400_000_000);
+        for name in ["src/a", "dst/a"] {
+            let times = fs::FileTimes::new().set_accessed(long_ago).set_modified(long_ago);
+            fs::File::options().write(true).open(dir.path().join(name)).unwrap().set_times(times).unwrap();
+        }
+        for (words, line) in [("-rtUnvv", "a is uptodate"), ("-rtcUnvv", "a")] {
+            let out = run(program, dir.path(), &[words, "src/", "dst/"]);
+            assert_eq!(out.code, Some(0), "{program:?}: {out:?}");
+            assert!(out.stdout.lines().any(|l| l == line), "{program:?} {words}: {out:?}");
+        }
+    }
+}
+
+/// A local copy shows what the source has: owners that are mapped, and times that an old version cannot carry.
+#[test]
+fn owners_and_times_of_the_source_are_told() {
+    if !needs_root("owners are set") {
+        return;
+    }
+    for program in BOTH {
+        for protocol in ["--protocol=29", "--protocol=32"] {
+            let dir = tree(&["src"], &["src/f"]);
+            for name in ["src", "src/f"] {
+                std::os::unix::fs::chown(dir.path().join(name), Some(12), Some(34)).unwrap();
+                touch(&dir.path().join(name), &["-d", "1960-05-12 12:00Z"]);
+            }
+            let words = ["-a", "--chown=56:78", "--out-format=%U %G %M %n", protocol, "src/", "dst/"];
+            let out = run(program, dir.path(), &words);
+            let told = out.stdout.lines().filter(|line| line.starts_with("12 34 1960/05/12-")).count();
+            assert_eq!(told, 2, "{program:?} {protocol}: {out:?}");
+            let made = fs::metadata(dir.path().join("dst/f")).unwrap();
+            assert_eq!((made.uid(), made.gid()), (56, 78), "{program:?}");
+        }
+    }
 }

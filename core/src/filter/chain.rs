@@ -95,6 +95,11 @@ impl Scope {
         Self { cwd: trim(cwd).into(), ..self.clone() }
     }
 
+    /// The directory that names are relative to, without a slash in front or behind.
+    pub fn cwd(&self) -> &[u8] {
+        &self.cwd
+    }
+
     /// What the rules say about a name below the transfer root. With `ignore_perishable`, perishable rules do not
     /// count: for the contents of a directory that is being deleted.
     pub fn check(&self, name: &[u8], is_dir: bool, ignore_perishable: bool) -> Verdict {
@@ -178,10 +183,21 @@ impl Scope {
         first_dir: &[u8],
         read: &mut dyn FnMut(&[u8]) -> Option<Vec<u8>>,
     ) -> Result<Self, FilterError> {
-        if !self.slots.iter().any(|slot| slot.unsettled) {
+        if !self.is_unsettled() {
             return Ok(self.clone());
         }
         self.settling(first_dir).run(read)
+    }
+
+    /// True if the directories above the first one were not looked at yet ([`Self::settle`]).
+    pub fn is_unsettled(&self) -> bool {
+        self.slots.iter().any(|slot| slot.unsettled)
+    }
+
+    /// The same rules, with nothing above the first directory still to be looked at.
+    pub fn settled(&self) -> Self {
+        let settled = |slot: &Slot| Slot { unsettled: false, ..slot.clone() };
+        Self { slots: self.slots.iter().map(settled).collect(), ..self.clone() }
     }
 
     /// As [`Self::settle`], for callers that cannot read at once.

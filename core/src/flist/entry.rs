@@ -131,6 +131,19 @@ pub struct Extra {
     pub default_acl: u32,
     /// Number of the xattr set plus one; 0: none.
     pub xattrs: u32,
+    /// Where a local copy sets something else: what the source has, which is what is shown.
+    pub original: Option<Original>,
+}
+
+/// What the one list of a local copy would lack, having what the destination gets.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Original {
+    /// Modification time, seconds since 1970.
+    pub mtime: i64,
+    /// Owner.
+    pub uid: u32,
+    /// Group.
+    pub gid: u32,
 }
 
 /// A list of entries with their names in one buffer.

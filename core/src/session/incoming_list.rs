@@ -13,7 +13,7 @@ use crate::{
         Format,
         decode::{Decoder, Foreign},
         encode::IdNames,
-        entry::{EntryFlags, EntryRef, FileKind, FileList},
+        entry::{Entry, EntryFlags, EntryRef, FileKind, FileList, Original},
         ids::{IdMap, IdRules, MapFault},
         order,
     },
@@ -99,6 +99,14 @@ fn name_of(names: &impl IdNames, id: u32, group: bool) -> Option<Vec<u8>> {
     if group { names.group(id) } else { names.user(id) }
 }
 
+/// Keeps the ids that a local copy shows before they are mapped.
+fn keep_originals(list: &mut FileList) {
+    for position in 0..list.len() {
+        let Some(&Entry { mtime, uid, gid, .. }) = list.entries.get(position) else { continue };
+        list.extra_mut(position).original.get_or_insert(Original { mtime, uid, gid });
+    }
+}
+
 /// Maps ids, applies `--chmod`, sorts, drops duplicates: what the receiving side does with a list. `names`: those of the
 /// ids where the list comes from.
 pub(super) fn prepare<T: Target, O: Observer>(
@@ -114,6 +122,9 @@ pub(super) fn prepare<T: Target, O: Observer>(
     if let Some(target) = target {
         let told = shared.observer.follows_steps();
         let rights = target.rights();
+        if shared.local && (p.usermap.is_some() || p.groupmap.is_some()) {
+            keep_originals(list);
+        }
         for e in &mut list.entries {
             let (uid, gid) = (e.uid, e.gid);
             if p.owner {

@@ -186,10 +186,10 @@ impl Lists {
                     flags: e.flags,
                     base: e.base,
                 });
-                if (extra.acl, extra.default_acl, extra.xattrs) != (0, 0, 0) {
+                if (extra.acl, extra.default_acl, extra.xattrs, extra.original) != (0, 0, 0, None) {
                     let kept = copies.extra_mut(copy);
                     (kept.acl, kept.default_acl) = (extra.acl, extra.default_acl);
-                    kept.xattrs = extra.xattrs;
+                    (kept.xattrs, kept.original) = (extra.xattrs, extra.original);
                 }
             }
             let copies = Rc::new(copies);

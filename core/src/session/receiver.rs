@@ -336,7 +336,8 @@ where
             if options.read_batch || (options.batch_only && self.shared().is_client()) {
                 self.discard(ndx, &segment, entry).await?;
             }
-            if options.batch_only {
+            // With one list nothing waits for what is only recorded, and the links to it are left to the replay.
+            if options.batch_only && self.shared().agreed.inc_recurse() {
                 self.shared().event(Event::Success(ndx));
             }
             return Ok(());

@@ -18,7 +18,7 @@ use crate::{
     error::{Error, Role},
     exit::ExitCode,
     filter::{FilterList, FilterSide, Scope},
-    flist::entry::{EntryFlags, FileKind, FileList, NewEntry},
+    flist::entry::{EntryFlags, FileKind, FileList, NewEntry, Original},
     limits::MAX_PATH,
     names::is_unsafe_link,
     ports::{Child, Notice, Observer, Op, PortError, Source, SourcePath, Stat, Step},
@@ -51,6 +51,8 @@ pub(super) struct Scanner<'a, S, O> {
     scopes: HashMap<(u32, Vec<u8>), Scope>,
     /// Of the argument before, under `-R`.
     last_parent: (u32, Vec<u8>),
+    /// With `-R` and one list: the directories on the way to the last argument, and the rules inside each.
+    way: Vec<(Vec<u8>, Scope)>,
     /// Device of each argument's tree, by base, for `-x`.
     devices: Vec<(u32, u64)>,
     /// Directories that were named with a slash under `-R`.
@@ -80,6 +82,7 @@ impl<'a, S: Source, O: Observer> Scanner<'a, S, O> {
             root_scope: filters.scope(FilterSide::Sender, b""),
             scopes: HashMap::new(),
             last_parent: (0, Vec::new()),
+            way: Vec::new(),
             devices: Vec::new(),
             slashed: hashbrown::HashSet::new(),
             dot_root_sent: false,
@@ -113,6 +116,14 @@ impl<'a, S: Source, O: Observer> Scanner<'a, S, O> {
 
     fn is_excluded(&self, scope: &Scope, name: &[u8], dir: bool) -> bool {
         rules::is_excluded(self.shared, Role::Sender, scope, name, dir, false)
+    }
+
+    /// Whether rules leave out an argument. Those around the argument before are still in force (stock binary).
+    fn is_excluded_argument(&self, scope: &Scope, name: &[u8], dir: bool) -> bool {
+        match self.way.last() {
+            Some((_, around)) => self.is_excluded(&around.with_cwd(scope.cwd()), name, dir),
+            None => self.is_excluded(scope, name, dir),
+        }
     }
 
     /// Whether rules leave out what cannot be looked at, as a file or as a directory.
@@ -204,7 +215,10 @@ impl<'a, S: Source, O: Observer> Scanner<'a, S, O> {
         if select.relative
             && argument.kind == ArgKind::Slash
             && !select.copy_links
-            && found.map_or_else(|error| select.copy_dirlinks || error.leads_nowhere(), |stat| !stat.is_dir())
+            && found.map_or_else(
+                |error| base_dir.is_none() || select.copy_dirlinks || error.leads_nowhere(),
+                |stat| !stat.is_dir(),
+            )
         {
             // Only a directory is meant by the slash.
             found = self.source.stat(path, false).await;
@@ -228,12 +242,12 @@ impl<'a, S: Source, O: Observer> Scanner<'a, S, O> {
             }
         };
         let dot_dir = argument.kind == ArgKind::DotDir;
-        let scope = self.root_scope.with_cwd(&self.source.base_path(base));
+        let mut scope = self.root_scope.with_cwd(&self.source.base_path(base));
         if scope.is_veiled(below(&name), stat.is_dir()) {
             self.failed(Op::LinkStat, path, PortError::NOT_FOUND);
             return Ok(());
         }
-        if !dot_dir && self.is_excluded(&scope, below(&name), stat.is_dir()) {
+        if !dot_dir && self.is_excluded_argument(&scope, below(&name), stat.is_dir()) {
             return Ok(());
         }
         if stat.is_dir() && !select.recursive && !select.dirs {
@@ -256,6 +270,7 @@ impl<'a, S: Source, O: Observer> Scanner<'a, S, O> {
         }
         if select.relative {
             self.implied_dirs(base, &name, list).await;
+            self.enter_way(&mut scope, base, &name).await?;
         }
         let Some(position) = self.item(list, path, &name, stat, flags, &scope, true).await? else {
             return Ok(());
@@ -381,8 +396,34 @@ impl<'a, S: Source, O: Observer> Scanner<'a, S, O> {
         Ok(self.root_scope.with_cwd(&self.source.base_path(base)))
     }
 
-    /// Filter state inside a directory: its per-directory rule files are read.
-    async fn enter_scope<E>(&self, outer: &Scope, base: u32, dir: &[u8]) -> Result<Scope, Error<E>> {
+    /// Filter state around an argument of `-R`: the rule files of all directories on the way to it are read, those that it
+    /// has in common with the argument before only once.
+    async fn enter_way<E>(&mut self, outer: &mut Scope, base: u32, name: &[u8]) -> Result<(), Error<E>> {
+        // A name without a way leaves that of the argument before (stock binary).
+        if let Some(parent) = memchr::memrchr(b'/', name).and_then(|end| name.get(..end)) {
+            let leads_on = |rest: &[u8]| matches!(rest, [] | [b'/', ..]);
+            let is_on_it = |dir: &[u8]| parent.strip_prefix(dir).is_some_and(leads_on);
+            self.way.truncate(self.way.iter().take_while(|(dir, _)| is_on_it(dir)).count());
+        }
+        let mut entered = 0;
+        if let Some((dir, around)) = self.way.last() {
+            (entered, *outer) = (dir.len(), around.with_cwd(outer.cwd()));
+        }
+        while let Some(next) = name.get(entered + 1..).and_then(|rest| memchr::memchr(b'/', rest)) {
+            entered += 1 + next;
+            let dir = name.get(..entered).unwrap_or_default();
+            *outer = self.enter_scope(outer, base, dir).await?;
+            self.way.push((dir.to_vec(), outer.clone()));
+        }
+        Ok(())
+    }
+
+    /// Filter state inside a directory: its per-directory rule files are read. Those above the first directory that is
+    /// entered hold for that one alone (stock binary).
+    async fn enter_scope<E>(&mut self, outer: &Scope, base: u32, dir: &[u8]) -> Result<Scope, Error<E>> {
+        if outer.is_unsettled() {
+            self.root_scope = self.root_scope.settled();
+        }
         self.shared.step(Role::Sender, &Step::Entering { dir: below(dir), base: Some(base) });
         if outer.is_constant() {
             return Ok(outer.clone());
@@ -688,6 +729,10 @@ impl<'a, S: Source, O: Observer> Scanner<'a, S, O> {
         });
         if linked {
             list.extra_mut(position).dev_ino = (stat.dev, stat.ino);
+        }
+        if mtime != stat.mtime {
+            let original = Original { mtime: stat.mtime, uid: stat.uid, gid: stat.gid };
+            list.extra_mut(position).original = Some(original);
         }
         if kind.is_device() {
             list.extra_mut(position).rdev = stat.rdev;

@@ -401,6 +401,13 @@ impl Console {
         }
     }
 
+    /// The destination of a local copy speaks to the client as a server does, also in versions without warnings.
+    fn tag_from(&self, from: Role, tag: MsgTag) -> MsgTag {
+        let from_dest = matches!(from, Role::ReceiverSide | Role::Generator | Role::Receiver);
+        let travels = from_dest && matches!(self.route, Route::Local { .. }) && self.is_framed(tag);
+        if travels { self.wire_tag(tag) } else { tag }
+    }
+
     fn speaks_io_messages(&self) -> bool {
         self.protocol.get().is_none_or(ProtocolVersion::has_io_messages)
     }
@@ -631,11 +638,8 @@ impl Observer for Console {
             Severity::Error => MsgTag::Error,
             Severity::TransferError => MsgTag::ErrorXfer,
         };
-        // The destination of a local copy speaks to the client as a server does, also in versions without warnings.
-        let from_dest = matches!(from, Role::ReceiverSide | Role::Generator | Role::Receiver);
-        let travels = from_dest && matches!(self.route, Route::Local { .. }) && self.is_framed(tag);
         if let Some(text) = text {
-            self.emit(if travels { self.wire_tag(tag) } else { tag }, &text);
+            self.emit(self.tag_from(from, tag), &text);
         }
     }
 
@@ -760,7 +764,7 @@ impl Speak for Console {
         if matches!(tag, MsgTag::Error | MsgTag::ErrorXfer) {
             self.complained.set(Some(role));
         }
-        self.emit(tag, text);
+        self.emit(self.tag_from(role, tag), text);
     }
 
     fn handshake(&self, side: Side, fact: &Handshaken<'_>) {

@@ -1,0 +1,96 @@
+//! Rule files of directories and the order of sources, both programs side by side.
+
+use std::{fs, path::Path};
+
+use crate::details::{BOTH, run, tree};
+
+/// Two sources, rule files above and in them, and names that each of those files hides.
+fn sources() -> tempfile::TempDir {
+    tree(
+        &["s/a/c", "s/b/d", "t/e"],
+        &[
+            ".rsync-filter=- 1\n",
+            "s/.rsync-filter=- 2\n",
+            "s/a/.rsync-filter=- 3\n",
+            "s/a/c/1",
+            "s/a/c/2",
+            "s/a/c/3",
+            "s/a/c/4",
+            "s/b/1",
+            "s/b/2",
+            "s/b/d/1",
+            "s/b/d/2",
+            "s/b/d/3",
+            "t/e/1",
+            "t/e/2",
+        ],
+    )
+}
+
+/// The files that arrived, sorted, without the rule files.
+fn arrived(dst: &Path) -> String {
+    fn collect(dir: &Path, root: &Path, names: &mut Vec<String>) {
+        for entry in fs::read_dir(dir).into_iter().flatten() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                collect(&path, root, names);
+            } else if !path.ends_with(".rsync-filter") {
+                names.push(path.strip_prefix(root).unwrap().to_str().unwrap().to_owned());
+            }
+        }
+    }
+    let mut names = Vec::new();
+    collect(dst, dst, &mut names);
+    names.sort_unstable();
+    names.join(" ")
+}
+
+/// Rule files above the directory that is entered first hold for that one alone: with incremental recursion that is the
+/// first in the list.
+#[test]
+fn rule_files_above_several_sources() {
+    for program in BOTH {
+        for (words, names) in [
+            (&["--no-i-r", "s/b", "s/a"][..], "a/c/1 a/c/2 a/c/4 b/d/3"),
+            (&["s/b", "s/a"], "a/c/4 b/1 b/2 b/d/1 b/d/2 b/d/3"),
+            (&["--no-i-r", "s/a", "t/e"], "a/c/4 e/1 e/2"),
+            (&["s/a", "t/e"], "a/c/4 e/1 e/2"),
+            (&["--no-i-r", "s/a/", "t/e/"], "1 2 c/4"),
+            (&["-R", "s/./a", "t/./e"], "a/c/4 e/1 e/2"),
+        ] {
+            let dir = sources();
+            let out = run(program, dir.path(), &[&["-rF"], words, &["dst/"]].concat());
+            assert_eq!(out.code, Some(0), "{program:?} {words:?}: {out:?}");
+            assert_eq!(arrived(&dir.path().join("dst")), names, "{program:?} {words:?}");
+        }
+    }
+}
+
+/// With `-R` the rule files of all directories on the way to a source are read, and those that it shares with the source
+/// before it stay in force.
+#[test]
+fn rule_files_on_the_way() {
+    for program in BOTH {
+        for (words, names) in [
+            (&["-F", "s/a/c", "s/b/d", "t/e"][..], "s/a/c/4 s/b/d/3 t/e/1 t/e/2"),
+            (&["-F", "s/./a/c", "s/./b/d"], "a/c/4 b/d/1 b/d/2 b/d/3"),
+            (&["--filter=: .rsync-filter", "s/a/c", "s/b/d"], "s/a/c/1 s/a/c/4 s/b/d/1 s/b/d/3"),
+            // What is named is asked about by the rules around the source before.
+            (&["--filter=: .rsync-filter", "s/a/c/2", "s/b/2", "s/a/c/3"], "s/a/c/2"),
+        ] {
+            let dir = sources();
+            let out = run(program, dir.path(), &[&["-rR", "--no-i-r"], words, &["dst/"]].concat());
+            assert_eq!(out.code, Some(0), "{program:?} {words:?}: {out:?}");
+            assert_eq!(arrived(&dir.path().join("dst")), names, "{program:?} {words:?}");
+        }
+        let dir = sources();
+        fs::write(dir.path().join("list"), "s/a/c/2\ns/b/2\ns/b/1\nt/e/1\n").unwrap();
+        let words = ["-F", "--files-from=list", "--debug=filter2", ".", "dst/"];
+        let out = run(program, dir.path(), &words);
+        assert_eq!(out.code, Some(0), "{program:?}: {out:?}");
+        assert_eq!(arrived(&dir.path().join("dst")), "s/a/c/2", "{program:?}");
+        let at = format!("[sender] pushing local filters for {}/", dir.path().display());
+        let pushed: Vec<_> = out.stdout.lines().filter_map(|line| line.strip_prefix(&at)).collect();
+        assert_eq!(pushed, ["s/", "s/a/", "s/a/c/"], "{program:?}: {out:?}");
+    }
+}
