@@ -426,6 +426,11 @@ impl SessionOptions {
         handshake
     }
 
+    /// True if nothing is asked of the sender but what it would send: a dry run that records nothing.
+    pub const fn asks_for_nothing(&self) -> bool {
+        self.dry_run && !self.batch_only
+    }
+
     /// True if a pushing client sends its filter list: the receiver deletes or prunes with it.
     pub fn push_sends_filters(&self, protocol: ProtocolVersion) -> bool {
         self.select.prune_empty_dirs

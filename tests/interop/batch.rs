@@ -328,8 +328,14 @@ fn recordings_alone_are_those_of_the_reference() {
     {
         let dir = bench();
         fs::create_dir(dir.path().join("src/new")).unwrap();
-        for name in ["src/a", "src/d", "src/new", "src/d/big"] {
-            let set = ["-n", "user.a", "-v", &value];
+        // What stands has the value for all names behind it with these attributes.
+        for name in ["src/known", "src/later", "one/known", "two/known"] {
+            fs::write(dir.path().join(name), name).unwrap();
+        }
+        let with_a = ["src/a", "src/d", "src/new", "src/d/big"].map(|name| (name, "user.a"));
+        let with_b = ["src/known", "src/later", "one/known", "two/known"].map(|name| (name, "user.b"));
+        for (name, attribute) in with_a.into_iter().chain(with_b) {
+            let set = ["-n", attribute, "-v", &value];
             let status = Command::new("setfattr").args(set).arg(dir.path().join(name)).status();
             assert!(status.unwrap().success());
         }

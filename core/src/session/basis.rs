@@ -199,7 +199,7 @@ where
         if options.transfer.alt_dest_kind == Some(AltDestKind::Compare) {
             return self.mention_given(ndx, entry, flags, None).await;
         }
-        if options.report.unchanged {
+        if options.report.unchanged && options.report.itemize {
             self.mention_given(ndx, entry, flags, linked.then_some(&b""[..])).await?;
         }
         // What was linked before may still lack what `-c` sets: the exact time.

@@ -191,7 +191,7 @@ fn list_follows<O>(shared: &Shared<'_, O>, flags: ItemFlags) -> bool {
     shared.options.preserve.xattrs > 0
         && told
         && flags.contains(ItemFlags::REPORT_XATTR)
-        && (!shared.options.dry_run || shared.options.batch_only)
+        && !shared.options.asks_for_nothing()
         && !left_out
 }
 
@@ -455,9 +455,10 @@ impl<T: Target, O: Observer> DestSide<'_, T, O> {
     /// reader of a recorded stream relies on it: such values are not in it a second time (stock binary).
     pub(super) async fn learn_values(&self, entry: EntryRef<'_>, at: Place<'_>) {
         let number = entry.extra().xattrs;
-        let Some(set) = self.shared.extended.set(number).filter(|_| !self.shared.options.dry_run) else {
+        if self.shared.options.asks_for_nothing() {
             return;
-        };
+        }
+        let Some(set) = self.shared.extended.set(number) else { return };
         for xattr in set.iter().filter(|x| matches!(x.value, HeldValue::Short { requested: false, .. })) {
             if let Ok(value) = self.target.xattr(at, &xattr.name).await
                 && xattr.is(&value, value_sums(self.shared))

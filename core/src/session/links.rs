@@ -306,9 +306,8 @@ where
         if was_linked && alternate.is_some() && !flags.is_significant() {
             // The directory to link to has the same group: nothing is new for a user.
             self.report_unchanged(entry, false);
-            if options.report.unchanged {
-                let shown = if options.report.itemize { leader_shown } else { b"" };
-                self.mention(ndx, entry, flags, Some(shown)).await?;
+            if options.report.unchanged && options.report.itemize {
+                self.mention(ndx, entry, flags, Some(leader_shown)).await?;
             }
         } else {
             self.mention(ndx, entry, flags, Some(leader_shown)).await?;

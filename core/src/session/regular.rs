@@ -229,7 +229,7 @@ where
     async fn lacks_basis(&self, entry: EntryRef<'_>, request: &Request) -> bool {
         let options = self.options();
         let reads = request.basis_len.is_some()
-            && (!options.dry_run || options.batch_only)
+            && !options.asks_for_nothing()
             && !options.read_batch
             && !sends_whole_files(self.shared());
         // Whom no permission stops need not try.
@@ -279,7 +279,7 @@ where
             request = Request { flags, redo, append, fresh, ..Request::default() };
         }
         // The receiver answers for what it only records, too.
-        let answered = !self.options().dry_run || self.options().batch_only;
+        let answered = !self.options().asks_for_nothing();
         if answered {
             segment.in_progress.set(segment.in_progress.get() + 1);
             self.in_progress += 1;

@@ -458,7 +458,7 @@ where
             stats.transferred += 1;
             stats.transferred_size += entry.entry.size;
         }
-        if options.dry_run && !options.batch_only {
+        if options.asks_for_nothing() {
             self.show(entry, &header, None);
             return self.echo(ndx, &header).await;
         }

@@ -177,7 +177,7 @@ impl<W: ChunkWrite, T: Target, O: Observer> Outlet for WireOutlet<'_, '_, W, T, 
         let header = ItemHeader { flags: request.flags, basis: request.basis, xname: request.xname.clone() };
         header.write(self.w, self.shared().agreed.protocol).await?;
         extended::write_request(self.w, self.shared(), entry, request.flags).await?;
-        if self.shared().options.dry_run && !self.shared().options.batch_only {
+        if self.shared().options.asks_for_nothing() {
             return Ok(());
         }
         let name = self.side.local_name(entry);

@@ -559,7 +559,7 @@ impl Console {
             return;
         }
         let deleted = event.flags.contains(ItemFlags::DELETED);
-        let dry = self.options.dry_run && !self.options.batch_only;
+        let dry = self.options.asks_for_nothing();
         if dry && (self.server || deleted || event.flags.contains(ItemFlags::TRANSFER)) {
             return;
         }
