@@ -224,6 +224,12 @@ where
         Ok(())
     }
 
+    /// Whether an item without data that an alternate directory gave as it is, or made superfluous, is told of: to whom
+    /// items are shown.
+    pub(super) fn tells_given(&self, flags: ItemFlags) -> bool {
+        self.options().report.itemize || flags.is_significant()
+    }
+
     /// Items are shown by this side, whether they travel or not: a client that receives.
     pub(super) fn itemizes_here(&self) -> bool {
         let shared = self.shared();

@@ -154,7 +154,7 @@ where
         }
         if self.names_later() {
             late = Some(flags | ItemFlags::LOCAL_CHANGE);
-        } else {
+        } else if alternate.is_none_or(|a| a.level < 3) || self.tells_given(flags) {
             self.mention(ndx, entry, flags, None).await?;
         }
         if missing {

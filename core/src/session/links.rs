@@ -402,7 +402,10 @@ where
         entry: EntryRef<'_>,
     ) -> Result<(), Error<L::Error>> {
         self.report_unchanged(entry, false);
-        self.mention(ndx, entry, ItemFlags::empty(), None).await?;
+        let flags = ItemFlags::empty();
+        if entry.entry.is_regular() || self.tells_given(flags) {
+            self.mention(ndx, entry, flags, None).await?;
+        }
         if !entry.entry.flags.contains(EntryFlags::HLINKED) {
             return Ok(());
         }

@@ -75,7 +75,10 @@ where
             if options.transfer.alt_dest_kind == Some(AltDestKind::Link) {
                 let from = Place::Alt(alt.number, name);
                 if options.dry_run || target.hard_link(from, name, false).await.is_ok() {
-                    self.mention_given(ndx, entry, ItemFlags::LOCAL_CHANGE, Some(b"")).await?;
+                    let flags = ItemFlags::LOCAL_CHANGE;
+                    if self.tells_given(flags) {
+                        self.mention_given(ndx, entry, flags, Some(b"")).await?;
+                    }
                     return Ok(Made::There);
                 }
             }
@@ -131,7 +134,7 @@ where
         }
         if changes {
             self.mention(ndx, entry, flags, None).await?;
-        } else {
+        } else if self.tells_given(flags) {
             self.mention_given(ndx, entry, flags, None).await?;
         }
         if options.transfer.remove_source {
