@@ -125,6 +125,10 @@ where
             }
             stat = None;
         }
+        if stat.is_none() {
+            // The default ACL of the directory around it is asked for next.
+            self.need_parents(name).await;
+        }
         let before = existed.as_ref().filter(|_| !created);
         let wanted_mode = decide::dest_mode(entry.entry.mode, before, options, self.side.mask(name).await);
         let missing = stat.is_none();
