@@ -40,6 +40,8 @@ pub struct CopyJob<'a> {
     pub size: u64,
     /// The directory was made by this run: nothing can be there, and nobody uses it yet.
     pub fresh: bool,
+    /// Nothing of this name was there, and the file is written under it (`--inplace`).
+    pub in_place: bool,
 }
 
 /// How a copy ended.
@@ -54,6 +56,8 @@ pub enum CopyEnd {
     Open(PortError),
     /// The source could not be read to its end.
     Read(PortError),
+    /// Nothing was done: it is to be copied when its turn comes.
+    Refused,
 }
 
 /// Copies files. A copy may begin when it is started; its end is asked for later, in any order.

@@ -176,7 +176,7 @@ where
 fn rules(side: Side) -> Rules {
     match side {
         Side::Client => Rules::Own(FilterList::new(FilterConfig::default())),
-        Side::Server => Rules::FromPeer(FilterConfig::default()),
+        Side::Server => Rules::FromPeer(FilterList::new(FilterConfig::default())),
     }
 }
 

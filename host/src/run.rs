@@ -45,9 +45,9 @@ use crate::{
         self, ClientRole, ClientRun, Ended, Link, LocalRun, Opening, OtherEnd, ReplayRun, ServerRole,
         ServerRun, Speak, TWIN_LETTERS,
         batch::{self, Recording, Replayed},
-        filters, interrupt, names, run_client, run_local, run_replay, run_server,
+        filters::{self, Ruler},
+        interrupt, names, run_client, run_local, run_replay, run_server,
     },
-    vouched::Trust,
 };
 
 mod charsets;
@@ -177,8 +177,8 @@ fn bad_rules(resolved: &Resolved) -> Option<ExitCode> {
     let (roots, outbox) = (Rc::new(RefCell::new(Roots::here())), Rc::new(Outbox::new()));
     let console = Console::new(resolved, roots, outbox, None, None);
     let config = filters::config(&resolved.opts, resolved.from0, true);
-    let trust = Trust::of(resolved.opts.select.insecure_links);
-    let code = filters::build(&resolved.filters, config, true, true, trust, &console).err()?;
+    let ruler = Ruler::client(&resolved.opts.select);
+    let code = filters::build(&resolved.filters, config, true, &ruler, &console).err()?;
     console.finish(None, code, Role::Client);
     Some(code)
 }
@@ -304,8 +304,8 @@ fn start(
     };
     let config = || filters::config(options, resolved.from0, true);
     let modern = options.protocol.is_none_or(|p| p >= 30);
-    let trust = Trust::of(options.select.insecure_links);
-    let own_rules = |pulls| filters::build(&resolved.filters, config(), pulls, modern, trust, console);
+    let ruler = Ruler::client(&options.select);
+    let own_rules = |pulls| filters::build(&resolved.filters, config(), pulls || modern, &ruler, console);
     let shows = options.report.itemize || options.report.names;
     let protocol_known = |protocol, incremental| console.protocol_known(protocol, incremental);
     let recording = match &batch {
@@ -340,6 +340,7 @@ fn start(
             }))
         }
         Route::Local { .. } | Route::Push { .. } | Route::Pull { .. } => {
+            let rules = own_rules(matches!(resolved.route, Route::Pull { .. }))?;
             let mut args = server_args(resolved);
             let other = match resolved.route.machine() {
                 Some(_) => OtherEnd::Stranger,
@@ -356,6 +357,12 @@ fn start(
                 }
                 if !modern {
                     args.argv.insert(1, [b"-e", TWIN_LETTERS].concat());
+                }
+                if !options.push_sends_filters(ProtocolVersion::MAX) {
+                    // What they protect stays in a directory that would have to make way.
+                    let texts = rules.script_rules(ProtocolVersion::MAX).unwrap_or_default();
+                    let words = texts.iter().map(|text| [b"--filter=", &text[..]].concat());
+                    args.argv.splice(1..1, words);
                 }
             }
             if let (None, Some(format)) = (resolved.route.machine(), &resolved.output.format)
@@ -395,20 +402,19 @@ fn start(
             if let Some(strings) = &stream_args {
                 console.protected_args(strings);
             }
-            let (role, pulls) = match &resolved.route {
+            let role = match &resolved.route {
                 Route::Push { sources, .. } | Route::Local { sources, .. } => {
-                    (ClientRole::Push(source_args(resolved, sources, console)?), false)
+                    ClientRole::Push(source_args(resolved, sources, console)?)
                 }
                 Route::Pull { dest, .. } => {
                     let names = match options.select.files_from {
                         FilesFrom::Send => Some(local_names(resolved, true, console)?),
                         _ => None,
                     };
-                    (ClientRole::Pull(dest.clone(), names), true)
+                    ClientRole::Pull(dest.clone(), names)
                 }
                 _ => return Err(ExitCode::UNSUPPORTED),
             };
-            let rules = own_rules(pulls)?;
             let script = match recording {
                 Some(_) => Some(BatchScript::new(resolved, &rules, words, console)?),
                 None => None,
@@ -448,8 +454,14 @@ fn start(
         }
         Route::Server { sender, args } => {
             charset_known();
+            let root = visit.as_ref().map(|visit| visit.root.clone());
             let (opening, veil, refusal) = visit.map_or((Opening::Stdio, None, None), Visit::into_parts);
-            let rules = FilterConfig { veil, ..config() };
+            let ruler = Ruler::server(&options.select, root.map(|root| (root, veil.clone())));
+            let config = FilterConfig { veil, ..config() };
+            let rules = match refusal {
+                None => filters::build(&resolved.filters, config, modern, &ruler, console)?,
+                Some(_) => FilterList::new(config),
+            };
             Ok(run_server(ServerRun {
                 options,
                 opening,

@@ -253,6 +253,8 @@ fn items_are_recorded_in_the_order_of_the_reference() {
         fs::create_dir_all(dir.path().join("src").join(name)).unwrap();
     }
     std::os::unix::fs::symlink("d", dir.path().join("src/d/e/link")).unwrap();
+    // Not that of the destination, which is made within the same tick of the clock.
+    fs::File::open(dir.path().join("src")).unwrap().set_modified(SystemTime::UNIX_EPOCH).unwrap();
     // Bytes sent and received are told at the end.
     let statistics = 15;
     for words in [vec!["-a", "src/"], vec!["-aH", "src"], vec!["-a", "src/d"], vec!["-a", "src/d", "src/g"]] {
@@ -311,6 +313,58 @@ fn attributes_that_are_recorded_in_front_of_everything() {
                 let got = attributes.args(["-d", name]).current_dir(dir.path().join("two")).output().unwrap();
                 assert_eq!(String::from_utf8_lossy(&got.stdout), "", "{context}");
             }
+        }
+    }
+}
+
+/// A recording without a transfer holds the values of attributes; with one list, links wait for a replay.
+#[test]
+fn recordings_alone_are_those_of_the_reference() {
+    // Bytes sent and received are told at the end, below protocol 30 in five numbers of four bytes before the last mark.
+    let statistics = 24;
+    let value = "v".repeat(50);
+    for words in
+        [["-aX", "--no-i-r"], ["-aHX", "--no-i-r"], ["-rtHi", "--protocol=29"], ["-aHi", "--protocol=28"]]
+    {
+        let dir = bench();
+        for name in ["src/a", "src/d", "src/d/big"] {
+            let set = ["-n", "user.a", "-v", &value];
+            let status = Command::new("setfattr").args(set).arg(dir.path().join(name)).status();
+            assert!(status.unwrap().success());
+        }
+        let [stock, own] = [Program::Stock, Program::Arsync].map(|program| {
+            let write = ["--checksum-seed=7", "--only-write-batch=batch", "src/", "one/"];
+            let (code, out, err) = run(program, dir.path(), &[&words[..], &write].concat());
+            assert_eq!((code, err.as_str()), (0, ""), "{program:?} {words:?}");
+            assert!(!out.contains("hf"), "{program:?} {words:?}: {out}");
+            let mut recorded = fs::read(dir.path().join("batch")).unwrap();
+            recorded.truncate(recorded.len() - statistics);
+            recorded
+        });
+        assert!(stock == own, "{words:?}: {} and {} bytes", stock.len(), own.len());
+        let (code, _, err) = run(Program::Stock, dir.path(), &[words[0], "--read-batch=batch", "two/"]);
+        assert_eq!((code, err.as_str()), (0, ""), "{words:?}");
+        if words[0].contains('X') {
+            let mut attributes = Command::new("getfattr");
+            let get = attributes.args(["--only-values", "-n", "user.a"]).arg(dir.path().join("two/d/big"));
+            assert_eq!(get.output().unwrap().stdout, value.as_bytes(), "{words:?}");
+        }
+    }
+}
+
+/// The other process of a recorded local run knows the rules without deletions too: what they protect makes no room.
+#[test]
+fn rules_protect_what_is_in_the_way() {
+    for program in [Program::Stock, Program::Arsync] {
+        for (rule, kept) in [("--old-dirs", true), ("--exclude=inner", true), ("-r", false)] {
+            let dir = tempfile::tempdir().unwrap();
+            fs::create_dir_all(dir.path().join("src")).unwrap();
+            fs::create_dir_all(dir.path().join("one/name/inner")).unwrap();
+            fs::write(dir.path().join("src/name"), "text").unwrap();
+            let write = ["-r", rule, "--force", "--write-batch=batch", "src/", "one/"];
+            let (code, _, err) = run(program, dir.path(), &write[usize::from(rule == "--old-dirs")..]);
+            assert_eq!(code, if kept { 23 } else { 0 }, "{program:?} {rule}: {err}");
+            assert_eq!(dir.path().join("one/name/inner").exists(), kept, "{program:?} {rule}");
         }
     }
 }

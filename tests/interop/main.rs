@@ -29,6 +29,7 @@ mod sshd;
 mod told;
 mod tree;
 mod unprivileged;
+mod wide;
 mod wrappers;
 
 use cases::{Case, Scope};

@@ -10,6 +10,7 @@ use std::{
 };
 
 use crate::{
+    daemon::Daemon,
     details::{BOTH, old, run, set_xattr, tree, xattr},
     peers::{self, Outcome, Program, fake_shell},
 };
@@ -347,4 +348,79 @@ fn late_deletions_of_files_read_no_rules() {
         assert_eq!((out.code, &*out.stderr), (Some(0), ""), "{receiver:?}");
         assert!(!dir.path().join("dst/extra").exists(), "{receiver:?}");
     }
+}
+
+/// Rules of a server's own command line come in front of those of its client. Standard input is no file of rules there.
+#[test]
+fn a_server_may_have_rules_of_its_own() {
+    for server in BOTH {
+        for (words, code, left) in [
+            (&["-M--filter=P extra"][..], 0, &["a", "b", "extra"][..]),
+            (&["-M--exclude-from=RULES"], 0, &["a", "b", "other"]),
+            (&["-M--include=extra", "--exclude=extra"], 0, &["a", "b"]),
+            (&["-M--exclude=extra", "--include=extra"], 0, &["a", "b", "extra"]),
+            (&["-M--exclude-from=-"], 12, &["extra", "other"]),
+        ] {
+            let dir = tree(&["s", "d"], &["s/a", "s/b", "d/extra", "d/other", "rules=other\n"]);
+            let rules = dir.path().join("rules");
+            let words: Vec<_> = words.iter().map(|w| w.replace("RULES", rules.to_str().unwrap())).collect();
+            let to = format!("h:{}/", dir.path().join("d").display());
+            let words: Vec<_> =
+                ["-r", "--delete"].into_iter().chain(words.iter().map(|w| &**w)).chain(["s/", &to]).collect();
+            let out = run_between(Program::Stock, server, dir.path(), &words);
+            assert_eq!(
+                (out.code, names(&dir.path().join("d"))),
+                (Some(code), owned(left)),
+                "{server:?}: {out:?}"
+            );
+        }
+        let dir = tree(&["s", "d"], &["s/a", "s/b"]);
+        let from = format!("h:{}/", dir.path().join("s").display());
+        let out = run_between(Program::Stock, server, dir.path(), &["-r", "-M--exclude=a", &from, "d/"]);
+        assert_eq!((out.code, names(&dir.path().join("d"))), (Some(0), owned(&["b"])), "{server:?}: {out:?}");
+    }
+}
+
+/// The files of such rules are in the module of a daemon, wherever a client would have them, and none that it hides.
+#[test]
+fn rules_of_a_daemon_s_client_are_read_in_the_module() {
+    for server in BOTH {
+        let dir = tree(
+            &["s", "m", "m/d"],
+            &["s/a", "m/d/extra", "m/d/other", "m/rules=other\n", "rules=extra\n", "m/secret=other\n"],
+        );
+        let ids = if rustix::process::geteuid().is_root() { "uid = root\ngid = root\n" } else { "" };
+        let at = dir.path().join("m");
+        let config = format!(
+            "use chroot = no\n{ids}[m]\npath = {}\nread only = no\nexclude = /secret\n",
+            at.display()
+        );
+        let daemon = Daemon::with(server, dir.path(), &config);
+        let url = format!("rsync://127.0.0.1:{}/m/d/", daemon.port);
+        for (file, code, left) in [
+            ("/secret", 4, &["extra", "other"][..]),
+            ("/none", 12, &["extra", "other"]),
+            ("/../rules", 0, &["a", "other"]),
+        ] {
+            let word = format!("-M--exclude-from={file}");
+            let out = run(Program::Stock, dir.path(), &["-r", "--delete", &word, "s/", &url]);
+            assert_eq!(
+                (out.code, names(&at.join("d"))),
+                (Some(code), owned(left)),
+                "{server:?} {file}: {out:?}"
+            );
+        }
+    }
+}
+
+/// What is in a directory, in order.
+fn names(dir: &Path) -> Vec<String> {
+    let entries = fs::read_dir(dir).unwrap();
+    let mut names: Vec<_> = entries.map(|e| e.unwrap().file_name().into_string().unwrap()).collect();
+    names.sort();
+    names
+}
+
+fn owned(names: &[&str]) -> Vec<String> {
+    names.iter().map(ToString::to_string).collect()
 }

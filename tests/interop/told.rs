@@ -143,6 +143,24 @@ fn names_behind_the_one_that_was_read_show_it() {
     assert!(shown == [1, 1] || shown == [3, 3], "{shown:?}");
 }
 
+/// A dry run that has read a file to sum it up would have to set its time of access, too.
+#[test]
+fn files_that_a_dry_run_has_read_are_not_up_to_date() {
+    for program in BOTH {
+        let dir = tree(&["src", "dst"], &["src/a=text", "dst/a=text"]);
+        let long_ago = SystemTime::UNIX_EPOCH + Duration::from_secs(1_400_000_000);
+        for name in ["src/a", "dst/a"] {
+            let times = fs::FileTimes::new().set_accessed(long_ago).set_modified(long_ago);
+            fs::File::options().write(true).open(dir.path().join(name)).unwrap().set_times(times).unwrap();
+        }
+        for (words, line) in [("-rtUnvv", "a is uptodate"), ("-rtcUnvv", "a")] {
+            let out = run(program, dir.path(), &[words, "src/", "dst/"]);
+            assert_eq!(out.code, Some(0), "{program:?}: {out:?}");
+            assert!(out.stdout.lines().any(|l| l == line), "{program:?} {words}: {out:?}");
+        }
+    }
+}
+
 /// A local copy shows what the source has: owners that are mapped, and times that an old version cannot carry.
 #[test]
 fn owners_and_times_of_the_source_are_told() {

@@ -3,7 +3,7 @@
 use std::{
     fs,
     os::unix::{
-        fs::{MetadataExt, PermissionsExt, chown},
+        fs::{MetadataExt, PermissionsExt, chown, symlink},
         process::CommandExt,
     },
     path::Path,
@@ -690,6 +690,72 @@ fn what_cannot_make_way_for_an_alternate_is_transferred() {
             let told: Vec<_> = out.stderr.lines().filter(|line| line.contains("denied")).collect();
             assert!(matches!(told[..], [line] if line.contains("mkstemp")), "{program:?}: {out:?}");
             assert!(dir.join("src/f").exists(), "{program:?} {option}");
+        }
+    }
+}
+
+/// What a line of an error says of which name, without what is chance.
+fn fault(line: &str) -> Option<String> {
+    let (words, path) = line.strip_prefix("rsync: [")?.split_once("] ")?.1.split_once(" \"")?;
+    let name = path.split('"').next()?.rsplit('/').next()?;
+    let name = if words == "mkstemp" { name.trim_start_matches('.').split('.').next()? } else { name };
+    Some(format!("{} {name}", words.trim_start_matches("recv_generator: ")))
+}
+
+/// A name that cannot be looked at may be in an alternate directory, or not be wanted; for `--existing` it is not missing.
+#[test]
+fn a_name_that_cannot_be_looked_at_is_looked_for_elsewhere() {
+    if !needs_root("a directory of another user") {
+        return;
+    }
+    let alone =
+        ["symlink link", "failed to stat equal", "failed to stat none", "failed to stat other", "mkdir sub"];
+    let compared = ["symlink link", "failed to stat none", "mkdir sub", "mkstemp other"];
+    let copied = [
+        "mkstemp equal",
+        "symlink link",
+        "failed to stat equal",
+        "failed to stat none",
+        "mkdir sub",
+        "mkstemp other",
+    ];
+    let (sub, both) = (["cd+++++++++ t/sub/"], [">f..t...... t/other", "cd+++++++++ t/sub/"]);
+    for program in BOTH {
+        for (option, faults, items) in [
+            ("--no-W", &alone[..], &sub[..]),
+            ("--existing", &alone, &sub),
+            ("--max-size=1", &["symlink link", "mkdir sub"], &sub),
+            ("--compare-dest=../alt", &compared, &both),
+            ("--copy-dest=../alt", &copied, &both),
+        ] {
+            let bench = bench(program);
+            let dir = bench.path();
+            for name in ["src/t/equal", "src/t/none", "src/t/other", "alt/t/equal", "alt/t/other"] {
+                file(dir, name);
+                fs::write(dir.join(name), "text").unwrap();
+                let age = if name == "alt/t/other" { 2000 } else { 1000 };
+                let time = std::time::UNIX_EPOCH + std::time::Duration::from_secs(age);
+                fs::File::options().write(true).open(dir.join(name)).unwrap().set_modified(time).unwrap();
+            }
+            fs::create_dir(dir.join("src/t/sub")).unwrap();
+            ["src", "alt"].iter().for_each(|name| give_away(&dir.join(name)));
+            symlink("nowhere", dir.join("src/t/link")).unwrap();
+            fs::create_dir_all(dir.join("dst/t")).unwrap();
+            mode(dir, "dst/t", 0o700);
+            let out = run_as_nobody(program, dir, &["-rltiO", option, "src/", "dst/"]);
+            let sorted = |mut lines: Vec<String>| {
+                lines.sort();
+                lines
+            };
+            let told = sorted(out.stderr.lines().filter_map(fault).collect());
+            let expected = sorted(faults.iter().map(ToString::to_string).collect());
+            assert_eq!(told, expected, "{program:?} {option}: {out:?}");
+            let shown = sorted(out.stdout.lines().map(ToOwned::to_owned).collect());
+            assert_eq!(
+                (out.code, shown),
+                (Some(23), items.iter().map(ToString::to_string).collect()),
+                "{program:?} {option}"
+            );
         }
     }
 }

@@ -128,7 +128,7 @@ pub fn handshake(setup: &Setup, side: Side) -> Handshake {
 
 pub fn rules(setup: &Setup, side: Side) -> Rules {
     if side == Side::Server {
-        return Rules::FromPeer(FilterConfig::default());
+        return Rules::FromPeer(FilterList::new(FilterConfig::default()));
     }
     let mut list = FilterList::new(FilterConfig::default());
     for rule in &setup.rules {

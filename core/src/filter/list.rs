@@ -131,9 +131,19 @@ impl FilterList {
         config: FilterConfig,
     ) -> Result<Self, FilterError> {
         let mut list = Self::new(config);
+        list.add_from_wire(rules, protocol)?;
+        Ok(list)
+    }
+
+    /// Adds such rules behind those that a server has of its own.
+    pub fn add_from_wire<'r>(
+        &mut self,
+        rules: impl IntoIterator<Item = &'r [u8]>,
+        protocol: ProtocolVersion,
+    ) -> Result<(), FilterError> {
         for rule in rules {
             if protocol.has_filter_modifiers() {
-                list.add(None, |loader, cx| {
+                self.add(None, |loader, cx| {
                     loader.text(cx, rule, Form::Rules(Syntax::Full))?;
                     match loader.wanted() {
                         Some(_) => Err(FilterError::MergeFromPeer(RuleSource::Text(rule.to_vec()))),
@@ -141,10 +151,10 @@ impl FilterList {
                     }
                 })?;
             } else {
-                list.add_old(rule, false)?;
+                self.add_old(rule, false)?;
             }
         }
-        Ok(list)
+        Ok(())
     }
 
     /// `--filter`: one rule in the full syntax. The files of merge rules are read at once.

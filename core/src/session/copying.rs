@@ -28,6 +28,7 @@ struct OwnedJob {
     extended: Option<Extended>,
     backup: bool,
     size: u64,
+    in_place: bool,
 }
 
 const PIECE: usize = 64 << 10;
@@ -45,6 +46,7 @@ impl<S: Source, T: Target> LocalCopy<S, T> for InTurn {
             extended: job.extended.cloned(),
             backup: job.backup,
             size: job.size,
+            in_place: job.in_place,
         };
         self.jobs.borrow_mut().insert(ticket, owned);
         ticket
@@ -53,6 +55,9 @@ impl<S: Source, T: Target> LocalCopy<S, T> for InTurn {
     async fn finish(&self, source: &S, target: &T, ticket: u64) -> CopyEnd {
         let job = self.jobs.borrow_mut().remove(&ticket);
         let Some(job) = job else { return CopyEnd::Open(PortError::NOT_FOUND) };
+        if job.in_place {
+            return CopyEnd::Refused;
+        }
         let name = RelName::new(&job.name).unwrap_or(RelName::ROOT);
         let (file, stat) = match source.open(SourcePath { base: job.base, name: &job.source }).await {
             Ok(opened) => opened,

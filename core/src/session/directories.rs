@@ -77,9 +77,8 @@ where
             return Ok(());
         }
         let found = self.standing(name).await;
-        // Something that is no directory stands above it.
-        let blocked = found == Err(PortError::NOT_DIR);
-        // What cannot be looked at is taken for missing: making it says what is wrong.
+        // What cannot be looked at is taken for missing, though not by `--existing`: making it says what is wrong.
+        let unseen = found.is_err();
         let mut stat = found.unwrap_or_default();
         if options.select.keep_dirlinks
             && stat.is_some_and(|s| s.kind() == FileKind::Symlink)
@@ -88,7 +87,7 @@ where
         {
             stat = Some(behind);
         }
-        if options.select.existing && stat.is_none() && !blocked {
+        if options.select.existing && stat.is_none() && !unseen {
             self.report(&Notice::NotCreating { name: shown, dir: true });
             // What would be in the destination itself is told of by name.
             if name != RelName::ROOT {
@@ -96,9 +95,12 @@ where
             }
             return Ok(());
         }
-        if entry.entry.flags.contains(EntryFlags::IMPLIED_DIR) && !options.select.implied_dirs {
-            // It is made when something in it needs it.
+        let unlisted = entry.entry.flags.contains(EntryFlags::IMPLIED_DIR) && !options.select.implied_dirs;
+        if unlisted || stat.is_none() {
             self.need_parents(name).await;
+        }
+        if unlisted {
+            // It is made when something in it needs it.
             return Ok(());
         }
         if options.select.ignore_existing && stat.is_some_and(|s| !s.is_dir()) {
@@ -124,10 +126,6 @@ where
                 return Ok(());
             }
             stat = None;
-        }
-        if stat.is_none() {
-            // The default ACL of the directory around it is asked for next.
-            self.need_parents(name).await;
         }
         let before = existed.as_ref().filter(|_| !created);
         let wanted_mode = decide::dest_mode(entry.entry.mode, before, options, self.side.mask(name).await);

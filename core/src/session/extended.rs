@@ -191,7 +191,7 @@ fn list_follows<O>(shared: &Shared<'_, O>, flags: ItemFlags) -> bool {
     shared.options.preserve.xattrs > 0
         && told
         && flags.contains(ItemFlags::REPORT_XATTR)
-        && !shared.options.dry_run
+        && (!shared.options.dry_run || shared.options.batch_only)
         && !left_out
 }
 

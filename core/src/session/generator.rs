@@ -597,8 +597,9 @@ where
             return self.regular(ndx, segment, redo).await;
         }
         // Where nothing can be looked at, making the item says why; it may not be wanted at all.
-        let stat = self.standing(name).await.unwrap_or(None);
-        if self.skips_by_existence(entry, stat.as_ref()).await {
+        let found = self.standing(name).await;
+        let (stat, unseen) = (found.unwrap_or_default(), found.is_err());
+        if self.skips_by_existence(entry, stat.as_ref(), unseen).await {
             return self.no_leader(ndx, entry).await;
         }
         let preserved = match kind {

@@ -154,7 +154,7 @@
 //!     handshake.seed = 7; // a random number
 //!     let agreed = exchange(&mut reader, &mut writer, &handshake).await?;
 //!     let shared = Shared::new(&options, agreed, &Quiet, Side::Server, Rc::new(Outbox::new()));
-//!     let rules = Rules::FromPeer(FilterConfig::default());
+//!     let rules = Rules::FromPeer(FilterList::new(FilterConfig::default()));
 //!     let args = SourceArgs { names: vec![b"hello".to_vec()], base: None };
 //!     run_sender(&shared, &Files, rules, &args, reader, writer).await?;
 //!     Ok::<_, Error<Infallible>>(shared.partial_code())

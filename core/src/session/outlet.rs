@@ -137,7 +137,7 @@ impl<'a, S: Source, T: Target, O: Observer, C: LocalCopy<S, T>> LocalOutlet<'a, 
         let simple = whole
             && request.append == Append::Off
             && request.basis == BasisType::Name
-            && !transfer.inplace
+            && (new || !transfer.inplace)
             && !transfer.delay_updates
             && !options.dry_run
             && !options.preserve.fake_super
@@ -145,8 +145,8 @@ impl<'a, S: Source, T: Target, O: Observer, C: LocalCopy<S, T>> LocalOutlet<'a, 
             && (new || (options.preserve.perms && !transfer.backup))
             && shared.agreed.protocol.has_item_flags();
         let entry = segment.get(ndx).filter(|_| simple)?;
-        // A longer file is shown while it comes.
-        if options.report.progress && entry.entry.size > CHUNK as u64 {
+        // A longer file is shown while it comes, and seen by others.
+        if (options.report.progress || transfer.inplace) && entry.entry.size > CHUNK as u64 {
             return None;
         }
         let name = self.side.local_name(entry);
@@ -163,6 +163,7 @@ impl<'a, S: Source, T: Target, O: Observer, C: LocalCopy<S, T>> LocalOutlet<'a, 
             backup: false,
             size: entry.entry.size,
             fresh: request.fresh,
+            in_place: transfer.inplace,
         };
         Some(self.copier.start(self.source, self.side.target, &job))
     }
@@ -172,11 +173,10 @@ impl<'a, S: Source, T: Target, O: Observer, C: LocalCopy<S, T>> LocalOutlet<'a, 
         &self,
         context: &FileContext<'_, '_, O>,
         request: &Request,
-        ticket: u64,
+        end: CopyEnd,
     ) -> Result<bool, Error<Infallible>> {
         let entry = context.entry;
         let shared = self.side.shared;
-        let end = self.copier.finish(self.source, self.side.target, ticket).await;
         self.side.report_failures(Role::Receiver);
         let name = self.side.local_name(entry);
         let base = Some(entry.entry.base);
@@ -209,6 +209,7 @@ impl<'a, S: Source, T: Target, O: Observer, C: LocalCopy<S, T>> LocalOutlet<'a, 
                 shared.stats.borrow_mut().literal += entry.entry.size;
                 Ok(report_commit(self.side, name, Err((step, error)))?)
             }
+            CopyEnd::Refused => Ok(false),
             CopyEnd::Read(error) | CopyEnd::Open(error) => {
                 context.first_progress(0, entry.entry.size);
                 self.sender_fault(io_error::GENERAL);
@@ -337,10 +338,14 @@ impl<'a, S: Source, T: Target, O: Observer, C: LocalCopy<S, T>> LocalOutlet<'a, 
         let mut context = FileContext::new(self.side.shared, entry, ndx, segment, &self.side.lists.borrow());
         // Those that wait are counted already.
         context.transfers = self.copies;
-        let event = match started {
-            Some(ticket) if self.finish_early(&context, request, ticket).await? => Event::Success(ndx),
-            Some(_) => Event::Failed(ndx),
-            None => self.copy(&context, request).await?,
+        let end = match started {
+            Some(ticket) => self.copier.finish(self.source, self.side.target, ticket).await,
+            None => CopyEnd::Refused,
+        };
+        let event = match end {
+            CopyEnd::Refused => self.copy(&context, request).await?,
+            end if self.finish_early(&context, request, end).await? => Event::Success(ndx),
+            _ => Event::Failed(ndx),
         };
         if !matches!(event, Event::Failed(_)) {
             self.step(Role::Sender, &Step::Sent { name: below(entry.name()), base: entry.entry.base });

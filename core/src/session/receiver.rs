@@ -336,7 +336,8 @@ where
             if options.read_batch || (options.batch_only && self.shared().is_client()) {
                 self.discard(ndx, &segment, entry).await?;
             }
-            if options.batch_only {
+            // With one list nothing waits for what is only recorded, and the links to it are left to the replay.
+            if options.batch_only && self.shared().agreed.inc_recurse() {
                 self.shared().event(Event::Success(ndx));
             }
             return Ok(());
@@ -450,6 +451,8 @@ where
             let name = place.name().bytes();
             self.step(&Step::Mapped { name, base: 0, size: *size });
         }
+        // What resembled the file may have made way for something else since.
+        let lost = basis.is_none() && header.basis == BasisType::Fuzzy;
         let basis = basis.map(|(basis, _)| basis);
         // Without `-p` the file has the permissions of what it is made from.
         let model = match place {
@@ -507,7 +510,7 @@ where
         let in_place = in_place && !transfer.sparse;
         // For what is thrown away nothing is read.
         let basis = basis.filter(|_| output.is_some());
-        let mut sink = Sink { target, output, basis, in_place, append, literal: 0 };
+        let mut sink = Sink { target, output, basis, lost, in_place, append, literal: 0 };
         let context = FileContext::new(shared, entry, ndx, segment, &self.side.lists.borrow());
         let received = match self.incoming.receive(self.r, head, &mut sink, &context).await {
             Ok(received) => received,

@@ -3,7 +3,7 @@
 use alloc::{rc::Rc, vec::Vec};
 
 use super::{
-    basis::basis_place,
+    basis::{Alternate, basis_place},
     decide,
     generator::{Generator, Outlet, Request, sends_whole_files},
     links::Missing,
@@ -16,7 +16,7 @@ use crate::{
     item::{BasisType, ItemFlags},
     names::RelName,
     options::{AltDestKind, Append},
-    ports::{BackupBy, Notice, Observer, Op, Place, Stat, Target},
+    ports::{BackupBy, Notice, Observer, Op, Place, PortError, Stat, Target},
 };
 
 impl<T, O, L> Generator<'_, T, O, L>
@@ -38,14 +38,12 @@ where
         let select = &options.select;
         let name = self.side.local_name(entry);
         let shown = entry.rel_name();
-        let mut stat = match self.standing(name).await {
-            Ok(stat) => stat,
-            Err(error) => {
-                self.failed(Op::GeneratorStat, shown.bytes(), error);
-                return self.no_leader(ndx, entry).await;
-            }
+        // What cannot be looked at may be elsewhere.
+        let (mut stat, unseen) = match self.standing(name).await {
+            Ok(stat) => (stat, None),
+            Err(error) => (None, Some(error)),
         };
-        if !redo && self.skips_by_existence(entry, stat.as_ref()).await {
+        if !redo && self.skips_by_existence(entry, stat.as_ref(), unseen.is_some()).await {
             return self.no_leader(ndx, entry).await;
         }
         let linked = entry.entry.flags.contains(EntryFlags::HLINKED);
@@ -116,8 +114,8 @@ where
         }
         let Some(standing) = stat else {
             // What could not be copied is no basis, either.
-            let alternate = alternate.filter(|a| a.level < 2);
-            return self.request_new(ndx, segment, entry, name, alternate, redo).await;
+            let alternate = alternate.as_ref().filter(|a| a.level < 2);
+            return self.request_new(ndx, segment, alternate, unseen, redo).await;
         };
         if !redo && self.is_same(entry, Place::Dest(name), &standing).await {
             self.stands(ndx, entry, name, wanted_mode, &standing).await?;
@@ -152,16 +150,18 @@ where
         self.request(ndx, segment, flags, Some(basis), None, redo).await
     }
 
-    /// Requests a file that is not there: from the partial file, an alternate one, or one of a similar name.
+    /// Requests a file that is not there: from the partial file, an alternate one, or one of a similar name. `unseen`: why
+    /// it is not known to be missing; it is then not made from nothing.
     pub(super) async fn request_new(
         &mut self,
         ndx: i32,
         segment: &Rc<Segment>,
-        entry: EntryRef<'_>,
-        name: RelName<'_>,
-        alternate: Option<super::basis::Alternate>,
+        alternate: Option<&Alternate>,
+        unseen: Option<PortError>,
         redo: bool,
     ) -> Result<(), Error<L::Error>> {
+        let Some(entry) = segment.get(ndx) else { return Ok(()) };
+        let name = self.side.local_name(entry);
         let options = self.options();
         let doing = ItemFlags::TRANSFER | self.change_flag(redo);
         let new = doing | ItemFlags::IS_NEW | self.side.extended_flags(entry, 0, None).await;
@@ -193,6 +193,10 @@ where
                 return self.no_leader(ndx, entry).await;
             }
             return self.request(ndx, segment, new, Some((kind, size)), Some(file), redo).await;
+        }
+        if let Some(error) = unseen {
+            self.failed(Op::GeneratorStat, entry.rel_name().bytes(), error);
+            return self.no_leader(ndx, entry).await;
         }
         // A later member of a link group may have something to start from.
         if !redo

@@ -4,7 +4,7 @@ use alloc::vec::Vec;
 
 use crate::{
     error::Error,
-    filter::{Entering, FilterConfig, FilterError, FilterList, FilterSide, Scope},
+    filter::{Entering, FilterError, FilterList, FilterSide, Scope},
     ports::{Notice, Observer, PortError},
     version::ProtocolVersion,
 };
@@ -16,8 +16,8 @@ use super::Shared;
 pub enum Rules {
     /// A client has them, without those of the option `-C`.
     Own(FilterList),
-    /// A server gets them from its client.
-    FromPeer(FilterConfig),
+    /// A server gets them from its client, behind those that it has itself.
+    FromPeer(FilterList),
 }
 
 impl Rules {
@@ -28,10 +28,7 @@ impl Rules {
         side: FilterSide,
         cvs: bool,
     ) -> Result<(FilterList, Vec<Vec<u8>>), crate::error::ProtocolError> {
-        let mut list = match self {
-            Self::Own(list) => list,
-            Self::FromPeer(config) => FilterList::new(config),
-        };
+        let (Self::Own(mut list) | Self::FromPeer(mut list)) = self;
         let modern = protocol.has_filter_modifiers();
         let receiving = side == FilterSide::Receiver;
         // What the server adds by itself is added behind the exchange. Adding the built-in rules cannot fail.
@@ -62,12 +59,8 @@ impl Rules {
         side: FilterSide,
         cvs: bool,
     ) -> Result<FilterList, FilterError> {
-        let mut list = match self {
-            Self::Own(list) => list,
-            Self::FromPeer(config) => {
-                FilterList::from_wire(texts.iter().map(Vec::as_slice), protocol, config)?
-            }
-        };
+        let (Self::Own(mut list) | Self::FromPeer(mut list)) = self;
+        list.add_from_wire(texts.iter().map(Vec::as_slice), protocol)?;
         if cvs {
             match (side, protocol.has_filter_modifiers()) {
                 (FilterSide::Sender, _) => list.add_cvs(true, true, false)?,

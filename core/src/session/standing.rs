@@ -110,7 +110,7 @@ where
         // It travels in whole seconds; an exact time comes with one that has none but these.
         let exact_too = exact && attrs.mtime.is_some();
         // A file whose digest was made has been read.
-        let was_read = select.checksum && entry.entry.is_regular() && !self.options().dry_run;
+        let was_read = select.checksum && entry.entry.is_regular();
         attrs.atime = attrs.atime.filter(|&time| time != stat.atime || exact_too || was_read);
         if self.options().dry_run {
             return Some(self.side.would_change(entry, name, wanted_mode, stat, &attrs).await);
@@ -184,12 +184,17 @@ where
         self.report(&if changed { Notice::AttrsChanged(name) } else { Notice::UpToDate(name) });
     }
 
-    /// `--existing` and `--ignore-existing`.
-    pub(super) async fn skips_by_existence(&self, entry: EntryRef<'_>, stat: Option<&Stat>) -> bool {
+    /// `--existing` and `--ignore-existing`. `unseen`: it is not known whether there is anything.
+    pub(super) async fn skips_by_existence(
+        &self,
+        entry: EntryRef<'_>,
+        stat: Option<&Stat>,
+        unseen: bool,
+    ) -> bool {
         let options = self.options();
         let shown = self.side.local_name(entry);
         match stat {
-            None if options.select.existing => {
+            None if options.select.existing && !unseen => {
                 self.report(&Notice::NotCreating { name: shown.bytes(), dir: false });
                 true
             }

@@ -360,6 +360,8 @@ pub(super) struct Sink<'a, T: Target> {
     /// `None`: the data is read and dropped.
     pub output: Option<T::Output>,
     pub basis: Option<T::Basis>,
+    /// The basis was another file, which is gone: its bytes count as zeros, and the checksum will tell.
+    pub lost: bool,
     /// The output is the basis itself.
     pub in_place: bool,
     pub append: Append,
@@ -464,7 +466,7 @@ impl Incoming {
                         let (start, len) = head.block_range(block);
                         context.received(&Step::Block { block, len, from: start, at: offset + start - from });
                     }
-                    if sink.output.is_some() && sink.basis.is_none() {
+                    if sink.output.is_some() && sink.basis.is_none() && !sink.lost {
                         return Err(ProtocolError::NoBasis.into());
                     }
                     if let Some(basis) = &sink.basis {
@@ -486,12 +488,21 @@ impl Incoming {
                             }
                         }
                     }
-                    if sink.basis.is_none() && self.feeds_history {
-                        // Nothing is written, but what follows may point back to these bytes.
+                    if sink.basis.is_none() && (sink.lost || self.feeds_history) {
+                        // Where nothing is written, what follows may still point back to these bytes.
                         let piece = [0; 4096];
                         for at in (0..len).step_by(piece.len()) {
                             let n = usize::try_from(len - at).map_or(piece.len(), |n| n.min(piece.len()));
-                            self.tokens.matched(piece.get(..n).unwrap_or_default());
+                            let zeros = piece.get(..n).unwrap_or_default();
+                            if self.feeds_history {
+                                self.tokens.matched(zeros);
+                            }
+                            hasher.update(zeros);
+                            if let Some(out) = &mut sink.output
+                                && let Err(e) = sink.target.write(out, zeros).await
+                            {
+                                write_error.get_or_insert(e);
+                            }
                         }
                     }
                     matched += len;

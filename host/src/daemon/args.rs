@@ -1,6 +1,7 @@
 //! The arguments of a client, from its strings to options and paths (spec: arguments).
 
 use super::dialogue::{Dialogue, Gone};
+use crate::engine::inside;
 
 /// Most arguments.
 const MAX_ARGS: usize = 16_000;
@@ -122,26 +123,6 @@ impl Args {
     pub(super) fn shown(&self) -> Vec<u8> {
         self.paths.join(&b' ')
     }
-}
-
-/// A path that stays below where it begins. Components `.` stay: they mean something with `-R`.
-pub(super) fn inside(path: &[u8]) -> Vec<u8> {
-    let mut parts: Vec<&[u8]> = Vec::new();
-    for part in path.split(|&b| b == b'/') {
-        match part {
-            b"" => {}
-            b".." => while parts.pop().is_some_and(|gone| gone == b".") {},
-            part => parts.push(part),
-        }
-    }
-    let mut out = parts.join(&b'/');
-    if out.is_empty() {
-        return b".".to_vec();
-    }
-    if path.ends_with(b"/") {
-        out.push(b'/');
-    }
-    out
 }
 
 #[cfg(test)]

@@ -8,6 +8,7 @@ use crate::{
         asked::{Cli, StderrMode, Super},
         resolve::Resolved,
     },
+    engine::inside,
     output::format,
 };
 
@@ -76,7 +77,7 @@ pub(super) fn on_words(cli: &mut Cli, terms: &Terms<'_>) {
         }
     }
     if let Some(list) = cli.files_from.as_mut().filter(|list| *list != b"-") {
-        *list = [terms.root, b"/", &super::args::inside(list)].concat();
+        *list = [terms.root, b"/", &inside(list)].concat();
     }
     cli.confine_root = None;
     // Whose symlinks are followed is not the client's to say.
@@ -101,14 +102,14 @@ fn below(path: &mut Option<Vec<u8>>, root: &[u8]) {
 /// Alternate directories may: what is beside a destination is what one compares it with.
 fn level(path: &mut Option<Vec<u8>>, confined: bool) {
     if let Some(path) = path.as_mut().filter(|path| confined && !path.starts_with(b"/")) {
-        *path = super::args::inside(path);
+        *path = inside(path);
     }
 }
 
 /// An absolute path of a client begins at the module. What a relative one climbs to is found out when it is opened.
 fn rooted(path: &mut Vec<u8>, root: &[u8]) {
     if path.starts_with(b"/") && root != b"/" {
-        let inside = super::args::inside(path);
+        let inside = inside(path);
         *path = if inside == b"." { root.to_vec() } else { [root, b"/", &inside].concat() };
     }
 }

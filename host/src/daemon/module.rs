@@ -34,7 +34,7 @@ use super::{
 use crate::{
     cli::{
         argv,
-        asked::{Cli, Line},
+        asked::{Cli, FilterArg, Line},
         failure::Stop,
         options::{OPTIONS, OptId},
         parse::{self, World},
@@ -586,7 +586,11 @@ impl Request<'_> {
         let root = &self.guest.place.root;
         let named = [&cli.temp_dir, &cli.backup_dir, &cli.partial_dir, &cli.files_from];
         let others = cli.alt_dest.iter().flat_map(|(_, dirs)| dirs);
-        let mut all = named.into_iter().flatten().chain(others).map(Vec::as_slice);
+        let rules = cli.filters.iter().filter_map(|filter| match filter {
+            FilterArg::ExcludeFrom(file) | FilterArg::IncludeFrom(file) => Some(file),
+            _ => None,
+        });
+        let mut all = named.into_iter().flatten().chain(others).chain(rules).map(Vec::as_slice);
         all.any(|path| veil.hides(path.strip_prefix(root.as_slice()).unwrap_or(path), true))
     }
 

@@ -48,6 +48,24 @@ pub fn children(dir: &OwnedFd, fakes: bool) -> (Vec<Child>, Option<Errno>) {
     })
 }
 
+/// The names in a directory, unless there are more than so many.
+pub fn names(dir: &OwnedFd, most: usize) -> Result<Option<Vec<Box<[u8]>>>, Errno> {
+    let mut buffer = Vec::with_capacity(BUFFER.min(most.saturating_mul(16)));
+    let mut entries = RawDir::new(dir, buffer.spare_capacity_mut());
+    let mut found = Vec::new();
+    while let Some(entry) = entries.next() {
+        let entry = entry?;
+        let name = entry.file_name();
+        if name != c"." && name != c".." {
+            if found.len() == most {
+                return Ok(None);
+            }
+            found.push(name.to_bytes().into());
+        }
+    }
+    Ok(Some(found))
+}
+
 impl Scratch {
     /// Reads the names in a directory.
     fn read(&mut self, dir: &OwnedFd) -> Result<(), Errno> {

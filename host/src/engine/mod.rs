@@ -66,6 +66,26 @@ pub(crate) fn port(error: Errno) -> PortError {
     PortError(error.raw_os_error())
 }
 
+/// A path that stays below where it begins. Components `.` stay: they mean something with `-R`.
+pub(crate) fn inside(path: &[u8]) -> Vec<u8> {
+    let mut parts: Vec<&[u8]> = Vec::new();
+    for part in path.split(|&b| b == b'/') {
+        match part {
+            b"" => {}
+            b".." => while parts.pop().is_some_and(|gone| gone == b".") {},
+            part => parts.push(part),
+        }
+    }
+    let mut out = parts.join(&b'/');
+    if out.is_empty() {
+        return b".".to_vec();
+    }
+    if path.ends_with(b"/") {
+        out.push(b'/');
+    }
+    out
+}
+
 /// The absolute form of a path of this process: a relative one is below the current directory; without `.` components and
 /// doubled slashes.
 pub(crate) fn absolute(path: &[u8]) -> Vec<u8> {

@@ -51,7 +51,7 @@ use super::{
     source::read_limited,
     special::{self, Put},
     to_stat,
-    visit::Visits,
+    visit::{Known, Visits},
     write::{Shared, Spot},
     xattr,
 };
@@ -239,9 +239,12 @@ impl TreeTarget {
     fn look(&self, place: Place<'_>, follow: bool) -> io::Result<Stat> {
         if let (Place::Dest(name), false) = (place, follow)
             && !self.is_made(name.split().0.unwrap_or(b"."))
-            && let Some(stat) = self.visits.stat(name)
+            && let Some(known) = self.visits.stat(name)
         {
-            return Ok(stat);
+            return match known {
+                Known::There(stat) => Ok(stat),
+                Known::Absent => Err(Errno::NOENT),
+            };
         }
         if follow && let Place::Dest(name) = place {
             let file = match self.tree().open_with(name.bytes(), OFlags::PATH, Links::Inside) {

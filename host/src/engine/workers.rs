@@ -31,6 +31,7 @@ struct Job {
     backup: bool,
     size: u64,
     fresh: bool,
+    in_place: bool,
 }
 
 impl Piece for Job {
@@ -78,6 +79,7 @@ impl LocalCopy<FileSource, TreeTarget> for Workers {
             backup: job.backup,
             size: job.size,
             fresh: job.fresh,
+            in_place: job.in_place,
         })
     }
 
@@ -105,10 +107,11 @@ fn copy(job: &Job, buf: &mut [u8]) -> CopyEnd {
         return CopyEnd::Commit(CommitStep::Create, port(Errno::INVAL));
     };
     let to = Destination::Final { backup: job.backup };
-    let create =
-        Create { name, mode: WriteMode::Temporary, file_mode: job.file_mode, size: job.size, append_from: 0 };
+    let mode = if job.in_place { WriteMode::InPlace } else { WriteMode::Temporary };
+    let create = Create { name, mode, file_mode: job.file_mode, size: job.size, append_from: 0 };
     let n = match read_start(&file, job.size, buf) {
         Ok(n) => n,
+        Err(_) if job.in_place => return CopyEnd::Refused,
         Err(error) => return CopyEnd::Read(port(error)),
     };
     if n <= SMALL
@@ -118,6 +121,16 @@ fn copy(job: &Job, buf: &mut [u8]) -> CopyEnd {
     }
     if n <= SMALL && job.target.takes_small_files() {
         let data = &buf[..n];
+        if job.in_place {
+            if job.extended.is_some() {
+                return CopyEnd::Refused;
+            }
+            return match job.target.put_fresh(&create, data, &job.attrs) {
+                Ok(()) => CopyEnd::Done(n as u64),
+                Err((CommitStep::Create, _)) => CopyEnd::Refused,
+                Err((step, error)) => CopyEnd::Commit(step, port(error)),
+            };
+        }
         if job.fresh && job.extended.is_none() && !job.target.has_temp_dir() {
             match job.target.put_fresh(&create, data, &job.attrs) {
                 Ok(()) => return CopyEnd::Done(n as u64),
@@ -130,7 +143,7 @@ fn copy(job: &Job, buf: &mut [u8]) -> CopyEnd {
             Err((step, error)) => CopyEnd::Commit(step, port(error)),
         };
     }
-    large(job, &file, &create, to)
+    if job.in_place { CopyEnd::Refused } else { large(job, &file, &create, to) }
 }
 
 fn large(job: &Job, file: &OwnedFd, create: &Create<'_>, to: Destination) -> CopyEnd {
@@ -163,4 +176,55 @@ fn read_start(file: &OwnedFd, size: u64, buf: &mut [u8]) -> rustix::io::Result<u
     }
     // A regular file is read short at its end only.
     rustix::io::retry_on_intr(|| rustix::io::pread(file, &mut *buf, 0))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use arsync_core::{
+        options::SessionOptions,
+        ports::{Source, SourcePath},
+    };
+
+    use super::*;
+    use crate::engine::testing::block_on;
+
+    /// A copy in place has the name from the start, so it is only begun where nothing has it, and where it is one write.
+    #[test]
+    fn in_place_only_what_is_new_and_small_is_copied_ahead() {
+        let tmp = tempfile::tempdir().unwrap();
+        let (from, to) = (tmp.path().join("from"), tmp.path().join("to"));
+        for dir in [&from, &to] {
+            fs::create_dir(dir).unwrap();
+        }
+        for name in ["new", "old"] {
+            fs::write(from.join(name), "data").unwrap();
+        }
+        fs::write(from.join("large"), vec![7; SMALL + 1]).unwrap();
+        fs::write(to.join("old"), "longer than that").unwrap();
+        let options = SessionOptions::default();
+        let source = FileSource::new(&options);
+        let base = block_on(source.enter(from.as_os_str().as_encoded_bytes())).unwrap();
+        let target = TreeTarget::new(Some(fs::File::open(&to).unwrap().into()), &options).unwrap();
+        let workers = Workers::default();
+        let copy = |name: &str| {
+            let job = CopyJob {
+                source: SourcePath { base, name: name.as_bytes() },
+                name: RelName::new(name.as_bytes()).unwrap(),
+                file_mode: 0o100_644,
+                attrs: Attrs { mode: Some(0o100_644), mtime: Some((1_000_000_000, 5)), ..Attrs::default() },
+                extended: None,
+                backup: false,
+                size: fs::metadata(from.join(name)).unwrap().len(),
+                fresh: false,
+                in_place: true,
+            };
+            block_on(workers.finish(&source, &target, workers.start(&source, &target, &job)))
+        };
+        assert_eq!(["new", "old", "large"].map(copy), [CopyEnd::Done(4), CopyEnd::Refused, CopyEnd::Refused]);
+        assert_eq!(fs::read(to.join("new")).unwrap(), b"data");
+        assert_eq!(fs::read(to.join("old")).unwrap(), b"longer than that");
+        assert_eq!(fs::read_dir(&to).unwrap().count(), 2);
+    }
 }

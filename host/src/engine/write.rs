@@ -478,9 +478,9 @@ impl Shared {
         self.commit(out, attrs, to)
     }
 
-    /// A complete small file in a directory that this run has made: under its final name at once, in one write,
-    /// and removed if anything fails. A temporary name would cost a third of the whole copy and protect against
-    /// a kill within microseconds only.
+    /// A complete small file where nothing is yet: under its final name at once, in one write, and removed if anything
+    /// fails; in place it stays. In a directory that this run has made, a temporary name would cost a third of the whole
+    /// copy and protect against a kill within microseconds only.
     pub fn put_fresh(
         &self,
         create: &Create<'_>,
@@ -491,10 +491,18 @@ impl Shared {
         let mode = self.creation_mode(create.file_mode);
         let (file, guard) =
             Temp::create_named(&at.dir, at.name, mode).map_err(|e| (CommitStep::Create, e))?;
+        let guard = if create.mode == WriteMode::InPlace {
+            guard.keep();
+            None
+        } else {
+            Some(guard)
+        };
         write_at(&file, 0, data, Holes::Written).map_err(|e| (CommitStep::Write, e))?;
         let stat = to_stat(&fstat(&file).map_err(|e| (CommitStep::Sync, e))?);
         let set = self.setter.apply(Handle::File(&file), create.name.bytes(), &stat, attrs, None);
-        guard.keep();
+        if let Some(guard) = guard {
+            guard.keep();
+        }
         applied(set)
     }
 

@@ -1,21 +1,24 @@
-//! Filter rules of the command line: from its arguments, in order, to a list.
+//! Filter rules of a command line: from its arguments, in order, to a list. A server has some where its words were
+//! written by somebody else than its client's program: `-M`, or a command that a key is bound to.
 
-use std::{io::Read, os::unix::ffi::OsStrExt};
+use std::{fs::File, io::Read, os::unix::ffi::OsStrExt};
 
 use arsync_core::{
     error::Role,
     exit::ExitCode,
-    filter::{FilterConfig, FilterError, FilterList},
+    filter::{FilterConfig, FilterError, FilterList, Veil},
     mux::MsgTag,
-    options::SessionOptions,
+    options::{Select, SessionOptions},
     ports::PortError,
 };
+use rustix::fs::{CWD, OFlags};
 
 use super::Speak;
 use crate::{
     cli::asked::FilterArg,
+    engine::{Confinement, inside},
     output::strerror,
-    vouched::{self, Trust},
+    vouched::Trust,
 };
 
 /// Largest file of rules that is read, bytes.
@@ -34,28 +37,64 @@ pub(crate) fn config(options: &SessionOptions, from0: bool, home_rules: bool) ->
     }
 }
 
-fn read_file(path: &[u8], trust: Trust) -> Result<Vec<u8>, PortError> {
-    let mut out = Vec::new();
-    let result = if path == b"-" {
-        std::io::stdin().lock().take(MAX_RULES).read_to_end(&mut out)
-    } else {
-        vouched::read(path, trust).and_then(|f| f.take(MAX_RULES).read_to_end(&mut out))
-    };
-    result.map(|_| out).map_err(|e| PortError(e.raw_os_error().unwrap_or(5)))
+/// Who has rules on its command line, and where the files may be that they name.
+pub(crate) struct Ruler {
+    role: Role,
+    confinement: Confinement,
+    module: Option<(Vec<u8>, Option<Veil>)>,
 }
 
-/// Builds the client's list. `Err`: the reason was reported.
+impl Ruler {
+    /// A user, whose files may be anywhere.
+    pub(crate) fn client(select: &Select) -> Self {
+        let confinement = Confinement::new(None, Trust::of(select.insecure_links));
+        Self { role: Role::Client, confinement, module: None }
+    }
+
+    /// A server. `module`: the path of a daemon's module, in which all files are, and what it hides.
+    pub(crate) fn server(select: &Select, module: Option<(Vec<u8>, Option<Veil>)>) -> Self {
+        Self { role: Role::Server, confinement: Confinement::of(select), module }
+    }
+
+    /// Reads a file of rules. Standard input belongs to a server's session.
+    fn read(&self, path: &[u8]) -> Result<Vec<u8>, PortError> {
+        let mut out = Vec::new();
+        let result = if path == b"-" && self.role == Role::Client {
+            std::io::stdin().lock().take(MAX_RULES).read_to_end(&mut out)
+        } else {
+            self.open(path)?.take(MAX_RULES).read_to_end(&mut out)
+        };
+        result.map(|_| out).map_err(|e| PortError(e.raw_os_error().unwrap_or(5)))
+    }
+
+    fn open(&self, path: &[u8]) -> Result<File, PortError> {
+        let path = match &self.module {
+            None => path.to_vec(),
+            Some((root, veil)) => {
+                let path = inside(path);
+                if veil.as_ref().is_some_and(|veil| veil.hides(&path, false)) {
+                    return Err(PortError::NOT_FOUND);
+                }
+                [root, &b"/"[..], &path].concat()
+            }
+        };
+        let file = self.confinement.open_file(CWD, &path, OFlags::RDONLY | OFlags::CLOEXEC);
+        file.map(Into::into).map_err(|errno| PortError(errno.raw_os_error()))
+    }
+}
+
+/// Builds the list of a command line. `perishable`: the rule for the directory of partial files is. `Err`: the reason
+/// was reported.
 pub(crate) fn build<O: Speak>(
     args: &[FilterArg],
     config: FilterConfig,
-    pulls: bool,
-    perishable_partial: bool,
-    trust: Trust,
+    perishable: bool,
+    ruler: &Ruler,
     observer: &O,
 ) -> Result<FilterList, ExitCode> {
     let mut list = FilterList::new(config);
     list.set_from0(false);
-    let mut read = |path: &[u8]| read_file(path, trust);
+    let mut read = |path: &[u8]| ruler.read(path);
     for arg in args {
         let added = match arg {
             FilterArg::Rule(rule) => list.add_filter(rule, &mut read),
@@ -70,25 +109,26 @@ pub(crate) fn build<O: Speak>(
             // The session adds these rules where they belong.
             FilterArg::CvsExclude => Ok(()),
             FilterArg::PartialDir(dir) => {
-                let prefix: &[u8] = if pulls || perishable_partial { b"-p_" } else { b"-_" };
+                let prefix: &[u8] = if perishable { b"-p_" } else { b"-_" };
                 list.add_filter(&[prefix, dir, b"/"].concat(), &mut read)
             }
         };
         if let Err(fault) = added {
-            report(observer, &fault);
+            report(observer, ruler.role, &fault);
             return Err(fault.exit_code());
         }
     }
     for warning in list.take_warnings() {
-        observer.say(MsgTag::Error, Role::Client, &warning.message());
+        observer.say(MsgTag::Error, ruler.role, &warning.message());
     }
     Ok(list)
 }
 
-fn report<O: Speak>(observer: &O, fault: &FilterError) {
+fn report<O: Speak>(observer: &O, role: Role, fault: &FilterError) {
     let mut text = fault.message();
     if let FilterError::Open { error, .. } = fault {
-        text = [b"rsync: [client] ", &text[..], strerror::suffix(error.0).as_bytes()].concat();
+        let who = format!("rsync: [{}] ", role.name());
+        text = [who.as_bytes(), &text, strerror::suffix(error.0).as_bytes()].concat();
     }
-    observer.say(MsgTag::Error, Role::Client, &text);
+    observer.say(MsgTag::Error, role, &text);
 }

@@ -1,0 +1,102 @@
+//! Directories in which much is made, and what stood there before.
+
+use std::{
+    fs::{self, File},
+    io::Write as _,
+    os::unix::fs::symlink,
+    path::Path,
+    time::{Duration, SystemTime},
+};
+
+use crate::{
+    details::{BOTH, old, run, tree},
+    peers::{Program, fake_shell},
+};
+
+/// The words for a transfer to `to`, with this program at both ends.
+fn pushed(program: Program, dir: &Path, to: &str) -> Vec<String> {
+    let shell = fake_shell(dir);
+    let path = format!("--rsync-path={}", program.path());
+    vec![
+        "-e".into(),
+        shell.to_str().unwrap().into(),
+        path,
+        "src/".into(),
+        format!("h:{}/{to}", dir.display()),
+    ]
+}
+
+/// Of three hundred names three are there, each as something else.
+#[test]
+fn what_stands_among_many_new_names_is_seen() {
+    for options in
+        [&["-ai"][..], &["-ai", "--delete"], &["-aiH"], &["-ai", "--inplace"], &["-aiu"], &["-aic"]]
+    {
+        for remote in [false, true] {
+            let mut seen = Vec::new();
+            for program in BOTH {
+                let dir = tree(&["src", "dst"], &["dst/extra"]);
+                let at = |name: &str| dir.path().join(name);
+                for n in 0..300 {
+                    let mut file = File::create(at(&format!("src/n{n:03}"))).unwrap();
+                    file.write_all(n.to_string().as_bytes()).unwrap();
+                    file.set_modified(SystemTime::UNIX_EPOCH + Duration::from_secs(1_577_836_800)).unwrap();
+                }
+                fs::remove_file(at("src/n250")).unwrap();
+                fs::hard_link(at("src/n200"), at("src/n250")).unwrap();
+                fs::write(at("dst/n050"), "longer than a number").unwrap();
+                old(&at("dst/n050"));
+                fs::create_dir(at("dst/n100")).unwrap();
+                symlink("n050", at("dst/n150")).unwrap();
+                let mut words: Vec<String> = options.iter().map(|&word| word.into()).collect();
+                if remote {
+                    words.extend(pushed(program, dir.path(), "dst/"));
+                } else {
+                    words.extend(["src/".into(), "dst/".into()]);
+                }
+                let words: Vec<&str> = words.iter().map(String::as_str).collect();
+                let out = run(program, dir.path(), &words);
+                assert_eq!(out.code, Some(0), "{program:?} {words:?}: {out:?}");
+                for n in (0..300).filter(|&n| n != 250) {
+                    let text = fs::read_to_string(at(&format!("dst/n{n:03}"))).unwrap();
+                    assert_eq!(text, n.to_string(), "{program:?} {words:?}");
+                }
+                assert_eq!(at("dst/extra").exists(), !options.contains(&"--delete"), "{program:?} {words:?}");
+                let mut lines: Vec<String> = out.stdout.lines().map(str::to_owned).collect();
+                lines.sort_unstable();
+                seen.push(lines);
+            }
+            assert_eq!(seen[0], seen[1], "{options:?} {remote}");
+            let told = |text: &str| seen[0].iter().filter(|line| line.contains(text)).count();
+            let deletes = usize::from(options.contains(&"--delete"));
+            let changed = if options.contains(&"-aic") { "fcs....... n050" } else { "f.s....... n050" };
+            assert_eq!(
+                [told("f+++++++++ n"), told(changed), told("*deleting")],
+                [299, 1, deletes],
+                "{options:?}"
+            );
+            assert_eq!(seen[0].len(), 300 + deletes, "{options:?}");
+        }
+    }
+}
+
+/// A directory takes the place of the file that another one resembles, before that is received. Stock rsync ends with code 2.
+#[test]
+fn a_basis_that_is_gone_has_the_file_sent_again() {
+    for options in [&["-ayi"][..], &["-ayiz"], &["-ayi", "--inplace"]] {
+        let dir = tree(&["src/n4.dat", "dst"], &[]);
+        let at = |name: &str| dir.path().join(name);
+        let text: Vec<u8> = (0..3000u32).map(|n| (n.wrapping_mul(2_654_435_761) >> 13) as u8).collect();
+        fs::write(at("dst/n4.dat"), &text).unwrap();
+        fs::write(at("src/n1.dat"), [&text[..], b"more"].concat()).unwrap();
+        let words = pushed(Program::Arsync, dir.path(), "dst/");
+        let words: Vec<&str> = options.iter().copied().chain(words.iter().map(String::as_str)).collect();
+        let out = run(Program::Arsync, dir.path(), &words);
+        assert_eq!(out.code, Some(0), "{out:?}");
+        let kept = if options.contains(&"--inplace") { "retained" } else { "discarded" };
+        let warning = format!("WARNING: n1.dat failed verification -- update {kept} (will try again).\n");
+        assert_eq!(out.stderr, warning, "{options:?}");
+        assert_eq!(fs::read(at("dst/n1.dat")).unwrap(), fs::read(at("src/n1.dat")).unwrap());
+        assert!(at("dst/n4.dat").is_dir());
+    }
+}
