@@ -327,15 +327,22 @@ fn recordings_alone_are_those_of_the_reference() {
         [["-aX", "--no-i-r"], ["-aHX", "--no-i-r"], ["-rtHi", "--protocol=29"], ["-aHi", "--protocol=28"]]
     {
         let dir = bench();
-        for name in ["src/a", "src/d", "src/d/big"] {
+        fs::create_dir(dir.path().join("src/new")).unwrap();
+        for name in ["src/a", "src/d", "src/new", "src/d/big"] {
             let set = ["-n", "user.a", "-v", &value];
             let status = Command::new("setfattr").args(set).arg(dir.path().join(name)).status();
             assert!(status.unwrap().success());
         }
+        let has_value = |name: &str| {
+            let mut attributes = Command::new("getfattr");
+            let get = attributes.args(["--only-values", "-n", "user.a"]).arg(dir.path().join(name));
+            get.output().unwrap().stdout == value.as_bytes()
+        };
         let [stock, own] = [Program::Stock, Program::Arsync].map(|program| {
             let write = ["--checksum-seed=7", "--only-write-batch=batch", "src/", "one/"];
             let (code, out, err) = run(program, dir.path(), &[&words[..], &write].concat());
             assert_eq!((code, err.as_str()), (0, ""), "{program:?} {words:?}");
+            assert!(!has_value("one/d"), "{program:?} {words:?}");
             assert!(!out.contains("hf"), "{program:?} {words:?}: {out}");
             let mut recorded = fs::read(dir.path().join("batch")).unwrap();
             recorded.truncate(recorded.len() - statistics);
@@ -344,10 +351,9 @@ fn recordings_alone_are_those_of_the_reference() {
         assert!(stock == own, "{words:?}: {} and {} bytes", stock.len(), own.len());
         let (code, _, err) = run(Program::Stock, dir.path(), &[words[0], "--read-batch=batch", "two/"]);
         assert_eq!((code, err.as_str()), (0, ""), "{words:?}");
-        if words[0].contains('X') {
-            let mut attributes = Command::new("getfattr");
-            let get = attributes.args(["--only-values", "-n", "user.a"]).arg(dir.path().join("two/d/big"));
-            assert_eq!(get.output().unwrap().stdout, value.as_bytes(), "{words:?}");
+        let wanted = words[0].contains('X');
+        for name in ["two/d", "two/new", "two/d/big"] {
+            assert_eq!(has_value(name), wanted, "{words:?} {name}");
         }
     }
 }

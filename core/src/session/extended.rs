@@ -363,7 +363,8 @@ pub(super) async fn read_reply<R: BufRead, O: Observer>(
     loop {
         let mut value = Vec::new();
         let Some(item) = xattr::read_value(r, last, &mut value).await? else {
-            return Ok(!is_link(header.flags));
+            // What is only recorded changes nothing.
+            return Ok(!is_link(header.flags) && !shared.options.dry_run);
         };
         shared.extended.supply(set, item, value, shared.options.read_batch)?;
         last = item;

@@ -30,6 +30,8 @@ const COPIED: u64 = 64 << 10;
 
 /// Bytes of which a user is told first.
 const FIRST_SHOWN: u64 = 32 << 10;
+/// What stands for bytes that are not there; not in a future, which would hold them while it waits.
+static ZEROS: [u8; 4096] = [0; 4096];
 
 /// Facts about the file in transfer, for messages and progress.
 pub(super) struct FileContext<'a, 's, O> {
@@ -490,10 +492,9 @@ impl Incoming {
                     }
                     if sink.basis.is_none() && (sink.lost || self.feeds_history) {
                         // Where nothing is written, what follows may still point back to these bytes.
-                        let piece = [0; 4096];
-                        for at in (0..len).step_by(piece.len()) {
-                            let n = usize::try_from(len - at).map_or(piece.len(), |n| n.min(piece.len()));
-                            let zeros = piece.get(..n).unwrap_or_default();
+                        for at in (0..len).step_by(ZEROS.len()) {
+                            let n = usize::try_from(len - at).map_or(ZEROS.len(), |n| n.min(ZEROS.len()));
+                            let zeros = ZEROS.get(..n).unwrap_or_default();
                             if self.feeds_history {
                                 self.tokens.matched(zeros);
                             }
