@@ -11,7 +11,7 @@ use crate::{
     checksum::{ChecksumKind, Digest, TransferSums},
     copying::{Copied, CopyStep},
     delta::{Candidate, Sifting, SumHead, append_block_sums, blocks_at_a_time},
-    error::Role,
+    error::{ProtocolError, Role},
     exit::ExitCode,
     flist::{
         acl::{self, Acl},
@@ -549,8 +549,9 @@ pub trait Observer {
     fn progress(&self, _progress: &FileProgress<'_>) {}
     /// The peer asks to be reported dead after this many seconds (`MSG_IO_TIMEOUT`).
     fn lower_timeout(&self, _seconds: u32) {}
-    /// The session is about to end with this code, and what is said now still reaches the peer.
-    fn ending(&self, _code: ExitCode) {}
+    /// The session is about to end with this code, and what is said now still reaches the peer. `fault`: what was wrong with
+    /// what it sent.
+    fn ending(&self, _code: ExitCode, _fault: Option<&ProtocolError>) {}
     /// The session is about to end with this code because the peer said so.
     fn peer_exit(&self, _code: ExitCode) {}
 }

@@ -536,3 +536,35 @@ fn what_no_client_says_is_answered_alike() {
         assert_eq!(stock(dir.path(), &[&daemon.url("m/")]).code, Some(0), "{program:?}");
     });
 }
+
+/// Below protocol 31 there is no word for the end, so the client's own code says little: the lines in front of it tell.
+#[test]
+fn clients_of_old_versions_are_told_why_a_session_ends() {
+    let text = "[m]\npath = DIR/d\nread only = no\n";
+    let dir = bench();
+    fs::create_dir(dir.path().join("s")).unwrap();
+    fs::write(dir.path().join("s/f"), "f").unwrap();
+    each(dir.path(), text, |program, daemon| {
+        let module = daemon.url("m/");
+        for (words, lines) in [
+            (
+                &["--usermap=x", "s/f", &*module][..],
+                ["No colon found in --usermap: x", "rsync error: syntax or usage error (code 1) at "],
+            ),
+            (
+                &["--temp-dir=none", "s/f", &module],
+                ["The temp-dir does not exist: none", "rsync error: syntax or usage error (code 1) at "],
+            ),
+        ] {
+            for protocol in ["--protocol=29", "--protocol=30"] {
+                let out = stock(dir.path(), &[&["-a", protocol], words].concat());
+                let told: Vec<_> = out.stderr.lines().take(2).collect();
+                let is_told = told.iter().zip(lines).all(|(told, line)| told.starts_with(line));
+                assert!(told.len() == 2 && is_told, "{program:?} {protocol} {words:?}: {out:?}");
+            }
+        }
+        let words = ["-aR", "--no-implied-dirs", "--protocol=29", "s/f", &module];
+        let out = stock(dir.path(), &words);
+        assert!(first(&out).starts_with("ABORTING due to invalid path from sender"), "{program:?}: {out:?}");
+    });
+}

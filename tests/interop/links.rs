@@ -358,5 +358,12 @@ fn directories_that_nobody_describes_are_no_more_open_than_their_default_acl_say
             .unwrap_or_else(|e| panic!("ACLs are needed in {}: {e}", dest.display()));
         run(program, dir.path(), &["-aR", "--no-implied-dirs", "s/a", "d/"]);
         assert_eq!(fs::metadata(dest.join("s")).unwrap().mode() & 0o7777, 0o770, "{program:?}");
+        // What is made in one of them goes by the ACL that it has been handed down.
+        fs::remove_dir_all(dest.join("s")).unwrap();
+        fs::create_dir(dir.path().join("s/sub")).unwrap();
+        fs::set_permissions(dir.path().join("s/sub"), fs::Permissions::from_mode(0o775)).unwrap();
+        run(program, dir.path(), &["-rR", "--no-implied-dirs", "s/sub", "d/"]);
+        let mode = fs::metadata(dest.join("s/sub")).unwrap().mode() & 0o7777;
+        assert_eq!(mode, 0o770, "{program:?}");
     }
 }

@@ -95,9 +95,12 @@ where
             }
             return Ok(());
         }
-        if entry.entry.flags.contains(EntryFlags::IMPLIED_DIR) && !options.select.implied_dirs {
-            // It is made when something in it needs it.
+        let unlisted = entry.entry.flags.contains(EntryFlags::IMPLIED_DIR) && !options.select.implied_dirs;
+        if unlisted || stat.is_none() {
             self.need_parents(name).await;
+        }
+        if unlisted {
+            // It is made when something in it needs it.
             return Ok(());
         }
         if options.select.ignore_existing && stat.is_some_and(|s| !s.is_dir()) {

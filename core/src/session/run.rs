@@ -150,19 +150,21 @@ fn filter_fault<O: Observer, E>(shared: &Shared<'_, O>, fault: &FilterError) -> 
     Error::Exit(fault.exit_code())
 }
 
-/// Tells the peer with which code this side ends, where the protocol has a word for it, and that it need not
-/// answer to a word of its own. True: the peer was told and leaves.
+/// Tells the peer why and with which code this side ends, where the protocol has a word for it, and that it need not
+/// answer to a word of its own; where it has none, a server says what it can. True: the peer was told and leaves.
 async fn say_exit<W: ChunkWrite, O: Observer, E>(
     shared: &Shared<'_, O>,
     w: &mut WireWriter<W, Vec<u8>>,
     error: &Error<E>,
 ) -> bool {
-    if !shared.agreed.protocol.has_extended_goodbye() || !w.is_framed() {
+    let has_word = shared.agreed.protocol.has_extended_goodbye();
+    if !w.is_framed() || !has_word && shared.side == Side::Client {
         return false;
     }
     let code = error.exit_code();
     if !matches!(error, Error::PeerExit(_) | Error::Io(_) | Error::Eof) {
-        shared.observer.ending(code);
+        let fault = if let Error::Protocol(fault) = error { Some(fault) } else { None };
+        shared.observer.ending(code, fault);
     }
     while let Some((tag, payload)) = shared.outbox.pop() {
         if w.message(tag, &payload).await.is_err() {
@@ -172,7 +174,10 @@ async fn say_exit<W: ChunkWrite, O: Observer, E>(
     let payload = match error {
         Error::PeerExit(_) => Vec::new(),
         Error::Io(_) | Error::Eof => return false,
-        _ if matches!(code.0, 10 | 12 | 19 | 30) => return false,
+        _ if !has_word || matches!(code.0, 10 | 12 | 19 | 30) => {
+            let _ = w.flush().await;
+            return false;
+        }
         _ => i32::from(code.0).to_le_bytes().to_vec(),
     };
     w.message(MsgTag::ErrorExit, &payload).await.is_ok() && w.flush().await.is_ok()

@@ -13,7 +13,7 @@ use std::{
 use arsync_core::{
     charset::{self, Toward},
     checksum::ChecksumKind,
-    error::Role,
+    error::{ProtocolError, Role},
     exit::ExitCode,
     flist::entry::{EntryRef, FileKind},
     item::ItemFlags,
@@ -209,11 +209,13 @@ impl Console {
 
     /// Shows the end of a run: statistics, the reason of a failure, and the exit line.
     pub(crate) fn finish(&self, ended: Option<&Ended>, code: ExitCode, role: Role) {
+        // A daemon's client has heard it.
+        let is_told = self.visitor.is_some() && self.told_to_end.get();
         if let Some(ended) = ended {
             if ended.reason.is_none() {
                 self.log_closing(ended, code);
             }
-            if let Some(reason) = &ended.reason {
+            if let Some(reason) = ended.reason.as_ref().filter(|_| !is_told) {
                 for line in reason.replace("[ROLE]", &format!("[{role}]")).split('\n') {
                     self.emit(MsgTag::Error, line.as_bytes());
                 }
@@ -744,9 +746,12 @@ impl Observer for Console {
         stdout.flush();
     }
 
-    fn ending(&self, code: ExitCode) {
-        // Over a socket there is no other way for the last line; elsewhere `finish` writes it to stderr.
+    fn ending(&self, code: ExitCode, fault: Option<&ProtocolError>) {
+        // Over a socket there is no other way for the last lines; elsewhere `finish` writes them to stderr.
         if self.visitor.is_some() && self.is_framed(MsgTag::Error) {
+            if let Some(fault) = fault {
+                self.emit(MsgTag::Error, fault.to_string().as_bytes());
+            }
             let role = self.complained.get().unwrap_or_else(|| self.route.role());
             let line = exit_line(code, role);
             self.emit(MsgTag::Error, line.strip_suffix(b"\n").unwrap_or(&line));

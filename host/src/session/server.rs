@@ -245,7 +245,7 @@ async fn refuse<O: Speak>(
     for text in &refusal.texts {
         shared.observer.say(MsgTag::Error, Role::ReceiverSide, text);
     }
-    shared.observer.ending(refusal.code);
+    shared.observer.ending(refusal.code, None);
     while let Some((tag, payload)) = shared.outbox.pop() {
         w.message(tag, &payload).await?;
     }
