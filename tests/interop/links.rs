@@ -158,6 +158,46 @@ fn members_of_later_lists_wait_for_a_transferred_leader() {
     }
 }
 
+/// Of a group that goes through many directories, the last member leads that is known when the first is looked at: lists of
+/// five hundred entries are waited for, and no more than these.
+#[test]
+fn groups_through_many_lists_are_led_by_what_is_known() {
+    for (files, dirs, leads) in
+        [(100, 4, "3"), (100, 6, "4"), (250, 5, "1"), (300, 9, "1"), (498, 3, "0"), (700, 4, "0")]
+    {
+        let dir = tempfile::tempdir().unwrap();
+        for number in 0..dirs {
+            fs::create_dir_all(dir.path().join(format!("src/{number}"))).unwrap();
+            for file in 0..files {
+                let name = dir.path().join(format!("src/{number}/{file}"));
+                match number {
+                    0 => fs::write(name, "x").unwrap(),
+                    _ => fs::hard_link(dir.path().join(format!("src/0/{file}")), name).unwrap(),
+                }
+            }
+        }
+        let shell = fake_shell(dir.path());
+        let [stock, arsync] = BOTH;
+        for (client, server) in [(stock, stock), (arsync, arsync), (stock, arsync), (arsync, stock)] {
+            let path = format!("--rsync-path={}", server.path());
+            let remote = |name: &str| format!("h:{}/{name}/", dir.path().display());
+            let words = ["-aHi", "-e", shell.to_str().unwrap(), &path];
+            let (push, pull) = (["src/", &remote("to")], [&remote("src"), "to/"]);
+            for ends in [push, pull, ["src/", "to/"]] {
+                let out = run(client, dir.path(), &[&words[..], &ends].concat());
+                let transferred = out.stdout.lines().filter(|line| line.starts_with(['<', '>']));
+                let told: Vec<_> = transferred.filter_map(|line| line.get(12..)?.split_once('/')).collect();
+                let place = format!("{client:?} {server:?} {files} {dirs} {ends:?}");
+                assert!(told.iter().all(|(dir, _)| *dir == leads), "{place}: {told:?}");
+                assert_eq!(told.len(), files, "{place}");
+                let linked = fs::metadata(dir.path().join("to/1/7")).unwrap().nlink();
+                assert_eq!(linked, dirs, "{place}");
+                fs::remove_dir_all(dir.path().join("to")).unwrap();
+            }
+        }
+    }
+}
+
 /// The reference hangs here.
 #[test]
 fn a_link_group_comes_as_a_whole_or_stays_away_as_a_whole() {

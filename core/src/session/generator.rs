@@ -54,7 +54,7 @@ impl<T, O> DestSide<'_, T, O> {
     }
 }
 
-/// Entries that must be known behind a list before it is walked with `-H`.
+/// Entries that must be known of the lists that are not done, the next one among them, before that is walked with `-H`.
 const LINK_LOOKAHEAD: usize = 500;
 
 /// Entries after which is looked whether more can be announced.
@@ -290,18 +290,31 @@ where
         Ok(())
     }
 
-    /// Enough is known behind a list for links into later ones.
-    fn sees_far_enough(&self, start: i32) -> bool {
+    /// The lists whose members of link groups are known when the next one is walked, as in the reference: from the oldest
+    /// that is not done on, until they have enough entries. The sender may have sent more.
+    pub(super) fn lists_for_links(&self) -> (Vec<Rc<Segment>>, usize) {
         let lists = self.side.lists.borrow();
-        lists.complete || lists.ahead_of(start) >= LINK_LOOKAHEAD
+        let first = self.lists_done.saturating_sub(self.side.freed.get());
+        let (mut known, mut entries) = (Vec::new(), 0);
+        for at in usize::try_from(first).unwrap_or(usize::MAX).. {
+            let Some(list) = lists.get(at).filter(|_| entries < LINK_LOOKAHEAD) else { break };
+            entries += list.list.len();
+            known.push(list);
+        }
+        (known, entries)
+    }
+
+    /// Enough is known for links into later lists. The sender sends more than that behind the list of the last item that it
+    /// was told of, so that it is not waited for in vain.
+    fn sees_far_enough(&self) -> bool {
+        self.side.lists.borrow().complete || self.lists_for_links().1 >= LINK_LOOKAHEAD
     }
 
     /// Before anything is read behind the first lists: whether the walk begins with waiting for more of them.
     pub(super) fn begins_with_waiting(&self) -> bool {
-        let first = self.side.lists.borrow().oldest();
         self.shared().agreed.inc_recurse()
             && self.options().preserve.hard_links > 0
-            && first.is_some_and(|first| !self.sees_far_enough(first.start))
+            && !self.sees_far_enough()
     }
 
     async fn walk_incremental(&mut self) -> Result<(), Error<L::Error>> {
@@ -327,13 +340,13 @@ where
             if self.options().preserve.hard_links > 0 {
                 // Links into later lists are found when these are known, as in the reference.
                 self.shared().replay.look_ahead(true);
-                while !self.sees_far_enough(segment.start) && !self.shared().replay.receiver_waits()
+                while !self.sees_far_enough() && !self.shared().replay.receiver_waits()
                     || self.shared().replay.is_held_back()
                 {
                     self.wait_events().await?;
                 }
                 self.shared().replay.look_ahead(false);
-                self.note_known_groups();
+                self.note_known_groups(&segment);
             }
             self.take_list_errors(&segment);
             self.walk(&segment).await?;
@@ -356,18 +369,14 @@ where
         Ok(())
     }
 
-    /// What could not be read stops deletions from the list on that lacks it. With `-H` the lists that must be known behind
-    /// it are heard of too.
+    /// What could not be read stops deletions from the list on that lacks it. With `-H` the lists that must be known then are
+    /// heard of too.
     fn take_list_errors(&self, segment: &Rc<Segment>) {
-        let ahead = if self.options().preserve.hard_links > 0 { LINK_LOOKAHEAD } else { 0 };
-        let lists = self.side.lists.borrow();
-        let (mut next, mut entries) = (Some(segment.clone()), 0);
-        while let Some(list) = next {
-            self.shared().add_io_error(list.errors.take());
-            if list.start != segment.start {
-                entries += list.list.len();
+        self.shared().add_io_error(segment.errors.take());
+        if self.options().preserve.hard_links > 0 {
+            for list in self.lists_for_links().0 {
+                self.shared().add_io_error(list.errors.take());
             }
-            next = if entries < ahead { lists.after(list.start) } else { None };
         }
     }
 

@@ -108,14 +108,13 @@ where
     O: Observer,
     L: Outlet,
 {
-    pub(super) fn note_known_groups(&mut self) {
-        let mut i = 0;
-        loop {
-            let segment = self.side.lists.borrow().get(i);
-            let Some(segment) = segment else { return };
+    /// Notes the members of link groups that are known when a list is walked.
+    pub(super) fn note_known_groups(&mut self, walked: &Rc<Segment>) {
+        for segment in self.lists_for_links().0 {
             self.note_groups(&segment);
-            i += 1;
         }
+        // Those before it may have had enough entries.
+        self.note_groups(walked);
     }
 
     /// Notes the members of link groups of a list.
