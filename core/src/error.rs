@@ -264,9 +264,9 @@ pub enum ProtocolError {
     #[error("Incompatible options specified for inc-recursive connection.")]
     UnofferedIncRecursion,
     /// An option needs a newer protocol.
-    #[error("--{option} requires protocol {needs} or higher (negotiated {negotiated}).")]
+    #[error("{option} requires protocol {needs} or higher (negotiated {negotiated}).")]
     OptionNeedsProtocol {
-        /// The option, without dashes.
+        /// The option, as it is told.
         option: &'static str,
         /// The version it needs.
         needs: u8,

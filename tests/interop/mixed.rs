@@ -413,6 +413,31 @@ fn rules_of_a_daemon_s_client_are_read_in_the_module() {
     }
 }
 
+/// What an old version cannot carry, as either side says it.
+#[test]
+fn options_that_an_old_version_cannot_carry_are_named() {
+    for client in BOTH {
+        for (words, text) in [
+            (&["--link-dest=/a", "--link-dest=/b"][..], "Using more than one --link-dest option"),
+            (&["--copy-dest=/a", "--inplace"], "--copy-dest with --inplace"),
+            (&["--compare-dest=/a", "--append"], "--compare-dest with --inplace"),
+            (&["--fuzzy"], "--fuzzy"),
+            (&["--prune-empty-dirs"], "--prune-empty-dirs"),
+            (&["--acls"], "--acls"),
+        ] {
+            let dir = tree(&["s", "d"], &["s/a"]);
+            let from = format!("h:{}/", dir.path().join("s").display());
+            let words: Vec<_> =
+                ["-r", "--protocol=28"].iter().chain(words).copied().chain([&*from, "d/"]).collect();
+            let out = run_between(client, Program::Stock, dir.path(), &words);
+            let version = if text == "--acls" { 30 } else { 29 };
+            let line = format!("{text} requires protocol {version} or higher (negotiated 28).");
+            assert_eq!(out.code, Some(2), "{client:?} {words:?}: {out:?}");
+            assert!(out.stderr.lines().any(|told| told == line), "{client:?} {words:?}: {out:?}");
+        }
+    }
+}
+
 /// What is in a directory, in order.
 fn names(dir: &Path) -> Vec<String> {
     let entries = fs::read_dir(dir).unwrap();

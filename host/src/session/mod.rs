@@ -21,7 +21,7 @@ use std::net::IpAddr;
 use arsync_core::{
     error::{Error, ProtocolError, Role},
     mux::MsgTag,
-    options::{Append, SessionOptions},
+    options::{AltDestKind, Append, SessionOptions},
     ports::Observer,
     setup::Side,
     version::ProtocolVersion,
@@ -103,26 +103,34 @@ pub(crate) fn check_protocol<E>(
     };
     if !protocol.has_varints() && other == OtherEnd::Stranger {
         if options.preserve.acls {
-            return needs("acls", 30);
+            return needs("--acls", 30);
         }
         if options.preserve.xattrs > 0 {
-            return needs("xattrs", 30);
+            return needs("--xattrs", 30);
         }
     }
     if !protocol.has_basis_type() {
         if options.transfer.fuzzy > 0 {
-            return needs("fuzzy", 29);
+            return needs("--fuzzy", 29);
         }
-        if options.transfer.alt_dests.len() > 1 {
-            return needs("multiple alternate destinations", 29);
-        }
-        if !options.transfer.alt_dests.is_empty()
-            && (options.transfer.inplace || options.transfer.append != Append::Off)
-        {
-            return needs("inplace with an alternate destination", 29);
+        let transfer = &options.transfer;
+        if let Some(kind) = transfer.alt_dest_kind.filter(|_| !transfer.alt_dests.is_empty()) {
+            let [several, in_place] = match kind {
+                AltDestKind::Compare => {
+                    ["Using more than one --compare-dest option", "--compare-dest with --inplace"]
+                }
+                AltDestKind::Copy => ["Using more than one --copy-dest option", "--copy-dest with --inplace"],
+                AltDestKind::Link => ["Using more than one --link-dest option", "--link-dest with --inplace"],
+            };
+            if transfer.alt_dests.len() > 1 {
+                return needs(several, 29);
+            }
+            if transfer.inplace || transfer.append != Append::Off {
+                return needs(in_place, 29);
+            }
         }
         if options.select.prune_empty_dirs {
-            return needs("prune-empty-dirs", 29);
+            return needs("--prune-empty-dirs", 29);
         }
     }
     Ok(())
