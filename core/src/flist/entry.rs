@@ -136,7 +136,7 @@ pub struct Extra {
 }
 
 /// What the one list of a local copy would lack, having what the destination gets.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Original {
     /// Modification time, seconds since 1970.
     pub mtime: i64,

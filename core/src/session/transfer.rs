@@ -371,6 +371,25 @@ pub(super) struct Sink<'a, T: Target> {
     pub literal: u64,
 }
 
+impl<T: Target> Sink<'_, T> {
+    /// Appends data, if there is an output.
+    async fn write(&mut self, data: &[u8], fault: &mut Option<PortError>) {
+        if let Some(out) = &mut self.output
+            && let Err(error) = self.target.write(out, data).await
+        {
+            self.give_up(error, fault).await;
+        }
+    }
+
+    /// What comes from here on is dropped. The first fault counts.
+    async fn give_up(&mut self, error: PortError, fault: &mut Option<PortError>) {
+        fault.get_or_insert(error);
+        if let Some(out) = self.output.take() {
+            self.target.discard(out).await;
+        }
+    }
+}
+
 /// How the data of a file arrived.
 pub(super) struct Received {
     pub matches_sum: bool,
@@ -447,16 +466,7 @@ impl Incoming {
                     hasher.update(data);
                     sink.literal += data.len() as u64;
                     offset += data.len() as u64;
-                    if let Some(out) = &mut sink.output
-                        && let Err(e) = sink.target.write(out, data).await
-                    {
-                        write_error.get_or_insert(e);
-                    }
-                    if write_error.is_some()
-                        && let Some(out) = sink.output.take()
-                    {
-                        sink.target.discard(out).await;
-                    }
+                    sink.write(data, &mut write_error).await;
                 }
                 Token::Blocks { first, count } => {
                     context.progress(offset, start, false);
@@ -484,10 +494,7 @@ impl Incoming {
                         )
                         .await;
                         if let Err(e) = copied {
-                            write_error.get_or_insert(e);
-                            if let Some(out) = sink.output.take() {
-                                sink.target.discard(out).await;
-                            }
+                            sink.give_up(e, &mut write_error).await;
                         }
                     }
                     if sink.basis.is_none() && (sink.lost || self.feeds_history) {
@@ -499,11 +506,7 @@ impl Incoming {
                                 self.tokens.matched(zeros);
                             }
                             hasher.update(zeros);
-                            if let Some(out) = &mut sink.output
-                                && let Err(e) = sink.target.write(out, zeros).await
-                            {
-                                write_error.get_or_insert(e);
-                            }
+                            sink.write(zeros, &mut write_error).await;
                         }
                     }
                     matched += len;

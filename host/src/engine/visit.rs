@@ -172,9 +172,9 @@ impl Current {
             self.next = at + 1;
             self.facts.get_mut(at).and_then(Option::take)
         });
-        let absent = *self.from <= *base
-            && self.standing.as_ref().is_some_and(|standing| standing.find(base, 0).is_none());
-        if self.standing.is_some() && *self.from <= *base {
+        let stood = |standing: &Arc<Names>| standing.find(base, 0).is_some();
+        let absent = *self.from <= *base && self.standing.as_ref().is_some_and(|standing| !stood(standing));
+        if absent {
             // The smallest name behind this one.
             self.from.clear();
             self.from.extend_from_slice(base);
@@ -472,8 +472,9 @@ mod tests {
         let found = [child("d", 0o040_755, 1), child("f", 0o100_644, 1)];
         visits.visited(name("x"), &found);
         assert_eq!(["x/c", "x/c", "x/d", "x/b", "x/e"].map(absent), [true, false, false, false, true]);
-        // Of what is removed nothing is made.
+        // What is removed was there: it says nothing about others.
         visits.forget(name("x/f"));
+        assert!(absent("x/ea"));
         visits.forget(name("x/h"));
         visits.forget(name("w/z"));
         assert_eq!(["x/g", "x/h", "x/i", "y/j"].map(absent), [false, false, true, false]);

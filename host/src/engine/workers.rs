@@ -107,11 +107,13 @@ fn copy(job: &Job, buf: &mut [u8]) -> CopyEnd {
         return CopyEnd::Commit(CommitStep::Create, port(Errno::INVAL));
     };
     let to = Destination::Final { backup: job.backup };
-    let mode = if job.in_place { WriteMode::InPlace } else { WriteMode::Temporary };
-    let create = Create { name, mode, file_mode: job.file_mode, size: job.size, append_from: 0 };
+    let create =
+        Create { name, mode: WriteMode::Temporary, file_mode: job.file_mode, size: job.size, append_from: 0 };
+    if job.in_place {
+        return copy_in_place(job, &file, &Create { mode: WriteMode::InPlace, ..create }, buf);
+    }
     let n = match read_start(&file, job.size, buf) {
         Ok(n) => n,
-        Err(_) if job.in_place => return CopyEnd::Refused,
         Err(error) => return CopyEnd::Read(port(error)),
     };
     if n <= SMALL
@@ -121,16 +123,6 @@ fn copy(job: &Job, buf: &mut [u8]) -> CopyEnd {
     }
     if n <= SMALL && job.target.takes_small_files() {
         let data = &buf[..n];
-        if job.in_place {
-            if job.extended.is_some() {
-                return CopyEnd::Refused;
-            }
-            return match job.target.put_fresh(&create, data, &job.attrs) {
-                Ok(()) => CopyEnd::Done(n as u64),
-                Err((CommitStep::Create, _)) => CopyEnd::Refused,
-                Err((step, error)) => CopyEnd::Commit(step, port(error)),
-            };
-        }
         if job.fresh && job.extended.is_none() && !job.target.has_temp_dir() {
             match job.target.put_fresh(&create, data, &job.attrs) {
                 Ok(()) => return CopyEnd::Done(n as u64),
@@ -143,7 +135,24 @@ fn copy(job: &Job, buf: &mut [u8]) -> CopyEnd {
             Err((step, error)) => CopyEnd::Commit(step, port(error)),
         };
     }
-    if job.in_place { CopyEnd::Refused } else { large(job, &file, &create, to) }
+    large(job, &file, &create, to)
+}
+
+/// Copies a file to the name that it has from the start, if it is one write and nothing has the name. What else there is,
+/// errors of reading among it, is left to its turn: others may see how far it has come.
+fn copy_in_place(job: &Job, file: &OwnedFd, create: &Create<'_>, buf: &mut [u8]) -> CopyEnd {
+    if job.extended.is_some() || !job.target.takes_small_files() {
+        return CopyEnd::Refused;
+    }
+    let Ok(n @ 0..=SMALL) = read_start(file, job.size, buf) else { return CopyEnd::Refused };
+    if let Some(pace) = job.reader.pace() {
+        pace.copied(n as u64);
+    }
+    match job.target.put_fresh(create, &buf[..n], &job.attrs) {
+        Ok(()) => CopyEnd::Done(n as u64),
+        Err((CommitStep::Create, _)) => CopyEnd::Refused,
+        Err((step, error)) => CopyEnd::Commit(step, port(error)),
+    }
 }
 
 fn large(job: &Job, file: &OwnedFd, create: &Create<'_>, to: Destination) -> CopyEnd {

@@ -1,7 +1,7 @@
 //! `--out-format` and relatives (spec: output format escapes).
 
 use arsync_core::{
-    flist::entry::{EntryFlags, FileKind},
+    flist::entry::{Entry, EntryFlags, FileKind, Original},
     item::{ItemFlags, ItemizeView, itemize},
     ports::ItemEvent,
 };
@@ -227,7 +227,9 @@ fn value(escape: &Escape, event: &ItemEvent<'_>, view: &View<'_>) -> Option<Vec<
     // Format letters count from digits: each apostrophe is a level of its own.
     let numeric = |n: u64| number::human_u64(n, escape.apostrophes.min(3)).into_bytes();
     let entry = event.entry.map(|e| *e.entry);
-    let original = event.entry.and_then(|e| e.extra().original);
+    // A local copy has in its list what the destination gets.
+    let listed = entry.map(|Entry { mtime, uid, gid, .. }| Original { mtime, uid, gid });
+    let source = event.entry.and_then(|e| e.extra().original).or(listed).unwrap_or_default();
     let deleted = event.flags.contains(ItemFlags::DELETED);
     Some(match escape.letter {
         b'n' => shown_name(event, view),
@@ -248,22 +250,13 @@ fn value(escape: &Escape, event: &ItemEvent<'_>, view: &View<'_>) -> Option<Vec<
         b'o' if deleted => b"del.".to_vec(),
         b'o' => if view.sender { b"send" } else { b"recv" }.to_vec(),
         b'l' => numeric(entry.map_or(0, |e| e.size)),
-        b'M' => {
-            let mtime = original.map_or_else(|| entry.map_or(0, |e| e.mtime), |o| o.mtime);
-            Local::at(mtime).show('-').into_bytes()
-        }
+        b'M' => Local::at(source.mtime).show('-').into_bytes(),
         b'B' => permissions(event.perms).to_vec(),
-        b'U' => {
-            let uid = original.map_or_else(|| entry.map_or(0, |e| e.uid), |o| o.uid);
-            (if view.owner { uid } else { 0 }).to_string().into_bytes()
-        }
+        b'U' => (if view.owner { source.uid } else { 0 }).to_string().into_bytes(),
         b'G' if !view.group || entry.is_some_and(|e| e.flags.contains(EntryFlags::SKIP_GROUP)) => {
             b"DEFAULT".to_vec()
         }
-        b'G' => {
-            let gid = original.map_or_else(|| entry.map_or(0, |e| e.gid), |o| o.gid);
-            gid.to_string().into_bytes()
-        }
+        b'G' => source.gid.to_string().into_bytes(),
         b'C' => checksum(event, view),
         b'b' => numeric(event.transfer.map_or(0, |t| if view.sender { t.sent } else { t.received })),
         b'c' => numeric(event.transfer.map_or(0, |t| if view.sender { t.received } else { t.sent })),
