@@ -250,7 +250,14 @@ where
         let target = self.side.target;
         let name = self.side.local_name(entry);
         let Some(leader) = RelName::new(leader) else { return Ok(()) };
-        let stat = self.standing(name).await.ok().flatten();
+        // In a dry run without a destination, the reference looks for what waited where it works.
+        let (here, stat) = match self.side.missing_root && joins != Joins::AtOnce {
+            true => {
+                let here = Place::WorkingDir(name);
+                (here, target.stat(here, false).await.ok().flatten())
+            }
+            false => (Place::Dest(name), self.standing(name).await.ok().flatten()),
+        };
         let leads = match self.groups.get(&entry.extra().link_group).and_then(|group| group.becomes) {
             Some(alternate) => Some(alternate),
             None => target.stat(Place::Dest(leader), false).await.ok().flatten().map(|l| (l.dev, l.ino)),
@@ -259,7 +266,7 @@ where
             return self.is_linked(ndx, entry, name, &standing).await;
         }
         let mut replace = false;
-        if let Some(old) = &stat {
+        if let Some(old) = stat.as_ref().filter(|_| !self.side.missing_root) {
             if old.is_dir() {
                 if !self.make_way(name, old, "regular file").await? {
                     return Ok(());
@@ -295,7 +302,7 @@ where
             None if stat.is_none() && joins != Joins::AtOnce && !options.dry_run => {
                 self.side.new_link_flags(entry, mode, Place::Dest(name)).await
             }
-            None => self.side.extended_flags(entry, mode, stat.map(|_| Place::Dest(name))).await,
+            None => self.side.extended_flags(entry, mode, stat.map(|_| here)).await,
         };
         let mut flags = self.flags_of(entry, mode, before, ItemFlags::LOCAL_CHANGE) | extended;
         if stat.is_some_and(|s| s.kind() == FileKind::Symlink) {
@@ -314,7 +321,8 @@ where
         self.linked(ndx, entry).await
     }
 
-    /// A member that is the same file as its leader. In a dry run, that has not changed yet.
+    /// A member that is the same file as its leader. What could not be set on that, or not yet as in a dry run, is told
+    /// of each name.
     async fn is_linked(
         &mut self,
         ndx: i32,
@@ -323,12 +331,10 @@ where
         standing: &Stat,
     ) -> Result<(), Error<L::Error>> {
         let options = self.options();
-        let wanted_mode = match options.dry_run {
-            true => decide::dest_mode(entry.entry.mode, Some(standing), options, self.side.mask(name).await),
-            false => standing.mode,
-        };
+        let wanted_mode =
+            decide::dest_mode(entry.entry.mode, Some(standing), options, self.side.mask(name).await);
         let mut flags = self.flags_of(entry, wanted_mode, Some(standing), ItemFlags::LOCAL_CHANGE);
-        if !(options.dry_run && options.preserve.times) {
+        if !options.preserve.times {
             flags.remove(ItemFlags::REPORT_TIME);
         }
         flags |= self.side.extended_flags(entry, wanted_mode, Some(Place::Dest(name))).await;
@@ -336,9 +342,7 @@ where
         if xattrs_come {
             flags |= self.side.xattrs_as_of_leader(entry);
         }
-        if options.report.unchanged || (options.dry_run || xattrs_come) && flags.is_significant() {
-            self.mention_given(ndx, entry, flags, Some(b"")).await?;
-        }
+        self.mention_given(ndx, entry, flags, Some(b"")).await?;
         self.report(&Notice::UpToDate(name.bytes()));
         self.linked(ndx, entry).await
     }

@@ -29,7 +29,7 @@ use crate::{
     error::{Error, Limit, ProtocolError, Role},
     exit::ExitCode,
     filter::{FilterError, FilterList, FilterSide, Scope},
-    flist::entry::{EntryFlags, EntryRef, FileKind, FileList},
+    flist::entry::{Entry, EntryFlags, EntryRef, FileKind, FileList},
     io::{ChunkWrite, WireReader, WireWriter},
     limits::MAX_TEXT,
     mux::MsgTag,
@@ -58,6 +58,11 @@ pub struct FirstList {
     pub count: usize,
     /// Type of the first entry.
     pub first: Option<FileKind>,
+}
+
+/// The kind of a list's first entry. One that is left out has none, as an empty directory with `-m`.
+fn first_kind(list: &FileList) -> Option<FileKind> {
+    list.entries.first().filter(|entry| entry.is_active()).map(Entry::kind)
 }
 
 /// An opened destination.
@@ -323,7 +328,7 @@ where
     if !list.is_empty() || (!incremental && shared.is_client()) {
         shared.report(Role::ReceiverSide, &Notice::ListDone(list.len()));
     }
-    let first = FirstList { count: list.len(), first: list.entries.first().map(|e| e.kind()) };
+    let first = FirstList { count: list.len(), first: first_kind(&list) };
     if list.is_empty() && shared.side == Side::Client {
         // The sender has nothing and leaves.
         if !options.read_batch {
@@ -651,7 +656,7 @@ where
         shared.step(Role::Sender, &Step::ListsEnd);
     }
     shared.step(Role::Sender, &Step::ListSent);
-    let mut facts = FirstList { count: list.len(), first: list.entries.first().map(|e| e.kind()) };
+    let mut facts = FirstList { count: list.len(), first: first_kind(&list) };
     let mut early = None;
     if incremental && facts.count == 1 && !shared.options.list_only {
         // A directory argument: its own list decides whether there is more than one entry.
