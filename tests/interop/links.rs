@@ -5,15 +5,16 @@ use std::{
     fs,
     os::unix::{
         ffi::OsStrExt,
-        fs::{MetadataExt, PermissionsExt, symlink},
+        fs::{MetadataExt, PermissionsExt, chown, symlink},
     },
     path::Path,
 };
 
 use crate::{
     details::{set_xattr, xattr},
-    needs::needs,
+    needs::{needs, needs_root},
     peers::{self, Outcome, Program, fake_shell},
+    unprivileged,
 };
 
 const BOTH: [Program; 2] = [Program::Stock, Program::Arsync];
@@ -405,5 +406,56 @@ fn directories_that_nobody_describes_are_no_more_open_than_their_default_acl_say
         run(program, dir.path(), &["-rR", "--no-implied-dirs", "s/sub", "d/"]);
         let mode = fs::metadata(dest.join("s/sub")).unwrap().mode() & 0o7777;
         assert_eq!(mode, 0o770, "{program:?}");
+    }
+}
+
+/// What could not be set on a file of somebody else is told of each of its names.
+#[test]
+fn further_names_say_what_could_not_be_set() {
+    if !needs_root("files of another user") {
+        return;
+    }
+    for program in BOTH {
+        let bench = unprivileged::bench(program);
+        let dir = bench.path();
+        let at = |name: &str| dir.join(name);
+        for tree in ["src", "dst"] {
+            fs::create_dir(at(tree)).unwrap();
+            fs::write(at(&format!("{tree}/a")), "hello\n").unwrap();
+            fs::hard_link(at(&format!("{tree}/a")), at(&format!("{tree}/b"))).unwrap();
+            unprivileged::give_away(&at(tree));
+        }
+        old(&at("src/a"));
+        chown(at("dst/a"), Some(1), Some(1)).unwrap();
+        for (words, flags) in [
+            (&["-aHi"][..], "f..t..g...".to_owned()),
+            (&["-rHgi", "--chmod=F600"], "f.....g...".to_owned()),
+            (&["-rHpi", "--chmod=F600"], "f...p.....".to_owned()),
+        ] {
+            let words = [words, &["--size-only", "src/", "dst/"]].concat();
+            let out = unprivileged::run_as_nobody(program, dir, &words);
+            let lines = [format!(".{flags} a"), format!("h{flags} b")];
+            assert_eq!(
+                (out.code, files(&out)),
+                (Some(23), lines.iter().map(|l| &**l).collect()),
+                "{program:?}: {out:?}"
+            );
+        }
+    }
+}
+
+/// The names that waited for a file are compared with what has them in the working directory.
+#[test]
+fn a_dry_run_without_a_destination_looks_where_it_works() {
+    for program in BOTH {
+        let dir = source();
+        let at = |name: &str| dir.path().join(name);
+        fs::copy(at("s/a"), at("a")).unwrap();
+        fs::create_dir(at("b")).unwrap();
+        let out = run(program, dir.path(), &["-aHni", "s/", "new/"]);
+        assert_eq!(files(&out), [">f+++++++++ c", "hf.stp..... b => c", "hf..t...... a => c"], "{program:?}");
+        old(&at("a"));
+        let out = run(program, dir.path(), &["-aHni", "--exclude=b", "s/", "new/"]);
+        assert_eq!(files(&out), [">f+++++++++ c", "hf          a => c"], "{program:?}");
     }
 }

@@ -39,8 +39,15 @@ pub(super) struct Group {
     xattrs_come: bool,
     /// Name at the destination of the finished leader, and the name to show.
     pub(super) done: Option<(Vec<u8>, Vec<u8>)>,
-    /// Device and inode of the alternate file that a dry run would link the leader to.
-    pub(super) becomes: Option<(u64, u64)>,
+    /// The alternate file that a dry run would link the leader to.
+    becomes: Option<Becomes>,
+}
+
+#[derive(Debug)]
+struct Becomes {
+    /// Device and inode.
+    file: (u64, u64),
+    path: Vec<u8>,
 }
 
 /// A member that is missing, met before the group had a leader.
@@ -143,7 +150,11 @@ where
         let Some(group) = self.groups.get_mut(&id) else { return Ok(true) };
         if let Some((leader, shown)) = group.done.clone() {
             let joins = if group.transferred { Joins::Later } else { Joins::AtOnce };
+            let other_list = group.leader.is_some_and(|l| !(segment.start..segment.end()).contains(&l));
             self.link(ndx, entry, (&leader, &shown), joins).await?;
+            if other_list {
+                self.leader_goes_by_path(id);
+            }
             return Ok(false);
         }
         if group.leader.is_some_and(|l| l != ndx) {
@@ -258,8 +269,9 @@ where
             }
             false => (Place::Dest(name), self.standing(name).await.ok().flatten()),
         };
-        let leads = match self.groups.get(&entry.extra().link_group).and_then(|group| group.becomes) {
-            Some(alternate) => Some(alternate),
+        let becomes = self.groups.get(&entry.extra().link_group).and_then(|group| group.becomes.as_ref());
+        let leads = match becomes {
+            Some(alternate) => Some(alternate.file),
             None => target.stat(Place::Dest(leader), false).await.ok().flatten().map(|l| (l.dev, l.ino)),
         };
         if let Some(standing) = stat.filter(|s| leads == Some((s.dev, s.ino))) {
@@ -351,10 +363,22 @@ where
     pub(super) fn leader_becomes(&mut self, entry: EntryRef<'_>, alternate: &Alternate) {
         let transfer = &self.options().transfer;
         let links = self.options().dry_run && transfer.alt_dest_kind == Some(AltDestKind::Link);
-        if let Some(group) = self.groups.get_mut(&entry.extra().link_group).filter(|_| links)
-            && alternate.level == 3
+        if !links || alternate.level < 3 {
+            return;
+        }
+        let path = self.full_alternate_path(alternate.number, self.side.local_name(entry));
+        if let Some(group) = self.groups.get_mut(&entry.extra().link_group) {
+            group.becomes = Some(Becomes { file: (alternate.stat.dev, alternate.stat.ino), path });
+        }
+    }
+
+    /// The reference has shown the leader to a member of another list than its own. To all others it shows what a dry run
+    /// would link the leader to.
+    fn leader_goes_by_path(&mut self, group: u32) {
+        if let Some(group) = self.groups.get_mut(&group)
+            && let (Some((_, shown)), Some(becomes)) = (&mut group.done, &group.becomes)
         {
-            group.becomes = Some((alternate.stat.dev, alternate.stat.ino));
+            shown.clone_from(&becomes.path);
         }
     }
 
