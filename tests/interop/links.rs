@@ -459,3 +459,57 @@ fn a_dry_run_without_a_destination_looks_where_it_works() {
         assert_eq!(files(&out), [">f+++++++++ c", "hf          a => c"], "{program:?}");
     }
 }
+
+/// Of the names of a file that a dry run would link to an alternate one, the first in another list is told its leader, all
+/// behind it the alternate's path.
+#[test]
+fn a_dry_run_names_the_alternate_of_a_leader() {
+    for program in BOTH {
+        let dir = source();
+        let at = |name: &str| dir.path().join(name);
+        fs::create_dir(at("s/t")).unwrap();
+        for name in ["s/t/d", "s/t/e", "s/t/f"] {
+            fs::hard_link(at("s/a"), at(name)).unwrap();
+        }
+        run(program, dir.path(), &["-aH", "s/", "alt/"]);
+        for (dest, alternate) in [("d", "d/../alt"), ("new", "alt")] {
+            let (dest, root) = (format!("{dest}/"), dir.path().display());
+            let path = format!("{root}/{alternate}/a");
+            let last = [format!("hf          t/e => {path}"), format!("hf          t/f => {path}")];
+            let lines = ["hf          a", "hf          b => a", "hf          c => a", "hf          t/d => a"];
+            let lines: Vec<&str> = lines.into_iter().chain(last.iter().map(|line| &**line)).collect();
+            let out = run(program, dir.path(), &["-aHnii", "--link-dest=../alt", "s/", &dest]);
+            assert_eq!(files(&out), lines, "{program:?} {dest}");
+            let out = run(program, dir.path(), &["-aHnii", "--no-i-r", "--link-dest=../alt", "s/", &dest]);
+            assert!(!out.stdout.contains("alt/a"), "{program:?} {dest}: {out:?}");
+        }
+    }
+}
+
+/// A dry run begins with the attributes of an alternate directory, where the directory would be.
+#[test]
+fn a_dry_run_looks_for_the_place_of_attributes() {
+    for program in BOTH {
+        for (way, code, why) in [
+            ("nothing", 23, "No such file or directory (2)"),
+            ("link", 23, "Too many levels of symbolic links (40)"),
+            ("file", 0, ""),
+        ] {
+            let dir = source();
+            let at = |name: &str| dir.path().join(name);
+            fs::create_dir(at("s/t")).unwrap();
+            set_xattr(&at("s/t"), b"value");
+            run(Program::Stock, dir.path(), &["-aX", "s/", "alt/"]);
+            match way {
+                "link" => symlink("nowhere", at("d/t")).unwrap(),
+                "file" => fs::write(at("d/t"), "x").unwrap(),
+                _ => {}
+            }
+            let words = ["-anX", "--link-dest=../alt", "s/", "d/"];
+            let out = peers::run(peers::command(program.path(), dir.path()).args(words));
+            let told = format!("gen_entry_copy_xattrs: openat(\"{}\") failed: {why}\n", at("d/t").display());
+            assert_eq!(out.code, Some(code), "{program:?} {way}: {out:?}");
+            assert_eq!(out.stderr.contains(&told), code > 0, "{program:?} {way}: {out:?}");
+        }
+    }
+}

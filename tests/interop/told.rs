@@ -243,7 +243,11 @@ fn the_line_of_a_list_ends_where_the_first_message_goes() {
     for program in BOTH {
         let dir = tree(&["src"], &["src/f"]);
         for (sources, stdout, stderr) in [
-            (&["missing", "src/"][..], "building file list ... [sender] hiding file f", "\nrsync: [sender] link_stat "),
+            (
+                &["missing", "src/"][..],
+                "building file list ... [sender] hiding file f",
+                "\nrsync: [sender] link_stat ",
+            ),
             (&["src/"], "building file list ... \n[sender] hiding file f", ""),
         ] {
             let words = [&["-rvv", "--no-i-r", "--exclude=f"], sources, &["dst/"]].concat();
