@@ -513,8 +513,7 @@ impl Console {
             || self.protocol.get().is_none_or(ProtocolVersion::has_item_flags)
     }
 
-    /// `%f` shows paths as typed: relative where no source was absolute. What a daemon receives is shown below its
-    /// module.
+    /// `%f` shows paths as typed, relative where no source was absolute, or below a daemon's module.
     fn typed_base(&self, event: &ItemEvent<'_>) -> Vec<u8> {
         if self.route.role() != Role::Sender {
             return self.roots.borrow().dest_in_module().unwrap_or_default();
@@ -572,11 +571,9 @@ impl Console {
             _ => &self.log_format[..],
         };
         // A server's log without `%i` has transfers and deletions alone.
-        let worth = match self.server {
-            true if format::uses(&self.log_format, b"i") => event.flags.is_significant(),
-            true => event.flags.contains(ItemFlags::TRANSFER),
-            false => self.is_worth_a_line(event),
-        };
+        let itemized = format::uses(&self.log_format, b"i") && event.flags.is_significant();
+        let logged = itemized || event.flags.contains(ItemFlags::TRANSFER);
+        let worth = if self.server { logged } else { self.is_worth_a_line(event) };
         if deleted || worth {
             self.log(&self.item_line(format, event));
         }
