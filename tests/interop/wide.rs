@@ -5,7 +5,7 @@ use std::{
     io::Write as _,
     os::unix::fs::symlink,
     path::Path,
-    time::{Duration, SystemTime},
+    time::{Duration, Instant, SystemTime},
 };
 
 use crate::{
@@ -99,4 +99,34 @@ fn a_basis_that_is_gone_has_the_file_sent_again() {
         assert_eq!(fs::read(at("dst/n1.dat")).unwrap(), fs::read(at("src/n1.dat")).unwrap());
         assert!(at("dst/n4.dat").is_dir());
     }
+}
+
+/// What is updated is nothing to make similar files from; that many names are, makes the search no longer.
+#[test]
+fn similar_files_are_found_as_fast_where_many_names_are_updated() {
+    let needed = [false, true].map(|updated| {
+        let dir = tree(&["src", "dst"], &["src/a=new"]);
+        let at = |name: String| dir.path().join(name);
+        let write = |name: String, text: String| {
+            let mut file = File::create(at(name)).unwrap();
+            file.write_all(text.as_bytes()).unwrap();
+            file.set_modified(SystemTime::UNIX_EPOCH + Duration::from_secs(1_577_836_800)).unwrap();
+        };
+        for n in 0..2000 {
+            write(format!("dst/m{n}"), "x".repeat(10 + n % 7));
+            write(format!("src/m{n}"), "y".repeat(10 + n % 7 + usize::from(updated)));
+        }
+        for n in 0..300 {
+            write(format!("src/n{n}"), "another".to_owned());
+        }
+        let begin = Instant::now();
+        let out = run(Program::Arsync, dir.path(), &["-ty", "--no-W", "-r", "src/", "dst/"]);
+        assert_eq!((out.code, out.stderr.as_str()), (Some(0), ""));
+        for name in ["m7", "m1999", "n0", "n299"] {
+            let [new, copy] = ["src", "dst"].map(|root| fs::read(at(format!("{root}/{name}"))).unwrap());
+            assert_eq!(new == copy, updated || name.starts_with('n'), "{name}");
+        }
+        begin.elapsed()
+    });
+    assert!(needed[1] < needed[0] * 3 + Duration::from_secs(1), "{needed:?}");
 }
