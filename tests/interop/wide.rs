@@ -48,6 +48,8 @@ fn what_stands_among_many_new_names_is_seen() {
                 old(&at("dst/n050"));
                 fs::create_dir(at("dst/n100")).unwrap();
                 symlink("n050", at("dst/n150")).unwrap();
+                old(&at("src"));
+                old(&at("dst"));
                 let mut words: Vec<String> = options.iter().map(|&word| word.into()).collect();
                 if remote {
                     words.extend(pushed(program, dir.path(), "dst/"));
