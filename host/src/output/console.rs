@@ -378,17 +378,17 @@ impl Console {
         charset::convert_text(&**iconv, Toward::Here, &escaped, out, foreign);
     }
 
-    /// Writes bytes to the stream of a kind of message.
+    /// Writes bytes to the stream of a kind of message. There too ends the line of a list that is being made.
     fn raw(&self, tag: MsgTag, bytes: &[u8]) {
         self.end_line();
+        let list = if self.open_list.replace(false) { &b"\n"[..] } else { b"" };
+        let mut stdout = self.stdout.borrow_mut();
         if tag == MsgTag::Info && !self.server && self.output.stderr != StderrMode::All {
-            if self.open_list.replace(false) {
-                self.stdout.borrow_mut().write(b"\n");
-            }
-            self.stdout.borrow_mut().write(bytes);
+            stdout.write(list);
+            stdout.write(bytes);
         } else {
-            self.stdout.borrow_mut().flush();
-            write_stderr(bytes);
+            stdout.flush();
+            write_stderr(&[list, bytes].concat());
         }
     }
 
