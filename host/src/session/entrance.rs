@@ -203,7 +203,7 @@ impl<O: Speak> DestEntrance<'_, O> {
             }
             made += 1;
             if !self.options.dry_run {
-                self.make_dir(part).map_err(|e| self.not_made(part, e))?;
+                self.make_dir(part).map_err(|e| self.not_made(dest, e))?;
             }
         }
         if made > 0 {

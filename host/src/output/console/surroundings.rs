@@ -66,7 +66,8 @@ impl Console {
             (_, charset) => charset,
         };
         let tag = if self.is_framed(tag) { self.wire_tag(tag) } else { tag };
-        self.emit_in(charset, tag, text);
+        self.log(text);
+        self.show_in(charset, tag, text);
     }
 
     /// A server says that it is there.
