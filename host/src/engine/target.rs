@@ -612,7 +612,7 @@ impl Target for TreeTarget {
         first: u32,
         out: &mut Vec<u8>,
     ) -> u32 {
-        self.summing.blocks(basis.0.file(), head, sums, first, out)
+        self.summing.append(basis.0.shared_file(), head, sums, first, out).await
     }
 
     async fn create(&self, create: &Create<'_>) -> Result<Draft, PortError> {
