@@ -40,8 +40,9 @@ pub(super) struct FileContext<'a, 's, O> {
     pub entry: EntryRef<'a>,
     pub ndx: i32,
     index: u64,
-    known: u64,
-    complete: bool,
+    /// Entries that were listed until now, and whether these are all.
+    pub known: u64,
+    pub complete: bool,
     /// Files transferred, this one included.
     pub transfers: u64,
 }

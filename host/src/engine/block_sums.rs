@@ -52,7 +52,19 @@ impl Summing {
     }
 
     /// Appends the sums of blocks from `first` on, in wire form; returns the block behind them.
-    pub async fn append(
+    pub fn blocks(
+        &self,
+        file: &OwnedFd,
+        head: &SumHead,
+        sums: &TransferSums,
+        first: u32,
+        out: &mut Vec<u8>,
+    ) -> u32 {
+        Blocks { file, head, sums }.spread(self.threads, first, out)
+    }
+
+    /// The same, where much is to be done on another thread, while other tasks of this one go on.
+    pub async fn blocks_aside(
         &self,
         file: &Arc<OwnedFd>,
         head: &SumHead,
@@ -73,7 +85,7 @@ impl Summing {
                 return next;
             }
         }
-        Blocks { file, head, sums }.spread(threads, first, out)
+        self.blocks(file, head, sums, first, out)
     }
 }
 
@@ -170,7 +182,8 @@ mod tests {
 
         let (runtime, _) = crate::ring::runtime::build().unwrap();
         let (file, mut out) = (Arc::new(file), vec![9]);
-        let next = runtime.block_on(Summing::with_threads(9).append(&file, &head, &sums, 200, &mut out));
+        let next =
+            runtime.block_on(Summing::with_threads(9).blocks_aside(&file, &head, &sums, 200, &mut out));
         assert_eq!((next, &out[..1], &out[1..]), (297, &[9][..], &expected[200 * 6..]));
     }
 

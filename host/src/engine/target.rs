@@ -612,7 +612,18 @@ impl Target for TreeTarget {
         first: u32,
         out: &mut Vec<u8>,
     ) -> u32 {
-        self.summing.append(basis.0.shared_file(), head, sums, first, out).await
+        self.summing.blocks(basis.0.file(), head, sums, first, out)
+    }
+
+    async fn sum_blocks_aside(
+        &self,
+        basis: &Basis,
+        head: &SumHead,
+        sums: &TransferSums,
+        first: u32,
+        out: &mut Vec<u8>,
+    ) -> u32 {
+        self.summing.blocks_aside(basis.0.shared_file(), head, sums, first, out).await
     }
 
     async fn create(&self, create: &Create<'_>) -> Result<Draft, PortError> {
