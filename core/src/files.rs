@@ -20,6 +20,8 @@ impl PortError {
     pub const NOT_FOUND: Self = Self(2);
     /// Not a directory.
     pub const NOT_DIR: Self = Self(20);
+    /// A symlink where none is followed.
+    pub const LOOP: Self = Self(40);
     /// Directory not empty.
     pub const NOT_EMPTY: Self = Self(39);
     /// No data available: a file ended before its size.

@@ -158,13 +158,20 @@ pub enum Place<'a> {
     Partial(RelName<'a>),
     /// The backup of that name: with `suffix`, or below `backup_dir`.
     Backup(RelName<'a>),
+    /// The same name below the working directory: a dry run without a destination looks there for the further names of a
+    /// link group, as the reference does.
+    WorkingDir(RelName<'a>),
 }
 
 impl<'a> Place<'a> {
     /// The name, wherever it is.
     pub fn name(self) -> RelName<'a> {
         match self {
-            Self::Dest(name) | Self::Alt(_, name) | Self::Partial(name) | Self::Backup(name) => name,
+            Self::Dest(name)
+            | Self::Alt(_, name)
+            | Self::Partial(name)
+            | Self::Backup(name)
+            | Self::WorkingDir(name) => name,
         }
     }
 }

@@ -3,6 +3,7 @@
 use std::{fs, os::unix::fs::PermissionsExt, path::Path, process::Command, time::SystemTime};
 
 use crate::{
+    details::set_xattr,
     peers::{self, Program},
     snapshot::{Snapshot, difference, snapshot},
 };
@@ -378,5 +379,32 @@ fn rules_protect_what_is_in_the_way() {
             assert_eq!(code, if kept { 23 } else { 0 }, "{program:?} {rule}: {err}");
             assert_eq!(dir.path().join("one/name/inner").exists(), kept, "{program:?} {rule}");
         }
+    }
+}
+
+/// With `-HX` and incremental recursion, the attributes of an item in front of the first file are all set before a replay
+/// looks at it, and finds nothing to do.
+#[test]
+fn what_comes_with_attributes_in_front_of_all_files_is_set_first() {
+    for program in [Program::Stock, Program::Arsync] {
+        let dir = tempfile::tempdir().unwrap();
+        let at = |name: &str| dir.path().join(name);
+        for name in ["src", "one", "two"] {
+            fs::create_dir(at(name)).unwrap();
+            fs::write(at(name).join("a"), "hello\n").unwrap();
+            let status = Command::new("touch").args(["-d", "2020-02-02"]).arg(at(name).join("a")).status();
+            assert!(status.unwrap().success());
+            if name != "src" {
+                fs::set_permissions(at(name).join("a"), fs::Permissions::from_mode(0o640)).unwrap();
+                set_xattr(&at(name).join("a"), b"value");
+            }
+        }
+        fs::write(at("src/b"), "x").unwrap();
+        let (code, ..) = run(Program::Stock, dir.path(), &["-aHX", "--write-batch=batch", "src/", "one/"]);
+        assert_eq!(code, 0);
+        let (code, stdout, stderr) = run(program, dir.path(), &["-aHXvv", "--read-batch=batch", "two/"]);
+        assert_eq!((code, &*stderr), (0, ""), "{program:?}: {stdout}");
+        assert!(stdout.contains("\na is uptodate\n"), "{program:?}: {stdout}");
+        assert_eq!(fs::metadata(at("two/a")).unwrap().permissions().mode() & 0o777, 0o644, "{program:?}");
     }
 }

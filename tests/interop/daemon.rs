@@ -3,6 +3,7 @@
 
 use std::{
     fs,
+    io::Write,
     net::{Ipv4Addr, TcpListener, TcpStream},
     os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
@@ -208,8 +209,9 @@ fn refusals_have_the_texts_and_codes_of_the_reference() {
         refused(&[("RSYNC_CONNECT_PROG", "echo %H says hi")], &["h::all"]),
         (5, "rsync: server sent \"h says hi\" rather than greeting".into())
     );
+    // Without the greeting being read, the connection would be reset.
     assert_eq!(
-        refused(&[("RSYNC_CONNECT_PROG", "true")], &["h::all"]),
+        refused(&[("RSYNC_CONNECT_PROG", "read x")], &["h::all"]),
         (5, "rsync: did not see server greeting".into())
     );
     assert_eq!(
@@ -269,10 +271,63 @@ fn a_daemon_can_be_reached_through_a_shell_or_a_program() {
         assert_eq!(fs::read(dir.path().join("got/sub/a b")).unwrap(), b"text", "{extra}");
         fs::remove_dir_all(dir.path().join("got")).unwrap();
     }
-    let program = format!("rsync --server --daemon --config={config} .");
-    let pushed = arsync(dir.path(), &[("RSYNC_CONNECT_PROG", &program)], &["-r", "from/", "h::all/put/"]);
-    assert_eq!((pushed.code, &*pushed.stderr), (Some(0), ""));
-    assert_eq!(fs::read(dir.path().join("put/sub/a b")).unwrap(), b"text");
+    // A daemon that finds a socket at its input answers there, and asks who is at the other end.
+    for (client, server) in [(ARSYNC, "rsync"), (ARSYNC, ARSYNC), ("rsync", ARSYNC)] {
+        for words in ["--server --daemon", "--daemon"] {
+            let dot = if words == "--daemon" { "" } else { " ." };
+            let program = format!("{server} {words} --config={config}{dot}");
+            let mut push = command(client, dir.path());
+            let pushed = run(push.env("RSYNC_CONNECT_PROG", &program).args(["-r", "from/", "h::all/put/"]));
+            assert_eq!((pushed.code, &*pushed.stderr), (Some(0), ""), "{client} {program}");
+            assert_eq!(fs::read(dir.path().join("put/sub/a b")).unwrap(), b"text");
+            fs::remove_dir_all(dir.path().join("put")).unwrap();
+        }
+    }
+    let log = fs::read_to_string(dir.path().join("log")).unwrap();
+    assert_eq!(log.matches(" connect from localhost (127.0.0.1)").count(), 6, "{log}");
+}
+
+/// A connection that breaks before the session is a stream that broke off, not a socket that failed.
+#[test]
+fn a_connection_that_is_reset_early() {
+    let dir = tempfile::tempdir().unwrap();
+    for program in ["rsync", ARSYNC] {
+        for greets in [false, true] {
+            let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+            let url = format!("rsync://127.0.0.1:{}/m", listener.local_addr().unwrap().port());
+            let server = std::thread::spawn(move || {
+                let (mut stream, _) = listener.accept().unwrap();
+                if greets {
+                    stream.write_all(b"@RSYNCD: 31.0\n").unwrap();
+                }
+                // What nobody has read makes the end of a connection a reset.
+                while stream.peek(&mut [0; 64]).unwrap() < if greets { 43 } else { 1 } {
+                    std::thread::sleep(Duration::from_millis(5));
+                }
+            });
+            let out = run(command(program, dir.path()).arg(&url));
+            server.join().unwrap();
+            let line = "rsync: [Receiver] safe_read failed to read 1 bytes: Connection reset by peer (104)";
+            assert_eq!((out.code, out.stderr.lines().next()), (Some(12), Some(line)), "{program} {greets}");
+        }
+    }
+}
+
+/// A super-server that hands over the listening socket instead of a connection.
+#[test]
+fn a_socket_without_a_peer_is_no_client() {
+    let dir = tempfile::tempdir().unwrap();
+    fs::write(dir.path().join("conf"), format!("log file = {}/log\n", dir.path().display())).unwrap();
+    for program in ["rsync", ARSYNC] {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let socket = std::os::fd::OwnedFd::from(listener);
+        let out = run(command(program, dir.path()).args(["--daemon", "--config=conf"]).stdin(socket));
+        assert_eq!(out.code, Some(10), "{program} {out:?}");
+        let log = fs::read_to_string(dir.path().join("log")).unwrap();
+        let line = "rsync: [Receiver] getpeername on fd0 failed: Transport endpoint is not connected (107)";
+        assert!(log.contains(line), "{program} {log}");
+        fs::remove_file(dir.path().join("log")).unwrap();
+    }
 }
 
 /// A daemon splits an argument where a blank and the module's name stand; a name that looks so is still one name.

@@ -5,15 +5,16 @@ use std::{
     fs,
     os::unix::{
         ffi::OsStrExt,
-        fs::{MetadataExt, PermissionsExt, symlink},
+        fs::{MetadataExt, PermissionsExt, chown, symlink},
     },
     path::Path,
 };
 
 use crate::{
     details::{set_xattr, xattr},
-    needs::needs,
+    needs::{needs, needs_root},
     peers::{self, Outcome, Program, fake_shell},
+    unprivileged,
 };
 
 const BOTH: [Program; 2] = [Program::Stock, Program::Arsync];
@@ -405,5 +406,110 @@ fn directories_that_nobody_describes_are_no_more_open_than_their_default_acl_say
         run(program, dir.path(), &["-rR", "--no-implied-dirs", "s/sub", "d/"]);
         let mode = fs::metadata(dest.join("s/sub")).unwrap().mode() & 0o7777;
         assert_eq!(mode, 0o770, "{program:?}");
+    }
+}
+
+/// What could not be set on a file of somebody else is told of each of its names.
+#[test]
+fn further_names_say_what_could_not_be_set() {
+    if !needs_root("files of another user") {
+        return;
+    }
+    for program in BOTH {
+        let bench = unprivileged::bench(program);
+        let dir = bench.path();
+        let at = |name: &str| dir.join(name);
+        for tree in ["src", "dst"] {
+            fs::create_dir(at(tree)).unwrap();
+            fs::write(at(&format!("{tree}/a")), "hello\n").unwrap();
+            fs::hard_link(at(&format!("{tree}/a")), at(&format!("{tree}/b"))).unwrap();
+            unprivileged::give_away(&at(tree));
+        }
+        old(&at("src/a"));
+        chown(at("dst/a"), Some(1), Some(1)).unwrap();
+        for (words, flags) in [
+            (&["-aHi"][..], "f..t..g...".to_owned()),
+            (&["-rHgi", "--chmod=F600"], "f.....g...".to_owned()),
+            (&["-rHpi", "--chmod=F600"], "f...p.....".to_owned()),
+        ] {
+            let words = [words, &["--size-only", "src/", "dst/"]].concat();
+            let out = unprivileged::run_as_nobody(program, dir, &words);
+            let lines = [format!(".{flags} a"), format!("h{flags} b")];
+            assert_eq!(
+                (out.code, files(&out)),
+                (Some(23), lines.iter().map(|l| &**l).collect()),
+                "{program:?}: {out:?}"
+            );
+        }
+    }
+}
+
+/// The names that waited for a file are compared with what has them in the working directory.
+#[test]
+fn a_dry_run_without_a_destination_looks_where_it_works() {
+    for program in BOTH {
+        let dir = source();
+        let at = |name: &str| dir.path().join(name);
+        fs::copy(at("s/a"), at("a")).unwrap();
+        fs::create_dir(at("b")).unwrap();
+        let out = run(program, dir.path(), &["-aHni", "s/", "new/"]);
+        assert_eq!(files(&out), [">f+++++++++ c", "hf.stp..... b => c", "hf..t...... a => c"], "{program:?}");
+        old(&at("a"));
+        let out = run(program, dir.path(), &["-aHni", "--exclude=b", "s/", "new/"]);
+        assert_eq!(files(&out), [">f+++++++++ c", "hf          a => c"], "{program:?}");
+    }
+}
+
+/// Of the names of a file that a dry run would link to an alternate one, the first in another list is told its leader, all
+/// behind it the alternate's path.
+#[test]
+fn a_dry_run_names_the_alternate_of_a_leader() {
+    for program in BOTH {
+        let dir = source();
+        let at = |name: &str| dir.path().join(name);
+        fs::create_dir(at("s/t")).unwrap();
+        for name in ["s/t/d", "s/t/e", "s/t/f"] {
+            fs::hard_link(at("s/a"), at(name)).unwrap();
+        }
+        run(program, dir.path(), &["-aH", "s/", "alt/"]);
+        for (dest, alternate) in [("d", "d/../alt"), ("new", "alt")] {
+            let (dest, root) = (format!("{dest}/"), dir.path().display());
+            let path = format!("{root}/{alternate}/a");
+            let last = [format!("hf          t/e => {path}"), format!("hf          t/f => {path}")];
+            let lines = ["hf          a", "hf          b => a", "hf          c => a", "hf          t/d => a"];
+            let lines: Vec<&str> = lines.into_iter().chain(last.iter().map(|line| &**line)).collect();
+            let out = run(program, dir.path(), &["-aHnii", "--link-dest=../alt", "s/", &dest]);
+            assert_eq!(files(&out), lines, "{program:?} {dest}");
+            let out = run(program, dir.path(), &["-aHnii", "--no-i-r", "--link-dest=../alt", "s/", &dest]);
+            assert!(!out.stdout.contains("alt/a"), "{program:?} {dest}: {out:?}");
+        }
+    }
+}
+
+/// A dry run begins with the attributes of an alternate directory, where the directory would be.
+#[test]
+fn a_dry_run_looks_for_the_place_of_attributes() {
+    for program in BOTH {
+        for (way, code, why) in [
+            ("nothing", 23, "No such file or directory (2)"),
+            ("link", 23, "Too many levels of symbolic links (40)"),
+            ("file", 0, ""),
+        ] {
+            let dir = source();
+            let at = |name: &str| dir.path().join(name);
+            fs::create_dir(at("s/t")).unwrap();
+            set_xattr(&at("s/t"), b"value");
+            run(Program::Stock, dir.path(), &["-aX", "s/", "alt/"]);
+            match way {
+                "link" => symlink("nowhere", at("d/t")).unwrap(),
+                "file" => fs::write(at("d/t"), "x").unwrap(),
+                _ => {}
+            }
+            let words = ["-anX", "--link-dest=../alt", "s/", "d/"];
+            let out = peers::run(peers::command(program.path(), dir.path()).args(words));
+            let told = format!("gen_entry_copy_xattrs: openat(\"{}\") failed: {why}\n", at("d/t").display());
+            assert_eq!(out.code, Some(code), "{program:?} {way}: {out:?}");
+            assert_eq!(out.stderr.contains(&told), code > 0, "{program:?} {way}: {out:?}");
+        }
     }
 }

@@ -14,6 +14,7 @@ mod extras;
 mod further;
 mod large;
 mod links;
+mod logs;
 mod matrix;
 mod mixed;
 #[path = "../needs.rs"]

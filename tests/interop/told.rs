@@ -10,6 +10,7 @@ use crate::{
     details::{BOTH, run, touch, tree},
     needs::needs_root,
     peers::fake_shell,
+    unprivileged,
 };
 
 /// What cannot be looked at is asked about as a file, then as a directory, and that is told.
@@ -180,6 +181,79 @@ fn owners_and_times_of_the_source_are_told() {
             assert_eq!(told, 2, "{program:?} {protocol}: {out:?}");
             let made = fs::metadata(dir.path().join("dst/f")).unwrap();
             assert_eq!((made.uid(), made.gid()), (56, 78), "{program:?}");
+        }
+    }
+}
+
+/// A directory that may be read and not entered: what is in it is named where the reference does not enter it.
+#[test]
+fn names_in_a_directory_that_may_not_be_searched_are_told() {
+    for program in BOTH {
+        for (words, each) in [
+            (&["-r"][..], false),
+            (&["-rk"], true),
+            (&["-rL"], true),
+            (&["-r", "--copy-unsafe-links"], true),
+            (&["-r", "--files-from=list"], true),
+        ] {
+            let bench = unprivileged::bench(program);
+            let dir = bench.path();
+            fs::create_dir_all(dir.join("src/d/sub")).unwrap();
+            fs::create_dir(dir.join("dst")).unwrap();
+            fs::write(dir.join("src/d/f"), "x").unwrap();
+            fs::write(dir.join("list"), "d\n").unwrap();
+            fs::set_permissions(dir.join("src/d"), fs::Permissions::from_mode(0o444)).unwrap();
+            let out = unprivileged::run(program, dir, &[words, &["src/", "dst/"]].concat());
+            let path = dir.join("src/d").display().to_string();
+            let names = [format!("{path}/f"), format!("{path}/sub")];
+            let mut told: Vec<_> = out.stderr.lines().filter(|line| line.starts_with("rsync: ")).collect();
+            told.sort_unstable();
+            let lines = match each {
+                true => names
+                    .map(|n| format!("rsync: [sender] readlink_stat(\"{n}\") failed: Permission denied (13)"))
+                    .to_vec(),
+                false => vec![format!("rsync: [sender] opendir \"{path}\" failed: Permission denied (13)")],
+            };
+            assert_eq!(
+                (out.code, told),
+                (Some(23), lines.iter().map(|l| &**l).collect()),
+                "{program:?} {words:?}: {out:?}"
+            );
+            fs::set_permissions(dir.join("src/d"), fs::Permissions::from_mode(0o755)).unwrap();
+        }
+    }
+}
+
+/// A directory that `-m` leaves out does not take the place of a file, and so is no fault.
+#[test]
+fn an_empty_directory_onto_a_file() {
+    for program in BOTH {
+        let dir = tree(&["src/empty"], &["f"]);
+        for (words, code) in [(&["-am"][..], 0), (&["-am", "-f+ empty/"], 0), (&["-a"], 3)] {
+            let out = run(program, dir.path(), &[words, &["src/empty", "f"]].concat());
+            assert_eq!(out.code, Some(code), "{program:?} {words:?}: {out:?}");
+            assert!(dir.path().join("f").is_file(), "{program:?} {words:?}");
+        }
+    }
+}
+
+/// The first message while a list is made ends the line of the list, in its own stream.
+#[test]
+fn the_line_of_a_list_ends_where_the_first_message_goes() {
+    for program in BOTH {
+        let dir = tree(&["src"], &["src/f"]);
+        for (sources, stdout, stderr) in [
+            (
+                &["missing", "src/"][..],
+                "building file list ... [sender] hiding file f",
+                "\nrsync: [sender] link_stat ",
+            ),
+            (&["src/"], "building file list ... \n[sender] hiding file f", ""),
+        ] {
+            let words = [&["-rvv", "--no-i-r", "--exclude=f"], sources, &["dst/"]].concat();
+            let out = run(program, dir.path(), &words);
+            assert!(out.stdout.starts_with(stdout), "{program:?}: {out:?}");
+            assert!(out.stderr.starts_with(stderr), "{program:?}: {out:?}");
         }
     }
 }

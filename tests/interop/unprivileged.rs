@@ -19,7 +19,7 @@ const BOTH: [Program; 2] = [Program::Stock, Program::Arsync];
 const NOBODY: u32 = 65534;
 
 /// A directory in which everybody may do everything, with a copy of the program that everybody may start.
-fn bench(program: Program) -> tempfile::TempDir {
+pub(crate) fn bench(program: Program) -> tempfile::TempDir {
     let dir = tempfile::tempdir().unwrap();
     fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o777)).unwrap();
     fs::copy(program.path(), dir.path().join("program")).unwrap_or_default();
@@ -37,7 +37,7 @@ fn mode(dir: &Path, name: &str, bits: u32) {
     fs::set_permissions(dir.join(name), fs::Permissions::from_mode(bits)).unwrap();
 }
 
-fn give_away(path: &Path) {
+pub(crate) fn give_away(path: &Path) {
     if fs::symlink_metadata(path).unwrap().is_dir() {
         fs::read_dir(path).unwrap().for_each(|entry| give_away(&entry.unwrap().path()));
     }
@@ -45,7 +45,7 @@ fn give_away(path: &Path) {
 }
 
 /// Runs the program as a user who is not root, over files of that user.
-fn run(program: Program, dir: &Path, words: &[&str]) -> Outcome {
+pub(crate) fn run(program: Program, dir: &Path, words: &[&str]) -> Outcome {
     if rustix::process::geteuid().is_root() {
         for name in ["src", "dst"] {
             give_away(&dir.join(name));
@@ -54,7 +54,7 @@ fn run(program: Program, dir: &Path, words: &[&str]) -> Outcome {
     run_as_nobody(program, dir, words)
 }
 
-fn run_as_nobody(program: Program, dir: &Path, words: &[&str]) -> Outcome {
+pub(crate) fn run_as_nobody(program: Program, dir: &Path, words: &[&str]) -> Outcome {
     let stock = matches!(program, Program::Stock);
     let path = if stock { program.path().into() } else { dir.join("program").into_os_string() };
     let mut command = peers::command(path, dir);

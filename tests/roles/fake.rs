@@ -410,7 +410,7 @@ impl Dest {
 
     fn at(&self, place: Place<'_>) -> Vec<u8> {
         match place {
-            Place::Dest(name) => join(&self.root, name.bytes()),
+            Place::Dest(name) | Place::WorkingDir(name) => join(&self.root, name.bytes()),
             Place::Alt(n, name) => join(&join(&self.root, &self.alts[usize::from(n)]), name.bytes()),
             Place::Partial(name) => {
                 let dir = join(

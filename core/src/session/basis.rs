@@ -344,7 +344,7 @@ where
         match self.side.target.list_at(at).await {
             Ok(children) => children,
             // A symlink in place of the directory is not followed (ELOOP).
-            Err(PortError::NOT_FOUND | PortError::NOT_DIR | PortError(40)) => Vec::new(),
+            Err(PortError::NOT_FOUND | PortError::NOT_DIR | PortError::LOOP) => Vec::new(),
             Err(error) => {
                 let path = match at {
                     Place::Alt(number, dir) => self.alternate_path(number, dir),
@@ -360,6 +360,27 @@ where
     fn alternate_path(&self, number: u8, name: RelName<'_>) -> Vec<u8> {
         let directory = self.options().transfer.alt_dests.get(usize::from(number));
         [directory.map_or(&b""[..], Vec::as_slice), b"/", name.bytes()].concat()
+    }
+
+    /// The same as a full path. Where there is no destination yet, `..` has been resolved by name.
+    pub(super) fn full_alternate_path(&self, number: u8, name: RelName<'_>) -> Vec<u8> {
+        let path = self.alternate_path(number, name);
+        if path.starts_with(b"/") {
+            return path;
+        }
+        let path = [&self.side.target.root_path()[..], b"/", &path].concat();
+        if !self.side.missing_root {
+            return path;
+        }
+        let mut parts: Vec<&[u8]> = Vec::new();
+        for part in path.split(|&b| b == b'/').filter(|part| !part.is_empty()) {
+            if part == b".." {
+                parts.pop();
+            } else {
+                parts.push(part);
+            }
+        }
+        [b"/", parts.join(&b'/').as_slice()].concat()
     }
 
     /// A file of a similar name: the kind of basis, its name, its size.

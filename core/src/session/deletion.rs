@@ -349,7 +349,7 @@ where
         match self.side.target.list(dir).await {
             Ok(found) => Some(found.into_iter().map(|child| Doomed { child, removed: None }).collect()),
             // A symlink in place of the directory is not followed (ELOOP).
-            Err(PortError::NOT_FOUND | PortError(40)) => None,
+            Err(PortError::NOT_FOUND | PortError::LOOP) => None,
             // What `--ignore-existing` leaves in its place is looked through by who comes to its list only (stock binary).
             Err(PortError::NOT_DIR) if !self.shared().agreed.inc_recurse() => None,
             Err(error) => {

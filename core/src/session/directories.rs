@@ -119,12 +119,14 @@ where
             self.fresh.insert(shown.to_vec());
         }
         let mut existed = stat.filter(Stat::is_dir);
+        let mut in_the_way = None;
         if let Some(other) = stat.filter(|s| !s.is_dir()) {
             if !self.make_way(name, &other, "directory").await? {
                 self.report(&Notice::SkippingContents);
                 self.skipped.push(shown.to_vec());
                 return Ok(());
             }
+            in_the_way = Some(other.kind());
             stat = None;
         }
         let before = existed.as_ref().filter(|_| !created);
@@ -151,8 +153,16 @@ where
                 self.report(&Notice::UpToDate(&[shown, b"/"].concat()));
             }
             if options.dry_run && options.preserve.xattrs > 0 && name != RelName::ROOT {
-                // As the reference, which begins with a copy of the alternate's attributes, dry run or not.
-                self.failed(Op::CopyXattrs, shown, PortError::NOT_FOUND);
+                // As the reference, which begins with a copy of the alternate's attributes, dry run or not. What is in the
+                // way has got them there.
+                let error = match in_the_way {
+                    None => Some(PortError::NOT_FOUND),
+                    Some(FileKind::Symlink) => Some(PortError::LOOP),
+                    Some(_) => None,
+                };
+                if let Some(error) = error {
+                    self.failed(Op::CopyXattrs, shown, error);
+                }
             }
         }
         if self.names_later() {

@@ -487,8 +487,7 @@ impl<T: Target, O: Observer> DestSide<'_, T, O> {
     }
 
     fn failed(&self, op: Op, at: Place<'_>, xattr: &[u8], error: PortError) {
-        let (Place::Dest(name) | Place::Alt(_, name) | Place::Partial(name) | Place::Backup(name)) = at;
-        let notice = Notice::Failed { op, name: name.bytes(), base: None, other: xattr, error };
+        let notice = Notice::Failed { op, name: at.name().bytes(), base: None, other: xattr, error };
         self.shared.report(Role::Generator, &notice);
     }
 
@@ -703,8 +702,7 @@ impl<T: Target, O: Observer> DestSide<'_, T, O> {
             return;
         }
         let xattrs = self.xattr_changes(entry.extra().xattrs, name, Some(at)).await;
-        let mut attrs = self.exact_times(entry, &stat);
-        attrs.mode = self.mode_with_attributes(entry, &stat).filter(|m| (m ^ stat.mode) & mode::PERMS != 0);
+        let attrs = self.attrs_with_xattrs(entry, &stat);
         if xattrs.is_empty() && attrs == Attrs::default() {
             return;
         }
@@ -716,12 +714,29 @@ impl<T: Target, O: Observer> DestSide<'_, T, O> {
         self.report_failures(role);
     }
 
-    /// The mode that comes with the attributes of an item, where `-p` has not set it already. A directory stays open to
-    /// its owner for as long as it is filled.
+    /// The plain attributes that come with the extended ones. The generator has set them before, or tried to, unless the
+    /// item of a batch comes first.
+    fn attrs_with_xattrs(&self, entry: EntryRef<'_>, standing: &Stat) -> Attrs {
+        let options = self.shared.options;
+        let all = decide::wanted(entry.entry, &entry.extra(), entry.entry.mode, options, &self.rights, true);
+        let uid = all.uid.filter(|&uid| uid != standing.uid);
+        let gid = all.gid.filter(|&gid| gid != standing.gid);
+        // A new owner takes set-id bits away.
+        let owned = uid.is_some() || gid.is_some();
+        let mode = self.mode_with_attributes(entry, standing);
+        let mode = mode.filter(|m| owned || (m ^ standing.mode) & mode::PERMS != 0);
+        Attrs { uid, gid, mode, ..self.exact_times(entry, standing) }
+    }
+
+    /// The mode that comes with the attributes of an item. A directory stays open to its owner for as long as it is filled,
+    /// which with `-p` is the generator's business.
     fn mode_with_attributes(&self, entry: EntryRef<'_>, standing: &Stat) -> Option<u32> {
         let preserve = &self.shared.options.preserve;
-        if preserve.perms || entry.entry.is_symlink() && !preserve.fake_super {
+        if entry.entry.is_symlink() && !preserve.fake_super {
             return None;
+        }
+        if preserve.perms {
+            return (!entry.entry.is_dir()).then_some(entry.entry.mode);
         }
         let taken = decide::mode_with_attributes(entry.entry.mode, standing);
         Some(if entry.entry.is_dir() { self.while_filled(taken) } else { taken })

@@ -39,8 +39,15 @@ pub(super) struct Group {
     xattrs_come: bool,
     /// Name at the destination of the finished leader, and the name to show.
     pub(super) done: Option<(Vec<u8>, Vec<u8>)>,
-    /// Device and inode of the alternate file that a dry run would link the leader to.
-    pub(super) becomes: Option<(u64, u64)>,
+    /// The alternate file that a dry run would link the leader to.
+    becomes: Option<Becomes>,
+}
+
+#[derive(Debug)]
+struct Becomes {
+    /// Device and inode.
+    file: (u64, u64),
+    path: Vec<u8>,
 }
 
 /// A member that is missing, met before the group had a leader.
@@ -143,7 +150,11 @@ where
         let Some(group) = self.groups.get_mut(&id) else { return Ok(true) };
         if let Some((leader, shown)) = group.done.clone() {
             let joins = if group.transferred { Joins::Later } else { Joins::AtOnce };
+            let other_list = group.leader.is_some_and(|l| !(segment.start..segment.end()).contains(&l));
             self.link(ndx, entry, (&leader, &shown), joins).await?;
+            if other_list {
+                self.leader_goes_by_path(id);
+            }
             return Ok(false);
         }
         if group.leader.is_some_and(|l| l != ndx) {
@@ -250,16 +261,24 @@ where
         let target = self.side.target;
         let name = self.side.local_name(entry);
         let Some(leader) = RelName::new(leader) else { return Ok(()) };
-        let stat = self.standing(name).await.ok().flatten();
-        let leads = match self.groups.get(&entry.extra().link_group).and_then(|group| group.becomes) {
-            Some(alternate) => Some(alternate),
+        // In a dry run without a destination, the reference looks for what waited where it works.
+        let (here, stat) = match self.side.missing_root && joins != Joins::AtOnce {
+            true => {
+                let here = Place::WorkingDir(name);
+                (here, target.stat(here, false).await.ok().flatten())
+            }
+            false => (Place::Dest(name), self.standing(name).await.ok().flatten()),
+        };
+        let becomes = self.groups.get(&entry.extra().link_group).and_then(|group| group.becomes.as_ref());
+        let leads = match becomes {
+            Some(alternate) => Some(alternate.file),
             None => target.stat(Place::Dest(leader), false).await.ok().flatten().map(|l| (l.dev, l.ino)),
         };
         if let Some(standing) = stat.filter(|s| leads == Some((s.dev, s.ino))) {
             return self.is_linked(ndx, entry, name, &standing).await;
         }
         let mut replace = false;
-        if let Some(old) = &stat {
+        if let Some(old) = stat.as_ref().filter(|_| !self.side.missing_root) {
             if old.is_dir() {
                 if !self.make_way(name, old, "regular file").await? {
                     return Ok(());
@@ -295,7 +314,7 @@ where
             None if stat.is_none() && joins != Joins::AtOnce && !options.dry_run => {
                 self.side.new_link_flags(entry, mode, Place::Dest(name)).await
             }
-            None => self.side.extended_flags(entry, mode, stat.map(|_| Place::Dest(name))).await,
+            None => self.side.extended_flags(entry, mode, stat.map(|_| here)).await,
         };
         let mut flags = self.flags_of(entry, mode, before, ItemFlags::LOCAL_CHANGE) | extended;
         if stat.is_some_and(|s| s.kind() == FileKind::Symlink) {
@@ -314,7 +333,8 @@ where
         self.linked(ndx, entry).await
     }
 
-    /// A member that is the same file as its leader. In a dry run, that has not changed yet.
+    /// A member that is the same file as its leader. What could not be set on that, or not yet as in a dry run, is told
+    /// of each name.
     async fn is_linked(
         &mut self,
         ndx: i32,
@@ -323,12 +343,10 @@ where
         standing: &Stat,
     ) -> Result<(), Error<L::Error>> {
         let options = self.options();
-        let wanted_mode = match options.dry_run {
-            true => decide::dest_mode(entry.entry.mode, Some(standing), options, self.side.mask(name).await),
-            false => standing.mode,
-        };
+        let wanted_mode =
+            decide::dest_mode(entry.entry.mode, Some(standing), options, self.side.mask(name).await);
         let mut flags = self.flags_of(entry, wanted_mode, Some(standing), ItemFlags::LOCAL_CHANGE);
-        if !(options.dry_run && options.preserve.times) {
+        if !options.preserve.times {
             flags.remove(ItemFlags::REPORT_TIME);
         }
         flags |= self.side.extended_flags(entry, wanted_mode, Some(Place::Dest(name))).await;
@@ -336,9 +354,7 @@ where
         if xattrs_come {
             flags |= self.side.xattrs_as_of_leader(entry);
         }
-        if options.report.unchanged || (options.dry_run || xattrs_come) && flags.is_significant() {
-            self.mention_given(ndx, entry, flags, Some(b"")).await?;
-        }
+        self.mention_given(ndx, entry, flags, Some(b"")).await?;
         self.report(&Notice::UpToDate(name.bytes()));
         self.linked(ndx, entry).await
     }
@@ -347,10 +363,22 @@ where
     pub(super) fn leader_becomes(&mut self, entry: EntryRef<'_>, alternate: &Alternate) {
         let transfer = &self.options().transfer;
         let links = self.options().dry_run && transfer.alt_dest_kind == Some(AltDestKind::Link);
-        if let Some(group) = self.groups.get_mut(&entry.extra().link_group).filter(|_| links)
-            && alternate.level == 3
+        if !links || alternate.level < 3 {
+            return;
+        }
+        let path = self.full_alternate_path(alternate.number, self.side.local_name(entry));
+        if let Some(group) = self.groups.get_mut(&entry.extra().link_group) {
+            group.becomes = Some(Becomes { file: (alternate.stat.dev, alternate.stat.ino), path });
+        }
+    }
+
+    /// The reference has shown the leader to a member of another list than its own. To all others it shows what a dry run
+    /// would link the leader to.
+    fn leader_goes_by_path(&mut self, group: u32) {
+        if let Some(group) = self.groups.get_mut(&group)
+            && let (Some((_, shown)), Some(becomes)) = (&mut group.done, &group.becomes)
         {
-            group.becomes = Some((alternate.stat.dev, alternate.stat.ino));
+            shown.clone_from(&becomes.path);
         }
     }
 

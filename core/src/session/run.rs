@@ -29,7 +29,7 @@ use crate::{
     error::{Error, Limit, ProtocolError, Role},
     exit::ExitCode,
     filter::{FilterError, FilterList, FilterSide, Scope},
-    flist::entry::{EntryFlags, EntryRef, FileKind, FileList},
+    flist::entry::{Entry, EntryFlags, EntryRef, FileKind, FileList},
     io::{ChunkWrite, WireReader, WireWriter},
     limits::MAX_TEXT,
     mux::MsgTag,
@@ -56,8 +56,21 @@ pub trait Entrance {
 pub struct FirstList {
     /// Number of entries; with incremental recursion and one entry, those of the second list are counted too.
     pub count: usize,
-    /// Type of the first entry.
+    /// Type of the first entry, unless that is a directory which `-m` leaves out.
     pub first: Option<FileKind>,
+}
+
+impl FirstList {
+    fn of<O>(list: &FileList, shared: &Shared<'_, O>, filters: &FilterList) -> Self {
+        let first = list.entries.first().map(Entry::kind);
+        let alone = list.len() == 1 && shared.options.select.prune_empty_dirs;
+        let pruned = alone && {
+            let mut list = list.clone();
+            super::prune::prune_empty_dirs(&mut list, &filters.scope(FilterSide::Receiver, b""));
+            !list.entries.iter().any(Entry::is_active)
+        };
+        Self { count: list.len(), first: first.filter(|_| !pruned) }
+    }
 }
 
 /// An opened destination.
@@ -324,7 +337,7 @@ where
     if !list.is_empty() || (!incremental && shared.is_client()) {
         shared.report(Role::ReceiverSide, &Notice::ListDone(list.len()));
     }
-    let first = FirstList { count: list.len(), first: list.entries.first().map(|e| e.kind()) };
+    let first = FirstList::of(&list, shared, &filters);
     if list.is_empty() && shared.side == Side::Client {
         // The sender has nothing and leaves.
         if !options.read_batch {
@@ -652,7 +665,7 @@ where
         shared.step(Role::Sender, &Step::ListsEnd);
     }
     shared.step(Role::Sender, &Step::ListSent);
-    let mut facts = FirstList { count: list.len(), first: list.entries.first().map(|e| e.kind()) };
+    let mut facts = FirstList::of(&list, shared, dest_filters);
     let mut early = None;
     if incremental && facts.count == 1 && !shared.options.list_only {
         // A directory argument: its own list decides whether there is more than one entry.

@@ -459,8 +459,10 @@ where
             return self.echo(ndx, &header).await;
         }
         let append = if again { Append::Off } else { self.append_mode() };
+        // The sums of the basis count as received for this file.
+        let read = self.r.count();
         let plan = self.read_sums(&header, append).await?;
-        self.answer(ndx, &segment, entry, &header, plan).await
+        self.answer(ndx, &segment, entry, &header, plan, read).await
     }
 
     async fn xattr_request(
@@ -528,6 +530,7 @@ where
         entry: EntryRef<'_>,
         header: &ItemHeader,
         plan: SendPlan,
+        read: u64,
     ) -> Result<(), Error<R::Error>> {
         let after = self.shared.options.report.after_transfer;
         let path = SourcePath { base: entry.entry.base, name: below(entry.name()) };
@@ -561,7 +564,7 @@ where
         if !after {
             self.show(entry, header, None);
         }
-        let (written, read) = self.counts();
+        let (written, _) = self.counts();
         self.echo(ndx, header).await?;
         // A dry run at the receiving side: the data is for the batch file alone.
         self.w.divert(self.shared.options.batch_only);

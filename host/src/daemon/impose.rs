@@ -77,7 +77,7 @@ pub(super) fn on_words(cli: &mut Cli, terms: &Terms<'_>) {
         }
     }
     if let Some(list) = cli.files_from.as_mut().filter(|list| *list != b"-") {
-        *list = [terms.root, b"/", &inside(list)].concat();
+        *list = [terms.root.strip_suffix(b"/").unwrap_or(terms.root), b"/", &inside(list)].concat();
     }
     cli.confine_root = None;
     // Whose symlinks are followed is not the client's to say.
@@ -130,6 +130,7 @@ pub(super) fn on_options(resolved: &mut Resolved, terms: &Terms<'_>) {
     options.preserve.chmod_by_server = options.preserve.chmod.is_some();
     if let Some(format) = &terms.log_format {
         options.report.logs = true;
+        options.report.permissions |= format::uses(format, b"B");
         options.report.after_transfer |= format::uses(format, b"bcC");
         options.report.checksums |= format::uses(format, b"C");
     }

@@ -32,7 +32,10 @@ use std::{
 };
 
 use arsync_core::{error::Role, exit::ExitCode};
-use rustix::fs::{FileType, fstat};
+use rustix::{
+    fs::{FileType, fstat},
+    io::Errno,
+};
 
 use self::{
     config::{Config, Param, Values},
@@ -43,7 +46,7 @@ use self::{
 use crate::{
     cli::asked::DaemonCli,
     engine::{Identity, NoIdentity, enter_jail},
-    output::exit_line::exit_line,
+    output::{exit_line::exit_line, strerror},
 };
 
 /// The configuration of the machine.
@@ -72,6 +75,13 @@ pub(crate) fn run(cli: &DaemonCli, name: &OsStr) -> ExitCode {
         return connection::serve(Server { cli, config: &config, journal, plug: Plug::Shell }, input, output);
     }
     if is_socket(rustix::stdio::stdin()) {
+        if let Err(errno @ Errno::NOTCONN) = rustix::net::getpeername(rustix::stdio::stdin()) {
+            // One that listens, or that nobody has connected yet: there is no client on it.
+            let why = strerror::suffix(errno.raw_os_error());
+            journal.warn(format!("rsync: [Receiver] getpeername on fd0 failed{why}"));
+            journal.warn(exit_line(ExitCode::SOCKET_IO, Role::ReceiverSide).trim_ascii_end());
+            return ExitCode::SOCKET_IO;
+        }
         let Ok(socket) = take_stream(Stream::Input) else { return ExitCode::IPC };
         // Nothing that is printed by accident may reach the client.
         let Ok(()) = silence(&[Stream::Output, Stream::Errors]) else { return ExitCode::IPC };

@@ -103,8 +103,8 @@ struct Ways {
     /// The same for a directory, when it is read.
     follow_dirs: bool,
     reading: Reading,
-    /// Permissions do not bind this process.
-    super_user: bool,
+    /// A directory is entered before it is read, which asks for more than to read its names (stock binary).
+    enters_dirs: bool,
 }
 
 impl Ways {
@@ -163,7 +163,7 @@ impl Reader {
         }
         let dir = Arc::new(openat(&at.dir, at.name, flags, Mode::empty())?);
         self.listed.admits(&*dir)?;
-        if !self.ways.super_user {
+        if self.ways.enters_dirs {
             // A directory that cannot be searched is of no use: said once, not for each name in it.
             accessat(&dir, ".", Access::EXEC_OK, AtFlags::EACCESS)?;
         }
@@ -180,7 +180,7 @@ impl FileSource {
         let follow_dirs = follow_files || select.copy_dirlinks;
         let confinement = Confinement::of(select);
         // Where links are to be followed they may lead anywhere, as those below a root of the transfer (stock binary).
-        let lists = select.files_from != FilesFrom::None && !follow_dirs;
+        let from_list = select.files_from != FilesFrom::None;
         Self {
             bases: RefCell::default(),
             paths: Rc::default(),
@@ -189,10 +189,10 @@ impl FileSource {
                 through_links: follow_dirs || select.relative,
                 follow_files,
                 follow_dirs,
-                super_user: rustix::process::geteuid().is_root(),
+                enters_dirs: !rustix::process::geteuid().is_root() && !follow_dirs && !from_list,
                 reading: Reading::new(options),
             },
-            listed: match (lists, select.confine_all) {
+            listed: match (from_list && !follow_dirs, select.confine_all) {
                 (true, _) => confinement.clone(),
                 (false, true) => confinement.through_all_links(),
                 (false, false) => Confinement::default().through_all_links(),

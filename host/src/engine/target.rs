@@ -61,6 +61,8 @@ use super::{
 pub struct TreeTarget {
     shared: Arc<Shared>,
     alternates: Vec<Result<Tree, Errno>>,
+    /// Where a dry run without a destination looks too.
+    working_dir: Option<Tree>,
     names: Names,
     rights: Rights,
     keep_dirlinks: bool,
@@ -113,6 +115,7 @@ impl TreeTarget {
         Ok(Self {
             shared: Arc::new(shared),
             alternates,
+            working_dir: None,
             names: Names::new(options.preserve.nameless_ids),
             rights,
             keep_dirlinks,
@@ -138,10 +141,10 @@ impl TreeTarget {
         &self.shared
     }
 
-    /// Finds the alternate directories from where the root would be (an absolute path). There is none yet, so
-    /// that `..` is resolved by name.
+    /// Finds the other directories of a tree whose root does not exist yet: the alternate ones from where it would be (an
+    /// absolute path), so that `..` is resolved by name.
     #[must_use]
-    pub fn with_alternates_of(mut self, root: &[u8], options: &SessionOptions) -> Self {
+    pub fn without_root(mut self, root: &[u8], options: &SessionOptions) -> Self {
         let open = |path: &Vec<u8>| {
             let mut parts: Vec<&[u8]> = Vec::new();
             let whole = if path.starts_with(b"/") { path.clone() } else { [root, b"/", path].concat() };
@@ -156,6 +159,7 @@ impl TreeTarget {
             alternate(&self.shared, CWD, &path, options)
         };
         self.alternates = options.transfer.alt_dests.iter().map(open).collect();
+        self.working_dir = alternate(&self.shared, CWD, b".", options).ok();
         self
     }
 
@@ -182,14 +186,13 @@ impl TreeTarget {
         attrs: &Attrs,
         extended: Option<&Extended>,
     ) -> Result<bool, (AttrStep, PortError)> {
-        let (Place::Dest(name) | Place::Alt(_, name) | Place::Partial(name) | Place::Backup(name)) = at;
         let spot = match at {
             Place::Dest(name) if self.keep_dirlinks && standing.is_dir() => self.kept_dir(name),
             other => self.spot(other),
         };
         let spot = spot.map_err(|e| (AttrStep::Times, port(e)))?;
         let on = Handle::Name(&spot.dir, &spot.name);
-        let set = self.shared.setter().apply(on, name.bytes(), standing, attrs, extended);
+        let set = self.shared.setter().apply(on, at.name().bytes(), standing, attrs, extended);
         set.map_err(|(step, error)| (step, port(error)))
     }
 
@@ -210,6 +213,7 @@ impl TreeTarget {
             Place::Alt(number, name) => self.alternate(number)?.at(name)?,
             Place::Partial(name) => return self.shared.partial_spot(name),
             Place::Backup(name) => return self.shared.backups().spot(&self.shared, name),
+            Place::WorkingDir(name) => self.working_dir.as_ref().ok_or(Errno::NOENT)?.at(name)?,
         };
         Ok(Spot { dir: at.dir, name: at.name.into() })
     }
@@ -406,8 +410,7 @@ impl Target for TreeTarget {
 
     async fn list_at(&self, at: Place<'_>) -> Result<Vec<Child>, PortError> {
         let Place::Alt(number, name) = at else {
-            let (Place::Dest(name) | Place::Partial(name) | Place::Backup(name) | Place::Alt(_, name)) = at;
-            return self.list(name).await;
+            return self.list(at.name()).await;
         };
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let tree = self.alternate(number).map_err(port)?;

@@ -273,7 +273,7 @@ impl Console {
     /// The last lines of the log: the statistics that the user sees, or one line with their essence.
     fn log_closing(&self, ended: &Ended, code: ExitCode) {
         let sends = self.route.role() == Role::Sender;
-        if self.log.is_none() || !is_complete(code) || (!self.server && !sends && code != ExitCode::OK) {
+        if self.log.is_none() || !is_complete(code) || (!sends && code != ExitCode::OK) {
             return;
         }
         let stats = &ended.stats;
@@ -326,10 +326,7 @@ impl Console {
 
     /// Shows a text of one line without its newline, or hands it to the client.
     fn emit(&self, tag: MsgTag, text: &[u8]) {
-        if self.visitor.is_some() || !(self.server && self.is_framed(tag)) {
-            // What travels is logged where it is shown, and by a daemon.
-            self.log(text);
-        }
+        self.log(text);
         self.show(tag, text);
     }
 
@@ -369,17 +366,17 @@ impl Console {
         charset::convert_text(&**iconv, Toward::Here, &escaped, out, foreign);
     }
 
-    /// Writes bytes to the stream of a kind of message.
+    /// Writes bytes to the stream of a kind of message. There too ends the line of a list that is being made.
     fn raw(&self, tag: MsgTag, bytes: &[u8]) {
         self.end_line();
+        let list = if self.open_list.replace(false) { &b"\n"[..] } else { b"" };
+        let mut stdout = self.stdout.borrow_mut();
         if tag == MsgTag::Info && !self.server && self.output.stderr != StderrMode::All {
-            if self.open_list.replace(false) {
-                self.stdout.borrow_mut().write(b"\n");
-            }
-            self.stdout.borrow_mut().write(bytes);
+            stdout.write(list);
+            stdout.write(bytes);
         } else {
-            self.stdout.borrow_mut().flush();
-            write_stderr(bytes);
+            stdout.flush();
+            write_stderr(&[list, bytes].concat());
         }
     }
 
@@ -516,8 +513,11 @@ impl Console {
             || self.protocol.get().is_none_or(ProtocolVersion::has_item_flags)
     }
 
-    /// `%f` shows paths as typed: relative where no source was absolute.
+    /// `%f` shows paths as typed, relative where no source was absolute, or below a daemon's module.
     fn typed_base(&self, event: &ItemEvent<'_>) -> Vec<u8> {
+        if self.route.role() != Role::Sender {
+            return self.roots.borrow().dest_in_module().unwrap_or_default();
+        }
         event.entry.map_or_else(Vec::new, |entry| self.typed_dir(entry.entry.base))
     }
 
@@ -527,6 +527,7 @@ impl Console {
         let base = bases.get(base as usize).cloned().unwrap_or_default();
         let sources = match &self.route {
             Route::Local { sources, .. } | Route::Push { sources, .. } => &sources[..],
+            Route::Server { args, .. } if self.visitor.is_none() => &args[..],
             _ => &[],
         };
         let listed = self.options.select.files_from != FilesFrom::None;
@@ -569,7 +570,10 @@ impl Console {
             true if !format::uses(&self.log_format, b"io") => b"deleting %n",
             _ => &self.log_format[..],
         };
-        let worth = if self.server { event.flags.is_significant() } else { self.is_worth_a_line(event) };
+        // A server's log without `%i` has transfers and deletions alone.
+        let itemized = format::uses(&self.log_format, b"i") && event.flags.is_significant();
+        let logged = itemized || event.flags.contains(ItemFlags::TRANSFER);
+        let worth = if self.server { logged } else { self.is_worth_a_line(event) };
         if deleted || worth {
             self.log(&self.item_line(format, event));
         }

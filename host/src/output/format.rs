@@ -99,7 +99,7 @@ pub(crate) struct View<'a> {
     pub(crate) pid: u32,
     /// Seconds since 1970, now.
     pub(crate) now: i64,
-    /// Sender: directory of the item as typed by the user, for `%f`.
+    /// Directory of the item, for `%f`: of a sender as typed by the user, of a daemon that receives below its module.
     pub(crate) base: &'a [u8],
     /// The sender's names are kept from the root on, as an absolute argument of `-R` has them.
     pub(crate) rooted: bool,
@@ -132,7 +132,7 @@ fn shown_name(event: &ItemEvent<'_>, view: &View<'_>) -> Vec<u8> {
 /// `%f`: the path at the sender, or the name at the receiver; without leading slashes.
 fn long_name(event: &ItemEvent<'_>, view: &View<'_>) -> Vec<u8> {
     let mut path = Vec::new();
-    if view.sender && !event.flags.contains(ItemFlags::DELETED) && !view.base.is_empty() {
+    if !event.flags.contains(ItemFlags::DELETED) && !view.base.is_empty() {
         path.extend(view.base);
         if path.last() != Some(&b'/') {
             path.push(b'/');

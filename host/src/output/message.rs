@@ -48,13 +48,21 @@ impl Roots {
         };
         let root = root.strip_suffix(b"/").unwrap_or(root);
         let dir = dir.strip_suffix(b"/").or_else(|| dir.strip_suffix(b"/.")).unwrap_or(dir);
-        let shown = if dir == root && !name.starts_with(b"/") {
+        // Where the module is the root of the file system, its paths are absolute.
+        let shown = if dir == root && !root.is_empty() && !name.starts_with(b"/") {
             name.to_vec()
         } else {
             let whole = join(dir, name);
             whole.strip_prefix(root).map(<[u8]>::to_vec).unwrap_or(whole)
         };
         [b"\"", &shown[..], b"\" (in ", module, b")"].concat()
+    }
+
+    /// The destination below the module that a daemon serves.
+    pub(crate) fn dest_in_module(&self) -> Option<Vec<u8>> {
+        let (root, _) = self.module.as_ref()?;
+        let below = join(&self.dest, b"").strip_prefix(&join(root, b"")[..])?.to_vec();
+        Some(below)
     }
 
     /// The absolute path of a name below a directory of the sender, or below the destination.
@@ -340,7 +348,7 @@ fn failed(op: Op, name: &[u8], other: &[u8], full: &[u8], w: &Wording<'_>) -> Ve
         Op::HardLink => [b"link ", full, b" => ", other, b" failed"].concat(),
         Op::LinkAlternate => [b"link ", full, b" => ", &uncleaned(other, w)[..], b" failed"].concat(),
         Op::Rename => [b"rename ", full, b" -> \"", other, b"\""].concat(),
-        Op::Mkstemp => [b"mkstemp \"", &temporary(name, w)[..], b"\" failed"].concat(),
+        Op::Mkstemp => [b"mkstemp ", &temporary(name, w)[..], b" failed"].concat(),
         Op::OpenInPlace => around("open ", " failed"),
         Op::Write => around("write failed on ", ""),
         Op::Fsync => around("fsync failed on ", ""),
@@ -354,7 +362,7 @@ fn failed(op: Op, name: &[u8], other: &[u8], full: &[u8], w: &Wording<'_>) -> Ve
         Op::Backup => [b"delete_file: make_backup(", name, b") failed"].concat(),
         Op::CopyFile => [b"copy_file \"", &uncleaned(name, w)[..], b"\" => ", other].concat(),
         Op::OpenCopied => [b"open \"", &uncleaned(name, w)[..], b"\""].concat(),
-        Op::WriteCopy(WriteMode::Temporary) => [b"write \"", &temporary(name, w)[..], b"\""].concat(),
+        Op::WriteCopy(WriteMode::Temporary) => [b"write ", &temporary(name, w)[..]].concat(),
         Op::WriteCopy(_) => around("write ", ""),
         Op::SenderRemoveParent => [b"sender failed to secure-open-parent ", name].concat(),
         Op::SenderRemove => [b"sender failed to remove ", name].concat(),
@@ -390,10 +398,10 @@ fn temporary(name: &[u8], w: &Wording<'_>) -> Vec<u8> {
         None => (&[][..], name),
     };
     match w.temp_dir {
-        Some(temp) => w.roots.path(None, &[temp, b"/", base, b".XXXXXX"].concat()),
+        Some(temp) => w.roots.quoted(None, &[temp, b"/", base, b".XXXXXX"].concat()),
         None => {
             let dot: &[u8] = if base.first() == Some(&b'.') { b"" } else { b"." };
-            w.roots.path(None, &[dir, dot, base, b".XXXXXX"].concat())
+            w.roots.quoted(None, &[dir, dot, base, b".XXXXXX"].concat())
         }
     }
 }

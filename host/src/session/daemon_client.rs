@@ -72,7 +72,7 @@ pub(crate) async fn call<O: Speak>(
     let fail = |text: &[u8]| fail(observer, role, ExitCode::START_CLIENT, text);
     // A peer that is gone already may have said why.
     let sent = send(w, &[greeting(call.protocol).as_bytes()]).await;
-    let first = match line(r).await {
+    let first = match line(r, observer, role).await {
         Err(Error::Eof) => return Err(fail(b"rsync: did not see server greeting")),
         other => other?,
     };
@@ -98,7 +98,7 @@ pub(crate) async fn call<O: Speak>(
     }
     send(w, &[&call.module, b"\n"]).await?;
     loop {
-        let answer = match line(r).await {
+        let answer = match line(r, observer, role).await {
             Err(Error::Eof) => return Err(fail(b"rsync: didn't get server startup line")),
             other => other?,
         };
@@ -191,11 +191,20 @@ fn early_input(name: &[u8], trust: Trust, role: Role) -> Result<Vec<u8>, Vec<u8>
     Ok(text)
 }
 
-/// One line without its end. A NUL in it, or more than any daemon says, is the end of the conversation.
-async fn line<O: Speak>(r: &mut Reader<'_, O>) -> Result<Vec<u8>, Fault> {
+/// One line without its end. A NUL in it, or more than any daemon says, is the end of the conversation. A connection
+/// that breaks here is one that said too little.
+async fn line<O: Speak>(r: &mut Reader<'_, O>, observer: &O, role: Role) -> Result<Vec<u8>, Fault> {
     let mut line = Vec::new();
     loop {
-        match r.u8().await? {
+        let byte = r.u8().await.map_err(|error| match error {
+            Error::Io(e) if e.0.raw_os_error().is_some() && !crate::transport::is_interrupted() => {
+                let why = strerror::suffix(e.0.raw_os_error().unwrap_or_default());
+                let text = format!("rsync: [{}] safe_read failed to read 1 bytes{why}", role.name());
+                fail(observer, role, ExitCode::STREAM_IO, text.as_bytes())
+            }
+            other => other,
+        })?;
+        match byte {
             b'\n' => return Ok(line),
             b'\r' => {}
             0 => return Err(Error::Eof),

@@ -146,7 +146,7 @@ impl<O: Speak> DestEntrance<'_, O> {
             self.error(code, &[what.as_bytes(), &dir].concat())
         })?;
         if missing {
-            target = target.with_alternates_of(&absolute(path), self.options);
+            target = target.without_root(&absolute(path), self.options);
         }
         for (number, error) in target.missing_alternates() {
             let kind = match self.options.transfer.alt_dest_kind {
@@ -203,7 +203,7 @@ impl<O: Speak> DestEntrance<'_, O> {
             }
             made += 1;
             if !self.options.dry_run {
-                self.make_dir(part).map_err(|e| self.not_made(part, e))?;
+                self.make_dir(part).map_err(|e| self.not_made(dest, e))?;
             }
         }
         if made > 0 {

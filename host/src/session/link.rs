@@ -14,8 +14,8 @@ use super::{Handshaken, Speak};
 use crate::{
     output::strerror,
     transport::{
-        NotConnected, Proxy, ProxyFault, ReadAhead, RemoteShell, SocketComplaint, SshConnection, TcpAddress,
-        TcpTransport, WriteQueue, set_socket_options, within,
+        self, NotConnected, Proxy, ProxyFault, ReadAhead, RemoteShell, SocketComplaint, SshConnection,
+        TcpAddress, TcpTransport, WriteQueue, set_socket_options, within,
     },
 };
 
@@ -75,7 +75,8 @@ impl Link {
             }
             Self::Connector(text) => {
                 let shell = std::env::var_os("RSYNC_SHELL").map_or(b"/bin/sh".to_vec(), OsString::into_vec);
-                let (reader, writer, _) = spawn(&[shell, b"-c".to_vec(), text.clone()], &[], role)?;
+                let command = [shell, b"-c".to_vec(), text.clone()].map(OsString::from_vec);
+                let (reader, writer, _) = started(SshConnection::spawn_on_socket(&command), &command, role)?;
                 Ok((reader, writer, None))
             }
             Self::Tcp(call) => call.dial(role, observer).await,
@@ -84,13 +85,21 @@ impl Link {
 
     /// Failures of reading and writing are those of a socket.
     pub(crate) const fn is_socket(&self) -> bool {
-        matches!(self, Self::Tcp(_))
+        matches!(self, Self::Tcp(_) | Self::Connector(_))
     }
 }
 
 fn spawn(command: &[Vec<u8>], env: &[(&OsStr, &OsStr)], role: Role) -> Result<Opened, Unreachable> {
     let command: Vec<OsString> = command.iter().cloned().map(OsString::from_vec).collect();
-    match SshConnection::spawn(&command, env) {
+    started(SshConnection::spawn(&command, env), &command, role)
+}
+
+fn started(
+    connection: Result<SshConnection, transport::Error>,
+    command: &[OsString],
+    role: Role,
+) -> Result<Opened, Unreachable> {
+    match connection {
         Ok(shell) => {
             let (reader, writer, child) = shell.into_split();
             Ok((reader, writer, Some(child)))

@@ -197,8 +197,13 @@ async fn converse<O: Speak>(
     let agreed = match greeted {
         None => wire::shake_hands(&mut r, &mut w, handshake, options, run.observer, meeting).await,
         Some((protocol, _)) => {
-            // What was said before is not part of the session that both sides account for.
-            wire::after_version(&mut r, &mut w, handshake, options, run.observer, meeting, protocol).await
+            let shaken =
+                wire::after_version(&mut r, &mut w, handshake, options, run.observer, meeting, protocol)
+                    .await;
+            // What was said so far is not part of the session that both sides account for.
+            r.restart_count();
+            w.restart_count();
+            shaken
         }
     };
     read.set(r.count());

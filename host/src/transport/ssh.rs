@@ -4,6 +4,7 @@ use core::fmt;
 use std::{
     ffi::{OsStr, OsString},
     io,
+    net::{Ipv4Addr, TcpListener, TcpStream},
     os::fd::OwnedFd,
     process::ExitStatus,
 };
@@ -56,6 +57,23 @@ impl SshConnection {
         })
     }
 
+    /// Starts a program with one connection of TCP as its input and output, as a super-server does: a daemon
+    /// answers on the socket that it finds at its input, and asks for the address of its client.
+    pub fn spawn_on_socket(command: &[OsString]) -> Result<Self, Error> {
+        let Some((program, args)) = command.split_first() else {
+            return Err(Error(io::ErrorKind::InvalidInput.into()));
+        };
+        let (own, childs) = loopback()?;
+        let mut command = Command::new(program);
+        command.args(args);
+        let Ok(_) = command.stdin(childs.try_clone()?);
+        let Ok(_) = command.stdout(childs);
+        let child = command.spawn()?;
+        drop(command);
+        let stream = Stream::new(own, Sharing::Own)?;
+        Ok(Self { reader: ReadAhead::new(stream.clone()), writer: WriteQueue::new(stream), child })
+    }
+
     /// Process id of the child.
     pub fn id(&self) -> u32 {
         self.child.id()
@@ -104,6 +122,22 @@ impl RemoteShell {
 
 fn pair() -> Result<(OwnedFd, OwnedFd), Error> {
     Ok(socketpair(AddressFamily::UNIX, SocketType::STREAM, SocketFlags::CLOEXEC, None)?)
+}
+
+/// Two ends of a connection on this machine, and nobody else's.
+fn loopback() -> Result<(OwnedFd, OwnedFd), Error> {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
+    let own = TcpStream::connect(listener.local_addr()?)?;
+    loop {
+        let (accepted, peer) = listener.accept()?;
+        // Anybody on this machine may call.
+        if peer == own.local_addr()? {
+            // Output is gathered already; what is flushed is waited for.
+            own.set_nodelay(true)?;
+            accepted.set_nodelay(true)?;
+            return Ok((own.into(), accepted.into()));
+        }
+    }
 }
 
 impl fmt::Debug for SshConnection {
