@@ -359,3 +359,41 @@ fn raw_names_are_escaped_alike() {
         assert!(out.stdout.contains(shown), "{words:?}: {}", out.stdout);
     }
 }
+
+/// What the destination of a local copy says on stderr comes from a process that does not know the terminal; other
+/// lines, and those of the sender, are the client's.
+#[test]
+fn errors_of_a_local_destination_are_escaped_as_by_a_server() {
+    for (words, shown, told) in [
+        (&["-r"][..], "\\#303\\#251", "é"),
+        (&["-r", "--protocol=29"], "\\#303\\#251", "é"),
+        (&["-r", "-8"], "é", "é"),
+        (&["-r", "--stderr=client"], "é", "é"),
+    ] {
+        for program in [Program::Stock, Program::Arsync] {
+            let dir = tempfile::tempdir().unwrap();
+            let at = |name: &str| dir.path().join(name);
+            fs::create_dir_all(at("dst/é/in")).unwrap();
+            fs::create_dir(at("src")).unwrap();
+            fs::write(at("src/é"), "file").unwrap();
+            let words = [words, &["src/", "è", "dst/"]].concat();
+            let out = peers::run(peers::command(program.path(), dir.path()).args(&words));
+            assert_eq!(out.code, Some(23), "{program:?} {words:?}: {out:?}");
+            assert_eq!(
+                out.stdout,
+                format!("cannot delete non-empty directory: {told}\n"),
+                "{program:?} {words:?}"
+            );
+            for line in [
+                format!("could not make way for new regular file: {shown}\n"),
+                format!(
+                    "rsync: [sender] link_stat \"{}/è\" failed: No such file or directory (2)\n",
+                    at("").display()
+                ),
+            ] {
+                let line = line.replace("//", "/");
+                assert!(out.stderr.contains(&line), "{program:?} {words:?}: {} without {line}", out.stderr);
+            }
+        }
+    }
+}

@@ -2,7 +2,10 @@
 
 use std::{fs, path::Path};
 
-use crate::details::{BOTH, run, tree};
+use crate::{
+    details::{BOTH, run, tree},
+    peers::Program,
+};
 
 /// Two sources, rule files above and in them, and names that each of those files hides.
 fn sources() -> tempfile::TempDir {
@@ -92,5 +95,35 @@ fn rule_files_on_the_way() {
         let at = format!("[sender] pushing local filters for {}/", dir.path().display());
         let pushed: Vec<_> = out.stdout.lines().filter_map(|line| line.strip_prefix(&at)).collect();
         assert_eq!(pushed, ["s/", "s/a/", "s/a/c/"], "{program:?}: {out:?}");
+    }
+}
+
+/// A directory makes way for a file unless rule files around it protect something in it. Stock rsync asks the rules that
+/// happen to be in force then, those of the root here.
+#[test]
+fn what_rule_files_protect_is_not_deleted_to_make_way() {
+    for program in BOTH {
+        for (when, lost) in [
+            ("--delete-before", true),
+            ("--delete-after", true),
+            ("--force", true),
+            ("--delete-during", false),
+        ] {
+            let dir = tree(
+                &["src/a/b", "dst/a/b/f"],
+                &[
+                    "src/a/.rsync-filter=- kept\n",
+                    "dst/a/.rsync-filter=- kept\n",
+                    "src/a/b/f=new",
+                    "dst/a/b/f/kept",
+                ],
+            );
+            let out = run(program, dir.path(), &["-a", "--filter=: .rsync-filter", when, "src/", "dst/"]);
+            let gone = lost && program == Program::Stock;
+            assert_eq!(out.code, Some(if gone { 0 } else { 23 }), "{program:?} {when}: {out:?}");
+            assert_eq!(dir.path().join("dst/a/b/f/kept").exists(), !gone, "{program:?} {when}");
+            let told = out.stderr.starts_with("could not make way for new regular file: a/b/f\n");
+            assert_eq!(told, !gone, "{program:?} {when}: {out:?}");
+        }
     }
 }

@@ -77,6 +77,8 @@ fn what_stands_among_many_new_names_is_seen() {
                 old(&at("dst/n050"));
                 fs::create_dir(at("dst/n100")).unwrap();
                 symlink("n050", at("dst/n150")).unwrap();
+                old(&at("src"));
+                old(&at("dst"));
                 let mut words: Vec<String> = options.iter().map(|&word| word.into()).collect();
                 if remote {
                     words.extend(pushed(program, dir.path(), "dst/"));
@@ -128,4 +130,36 @@ fn a_basis_that_is_gone_has_the_file_sent_again() {
         assert_eq!(fs::read(at("dst/n1.dat")).unwrap(), fs::read(at("src/n1.dat")).unwrap());
         assert!(at("dst/n4.dat").is_dir());
     }
+}
+
+/// Hundredths of a second that ended children have used processors for.
+fn children_time() -> u64 {
+    let stat = fs::read_to_string("/proc/self/stat").unwrap();
+    // Behind the name, which may have spaces.
+    let (_, fields) = stat.rsplit_once(") ").unwrap();
+    fields.split(' ').skip(13).take(2).map(|field| field.parse::<u64>().unwrap()).sum()
+}
+
+/// What is updated is nothing to make similar files from, once a new file was looked for; that many names are, makes the
+/// search no longer.
+#[test]
+fn similar_files_are_found_as_fast_where_many_names_are_updated() {
+    let dir = tree(&["src", "dst"], &[]);
+    let at = |name: String| dir.path().join(name);
+    for n in 0..1500 {
+        fs::write(at(format!("dst/m{n:04}")), "standing").unwrap();
+        fs::write(at(format!("src/m{n:04}")), "different").unwrap();
+    }
+    for n in 0..400 {
+        fs::write(at(format!("src/n{n:04}")), "new").unwrap();
+    }
+    let needed = [(); 2].map(|()| {
+        let before = children_time();
+        let out = run(Program::Arsync, dir.path(), &["-rtyn", "--no-W", "src/", "dst/"]);
+        assert_eq!((out.code, out.stderr.as_str()), (Some(0), ""));
+        // The next time a new file comes first.
+        fs::write(at("src/a".to_owned()), "new").unwrap();
+        children_time() - before
+    });
+    assert!(needed[1] < needed[0] + 60, "{needed:?}");
 }

@@ -3,6 +3,8 @@
 
 use alloc::vec::Vec;
 
+use bytes::Bytes;
+
 use super::{
     decide,
     fuzzy::{HOPELESS, LIMIT, distance, suffix},
@@ -36,10 +38,17 @@ pub(super) struct Alternate {
 #[derive(Debug, Default)]
 pub(super) struct FuzzyDirs {
     dir: Option<Vec<u8>>,
-    /// Files of the destination directory, then of each alternate one.
-    files: Vec<(BasisType, Vec<Child>)>,
-    /// Names in the destination directory that this run updates.
-    taken: Vec<Vec<u8>>,
+    /// What is in the destination directory, then in each alternate one.
+    files: Vec<(BasisType, Vec<Candidate>)>,
+}
+
+/// A file that others may be made from.
+#[derive(Debug)]
+struct Candidate {
+    name: Bytes,
+    stat: Stat,
+    /// This run updates it.
+    taken: bool,
 }
 
 /// Where the file that a request names as its basis is. `sibling`: the name that goes with a similar file.
@@ -356,6 +365,19 @@ where
         }
     }
 
+    /// The files among `children`, which are in the directory of `name` or in one in its place.
+    fn fuzzy_candidates(&self, name: RelName<'_>, children: Vec<Child>) -> Vec<Candidate> {
+        let candidate = |child: Child| {
+            let stat = child.stat.ok().filter(|s| s.is_regular() && s.size > 0)?;
+            let hidden = self.side.scope.is_veiled(&super::receiver::sibling_name(name, &child.name), false);
+            (!hidden).then_some(Candidate { name: child.name, stat, taken: false })
+        };
+        let mut files: Vec<Candidate> = children.into_iter().filter_map(candidate).collect();
+        // Of equally similar names the last one is taken: the order of the file system must not decide.
+        files.sort_by(|a, b| a.name.cmp(&b.name));
+        files
+    }
+
     /// A name in an alternate directory, as that was given.
     fn alternate_path(&self, number: u8, name: RelName<'_>) -> Vec<u8> {
         let directory = self.options().transfer.alt_dests.get(usize::from(number));
@@ -393,33 +415,22 @@ where
         let (dir, base) = (name.parent(), name.base());
         if self.fuzzy.dir.as_deref() != Some(dir.bytes()) {
             self.fuzzy.dir = Some(dir.bytes().to_vec());
-            self.fuzzy.taken.clear();
             self.fuzzy.files.clear();
-            // Of equally similar names the last one is taken: the order of the file system must not decide.
-            let by_name = |mut files: Vec<Child>| {
-                files.sort_by(|a, b| a.name.cmp(&b.name));
-                files
-            };
             let here = self.list_for_fuzzy(Place::Dest(dir)).await;
-            self.fuzzy.files.push((BasisType::Fuzzy, by_name(here)));
+            let here = self.fuzzy_candidates(name, here);
+            self.fuzzy.files.push((BasisType::Fuzzy, here));
             if options.transfer.fuzzy > 1 {
                 for number in 0..options.transfer.alt_dests.len() {
                     let number = u8::try_from(number).ok()?;
                     let there = self.list_for_fuzzy(Place::Alt(number, dir)).await;
-                    self.fuzzy.files.push((BasisType::FuzzyAlt(number), by_name(there)));
+                    let there = self.fuzzy_candidates(name, there);
+                    self.fuzzy.files.push((BasisType::FuzzyAlt(number), there));
                 }
             }
         }
         let candidates = || {
             self.fuzzy.files.iter().flat_map(|(basis, files)| {
-                files.iter().filter_map(|c| {
-                    let stat = c.stat.as_ref().ok().filter(|s| s.is_regular() && s.size > 0)?;
-                    let free =
-                        *basis != BasisType::Fuzzy || !self.fuzzy.taken.iter().any(|taken| c.name == *taken);
-                    let hidden =
-                        self.side.scope.is_veiled(&super::receiver::sibling_name(name, &c.name), false);
-                    (free && !hidden).then_some((*basis, &c.name, *stat))
-                })
+                files.iter().filter(|c| !c.taken).map(|c| (*basis, &c.name, c.stat))
             })
         };
         let window = options.select.modify_window.max(0);
@@ -461,8 +472,13 @@ where
     /// A file that stands is updated: from now on it is nothing to make similar files from. One that was updated before
     /// its directory was looked through counts nevertheless (stock binary).
     pub(super) fn takes_fuzzy(&mut self, name: RelName<'_>) {
-        if self.fuzzy.dir.as_deref() == Some(name.parent().bytes()) {
-            self.fuzzy.taken.push(name.base().to_vec());
+        if self.fuzzy.dir.as_deref() != Some(name.parent().bytes()) {
+            return;
+        }
+        let Some((BasisType::Fuzzy, files)) = self.fuzzy.files.first_mut() else { return };
+        let found = files.binary_search_by(|c| c.name[..].cmp(name.base()));
+        if let Some(candidate) = found.ok().and_then(|at| files.get_mut(at)) {
+            candidate.taken = true;
         }
     }
 }

@@ -103,7 +103,7 @@ where
                 self.outlet.success(ndx, entry).await?;
             }
             if linked {
-                self.leader_becomes(entry, alternate);
+                self.leader_becomes(segment, entry, alternate);
                 self.leader_done(entry).await?;
             }
             return Ok(());

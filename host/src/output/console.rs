@@ -332,6 +332,10 @@ impl Console {
 
     /// As `emit`, for what has no place in the log, or a line of its own there.
     fn show(&self, tag: MsgTag, text: &[u8]) {
+        self.show_in(self.charset, tag, text);
+    }
+
+    fn show_in(&self, charset: Charset, tag: MsgTag, text: &[u8]) {
         if tag == MsgTag::Info && self.output.quiet {
             return;
         }
@@ -343,7 +347,7 @@ impl Console {
             return;
         }
         let mut line = Vec::with_capacity(text.len() + 1);
-        escape(text, self.charset, &mut line);
+        escape(text, charset, &mut line);
         line.push(b'\n');
         self.raw(tag, &line);
     }
@@ -398,13 +402,6 @@ impl Console {
             MsgTag::Warning if !self.speaks_io_messages() => MsgTag::Info,
             tag => tag,
         }
-    }
-
-    /// The destination of a local copy speaks to the client as a server does, also in versions without warnings.
-    fn tag_from(&self, from: Role, tag: MsgTag) -> MsgTag {
-        let from_dest = matches!(from, Role::ReceiverSide | Role::Generator | Role::Receiver);
-        let travels = from_dest && matches!(self.route, Route::Local { .. }) && self.is_framed(tag);
-        if travels { self.wire_tag(tag) } else { tag }
     }
 
     fn speaks_io_messages(&self) -> bool {
@@ -645,7 +642,7 @@ impl Observer for Console {
             Severity::TransferError => MsgTag::ErrorXfer,
         };
         if let Some(text) = text {
-            self.emit(self.tag_from(from, tag), &text);
+            self.emit_from(from, tag, &text);
         }
     }
 
@@ -773,7 +770,7 @@ impl Speak for Console {
         if matches!(tag, MsgTag::Error | MsgTag::ErrorXfer) {
             self.complained.set(Some(role));
         }
-        self.emit(self.tag_from(role, tag), text);
+        self.emit_from(role, tag, text);
     }
 
     fn handshake(&self, side: Side, fact: &Handshaken<'_>) {

@@ -3,7 +3,10 @@
 use arsync_core::{error::Role, mux::MsgTag};
 
 use super::Console;
-use crate::cli::{operands::Route, words::Debug};
+use crate::{
+    cli::{asked::StderrMode, operands::Route, words::Debug},
+    output::escape::Charset,
+};
 
 impl Console {
     /// Tells the charsets in use (`--debug=iconv`).
@@ -48,6 +51,23 @@ impl Console {
     /// Shows what a daemon is told, where that was asked for.
     pub(crate) fn daemon_args(&self, words: &[Vec<u8>]) {
         self.words("sending daemon args: ", words);
+    }
+
+    /// A message of a role. The destination of a local copy speaks to the client as a server does, also in versions without
+    /// warnings, and escapes what it writes to stderr by itself as a server does, which does not know the terminal.
+    pub(super) fn emit_from(&self, from: Role, tag: MsgTag, text: &[u8]) {
+        let from_dest = matches!(from, Role::ReceiverSide | Role::Generator | Role::Receiver);
+        if !from_dest || !matches!(self.route, Route::Local { .. }) {
+            return self.emit(tag, text);
+        }
+        let charset = match (self.output.stderr, self.charset) {
+            (StderrMode::Errors, Charset::Utf8) if tag != MsgTag::Info => Charset::Ascii,
+            (StderrMode::All, Charset::Utf8) => Charset::Ascii,
+            (_, charset) => charset,
+        };
+        let tag = if self.is_framed(tag) { self.wire_tag(tag) } else { tag };
+        self.log(text);
+        self.show_in(charset, tag, text);
     }
 
     /// A server says that it is there.
