@@ -14,7 +14,7 @@ use crate::{
     flist::entry::{EntryFlags, EntryRef, FileKind},
     item::ItemFlags,
     names::RelName,
-    options::AltDestKind,
+    options::{AltDestKind, RemoveSource},
     ports::{BackupBy, Notice, Observer, Op, Place, Stat, Step, Target},
 };
 
@@ -443,7 +443,7 @@ where
     }
 
     pub(super) async fn linked(&mut self, ndx: i32, entry: EntryRef<'_>) -> Result<(), Error<L::Error>> {
-        if self.options().transfer.remove_source {
+        if self.options().transfer.remove_source == Some(RemoveSource::All) {
             self.outlet.success(ndx, entry).await?;
         }
         Ok(())
