@@ -345,6 +345,8 @@ pub enum Notice<'a> {
         /// `--groupmap`
         group: bool,
     },
+    /// `Invalid ID number: X` in a map; fatal.
+    IdTooLarge(&'a [u8]),
     /// `ERROR: daemon refused to receive file "NAME"`: a rule of the daemon hides it.
     RefusedByDaemon {
         /// The name.
@@ -416,6 +418,7 @@ impl Notice<'_> {
             Self::Internal(_)
             | Self::NoDigests
             | Self::BadMap { .. }
+            | Self::IdTooLarge(_)
             | Self::FilterWarning(_)
             | Self::CannotConvertName { .. }
             | Self::UnknownMapName { .. } => Severity::Error,

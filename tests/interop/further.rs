@@ -44,6 +44,29 @@ fn times_of_old_protocols_in_local_copies() {
     }
 }
 
+/// A list of rules without a name is none; maps of owners are read for a listing as well.
+#[test]
+fn empty_names_of_rule_files_and_maps_of_listings() {
+    for program in BOTH {
+        let dir = tree(&["src"], &["src/f"]);
+        let out = run(program, dir.path(), &["-r", "--exclude-from=", "--include-from", "", "src/", "dst/"]);
+        assert_eq!((out.code, &*out.stdout, &*out.stderr), (Some(0), "", ""), "{program:?}");
+        assert_eq!(children(&dir.path().join("dst")), ["f"], "{program:?}");
+        for (map, code, line) in [
+            ("--usermap=1:2,x", 1, "No colon found in --usermap: x"),
+            ("--usermap=5-:1", 1, "Invalid number in --usermap: 5-"),
+            ("--groupmap=4294967296:1", 1, "Invalid ID number: 4294967296"),
+            ("--chown=nobodyhere", 0, "Unknown --usermap name on receiver: nobodyhere"),
+        ] {
+            for words in [&["-r", map, "src/"][..], &["-r", map, "src/", "dst/"]] {
+                let out = run(program, dir.path(), words);
+                let told = (out.code, out.stderr.lines().next());
+                assert_eq!(told, (Some(code), Some(line)), "{program:?} {words:?}");
+            }
+        }
+    }
+}
+
 /// The older of both options leaves what stands at the destination already, what is linked or only made there, and removes
 /// what was sent, and symlinks.
 #[test]

@@ -49,9 +49,12 @@ pub enum MapFault {
     /// `No name found after colon --usermap: X:`
     #[error("No name found after colon")]
     NoName(Vec<u8>),
-    /// `Invalid number in --usermap: X`
+    /// `Invalid number in --usermap: X`: what is in front of the colon.
     #[error("Invalid number")]
     BadNumber(Vec<u8>),
+    /// `Invalid ID number: X`: more than 32 bits.
+    #[error("Invalid ID number")]
+    TooLarge(Vec<u8>),
 }
 
 impl IdRules {
@@ -75,17 +78,17 @@ impl IdRules {
             }
             let from = if from.first().is_some_and(u8::is_ascii_digit) {
                 let mut ends = from.splitn(2, |&b| b == b'-');
-                let low = ends.next().and_then(number);
-                let high = ends.next().map_or(low, number);
-                match (low, high) {
-                    (Some(low), Some(high)) => From::Range(low, high),
-                    _ => return Err(MapFault::BadNumber(item.to_vec())),
+                let low = ends.next().unwrap_or_default();
+                let high = ends.next().unwrap_or(low);
+                if [low, high].iter().any(|end| end.is_empty() || !end.iter().all(u8::is_ascii_digit)) {
+                    return Err(MapFault::BadNumber(from.to_vec()));
                 }
+                From::Range(number(low)?, number(high)?)
             } else {
                 From::Name(from.to_vec())
             };
             let to = if to.iter().all(u8::is_ascii_digit) {
-                number(to)
+                Some(number(to)?)
             } else {
                 lookup(to).or_else(|| {
                     unknown(to);
@@ -114,8 +117,9 @@ impl IdRules {
     }
 }
 
-fn number(text: &[u8]) -> Option<u32> {
-    core::str::from_utf8(text).ok()?.parse().ok()
+fn number(digits: &[u8]) -> Result<u32, MapFault> {
+    let number = core::str::from_utf8(digits).ok().and_then(|digits| digits.parse().ok());
+    number.ok_or_else(|| MapFault::TooLarge(digits.to_vec()))
 }
 
 /// Maps the ids of the sender to those of this machine.
@@ -191,7 +195,15 @@ mod tests {
         let none = |_: &[u8]| None;
         assert_eq!(IdRules::parse(b"a", none, |_| ()), Err(MapFault::NoColon(b"a".to_vec())));
         assert_eq!(IdRules::parse(b"a:", none, |_| ()), Err(MapFault::NoName(b"a:".to_vec())));
-        assert_eq!(IdRules::parse(b"1x:2", none, |_| ()), Err(MapFault::BadNumber(b"1x:2".to_vec())));
+        for from in ["1x", "5-", "5--7", "5-7x"] {
+            let list = alloc::format!("{from}:2");
+            let fault = Err(MapFault::BadNumber(from.as_bytes().to_vec()));
+            assert_eq!(IdRules::parse(list.as_bytes(), none, |_| ()), fault);
+        }
+        for list in ["4294967296:2", "0-4294967296:2", "0:4294967296"] {
+            let fault = Err(MapFault::TooLarge(b"4294967296".to_vec()));
+            assert_eq!(IdRules::parse(list.as_bytes(), none, |_| ()), fault);
+        }
         let mut unknown = 0;
         assert_eq!(IdRules::parse(b"a:nobodyhere", none, |_| unknown += 1), Ok(IdRules::default()));
         assert_eq!(unknown, 1);

@@ -68,6 +68,10 @@ impl Mapping {
                     MapFault::NoColon(t) => ("No colon found in", t),
                     MapFault::NoName(t) => ("No name found after colon", t),
                     MapFault::BadNumber(t) => ("Invalid number in", t),
+                    MapFault::TooLarge(t) => {
+                        shared.report(Role::ReceiverSide, &Notice::IdTooLarge(t));
+                        return ExitCode::SYNTAX;
+                    }
                 };
                 shared.report(Role::ReceiverSide, &Notice::BadMap { what: kind, text, group });
                 ExitCode::SYNTAX

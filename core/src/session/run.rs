@@ -680,7 +680,8 @@ where
     }
     if shared.options.list_only {
         // Nothing is written, but what options name is looked at.
-        entrance.enter(&facts).await.map_err(Error::Exit)?;
+        let entered = entrance.enter(&facts).await.map_err(Error::Exit)?;
+        Mapping::new(shared, &entered.target).map_err(Error::Exit)?;
         super::generator::report_method(shared);
         let scope = dest_filters.scope(FilterSide::Receiver, b"");
         let listed = list_local(shared, scanner, list, &scope).await;

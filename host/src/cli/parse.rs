@@ -439,6 +439,8 @@ impl Cli {
             O::Filter => self.filters.push(FilterArg::Rule(text)),
             O::Exclude => self.filters.push(FilterArg::Exclude(text)),
             O::Include => self.filters.push(FilterArg::Include(text)),
+            // No name is no file.
+            O::ExcludeFrom | O::IncludeFrom if text.is_empty() => {}
             O::ExcludeFrom => self.filters.push(FilterArg::ExcludeFrom(text)),
             O::IncludeFrom => self.filters.push(FilterArg::IncludeFrom(text)),
             O::CvsExclude => self.cvs_exclude = true,

@@ -309,6 +309,7 @@ pub(crate) fn text(from: Role, notice: &Notice<'_>, w: &Wording<'_>) -> Option<V
             let option: &[u8] = if group { b"--groupmap" } else { b"--usermap" };
             plain(&[what.as_bytes(), b" ", option, b": ", text])
         }
+        Notice::IdTooLarge(number) => plain(&[b"Invalid ID number: ", number]),
         Notice::RefusedByDaemon { name, dir } => {
             let what: &[u8] = if dir { b"directory" } else { b"file" };
             plain(&[b"ERROR: daemon refused to receive ", what, b" \"", name, b"\""])
