@@ -108,7 +108,7 @@ fn handshake(command: &Command, c2s: &mut Direction<'_>, s2c: &mut Direction<'_>
     );
     s2c.say(s2c.position(), Kind::Setup, text);
     s2c.start_framing();
-    if agreed.protocol.has_varints() || (command.pull && command.options.transfer.remove_source) {
+    if agreed.protocol.has_varints() || (command.pull && command.options.transfer.remove_source.is_some()) {
         c2s.start_framing();
     }
     Ok(agreed)

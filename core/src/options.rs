@@ -256,6 +256,16 @@ pub struct Delete {
     pub max_delete: Option<u32>,
 }
 
+/// Files that are removed at the source.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub enum RemoveSource {
+    /// `--remove-sent-files`: those that were sent, and symlinks that were made.
+    Sent,
+    /// `--remove-source-files`: all that are at the destination.
+    All,
+}
+
 /// Alternate basis directories (`--compare-dest` and relatives), all of one kind.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
@@ -330,8 +340,8 @@ pub struct Transfer {
     pub alt_dest_kind: Option<AltDestKind>,
     /// The alternate directories, in order.
     pub alt_dests: Vec<Vec<u8>>,
-    /// `--remove-source-files`
-    pub remove_source: bool,
+    /// `--remove-source-files` or `--remove-sent-files`
+    pub remove_source: Option<RemoveSource>,
     /// `-z` and relatives
     pub compress: Compress,
     /// `--compress-level`
@@ -561,7 +571,7 @@ mod tests {
             fuzzy: 0,
             alt_dest_kind: None,
             alt_dests,
-            remove_source: false,
+            remove_source: None,
             compress: Compress::Off,
             compress_level: None,
             stored: false,

@@ -395,6 +395,18 @@ pub trait Target {
         append_block_sums(head, sums, first, &data, out);
         end
     }
+    /// As [`Target::sum_blocks`], in a session with a wire, whose executor can wait: an implementation with several
+    /// processors may let the receiver, which is another task of the same thread, go on meanwhile.
+    async fn sum_blocks_aside(
+        &self,
+        basis: &Self::Basis,
+        head: &SumHead,
+        sums: &TransferSums,
+        first: u32,
+        out: &mut Vec<u8>,
+    ) -> u32 {
+        self.sum_blocks(basis, head, sums, first, out).await
+    }
 
     /// Starts a file.
     async fn create(&self, create: &Create<'_>) -> Result<Self::Output, PortError>;

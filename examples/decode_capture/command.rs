@@ -2,7 +2,7 @@
 
 use arsync_core::{
     checksum::ChecksumKind,
-    options::{Append, DeleteWhen, FilesFrom, SessionOptions},
+    options::{Append, DeleteWhen, FilesFrom, RemoveSource, SessionOptions},
     setup::{Capabilities, Compress},
     token::CompressKind,
 };
@@ -79,7 +79,8 @@ impl Command {
             "iconv" => self.iconv = true,
             "list-only" => o.list_only = true,
             "append" => o.transfer.append = Append::Trust,
-            "remove-source-files" => o.transfer.remove_source = true,
+            "remove-source-files" => o.transfer.remove_source = Some(RemoveSource::All),
+            "remove-sent-files" => o.transfer.remove_source = Some(RemoveSource::Sent),
             "delete-excluded" => (o.delete.when, o.delete.excluded) = (Some(DeleteWhen::Default), true),
             "delete-missing-args" => o.delete.missing_args = true,
             "only-write-batch" => self.only_write_batch = true,

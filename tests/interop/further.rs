@@ -8,6 +8,7 @@ use std::{
         fs::{MetadataExt, PermissionsExt, symlink},
     },
     path::Path,
+    process::Command,
 };
 
 use crate::{
@@ -39,6 +40,51 @@ fn times_of_old_protocols_in_local_copies() {
             });
             assert_eq!(got, times, "{program:?} {protocol}");
             assert_eq!(fs::read_dir(dir.path().join("src")).unwrap().count(), 0, "{program:?} {protocol}");
+        }
+    }
+}
+
+/// The older of both options leaves what stands at the destination already, what is linked or only made there, and removes
+/// what was sent, and symlinks.
+#[test]
+fn sent_files_are_removed_and_others_stay() {
+    for program in BOTH {
+        for (option, left) in [
+            ("--remove-sent-files", &["alike", "hard", "linked", "pipe", "same"][..]),
+            ("--remove-source-files", &["alike"]),
+        ] {
+            for remote in [None, Some(Program::Stock), Some(Program::Arsync)] {
+                let dir = tree(
+                    &["src/alike", "dst", "alt"],
+                    &[
+                        "src/same=x",
+                        "dst/same=x",
+                        "src/new=new",
+                        "src/changed=y",
+                        "dst/changed=old",
+                        "alt/linked=z",
+                    ],
+                );
+                let at = |name: &str| dir.path().join(name);
+                fs::write(at("src/linked"), "z").unwrap();
+                symlink("same", at("src/link")).unwrap();
+                fs::hard_link(at("src/new"), at("src/hard")).unwrap();
+                let made = Command::new("mkfifo").arg(at("src/pipe")).status().unwrap();
+                assert!(made.success());
+                for name in ["src/same", "dst/same", "src/linked", "alt/linked"] {
+                    touch(&at(name), &["-d", "2020-01-01 00:00:00Z"]);
+                }
+                let shell = fake_shell(dir.path());
+                let server = remote.map(|server| format!("--rsync-path={}", server.path()));
+                let to =
+                    if remote.is_some() { format!("h:{}/dst/", dir.path().display()) } else { "dst/".into() };
+                let mut words =
+                    vec!["-aH", "--link-dest=../alt", option, "-e", shell.to_str().unwrap(), "src/", &to];
+                words.extend(server.as_deref());
+                let out = run(program, dir.path(), &words);
+                assert_eq!((out.code, &*out.stderr), (Some(0), ""), "{program:?} {remote:?} {option}");
+                assert_eq!(children(&at("src")), left, "{program:?} {remote:?} {option}");
+            }
         }
     }
 }
@@ -236,7 +282,7 @@ fn maps_of_owners_in_acls() {
             (&["--usermap=1234:7", "--groupmap=1235:8", "--numeric-ids"], [1234, 1235]),
         ] {
             let dir = tree(&["src"], &["src/f"]);
-            let mut acl = std::process::Command::new("setfacl");
+            let mut acl = Command::new("setfacl");
             acl.args(["-m", "u:1234:r,g:1235:r"]).arg(dir.path().join("src/f"));
             assert!(acl.status().unwrap().success());
             let out = run(program, dir.path(), &[&["-aA"], words, &["src/", "dst/"]].concat());
@@ -263,7 +309,7 @@ fn maps_of_owners_by_name() {
             let path = |name: &str| dir.path().join(name);
             std::os::unix::fs::chown(path("src/f"), Some(2), Some(2)).unwrap();
             std::os::unix::fs::chown(path("src/nameless"), Some(123_456), Some(123_456)).unwrap();
-            let mut acl = std::process::Command::new("setfacl");
+            let mut acl = Command::new("setfacl");
             acl.args(["-m", "u:2:r,g:2:r"]).arg(path("src/f"));
             assert!(acl.status().unwrap().success());
             let out = run(program, dir.path(), &[&["-aA"], &words[..], &["src/", "dst/"]].concat());
@@ -295,7 +341,7 @@ fn acls_of_files_with_set_id_bits() {
     for program in BOTH {
         let dir = tree(&["src", "dst"], &["src/f=x", "dst/f=x"]);
         let at = |name: &str| dir.path().join(name);
-        let mut acl = std::process::Command::new("setfacl");
+        let mut acl = Command::new("setfacl");
         assert!(acl.args(["-m", "u:1:rwx"]).arg(at("dst/f")).status().unwrap().success());
         std::os::unix::fs::chown(at("src/f"), Some(1000), Some(0)).unwrap();
         fs::set_permissions(at("src/f"), fs::Permissions::from_mode(0o222)).unwrap();

@@ -460,8 +460,8 @@ fn a_dry_run_without_a_destination_looks_where_it_works() {
     }
 }
 
-/// Of the names of a file that a dry run would link to an alternate one, the first in another list is told its leader, all
-/// behind it the alternate's path.
+/// Of the names of a file that a dry run would link to an alternate one, those in the leader's list and the first in the next
+/// one are told the leader, all behind them the alternate's path.
 #[test]
 fn a_dry_run_names_the_alternate_of_a_leader() {
     for program in BOTH {

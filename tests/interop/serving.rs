@@ -152,6 +152,10 @@ fn refusals_have_the_texts_and_codes_of_the_reference() {
             (1, "ERROR: --remove-source-files cannot be used with a read-only module".into())
         );
         assert_eq!(
+            of(&["--remove-sent-files", &url("ro/x"), "got"]),
+            (1, "ERROR: --remove-sent-files cannot be used with a read-only module".into())
+        );
+        assert_eq!(
             of(&["-r", "--delete", "d/", &url("strict/")]),
             (4, "rsync: The server is configured to refuse --delete".into())
         );

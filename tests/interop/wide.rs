@@ -26,6 +26,35 @@ fn pushed(program: Program, dir: &Path, to: &str) -> Vec<String> {
     ]
 }
 
+/// How many files are left, of how many that are known by then: which lists there are when a file comes does not depend on
+/// who is faster.
+#[test]
+fn progress_counts_the_lists_that_a_sender_has_made() {
+    let dir = tree(&["src"], &[]);
+    for n in 0..40 {
+        let list = dir.path().join(format!("src/d{n:02}"));
+        fs::create_dir_all(list.join("below")).unwrap();
+        let files = if n == 20 { 900 } else { 20 };
+        for f in 0..files {
+            File::create(list.join(format!("f{f}"))).unwrap();
+        }
+    }
+    let counts = |program: Program, remote: bool| -> Vec<String> {
+        let to = format!("dst-{program:?}-{remote}");
+        let words = if remote { pushed(program, dir.path(), &to) } else { vec!["src/".into(), to] };
+        let words: Vec<&str> = ["-aP"].into_iter().chain(words.iter().map(String::as_str)).collect();
+        let out = run(program, dir.path(), &words);
+        assert_eq!(out.code, Some(0), "{program:?} {out:?}");
+        out.stdout.lines().filter_map(|line| Some(line.split_once("(xfr#")?.1.to_owned())).collect()
+    };
+    let expected = counts(Program::Stock, false);
+    assert_eq!(expected.len(), 39 * 20 + 900);
+    assert_eq!((&*expected[0], &*expected[1679]), ("1, ir-chk=1320/1362)", "1680, to-chk=1/1761)"));
+    for remote in [false, true] {
+        assert!(counts(Program::Arsync, remote) == expected, "{remote}");
+    }
+}
+
 /// Of three hundred names three are there, each as something else.
 #[test]
 fn what_stands_among_many_new_names_is_seen() {

@@ -10,7 +10,7 @@ use arsync_core::{
     exit::ExitCode,
     io::{WireReader, WireWriter, Write, duplex},
     mux::{Header, MsgTag},
-    options::SessionOptions,
+    options::{RemoveSource, SessionOptions},
     session::{Inbox, Outbox, Shared, SourceArgs, run_receiver, run_sender},
     setup::{Agreed, CompatFlags, Side},
     version::ProtocolVersion,
@@ -354,7 +354,7 @@ fn sources_are_removed_only_where_that_was_asked_for() {
     let stream = [success(1), success(99), mark.clone()].concat();
     assert_eq!(serve_from(&fs, &options, agreed(32, false), &stream), Error::Eof);
     assert_eq!(files(&fs), before, "nobody asked for it");
-    options.transfer.remove_source = true;
+    options.transfer.remove_source = Some(RemoveSource::All);
     let stream = [success(0), success(1), mark.clone()].concat();
     assert_eq!(serve_from(&fs, &options, agreed(32, false), &stream), Error::Eof);
     assert_eq!(files(&fs), before - 1, "a file, and no directory");

@@ -3,7 +3,7 @@
 use arsync_core::{
     checksum::ChecksumKind,
     exit::ExitCode,
-    options::{AltDestKind, Append, Compress, DeleteWhen, SessionOptions},
+    options::{AltDestKind, Append, Compress, DeleteWhen, RemoveSource, SessionOptions},
     setup::Capabilities,
     token::CompressKind,
 };
@@ -462,7 +462,7 @@ fn sent_files_are_removed_from_the_source() {
                 let (source, dest) = (source(), old());
                 let whole = source.copied();
                 let mut options = archive();
-                options.transfer.remove_source = true;
+                options.transfer.remove_source = Some(RemoveSource::All);
                 let outcome = run(&setup(protocol, push, options, capacity), &source, &door(&dest))
                     .unwrap_or_else(|e| panic!("p{protocol} push {push} capacity {capacity}: {e:?}"));
                 assert_eq!(expect_codes(&outcome, ExitCode::OK), None, "p{protocol} push {push}");

@@ -5,7 +5,7 @@ use std::rc::Rc;
 use arsync_core::{
     charset::{Conversion, TestCharset},
     checksum::ChecksumKind,
-    options::{Append, DeleteWhen, FilesFrom, SessionOptions},
+    options::{Append, DeleteWhen, FilesFrom, RemoveSource, SessionOptions},
     setup::{Capabilities, Compress},
     token::CompressKind,
 };
@@ -135,7 +135,8 @@ impl Command {
                 o.transfer.alt_dests.extend(more.next().map(|s| s.clone().into_bytes()));
             }
             "delay-updates" => o.transfer.delay_updates = true,
-            "remove-source-files" => o.transfer.remove_source = true,
+            "remove-source-files" => o.transfer.remove_source = Some(RemoveSource::All),
+            "remove-sent-files" => o.transfer.remove_source = Some(RemoveSource::Sent),
             "delete" | "delete-before" | "delete-during" | "delete-delay" | "delete-after" => {
                 o.delete.when = Some(DeleteWhen::Default);
             }

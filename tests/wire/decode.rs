@@ -267,7 +267,7 @@ pub fn handshake<'a>(
     }
     let pull = case.is_pull();
     s2c.start_framing();
-    if client.protocol.has_varints() || (pull && command.options.transfer.remove_source) {
+    if client.protocol.has_varints() || (pull && command.options.transfer.remove_source.is_some()) {
         c2s.start_framing();
     }
     Ok((client, c2s, s2c))

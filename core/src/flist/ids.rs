@@ -63,7 +63,8 @@ impl IdRules {
         mut unknown: impl FnMut(&[u8]),
     ) -> Result<Self, MapFault> {
         let mut rules = Vec::new();
-        for item in list.split(|&b| b == b',') {
+        // From the last one on, as faults and unknown names are told.
+        for item in list.rsplit(|&b| b == b',') {
             let Some(colon) = memchr::memchr(b':', item) else {
                 return Err(MapFault::NoColon(item.to_vec()));
             };
@@ -95,6 +96,7 @@ impl IdRules {
                 rules.push((from, to));
             }
         }
+        rules.reverse();
         Ok(Self(rules))
     }
 
@@ -193,5 +195,11 @@ mod tests {
         let mut unknown = 0;
         assert_eq!(IdRules::parse(b"a:nobodyhere", none, |_| unknown += 1), Ok(IdRules::default()));
         assert_eq!(unknown, 1);
+        // From the last one on.
+        let mut told = Vec::new();
+        let fault = IdRules::parse(b"a:x,b,c:y,d", none, |name| told.push(name.to_vec()));
+        assert_eq!((fault, told.len()), (Err(MapFault::NoColon(b"d".to_vec())), 0));
+        let fault = IdRules::parse(b"a:x,b,c:y", none, |name| told.push(name.to_vec()));
+        assert_eq!((fault, told), (Err(MapFault::NoColon(b"b".to_vec())), Vec::from([b"y".to_vec()])));
     }
 }

@@ -538,7 +538,7 @@ where
         let Ok(Found::Entry(segment)) = found else { return Ok(()) };
         self.less_in_progress(&segment);
         let Some(entry) = segment.get(ndx) else { return Ok(()) };
-        if self.options().transfer.remove_source {
+        if self.options().transfer.remove_source.is_some() {
             self.outlet.success(ndx, entry).await?;
         }
         if entry.entry.flags.contains(EntryFlags::HLINKED) {

@@ -14,7 +14,7 @@ use crate::{
     flist::entry::{EntryFlags, EntryRef, FileKind},
     item::ItemFlags,
     names::RelName,
-    options::AltDestKind,
+    options::{AltDestKind, RemoveSource},
     ports::{BackupBy, Notice, Observer, Op, Place, Stat, Step, Target},
 };
 
@@ -48,6 +48,17 @@ struct Becomes {
     /// Device and inode.
     file: (u64, u64),
     path: Vec<u8>,
+    /// Turns of the leader's list: the first, and the one behind the last.
+    list: (i32, i32),
+}
+
+impl Becomes {
+    /// Whether the reference still has the leader's list when it comes to this member: in that list, and at the first
+    /// entry of the next one. Behind that it knows nothing but the path.
+    fn is_known_to(&self, ndx: i32, segment: &Segment) -> bool {
+        let (first, end) = self.list;
+        first == segment.start || end + 1 == segment.start && ndx == segment.ndx_at(0)
+    }
 }
 
 /// A member that is missing, met before the group had a leader.
@@ -150,11 +161,9 @@ where
         let Some(group) = self.groups.get_mut(&id) else { return Ok(true) };
         if let Some((leader, shown)) = group.done.clone() {
             let joins = if group.transferred { Joins::Later } else { Joins::AtOnce };
-            let other_list = group.leader.is_some_and(|l| !(segment.start..segment.end()).contains(&l));
+            let becomes = group.becomes.as_ref().filter(|becomes| !becomes.is_known_to(ndx, segment));
+            let shown = becomes.map_or(shown, |becomes| becomes.path.clone());
             self.link(ndx, entry, (&leader, &shown), joins).await?;
-            if other_list {
-                self.leader_goes_by_path(id);
-            }
             return Ok(false);
         }
         if group.leader.is_some_and(|l| l != ndx) {
@@ -360,7 +369,7 @@ where
     }
 
     /// A dry run would link the leader to this alternate file.
-    pub(super) fn leader_becomes(&mut self, entry: EntryRef<'_>, alternate: &Alternate) {
+    pub(super) fn leader_becomes(&mut self, segment: &Segment, entry: EntryRef<'_>, alternate: &Alternate) {
         let transfer = &self.options().transfer;
         let links = self.options().dry_run && transfer.alt_dest_kind == Some(AltDestKind::Link);
         if !links || alternate.level < 3 {
@@ -368,17 +377,8 @@ where
         }
         let path = self.full_alternate_path(alternate.number, self.side.local_name(entry));
         if let Some(group) = self.groups.get_mut(&entry.extra().link_group) {
-            group.becomes = Some(Becomes { file: (alternate.stat.dev, alternate.stat.ino), path });
-        }
-    }
-
-    /// The reference has shown the leader to a member of another list than its own. To all others it shows what a dry run
-    /// would link the leader to.
-    fn leader_goes_by_path(&mut self, group: u32) {
-        if let Some(group) = self.groups.get_mut(&group)
-            && let (Some((_, shown)), Some(becomes)) = (&mut group.done, &group.becomes)
-        {
-            shown.clone_from(&becomes.path);
+            let (file, list) = ((alternate.stat.dev, alternate.stat.ino), (segment.start, segment.end()));
+            group.becomes = Some(Becomes { file, path, list });
         }
     }
 
@@ -443,7 +443,7 @@ where
     }
 
     pub(super) async fn linked(&mut self, ndx: i32, entry: EntryRef<'_>) -> Result<(), Error<L::Error>> {
-        if self.options().transfer.remove_source {
+        if self.options().transfer.remove_source == Some(RemoveSource::All) {
             self.outlet.success(ndx, entry).await?;
         }
         Ok(())

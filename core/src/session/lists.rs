@@ -136,6 +136,10 @@ pub enum Found {
     Parent(DirRecord),
 }
 
+/// Entries that must lie in lists behind the current one before a sender waits for an index. The reference's receiver
+/// stops asking when it runs out of them.
+pub const LOOKAHEAD: usize = 1000;
+
 /// All lists that are alive, oldest first, and all directories.
 #[derive(Debug, Default)]
 pub struct Lists {
@@ -373,6 +377,23 @@ impl Lists {
     /// Entries in lists that start behind `ndx`'s list.
     pub fn ahead_of(&self, ndx: i32) -> usize {
         self.segments.iter().rev().take_while(|s| s.start > ndx).map(|s| s.list.len()).sum()
+    }
+
+    /// What a receiver knows of when its sender takes on a file of the list that starts here: so many entries, and whether
+    /// they are all.
+    pub fn known_at(&self, start: i32) -> (u64, bool) {
+        let mut behind = 0;
+        let current = self.segments.partition_point(|s| s.start < start);
+        for (n, segment) in self.segments.iter().enumerate().skip(current) {
+            if n > current {
+                behind += segment.list.len();
+            }
+            if behind >= LOOKAHEAD {
+                let all = self.complete && n + 1 == self.segments.len();
+                return (segment.before + segment.list.len() as u64, all);
+            }
+        }
+        (self.total, self.complete)
     }
 }
 

@@ -12,9 +12,9 @@ use super::{
     generator::{DestSide, Outlet, Request},
     io_error,
     item_lines::{is_worth_a_line, name_line},
-    lists::{Found, Segment},
+    lists::{Found, LOOKAHEAD, Segment},
     receiver::{promote_delayed, sibling_name},
-    run::{LISTED_AHEAD, LocalLists},
+    run::LocalLists,
     scan::below,
     search::Search,
     sender::remove_source,
@@ -108,16 +108,17 @@ impl<'a, S: Source, T: Target, O: Observer, C: LocalCopy<S, T>> LocalOutlet<'a, 
         }
     }
 
-    /// With `-U`, makes lists before a file of this one is read: that changes the time under all of its names, and the
-    /// reference has them listed by then.
+    /// Makes as many lists as a sender has made when it comes to a file of this one: with `-U` because reading it changes the
+    /// time under all of its names, with `--progress` to show how many there are.
     async fn list_ahead(&mut self, list: i32) -> Result<(), Error<Infallible>> {
-        if self.side.shared.options.preserve.atimes == 0 {
+        let options = self.side.shared.options;
+        if options.preserve.atimes == 0 && !options.report.progress {
             return Ok(());
         }
         loop {
             {
                 let lists = self.side.lists.borrow();
-                if lists.complete || lists.ahead_of(list) as u64 >= LISTED_AHEAD {
+                if lists.complete || lists.ahead_of(list) >= LOOKAHEAD {
                     return Ok(());
                 }
             }
@@ -336,8 +337,11 @@ impl<'a, S: Source, T: Target, O: Observer, C: LocalCopy<S, T>> LocalOutlet<'a, 
             return Ok(());
         }
         let mut context = FileContext::new(self.side.shared, entry, ndx, segment, &self.side.lists.borrow());
-        // Those that wait are counted already.
+        // Those that wait are counted already, and so are lists that no receiver would have yet.
         context.transfers = self.copies;
+        if self.side.shared.options.report.progress {
+            (context.known, context.complete) = self.side.lists.borrow().known_at(segment.start);
+        }
         let end = match started {
             Some(ticket) => self.copier.finish(self.source, self.side.target, ticket).await,
             None => CopyEnd::Refused,

@@ -15,7 +15,7 @@ use crate::{
     flist::entry::{EntryFlags, EntryRef, mode},
     item::{BasisType, ItemFlags},
     names::RelName,
-    options::{AltDestKind, Append},
+    options::{AltDestKind, Append, RemoveSource},
     ports::{BackupBy, Notice, Observer, Op, Place, PortError, Stat, Target},
 };
 
@@ -99,11 +99,11 @@ where
         if let Some(alternate) = &alternate
             && self.use_alternate(ndx, entry, name, alternate, stat.as_ref(), wanted_mode).await?
         {
-            if options.transfer.remove_source {
+            if options.transfer.remove_source == Some(RemoveSource::All) {
                 self.outlet.success(ndx, entry).await?;
             }
             if linked {
-                self.leader_becomes(entry, alternate);
+                self.leader_becomes(segment, entry, alternate);
                 self.leader_done(entry).await?;
             }
             return Ok(());

@@ -95,7 +95,8 @@ pub struct Entered<T> {
 
 /// Whether the direction client to server consists of frames.
 fn client_frames<O>(shared: &Shared<'_, O>, server_is_sender: bool) -> bool {
-    shared.agreed.protocol.has_varints() || (server_is_sender && shared.options.transfer.remove_source)
+    shared.agreed.protocol.has_varints()
+        || (server_is_sender && shared.options.transfer.remove_source.is_some())
 }
 
 /// Turns framing on where it is in use behind the seed.
@@ -474,7 +475,7 @@ pub(super) fn show_list<O: Observer>(shared: &Shared<'_, O>, list: &FileList, di
 }
 
 /// Entries of lists that a local run makes ahead of the generator, for a destination that reads ahead.
-pub(super) const LISTED_AHEAD: u64 = 512;
+const LISTED_AHEAD: u64 = 512;
 
 /// The sender's lists of a local run, made on demand.
 pub(super) struct LocalLists<'a, S, O> {

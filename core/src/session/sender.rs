@@ -15,7 +15,7 @@ use super::{
     extended,
     goodbye::{ItemHeader, read_del_stats, stats_bytes, write_del_stats, write_stats},
     io_error,
-    lists::{Found, Lists, Segment},
+    lists::{Found, LOOKAHEAD, Lists, Segment},
     run::{announce_reads, next_directory},
     scan::{Scanner, SourceArgs, below},
     transfer::{Outgoing, SendPlan},
@@ -42,10 +42,6 @@ use crate::{
     trace::event,
     wire::ndx::{NDX_DEL_STATS, NDX_DONE, NDX_FLIST_EOF, NDX_FLIST_OFFSET, NdxState},
 };
-
-/// Entries that must lie in lists behind the current one before an index is waited for. The reference's
-/// receiver stops asking when it runs out of them.
-const LOOKAHEAD: usize = 1000;
 
 /// The names of the ids on the machine of a source.
 pub(super) struct Names<'a, S>(pub(super) &'a S);
@@ -595,7 +591,7 @@ where
 
     /// Removes the sources of files that arrived (`--remove-source-files`).
     async fn handle_successes(&mut self) -> Result<(), Error<R::Error>> {
-        if !self.shared.options.transfer.remove_source {
+        if self.shared.options.transfer.remove_source.is_none() {
             self.shared.successes.borrow_mut().clear();
             return Ok(());
         }

@@ -9,7 +9,7 @@ use crate::{
     flist::entry::{EntryRef, FileKind},
     item::ItemFlags,
     names::RelName,
-    options::AltDestKind,
+    options::{AltDestKind, RemoveSource},
     ports::{BackupBy, Notice, Observer, Op, Place, Stat, Step, Target},
 };
 
@@ -137,7 +137,12 @@ where
         } else if self.tells_given(flags) {
             self.mention_given(ndx, entry, flags, None).await?;
         }
-        if options.transfer.remove_source {
+        let removes = match options.transfer.remove_source {
+            Some(RemoveSource::All) => true,
+            Some(RemoveSource::Sent) => kind == FileKind::Symlink,
+            None => false,
+        };
+        if removes {
             self.outlet.success(ndx, entry).await?;
         }
         Ok(Made::There)

@@ -11,6 +11,7 @@ use crate::{
     flist::entry::{EntryRef, FileKind, mode},
     item::ItemFlags,
     names::RelName,
+    options::RemoveSource,
     ports::{AttrStep, Attrs, Notice, Observer, Place, PortError, Stat, Step, Target},
 };
 
@@ -172,7 +173,7 @@ where
             self.report_unchanged(entry, changed);
         }
         self.mention(ndx, entry, flags, None).await?;
-        if self.options().transfer.remove_source {
+        if self.options().transfer.remove_source == Some(RemoveSource::All) {
             self.outlet.success(ndx, entry).await?;
         }
         Ok(())

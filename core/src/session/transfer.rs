@@ -19,6 +19,7 @@ use crate::{
     limits::LITERAL_PIECE,
     options::{Append, SessionOptions},
     ports::{FileProgress, Notice, Observer, Op, PortError, Source, Step, Target},
+    rt::yield_now,
     setup::Agreed,
     token::{Token, TokenDecoder, TokenEncoder},
 };
@@ -39,8 +40,9 @@ pub(super) struct FileContext<'a, 's, O> {
     pub entry: EntryRef<'a>,
     pub ndx: i32,
     index: u64,
-    known: u64,
-    complete: bool,
+    /// Entries that were listed until now, and whether these are all.
+    pub known: u64,
+    pub complete: bool,
     /// Files transferred, this one included.
     pub transfers: u64,
 }
@@ -448,6 +450,7 @@ impl Incoming {
         let mut write_error = None;
         let mut offset = 0u64;
         let mut matched = 0u64;
+        let mut turn = CHUNK as u64;
         let start = if sink.append == Append::Off { 0 } else { head.basis_len() };
         if start > 0 {
             if sink.append == Append::Verify {
@@ -511,6 +514,10 @@ impl Incoming {
                     }
                     matched += len;
                     offset += len;
+                    if matched >= turn {
+                        turn = matched + CHUNK as u64;
+                        yield_now().await;
+                    }
                     continue;
                 }
                 Token::End => {
@@ -594,6 +601,10 @@ async fn copy_basis<T: Target>(
             }
         }
         done += n as u64;
+        if done < range.len {
+            // Nothing here waits; the generator asks for the next files meanwhile.
+            yield_now().await;
+        }
     }
     Ok(())
 }

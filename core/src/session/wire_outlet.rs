@@ -107,7 +107,7 @@ impl<'a, 'w, W: ChunkWrite, T: Target, O: Observer> WireOutlet<'a, 'w, W, T, O> 
         let mut next = 0;
         while next < head.count {
             self.sums.clear();
-            next = self.side.target.sum_blocks(&file, &head, &sums, next, &mut self.sums).await;
+            next = self.side.target.sum_blocks_aside(&file, &head, &sums, next, &mut self.sums).await;
             self.w.bytes(&self.sums).await?;
             if head.count > 64 {
                 yield_now().await;

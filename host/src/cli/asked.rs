@@ -2,7 +2,7 @@
 
 use std::ffi::OsString;
 
-use arsync_core::options::{AltDestKind, Append};
+use arsync_core::options::{AltDestKind, Append, RemoveSource};
 
 use super::words::Choices;
 
@@ -256,15 +256,6 @@ pub(crate) enum During {
     During,
     /// `--delete-delay`
     Delay,
-}
-
-/// Spelling of the removal of source files; the old one differs in what is removed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum RemoveSource {
-    /// `--remove-sent-files`: only what was really transferred.
-    Sent,
-    /// `--remove-source-files`
-    All,
 }
 
 /// Which option gave an owner map.

@@ -168,6 +168,7 @@ mod tests {
         ("-s|--old-args|s|d", "rsync: --secluded-args conflicts with --old-args.", 1, "client"),
         ("--cc=foo|s|d", "unknown checksum name: foo", 4, "client"),
         ("--cc=md5,foo|s|d", "unknown checksum name: foo", 4, "client"),
+        ("--cc=foo,md5|s|d", "unknown checksum name: foo,md5", 4, "client"),
         ("--cc=md5,md4,md5|s|d", "unknown checksum name: md4,md5", 4, "client"),
         ("--cc=|s|d", "unknown checksum name: ", 4, "client"),
         ("--cc=,md5|s|d", "unknown checksum name: ,md5", 4, "client"),

@@ -9,14 +9,12 @@ use arsync_core::{
     chmod::Chmod,
     error::Role,
     exit::ExitCode,
-    options::{AltDestKind, Append},
+    options::{AltDestKind, Append, RemoveSource},
 };
 
 use super::{
     argv::{self, Given},
-    asked::{
-        Cli, DaemonCli, Dirs, During, FilterArg, Line, MapSource, Recurse, RemoveSource, StderrMode, Super,
-    },
+    asked::{Cli, DaemonCli, Dirs, During, FilterArg, Line, MapSource, Recurse, StderrMode, Super},
     date,
     failure::{Failure, Stop},
     help, number,

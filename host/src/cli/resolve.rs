@@ -10,14 +10,15 @@ use arsync_core::{
     error::Role,
     exit::ExitCode,
     options::{
-        Append, Compress, Delete, DeleteWhen, FilesFrom, Preserve, Report, Select, SessionOptions, Transfer,
+        Append, Compress, Delete, DeleteWhen, FilesFrom, Preserve, RemoveSource, Report, Select,
+        SessionOptions, Transfer,
     },
     token::CompressKind,
     version::ProtocolVersion,
 };
 
 use super::{
-    asked::{Cli, Dirs, During, FilterArg, OutBuf, Recurse, RemoveSource, StderrMode, Super},
+    asked::{Cli, Dirs, During, FilterArg, OutBuf, Recurse, StderrMode, Super},
     failure::{Failure, Stop},
     help,
     number::SizeRule,
@@ -540,7 +541,7 @@ pub(crate) fn resolve(mut cli: Cli, world: &World<'_>) -> Result<Resolved, Stop>
             fuzzy: level(cli.fuzzy),
             alt_dest_kind,
             alt_dests,
-            remove_source: cli.remove_source.is_some(),
+            remove_source: cli.remove_source,
             compress,
             compress_level: cli.compress_level,
             stored: false,
@@ -637,7 +638,8 @@ fn checksum_choice(text: &[u8]) -> Result<ChecksumChoice, Vec<u8>> {
         Some(0) | None => (text, text),
         Some(i) => (&text[..i], &text[i + 1..]),
     };
-    let halves = (checksum_kind(transfer)?, checksum_kind(list)?);
+    // The first half is not told apart from what follows it.
+    let halves = (checksum_kind(transfer).map_err(|_| text.to_vec())?, checksum_kind(list)?);
     Ok((halves != (None, None)).then_some(halves))
 }
 

@@ -1,10 +1,10 @@
 //! The argument vector of the server (spec: the server's argument list).
 
-use arsync_core::options::{Append, Compress, DeleteWhen};
+use arsync_core::options::{Append, Compress, DeleteWhen, RemoveSource};
 use arsync_core::{token::CompressKind, version::ProtocolVersion};
 
 use super::{
-    asked::{Dirs, RemoveSource, StderrMode},
+    asked::{Dirs, StderrMode},
     operands::{Reach, Route},
     parse::alt_dest_name,
     resolve::{NameList, Resolved},

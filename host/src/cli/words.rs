@@ -145,7 +145,9 @@ pub(crate) enum ListFault {
 /// Reads a list `WORD[N],…` and calls `set` with the positions and levels found.
 fn read_list(list: &[u8], words: &[&str], slots: &mut [Option<u8>]) -> Result<(), ListFault> {
     for item in list.split(|&b| b == b',').filter(|i| !i.is_empty()) {
-        let name_len = item.iter().rposition(|b| !b.is_ascii_digit()).map_or(0, |i| i + 1);
+        let level_from = item.iter().rposition(|b| !b.is_ascii_digit()).map_or(0, |i| i + 1);
+        // What begins with a digit has no level.
+        let name_len = if item.first().is_some_and(u8::is_ascii_digit) { item.len() } else { level_from };
         let (name, digits) = item.split_at(name_len);
         let level = match digits {
             [] => 1,
@@ -403,6 +405,8 @@ mod tests {
         let mut c = Choices::default();
         assert_eq!(c.info(b"name-1"), Err(ListFault::Unknown(b"name-".to_vec())));
         assert_eq!(c.info(b"4name"), Err(ListFault::Unknown(b"4name".to_vec())));
+        assert_eq!(c.info(b"10M+1"), Err(ListFault::Unknown(b"10M+1".to_vec())));
+        assert_eq!(c.info(b"131"), Err(ListFault::Unknown(b"131".to_vec())));
         assert_eq!(c.debug(b"foo"), Err(ListFault::Unknown(b"foo".to_vec())));
         assert_eq!(c.info(b"help"), Err(ListFault::Help));
     }

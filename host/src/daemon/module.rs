@@ -11,6 +11,7 @@ use std::{
 use arsync_core::{
     exit::ExitCode,
     filter::{FilterConfig, FilterList, Syntax, Veil},
+    options::RemoveSource,
     ports::PortError,
     setup::daemon::Greeting,
     version::ProtocolVersion,
@@ -625,8 +626,12 @@ impl Request<'_> {
             "ERROR: module is read only".into()
         } else if sends && values.is(Param::WriteOnly) {
             "ERROR: module is write only".into()
-        } else if sends && read_only && resolved.opts.transfer.remove_source {
-            "ERROR: --remove-source-files cannot be used with a read-only module".into()
+        } else if let Some(kind) = resolved.opts.transfer.remove_source.filter(|_| sends && read_only) {
+            let option = match kind {
+                RemoveSource::All => "--remove-source-files",
+                RemoveSource::Sent => "--remove-sent-files",
+            };
+            format!("ERROR: {option} cannot be used with a read-only module")
         } else {
             let dest = self.paths.first().filter(|_| !sends)?;
             let hidden = self.guest.veil.as_ref().is_some_and(|veil| veil.hides(dest, true));

@@ -102,7 +102,7 @@ impl Refusals {
         let transfer = &options.transfer;
         let deletes = options.deleting()
             || options.delete.missing_args
-            || (cli.sender && options.transfer.remove_source);
+            || (cli.sender && transfer.remove_source.is_some());
         let both = self.refuses(OptId::DeleteBefore) && self.refuses(OptId::DeleteDuring);
         let in_place = transfer.inplace;
         // What asks for no conversion need not be said.

@@ -54,6 +54,11 @@ impl Forward {
         &self.file
     }
 
+    /// The same, for another thread.
+    pub fn shared_file(&self) -> &Arc<OwnedFd> {
+        &self.file
+    }
+
     /// Fills the buffer, which may be exchanged for another one of the same length; returns how many bytes there are. Behind
     /// a read that began where the one before ended, as much again is read meanwhile.
     pub fn read(&self, offset: u64, buf: &mut Vec<u8>) -> io::Result<usize> {

@@ -7,6 +7,7 @@
 
 mod acl;
 mod ahead;
+mod aside;
 mod backlog;
 mod backup;
 mod behind;

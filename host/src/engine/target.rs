@@ -618,6 +618,17 @@ impl Target for TreeTarget {
         self.summing.blocks(basis.0.file(), head, sums, first, out)
     }
 
+    async fn sum_blocks_aside(
+        &self,
+        basis: &Basis,
+        head: &SumHead,
+        sums: &TransferSums,
+        first: u32,
+        out: &mut Vec<u8>,
+    ) -> u32 {
+        self.summing.blocks_aside(basis.0.shared_file(), head, sums, first, out).await
+    }
+
     async fn create(&self, create: &Create<'_>) -> Result<Draft, PortError> {
         let fresh = self.is_made(create.name.split().0.unwrap_or(b"."));
         Draft::start(&self.shared, create, fresh).map_err(port)
