@@ -333,6 +333,10 @@ fn names_without_their_directories_below_protocol_30() {
             assert_eq!(out.stderr.contains("invalid path from sender"), code == 2, "{receiver:?}: {out:?}");
             let times = ["src/a", "dst/a"].map(|name| fs::metadata(at(name)).unwrap().mtime());
             assert_eq!(times[0], times[1], "{receiver:?} {version}");
+            // Where a dry run has no destination, it is not looked for.
+            let words = ["-rnR", "--no-implied-dirs", version, &a, &d, "missing/"];
+            let out = run_between(receiver, Program::Stock, dir.path(), &words);
+            assert_eq!((out.code, &*out.stderr), (Some(0), ""), "{receiver:?} {version}: {out:?}");
         }
     }
 }

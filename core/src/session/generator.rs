@@ -437,7 +437,8 @@ where
             }
             let ndx = segment.ndx_at(position);
             let Some(entry) = segment.list.get(position).filter(|e| e.entry.is_active()) else { continue };
-            if is_refused_orphan(self.shared(), &segment.list, entry) {
+            // Where a dry run has no destination, the reference looks at no place.
+            if !self.side.missing_root && is_refused_orphan(self.shared(), &segment.list, entry) {
                 self.retouch_dirs().await;
                 return Err(ProtocolError::Name(NameFault::WrongDirectory).into());
             }
