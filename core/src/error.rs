@@ -129,7 +129,7 @@ pub enum ProtocolError {
     #[error("Overflow in read_varint()")]
     VarintOverflow,
     /// A frame header with a code that does not exist.
-    #[error("unexpected tag {tag}")]
+    #[error("unexpected tag {}", i16::from((*tag + 7).to_le_bytes()[0].cast_signed()) - 7)]
     UnknownTag {
         /// The code (header byte minus 7).
         tag: i16,

@@ -357,6 +357,24 @@ fn frames_that_no_peer_may_send() {
     report(&faults, 8);
 }
 
+/// What stays when a session has failed is not waited for.
+#[test]
+fn a_remote_shell_that_does_not_end() {
+    let dir = tempfile::tempdir().unwrap();
+    for (name, said, line) in [
+        ("tag", r"printf '\40\0\0\0\0\1\0\0\0\0\0\0\377'", "unexpected tag -8 [Receiver]"),
+        ("end", "exec >&-", "rsync: connection unexpectedly closed (0 bytes received so far) [Receiver]"),
+    ] {
+        let shell = script(&dir.path().join(name), &format!("{said}\nexec sleep 30"));
+        for program in ["rsync", ARSYNC] {
+            let shell = shell.to_str().unwrap();
+            let out = run(command(program, dir.path()).args(["-r", "-e", shell, "h:x/", "out/"]));
+            assert_eq!((out.code, out.stderr.lines().next()), (Some(12), Some(line)), "{program} {name}");
+            assert!(out.elapsed < Duration::from_secs(20), "{program} {name} {:?}", out.elapsed);
+        }
+    }
+}
+
 /// A sender that answers with another name than was asked for.
 #[test]
 fn names_that_lead_out_of_the_destination() {

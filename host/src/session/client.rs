@@ -1,5 +1,6 @@
 //! The client of a remote shell or a daemon: connects, shakes hands, runs one role, and folds the exit codes.
 
+use core::time::Duration;
 use std::{
     cell::{Cell, RefCell},
     os::unix::process::ExitStatusExt,
@@ -215,6 +216,10 @@ async fn converse<O: Speak>(
     result.map(|()| Some(shared.partial_code()))
 }
 
+/// Longest wait for the end of a remote shell behind a session that failed: it may have a code to tell, and a hostile
+/// one never ends.
+const FAREWELL: Duration = Duration::from_secs(2);
+
 /// The exit code: the larger one of the own and the remote shell's (spec: failing end).
 async fn finish(
     result: Result<Option<ExitCode>, Fault>,
@@ -227,7 +232,10 @@ async fn finish(
 ) -> Result<Ended, ExitCode> {
     let status = match child {
         // Whoever has interrupted the session does not wait for the other side.
-        Some(child) if !transport::is_interrupted() => child.wait().await.ok(),
+        Some(child) if !transport::is_interrupted() => {
+            let patience = result.is_err().then_some(FAREWELL);
+            transport::within(patience, child.wait()).await.and_then(Result::ok)
+        }
         _ => None,
     };
     let theirs = status

@@ -5,7 +5,7 @@ use std::io::ErrorKind;
 
 use arsync_core::{
     checksum::ChecksumKind,
-    error::{Error, Role},
+    error::{Error, ProtocolError, Role},
     io::{WireReader, WireWriter},
     options::{Compress, SessionOptions},
     session::{Inbox, Outbox, Shared},
@@ -43,6 +43,10 @@ pub(crate) fn reason(fault: &Fault, read: u64, role: Role) -> Option<String> {
             let what = if error.0.kind() == ErrorKind::BrokenPipe { "write" } else { "read" };
             let why = error.0.raw_os_error().map_or_else(|| format!(": {error}"), strerror::suffix);
             Some(format!("rsync: [{role}] {what} error{why}"))
+        }
+        // Stray messages are told by whoever reads them.
+        Error::Protocol(fault @ (ProtocolError::UnknownTag { .. } | ProtocolError::BadMessage { .. })) => {
+            Some(format!("{fault} [{role}]"))
         }
         other => Some(other.to_string()),
     }
