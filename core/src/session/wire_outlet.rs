@@ -35,12 +35,17 @@ pub(super) struct WireOutlet<'a, 'w, W, T, O> {
     ndx: NdxState,
     items: u32,
     sums: Vec<u8>,
+    /// Of bases, bytes, since what was written was pushed out.
+    summed: u64,
 }
+
+/// So much of basis files is summed up before the sender gets what there is: it has something to search meanwhile.
+const KICK: u64 = 1 << 20;
 
 impl<'a, 'w, W: ChunkWrite, T: Target, O: Observer> WireOutlet<'a, 'w, W, T, O> {
     pub(super) fn new(side: &'a DestSide<'a, T, O>, w: &'w mut WireWriter<W, Vec<u8>>) -> Self {
         let ndx = NdxState::new(side.shared.agreed.protocol);
-        Self { side, w, ndx, items: 0, sums: Vec::new() }
+        Self { side, w, ndx, items: 0, sums: Vec::new(), summed: 0 }
     }
 
     fn shared(&self) -> &'a Shared<'a, O> {
@@ -112,6 +117,11 @@ impl<'a, 'w, W: ChunkWrite, T: Target, O: Observer> WireOutlet<'a, 'w, W, T, O> 
             if head.count > 64 {
                 yield_now().await;
             }
+        }
+        self.summed += len;
+        if self.summed >= KICK {
+            self.summed = 0;
+            self.w.kick().await?;
         }
         Ok(())
     }

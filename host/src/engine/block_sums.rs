@@ -15,8 +15,8 @@ use super::{aside::Aside, copy::read_full};
 const SHARE: u64 = 8 << 20;
 /// Threads at most; more would only wait for memory.
 const THREADS: usize = 8;
-/// What is summed up aside, so that a receiver goes on meanwhile, bytes: some ten times what changing the thread costs.
-const ASIDE: u64 = 128 << 10;
+/// What is summed up aside, so that a receiver goes on meanwhile, bytes; with less the threads are in each other's way.
+const ASIDE: u64 = 1 << 20;
 /// Larger blocks, which only old protocols have, are not kept in memory several times.
 const LARGE_BLOCK: u32 = 1 << 20;
 
