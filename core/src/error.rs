@@ -128,7 +128,7 @@ pub enum ProtocolError {
     /// A varint or varlong announces more bytes than it can have.
     #[error("Overflow in read_varint()")]
     VarintOverflow,
-    /// A frame header with a code that does not exist.
+    /// A frame header with a code that does not exist; shown as a header byte with a sign, minus 7 (stock binary).
     #[error("unexpected tag {}", i16::from((*tag + 7).to_le_bytes()[0].cast_signed()) - 7)]
     UnknownTag {
         /// The code (header byte minus 7).

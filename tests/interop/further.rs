@@ -44,6 +44,33 @@ fn times_of_old_protocols_in_local_copies() {
     }
 }
 
+/// A server that was to receive lists what it would get.
+#[test]
+fn listings_of_what_would_be_pushed() {
+    let dir = tree(&["src/d"], &["src/f=12345"]);
+    for name in ["src/f", "src/d", "src"] {
+        touch(&dir.path().join(name), &["-d", "2020-01-01 00:00:00Z"]);
+    }
+    let shell = fake_shell(dir.path());
+    let to = format!("h:{}/dst", dir.path().display());
+    for program in BOTH {
+        for server in BOTH {
+            let path = format!("--rsync-path={}", server.path());
+            let mut command = Command::new(program.path());
+            command.args(["-rt", "--list-only", "-e", shell.to_str().unwrap(), &path, "src/", &to]);
+            let out = command.current_dir(dir.path()).env("TZ", "UTC").output().unwrap();
+            let lines = String::from_utf8(out.stdout).unwrap();
+            let lines: Vec<_> = lines.lines().map(|line| line.get(12..).unwrap_or(line)).collect();
+            assert_eq!(lines.len(), 3, "{program:?} {server:?}: {lines:?}");
+            assert!(lines[0].ends_with(" 2020/01/01 00:00:00 ."), "{program:?} {server:?}: {lines:?}");
+            assert_eq!(lines[1], "             5 2020/01/01 00:00:00 f", "{program:?} {server:?}");
+            assert!(lines[2].ends_with(" 2020/01/01 00:00:00 d"), "{program:?} {server:?}: {lines:?}");
+            assert_eq!((out.status.code(), out.stderr), (Some(0), Vec::new()), "{program:?} {server:?}");
+            assert!(!dir.path().join("dst").exists(), "{program:?} {server:?}");
+        }
+    }
+}
+
 /// A list of rules without a name is none; maps of owners are read for a listing as well.
 #[test]
 fn empty_names_of_rule_files_and_maps_of_listings() {

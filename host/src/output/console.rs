@@ -715,7 +715,7 @@ impl Observer for Console {
     }
 
     fn listed(&self, entry: &EntryRef<'_>) {
-        if self.server || self.output.quiet {
+        if self.output.quiet {
             return;
         }
         let preserve = &self.options.preserve;
