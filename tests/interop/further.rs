@@ -63,7 +63,7 @@ fn listings_of_what_would_be_pushed() {
             let lines: Vec<_> = lines.lines().map(|line| line.get(12..).unwrap_or(line)).collect();
             assert_eq!(lines.len(), 3, "{program:?} {server:?}: {lines:?}");
             assert!(lines[0].ends_with(" 2020/01/01 00:00:00 ."), "{program:?} {server:?}: {lines:?}");
-            assert_eq!(lines[1], "             5 2020/01/01 00:00:00 f", "{program:?} {server:?}");
+            assert_eq!(lines[1], "            5 2020/01/01 00:00:00 f", "{program:?} {server:?}");
             assert!(lines[2].ends_with(" 2020/01/01 00:00:00 d"), "{program:?} {server:?}: {lines:?}");
             assert_eq!((out.status.code(), out.stderr), (Some(0), Vec::new()), "{program:?} {server:?}");
             assert!(!dir.path().join("dst").exists(), "{program:?} {server:?}");
