@@ -283,17 +283,26 @@ fn messages_must_suit_the_role() {
     }
 }
 
-#[test]
-fn a_file_that_will_not_come_must_have_been_asked_for() {
-    // For the directory, for no entry, below 0, and twice for a file; then the marks of a session without data.
+/// What a session comes to whose sender says of these indexes that no file will come, and then nothing but marks.
+fn refusing(indexes: &[i32]) -> Result<(), Error<Infallible>> {
     let refusals: Vec<u8> =
-        [0, 99, -7, 1, 1].iter().flat_map(|ndx: &i32| frame(MsgTag::NoSend, &ndx.to_le_bytes())).collect();
+        indexes.iter().flat_map(|ndx| frame(MsgTag::NoSend, &ndx.to_le_bytes())).collect();
     let rest = [vec![0; 3], vec![0; 15], vec![0]].concat();
     let stream = [frame(MsgTag::Data, &list()), refusals, frame(MsgTag::Data, &rest)].concat();
     let fs = world();
     let (result, _) = pull_from(agreed(32, false), &stream, &fs);
-    assert_eq!(result, Ok(()));
     assert_eq!(fs.get("out/f").map(|n| n.data), Some(b"old".to_vec()));
+    result
+}
+
+#[test]
+fn a_file_that_will_not_come_must_be_in_a_list() {
+    // The directory, and twice a file.
+    assert_eq!(refusing(&[0, 1, 1]), Ok(()));
+    for ndx in [2, 99, -7, i32::MAX, i32::MIN] {
+        let unknown = ProtocolError::BadNdx { got: ndx, first: 0, last: 1 };
+        assert_eq!(refusing(&[1, ndx]), Err(unknown.into()), "{ndx}");
+    }
 }
 
 #[test]

@@ -550,8 +550,8 @@ where
 
     /// A file will not come. Another member of its link group takes over.
     async fn gave_up(&mut self, ndx: i32) -> Result<(), Error<L::Error>> {
-        let found = self.side.lists.borrow().find(ndx);
-        let Ok(Found::Entry(segment)) = found else { return Ok(()) };
+        let found = self.side.lists.borrow().find(ndx)?;
+        let Found::Entry(segment) = found else { return Ok(()) };
         self.less_in_progress(&segment);
         let Some(entry) = segment.get(ndx) else { return Ok(()) };
         self.no_leader(ndx, entry).await
