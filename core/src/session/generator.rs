@@ -271,6 +271,11 @@ where
             self.outlet.done().await?;
         }
         self.deletion_summary();
+        if let 1.. = self.in_progress
+            && self.expects_answers()
+        {
+            self.report(&Notice::Unanswered(self.in_progress));
+        }
         for (name, error) in self.side.target.take_not_reserved() {
             self.failed(Op::Fallocate, &name, error);
         }
@@ -279,6 +284,13 @@ where
         self.outlet.pump().await?;
         self.outlet.done().await?;
         self.outlet.flush_all().await
+    }
+
+    /// The sender says of each file that was asked for whether it comes, and the receiver tells of it.
+    fn expects_answers(&self) -> bool {
+        let options = self.options();
+        let tells = self.shared().agreed.protocol.has_io_messages();
+        tells && !self.shared().local && !options.read_batch && !options.batch_only
     }
 
     async fn send_del_stats(&mut self) -> Result<(), Error<L::Error>> {
