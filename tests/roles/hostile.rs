@@ -299,7 +299,7 @@ fn refusing(indexes: &[i32]) -> (Result<(), Error<Infallible>>, Vec<String>) {
 
 #[test]
 fn a_file_that_was_asked_for_and_never_comes_is_told_of() {
-    assert_eq!(refusing(&[]), (Ok(()), vec!["Unanswered(1)".to_owned()]));
+    assert_eq!(refusing(&[]), (Ok(()), vec!["generator: Unanswered(1)".to_owned()]));
 }
 
 #[test]
