@@ -52,7 +52,7 @@ impl<S: Source, T: Target, O: Observer, C: LocalCopy<S, T>> LocalOutlet<'_, S, T
             && !options.dry_run
             && !options.preserve.fake_super
             && !options.select.copy_devices
-            && (new || (options.preserve.perms && !transfer.backup))
+            && (new || !transfer.backup)
             && shared.agreed.protocol.has_item_flags()
             // A longer file is shown while it comes, and seen by others.
             && (entry.entry.size <= CHUNK as u64 || !(options.report.progress || transfer.inplace))
@@ -80,7 +80,15 @@ impl<S: Source, T: Target, O: Observer, C: LocalCopy<S, T>> LocalOutlet<'_, S, T
         } else {
             None
         };
-        let wanted_mode = decide::dest_mode(entry.entry.mode, None, options, self.side.mask(name).await);
+        // Without `-p` the permissions are those of what is replaced.
+        let standing = if options.preserve.perms || request.flags.contains(ItemFlags::IS_NEW) {
+            None
+        } else {
+            let at = Place::Dest(name);
+            self.side.lends_mode(at, self.side.target.stat(at, false).await.ok().flatten()).await
+        };
+        let model = standing.as_ref().filter(|s| decide::holds_data(s, options));
+        let wanted_mode = decide::dest_mode(entry.entry.mode, model, options, self.side.mask(name).await);
         let attrs =
             decide::wanted(entry.entry, &entry.extra(), wanted_mode, options, &self.side.rights, true);
         let extended = self.side.extended(entry, name, None, true).await;
