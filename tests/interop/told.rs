@@ -273,7 +273,7 @@ fn names_that_are_missing_with_their_directories() {
         absent("not/b"),
     ]
     .concat();
-    let several = [vanished("not"), vanished("not"), vanished("d/nix")].concat();
+    let several = [vanished("not"), vanished("not"), vanished("not"), vanished("d/nix")].concat();
     for program in BOTH {
         for (options, deleted, told) in [
             (&["-i"][..], "d/gone d/nix/x not/a not/c not/b/x", &one_list),

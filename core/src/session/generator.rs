@@ -45,6 +45,7 @@ pub(super) struct DestSide<'a, T, O> {
     pub missing_root: bool,
     /// The destination directory was made by this run and not itemized yet.
     pub created_root: Cell<bool>,
+    pub delayed: super::delayed::Delayed,
 }
 
 impl<T, O> DestSide<'_, T, O> {
