@@ -382,6 +382,8 @@ pub enum Notice<'a> {
         /// Its first data was there, but did not fit.
         resend: bool,
     },
+    /// So many files were asked for, and the sender has neither sent them nor said that it would not.
+    Unanswered(u32),
     /// `hard link target of NAME is missing` and other facts without a text of the reference
     Internal(&'static str),
 }
@@ -411,6 +413,7 @@ impl Notice<'_> {
             | Self::TooLong(_)
             | Self::CannotConvertLink { .. }
             | Self::NotInBatch { .. }
+            | Self::Unanswered(_)
             | Self::FailedVerification { again: false, .. } => Severity::TransferError,
             Self::FailedVerification { again: true, .. }
             | Self::Vanished { .. }

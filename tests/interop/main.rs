@@ -10,6 +10,7 @@ mod cases;
 mod charset;
 mod daemon;
 mod details;
+mod evil_client;
 mod extras;
 mod further;
 mod large;

@@ -168,7 +168,10 @@ fn refusals_have_the_texts_and_codes_of_the_reference() {
             of(&["-M--bogus", "a", &url("strict/")]),
             (4, "rsync: on remote machine: --bogus: unknown option".into())
         );
-        assert_eq!(of(&["-M--daemon", "a", &url("strict/")]), (4, "Attempt to hack rsync thwarted!".into()));
+        let thwarted = (4, "rsync: Attempt to hack rsync thwarted!".into());
+        assert_eq!(of(&["-M--daemon", "a", &url("strict/")]), thwarted);
+        let invalid = (4, "rsync: invalid arguments".into());
+        assert_eq!(of(&["-M--version", "a", &url("strict/")]), invalid);
         let (code, text) = of(&[&url("ro/nope"), "got"]);
         assert_eq!(code, 23);
         assert_eq!(text, "rsync: [sender] link_stat \"nope\" (in ro) failed: No such file or directory (2)");

@@ -283,17 +283,33 @@ fn messages_must_suit_the_role() {
     }
 }
 
-#[test]
-fn a_file_that_will_not_come_must_have_been_asked_for() {
-    // For the directory, for no entry, below 0, and twice for a file; then the marks of a session without data.
+/// What a session comes to whose sender says of these indexes that no file will come, and then nothing but marks.
+/// The notices are of what was asked for in vain.
+fn refusing(indexes: &[i32]) -> (Result<(), Error<Infallible>>, Vec<String>) {
     let refusals: Vec<u8> =
-        [0, 99, -7, 1, 1].iter().flat_map(|ndx: &i32| frame(MsgTag::NoSend, &ndx.to_le_bytes())).collect();
+        indexes.iter().flat_map(|ndx| frame(MsgTag::NoSend, &ndx.to_le_bytes())).collect();
     let rest = [vec![0; 3], vec![0; 15], vec![0]].concat();
     let stream = [frame(MsgTag::Data, &list()), refusals, frame(MsgTag::Data, &rest)].concat();
     let fs = world();
-    let (result, _) = pull_from(agreed(32, false), &stream, &fs);
-    assert_eq!(result, Ok(()));
+    let (result, watch) = pull_from(agreed(32, false), &stream, &fs);
     assert_eq!(fs.get("out/f").map(|n| n.data), Some(b"old".to_vec()));
+    let notices = watch.notices.borrow();
+    (result, notices.iter().filter(|n| n.contains("Unanswered")).cloned().collect())
+}
+
+#[test]
+fn a_file_that_was_asked_for_and_never_comes_is_told_of() {
+    assert_eq!(refusing(&[]), (Ok(()), vec!["Unanswered(1)".to_owned()]));
+}
+
+#[test]
+fn a_file_that_will_not_come_must_be_in_a_list() {
+    // The directory, and twice a file.
+    assert_eq!(refusing(&[0, 1, 1]), (Ok(()), Vec::new()));
+    for ndx in [2, 99, -7, i32::MAX, i32::MIN] {
+        let unknown = ProtocolError::BadNdx { got: ndx, first: 0, last: 1 };
+        assert_eq!(refusing(&[1, ndx]).0, Err(unknown.into()), "{ndx}");
+    }
 }
 
 #[test]
@@ -358,6 +374,9 @@ fn sources_are_removed_only_where_that_was_asked_for() {
     let stream = [success(0), success(1), mark.clone()].concat();
     assert_eq!(serve_from(&fs, &options, agreed(32, false), &stream), Error::Eof);
     assert_eq!(files(&fs), before - 1, "a file, and no directory");
+    let repeated = vec![success(1); 23].concat();
+    let bad = ProtocolError::BadMessage { tag: MsgTag::Success, len: 4 };
+    assert_eq!(serve_from(&fs, &options, agreed(32, false), &repeated), bad.into());
     let stream = [success(99), mark].concat();
     let error = serve_from(&fs, &options, agreed(32, false), &stream);
     assert!(matches!(error, Error::Protocol(ProtocolError::BadNdx { got: 99, first: 0, .. })), "{error:?}");

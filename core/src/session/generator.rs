@@ -272,6 +272,11 @@ where
             self.outlet.done().await?;
         }
         self.deletion_summary();
+        if let 1.. = self.in_progress
+            && self.expects_answers()
+        {
+            self.report(&Notice::Unanswered(self.in_progress));
+        }
         for (name, error) in self.side.target.take_not_reserved() {
             self.failed(Op::Fallocate, &name, error);
         }
@@ -280,6 +285,13 @@ where
         self.outlet.pump().await?;
         self.outlet.done().await?;
         self.outlet.flush_all().await
+    }
+
+    /// The sender says of each file that was asked for whether it comes, and the receiver tells of it.
+    fn expects_answers(&self) -> bool {
+        let options = self.options();
+        let tells = self.shared().agreed.protocol.has_io_messages();
+        tells && !self.shared().local && !options.read_batch && !options.batch_only
     }
 
     async fn send_del_stats(&mut self) -> Result<(), Error<L::Error>> {
@@ -558,8 +570,8 @@ where
 
     /// A file will not come. Another member of its link group takes over.
     async fn gave_up(&mut self, ndx: i32) -> Result<(), Error<L::Error>> {
-        let found = self.side.lists.borrow().find(ndx);
-        let Ok(Found::Entry(segment)) = found else { return Ok(()) };
+        let found = self.side.lists.borrow().find(ndx)?;
+        let Found::Entry(segment) = found else { return Ok(()) };
         self.less_in_progress(&segment);
         let Some(entry) = segment.get(ndx) else { return Ok(()) };
         self.no_leader(ndx, entry).await

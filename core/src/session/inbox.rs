@@ -97,7 +97,19 @@ impl<O: Observer> MessageSink for Inbox<'_, O> {
             }
             tag if tag.is_text() => shared.observer.peer_text(tag, &self.payload),
             T::IoError => shared.add_io_error(value as u32 & 7),
-            T::Success => shared.successes.borrow_mut().push_back(value),
+            T::Success => {
+                let mut waiting = shared.successes.borrow_mut();
+                // More than there are files is a peer that repeats itself.
+                let most = shared.stats.borrow().listed.total();
+                if shared.options.transfer.remove_source.is_none() {
+                    // Nobody asked.
+                } else if waiting.len() as u64 > most {
+                    let Header { tag, len } = self.header;
+                    return Err(ProtocolError::BadMessage { tag, len }.into());
+                } else {
+                    waiting.push_back(value);
+                }
+            }
             T::NoSend => shared.event(Event::Failed(value)),
             T::IoTimeout if (1..=86_400).contains(&value) => shared.observer.lower_timeout(value as u32),
             T::Deleted if shared.is_client() => {

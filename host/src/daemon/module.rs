@@ -540,8 +540,8 @@ impl Request<'_> {
         let world = World { program: "rsyncd", env: &|name| std::env::var_os(name), now };
         let text_of = |stop: Stop| match stop {
             Stop::Fail(failure) => failure.text,
-            Stop::Print(text) => text,
-            Stop::Usage(_) => INVALID.to_vec(),
+            // Nobody at this end wants to read about the program.
+            Stop::Print(_) | Stop::Usage(_) => INVALID.to_vec(),
         };
         let refusals = Refusals::new(
             values.text(Param::RefuseOptions).unwrap_or_default(),
@@ -549,7 +549,7 @@ impl Request<'_> {
         );
         let given = argv::parse(OPTIONS, argv, false);
         if given.options.iter().any(|option| DAEMON_ONLY.contains(&option.id)) {
-            return Err(b"Attempt to hack rsync thwarted!".to_vec());
+            return Err(b"rsync: Attempt to hack rsync thwarted!".to_vec());
         }
         if let Some(option) = refusals.find(&given.options) {
             return Err(refuses(&option));

@@ -24,6 +24,7 @@ use super::{
     copy::{Holes, copy_contents},
     fake,
     meta::{self, Handle},
+    named::NamedDir,
     port,
     special::{self, Put},
     temp::Temp,
@@ -44,9 +45,7 @@ pub struct Backups {
 
 #[derive(Debug)]
 struct BackupDir {
-    /// As the user gave it; relative to the destination.
-    path: Vec<u8>,
-    confinement: Confinement,
+    named: NamedDir,
     tree: Mutex<Option<Arc<Tree>>>,
 }
 
@@ -93,15 +92,15 @@ impl Carried {
 }
 
 impl Backups {
-    pub fn new(options: &SessionOptions, confinement: &Confinement) -> Self {
+    /// `tree`: the destination.
+    pub fn new(options: &SessionOptions, confinement: &Confinement, tree: &Tree) -> Self {
         let transfer = &options.transfer;
         let preserve = &options.preserve;
         Self {
             only_safe_links: options.select.safe_links && preserve.links,
             suffix: transfer.suffix.clone(),
-            dir: transfer.backup_dir.clone().map(|path| BackupDir {
-                path,
-                confinement: confinement.clone(),
+            dir: transfer.backup_dir.as_ref().map(|path| BackupDir {
+                named: NamedDir::new(confinement, tree.root(), path),
                 tree: Mutex::default(),
             }),
             copies: Copies {
@@ -198,7 +197,7 @@ impl Backups {
         self.copies.files.carry(Handle::File(&original), copy);
         let made = to_stat(&fstat(&file)?);
         if let Err((step, error)) = meta::apply(copy, &made, attrs) {
-            let dir = self.dir.as_ref().map_or_else(Vec::new, |dir| [&dir.path, &b"/"[..]].concat());
+            let dir = self.dir.as_ref().map_or_else(Vec::new, |dir| [dir.named.path(), b"/"].concat());
             let path = [&dir, name.bytes(), &self.suffix].concat();
             shared.setter().fail(step.op(), &path, &[], port(error));
             let private = Attrs { mode: Some(private), ..Attrs::default() };
@@ -265,7 +264,7 @@ impl BackupDir {
         if let Some(tree) = known.as_ref().filter(|tree| tree.root().is_ok_and(|dir| is_linked(dir))) {
             return Ok(tree.clone());
         }
-        let dir = self.confinement.open_dir(root, &self.path)?;
+        let dir = self.named.open(root)?;
         Ok(known.insert(Arc::new(Tree::new(dir, Links::Never))).clone())
     }
 
@@ -275,11 +274,7 @@ impl BackupDir {
         let root = shared.tree().root()?;
         let tree = match self.open(root) {
             Err(Errno::NOENT) => {
-                self.confinement.admits_new(root, &self.path)?;
-                for (end, _) in self.path.iter().enumerate().skip(1).filter(|(_, b)| **b == b'/') {
-                    mkdir(root, &self.path[..end])?;
-                }
-                mkdir(root, &self.path)?;
+                self.named.make(root)?;
                 self.open(root)?
             }
             other => other?,
@@ -315,7 +310,7 @@ impl BackupDir {
 }
 
 /// Whether a directory still has a name: a deletion in the destination may remove backup directories that stand there.
-fn is_linked(dir: &OwnedFd) -> bool {
+pub fn is_linked(dir: &OwnedFd) -> bool {
     fstat(dir).is_ok_and(|stat| stat.st_nlink > 0)
 }
 
@@ -328,13 +323,6 @@ fn is_there(tree: &Tree, path: &[u8]) -> bool {
             tree.dir(path).is_ok()
         }
         Err(_) => false,
-    }
-}
-
-fn mkdir(root: &OwnedFd, path: &[u8]) -> io::Result<()> {
-    match mkdirat(root, path, Mode::from_raw_mode(0o777)) {
-        Err(Errno::EXIST) => Ok(()),
-        other => other,
     }
 }
 

@@ -27,6 +27,7 @@ mod forward;
 mod ids;
 mod listing;
 mod meta;
+mod named;
 mod pool;
 mod reading;
 mod removal;

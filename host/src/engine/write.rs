@@ -34,6 +34,7 @@ use super::{
     extended::Setter,
     fake,
     meta::{Handle, chmod_at},
+    named::NamedDir,
     port,
     reading::Reading,
     temp::Temp,
@@ -58,7 +59,44 @@ enum PartialDir {
     None,
     /// Below the directory of each file.
     Relative(Vec<u8>),
-    Absolute(Vec<u8>, OnceLock<Arc<OwnedFd>>),
+    Absolute(AbsolutePartialDir),
+}
+
+/// One directory for the partial files of all directories. As with a relative one, a symlink in its place makes way.
+#[derive(Debug)]
+struct AbsolutePartialDir {
+    parent: NamedDir,
+    name: Box<[u8]>,
+    open: OnceLock<Arc<OwnedFd>>,
+}
+
+impl AbsolutePartialDir {
+    fn new(confinement: &Confinement, tree: &Tree, path: &[u8]) -> Self {
+        let kept = path.iter().rposition(|&b| b != b'/').map_or(1, |last| last + 1);
+        let at = memchr::memrchr(b'/', &path[..kept]).unwrap_or(0) + 1;
+        let name = if at == kept { &b"."[..] } else { &path[at..kept] };
+        Self {
+            parent: NamedDir::new(confinement, tree.root(), &path[..at]),
+            name: name.into(),
+            open: OnceLock::new(),
+        }
+    }
+
+    /// The directory, as a name in its parent.
+    fn spot(&self, tree: &Tree) -> io::Result<Spot<'static>> {
+        Ok(Spot { dir: Arc::new(self.parent.open(tree.root()?)?), name: self.name.to_vec().into() })
+    }
+
+    fn open(&self, tree: &Tree, confinement: &Confinement) -> io::Result<Arc<OwnedFd>> {
+        if let Some(dir) = self.open.get() {
+            return Ok(dir.clone());
+        }
+        let at = self.spot(tree)?;
+        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let dir = openat(&at.dir, &*at.name, flags, Mode::empty())?;
+        confinement.admits(&dir)?;
+        Ok(self.open.get_or_init(|| Arc::new(dir)).clone())
+    }
 }
 
 /// What putting files in place depends on, for one session.
@@ -121,15 +159,17 @@ impl Shared {
             _ => None,
         };
         let partial = match &transfer.partial_dir {
-            Some(dir) if dir.starts_with(b"/") => PartialDir::Absolute(dir.clone(), OnceLock::new()),
+            Some(dir) if dir.starts_with(b"/") => {
+                PartialDir::Absolute(AbsolutePartialDir::new(&confinement, &tree, dir))
+            }
             Some(dir) => PartialDir::Relative(dir.clone()),
             None => PartialDir::None,
         };
         Ok(Self {
-            tree,
             temp_dir,
             partial,
-            backups: Backups::new(options, &confinement),
+            backups: Backups::new(options, &confinement, &tree),
+            tree,
             confinement,
             reading: Reading::new(options),
             sparse: transfer.sparse,
@@ -190,14 +230,7 @@ impl Shared {
         let dir = match &self.partial {
             PartialDir::None => return Err(Errno::NOENT),
             PartialDir::Relative(dir) => self.tree.dir(&join(name.parent(), dir))?,
-            PartialDir::Absolute(path, open) => {
-                if let Some(dir) = open.get() {
-                    dir.clone()
-                } else {
-                    let dir = self.confinement.open_dir(self.tree.root()?, path)?;
-                    open.get_or_init(|| Arc::new(dir)).clone()
-                }
-            }
+            PartialDir::Absolute(dir) => dir.open(&self.tree, &self.confinement)?,
         };
         Ok(Spot { dir, name: name.base().into() })
     }
@@ -210,11 +243,7 @@ impl Shared {
         }
         let at = match &self.partial {
             PartialDir::None => return Err(Errno::NOENT),
-            PartialDir::Absolute(path, _) => {
-                let root = self.tree.root()?;
-                self.confinement.admits_new(root, path)?;
-                Spot { dir: root.clone(), name: path.into() }
-            }
+            PartialDir::Absolute(dir) => dir.spot(&self.tree)?,
             PartialDir::Relative(_) => self.partial_dir_spot(name)?,
         };
         let private = Mode::from_raw_mode(0o700);
@@ -406,7 +435,8 @@ impl Shared {
             Destination::Final { backup } | Destination::KeptPartial { backup } => {
                 if backup {
                     match self.backups.back_up(self, name, BackupBy::Link) {
-                        Ok(()) | Err(Errno::NOENT) => {}
+                        Ok(()) => {}
+                        Err(Errno::NOENT) if !self.stands(name) => {}
                         Err(error) => return Err((CommitStep::Backup, error)),
                     }
                 }
@@ -429,6 +459,12 @@ impl Shared {
         moved.map_err(|e| (CommitStep::Rename, e))?;
         self.tree.forget_link(name.bytes());
         applied(set)
+    }
+
+    /// Something has this name.
+    fn stands(&self, name: RelName<'_>) -> bool {
+        let at = self.tree.at(name);
+        at.and_then(|at| statat(&at.dir, at.name, AtFlags::SYMLINK_NOFOLLOW)).is_ok()
     }
 
     /// Renames a temporary to its place, or copies it to another file system.

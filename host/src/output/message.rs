@@ -261,6 +261,10 @@ pub(crate) fn text(from: Role, notice: &Notice<'_>, w: &Wording<'_>) -> Option<V
             };
             plain(&[kind, name, b" failed verification -- update ", kept.as_bytes(), tail])
         }
+        Notice::Unanswered(count) => {
+            let what = if count == 1 { "requested file was" } else { "requested files were" };
+            plain(&[format!("ERROR: {count} {what} not sent").as_bytes()])
+        }
         Notice::ReceiveIsDir(name) => plain(&[b"recv_files: ", &full(None, name), b" is a directory"]),
         Notice::SenderRemoved(name) => at_level(Info::Remove, &[b"sender removed ", name]),
         Notice::SenderRemovedBefore(name) => plain(&[b"sender file already removed: ", name]),
