@@ -140,6 +140,8 @@ pub enum Notice<'a> {
         /// It was a directory.
         dir: bool,
     },
+    /// `WARNING: parent dir is absent in the file list: NAME`
+    ParentAbsent(&'a [u8]),
     /// `skipping directory NAME`
     SkippingDirectory(&'a [u8]),
     /// `symlink has no referent: FULL`
@@ -415,6 +417,7 @@ impl Notice<'_> {
             | Self::FailedVerification { again: false, .. } => Severity::TransferError,
             Self::FailedVerification { again: true, .. }
             | Self::Vanished { .. }
+            | Self::ParentAbsent(_)
             | Self::Diminished { .. }
             | Self::TooLargeForSums(_)
             | Self::MaxDelete { .. } => Severity::Warning,

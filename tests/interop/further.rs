@@ -454,8 +454,9 @@ fn arguments_inside_of_other_arguments() {
             ("m m/x", "m (2);m/x (5);m/x (5)", "8 (reg: 4, dir: 4)"),
             ("m/b/c n/x m/b/f", "m (2)", "7 (reg: 2, dir: 5)"),
             ("m/b/c m/x m/b/f", "", "5 (reg: 2, dir: 3)"),
-            // What is named twice and stands in a row is read once, else each time.
+            // What is named twice and stands in a row is read once, else each time; of three in a row, two are read.
             ("m m", "m (2)", "7 (reg: 3, dir: 4)"),
+            ("m m m", "m (2);m (3);m/b (8);m/b (8);m/x (6);m/x (6)", "10 (reg: 4, dir: 6)"),
             ("m m/x m", "m (2);m (3);m/b (9);m/b (9);m/x (6);m/x (6);m/x (7);m/x (7)", "11 (reg: 5, dir: 6)"),
         ] {
             let names: Vec<_> = names.split(' ').map(|name| format!("s/./{name}")).collect();

@@ -257,3 +257,135 @@ fn the_line_of_a_list_ends_where_the_first_message_goes() {
         }
     }
 }
+
+/// What `--delete-missing-args` deletes may lack its directories, too: they have vanished, and are missed once in a row.
+#[test]
+fn names_that_are_missing_with_their_directories() {
+    let vanished = |name: &str| format!("file has vanished: \"SRC/{name}\"\n");
+    let absent = |name: &str| format!("WARNING: parent dir is absent in the file list: {name}\n");
+    let one_list = [
+        vanished("not"),
+        vanished("not"),
+        vanished("not/b"),
+        vanished("d/nix"),
+        absent("d/nix"),
+        absent("not"),
+        absent("not/b"),
+    ]
+    .concat();
+    let several = [vanished("not"), vanished("not"), vanished("not"), vanished("d/nix")].concat();
+    for program in BOTH {
+        for (options, deleted, told) in [
+            (&["-i"][..], "d/gone d/nix/x not/a not/c not/b/x", &one_list),
+            (&["-n", "-i"], "d/gone d/nix/x not/a not/c not/b/x", &one_list),
+            (&["-i", "--protocol=29"], "d/gone d/nix/x not/a not/c not/b/x", &one_list),
+            // With several lists there is no place for a name whose directory is missing.
+            (&["-i", "-r"], "d/gone", &several),
+        ] {
+            let dir = tree(
+                &["src/d", "dst/d/nix", "dst/not/b"],
+                &["src/d/f", "dst/d/f", "dst/d/gone", "dst/d/nix/x", "dst/not/a", "dst/not/c", "dst/not/b/x"],
+            );
+            fs::write(dir.path().join("names"), "not/a\nnot/c\nd/f\nnot/b/x\nd/nix/x\nd/gone\n").unwrap();
+            let words = [&["-t", "--delete-missing-args", "--files-from=names"], options, &["src", "dst"]];
+            let out = run(program, dir.path(), &words.concat());
+            let gone: Vec<_> =
+                out.stdout.lines().filter_map(|line| line.strip_prefix("*deleting   ")).collect();
+            assert_eq!(gone.join(" "), deleted, "{program:?} {options:?}: {out:?}");
+            let src = dir.path().join("src").canonicalize().unwrap();
+            let (mut lines, mut wanted): (Vec<_>, Vec<_>) = (
+                out.stderr.lines().map(|line| line.replace(src.to_str().unwrap(), "SRC")).collect(),
+                told.lines().collect(),
+            );
+            assert!(lines.pop().unwrap().contains("some files vanished"), "{program:?} {options:?}: {out:?}");
+            lines.sort_unstable();
+            wanted.sort_unstable();
+            assert_eq!(
+                (out.code, lines.join("\n")),
+                (Some(24), wanted.join("\n")),
+                "{program:?} {options:?}"
+            );
+            let stays = options.iter().any(|&word| word == "-n" || word == "-r");
+            assert_eq!(dir.path().join("dst/not/a").exists(), stays, "{program:?} {options:?}");
+        }
+    }
+}
+
+/// A name whose directory is not in the list keeps the directory that is listed before it.
+#[test]
+fn names_without_a_directory_keep_others() {
+    for program in BOTH {
+        let dir = tree(&["src/e/d", "src/g", "dst/not"], &["dst/not/x"]);
+        let made = |names: &str| {
+            fs::write(dir.path().join("names"), names).unwrap();
+            let words =
+                ["-mn", "--out-format=%n", "--delete-missing-args", "--files-from=names", "src", "new"];
+            let out = run(program, dir.path(), &words);
+            out.stdout.lines().filter(|line| line.ends_with('/')).collect::<Vec<_>>().join(" ")
+        };
+        assert_eq!(made("e/d\ng\n"), "", "{program:?}");
+        assert_eq!(made("e/d\ng\nf/x\n"), "e/ e/d/", "{program:?}");
+        assert_eq!(made("e/d\ng\nnot/x\n"), "g/", "{program:?}");
+        assert_eq!(made("e/d\ng\na/x\n"), "", "{program:?}");
+    }
+}
+
+/// A leader that is linked to its alternate is told of behind those that waited for it; one that is copied, in front of them.
+#[test]
+fn a_leader_that_is_linked_to_its_alternate_comes_last() {
+    for program in BOTH {
+        for (options, first) in [
+            (&["--link-dest=../alt"][..], "hf+++++++++ a => b\nhf          b\nhf+++++++++ c => b\n"),
+            (&["--link-dest=../alt", "-n"], "hf+++++++++ a => b\nhf          b\nhf+++++++++ c => b\n"),
+            (&["--copy-dest=../alt"], "cf          b\nhf+++++++++ a => b\nhf+++++++++ c => b\n"),
+        ] {
+            let dir = tree(&["src", "alt", "dst"], &["src/a=text", "alt/b=text"]);
+            for name in ["src/b", "src/c"] {
+                fs::hard_link(dir.path().join("src/a"), dir.path().join(name)).unwrap();
+            }
+            touch(&dir.path().join("src"), &["-d", "2020-01-01"]);
+            let out = run(program, dir.path(), &[&["-aHii"], options, &["src/", "dst/"]].concat());
+            assert!(out.stdout.ends_with(first), "{program:?} {options:?}: {out:?}");
+        }
+    }
+}
+
+/// `-I` asks for the exact time of what is transferred only: with `--size-only` that is not what stands.
+#[test]
+fn fractions_of_what_is_not_transferred() {
+    for program in BOTH {
+        for (options, nanoseconds) in
+            [(&["-I", "--size-only"][..], 250_000_000), (&["-I"], 500_000_000), (&["-c"], 500_000_000)]
+        {
+            let dir = tree(&["src", "dst"], &["src/f=same", "dst/f=same"]);
+            touch(&dir.path().join("src/f"), &["-d", "2020-01-01 00:00:00.5Z"]);
+            touch(&dir.path().join("dst/f"), &["-d", "2020-01-01 00:00:00.25Z"]);
+            let out = run(program, dir.path(), &[&["-rt"], options, &["src/", "dst/"]].concat());
+            assert_eq!(out.code, Some(0), "{program:?}: {out:?}");
+            let made = fs::metadata(dir.path().join("dst/f")).unwrap();
+            assert_eq!(made.mtime_nsec(), nanoseconds, "{program:?} {options:?}");
+        }
+    }
+}
+
+/// A file that another one was made from has been read when its turn comes, which its time of access says.
+#[test]
+fn what_a_similar_file_is_made_from_has_been_read() {
+    for program in BOTH {
+        let dir = tree(&["src", "dst"], &["src/a=new", "src/b", "dst/b"]);
+        let long_ago = SystemTime::UNIX_EPOCH + Duration::from_secs(1_400_000_000);
+        for name in ["src/b", "dst/b"] {
+            let times = fs::FileTimes::new().set_accessed(long_ago).set_modified(long_ago);
+            let file = fs::File::options().write(true).open(dir.path().join(name)).unwrap();
+            file.set_len(100_000).unwrap();
+            file.set_times(times).unwrap();
+        }
+        let shell = fake_shell(dir.path());
+        let (path, from) =
+            (format!("--rsync-path={}", program.path()), format!("h:{}/src/", dir.path().display()));
+        let words = ["-rtyUi", "-e", shell.to_str().unwrap(), &path, &from, "dst/"];
+        let out = run(program, dir.path(), &words);
+        assert_eq!(out.code, Some(0), "{program:?}: {out:?}");
+        assert!(out.stdout.contains(".f......u.. b\n"), "{program:?}: {out:?}");
+    }
+}

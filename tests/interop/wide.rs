@@ -132,6 +132,47 @@ fn a_basis_that_is_gone_has_the_file_sent_again() {
     }
 }
 
+/// Files of one base name would wait in one place of a partial directory that is not one for each directory. Stock rsync puts the data of
+/// the last one into the first, and loses the others.
+#[test]
+fn files_of_one_base_name_do_not_meet_in_a_partial_directory() {
+    let names = ["a/f", "b/f", "c/f"];
+    for (partial, left_over) in [("../pd", false), ("abs", false), ("abs", true)] {
+        for (remote, replaces) in [(false, false), (false, true), (true, false), (true, true)] {
+            let dir = tree(&["src/a", "src/b", "src/c", "dst/a", "dst/b", "dst/c", "abs"], &[]);
+            let at = |name: &str| dir.path().join(name);
+            let text = |name: &str| format!("{name} ").repeat(4000);
+            for name in names {
+                fs::write(at(&format!("src/{name}")), text(name)).unwrap();
+                if replaces {
+                    fs::write(at(&format!("dst/{name}")), text("old")).unwrap();
+                    old(&at(&format!("dst/{name}")));
+                }
+            }
+            if left_over {
+                fs::write(at("abs/f"), &text("b/f")[..9000]).unwrap();
+            }
+            let option = match partial {
+                "abs" => format!("--partial-dir={}", at(partial).display()),
+                relative => format!("--partial-dir={relative}"),
+            };
+            let mut words = vec!["-a".to_owned(), "--no-whole-file".into(), "--delay-updates".into(), option];
+            if remote {
+                words.extend(pushed(Program::Arsync, dir.path(), "dst/"));
+            } else {
+                words.extend(["src/".into(), "dst/".into()]);
+            }
+            let words: Vec<&str> = words.iter().map(String::as_str).collect();
+            let out = run(Program::Arsync, dir.path(), &words);
+            for name in names {
+                let made = fs::read_to_string(at(&format!("dst/{name}"))).unwrap();
+                assert!(made == text(name), "{words:?} {name}: {out:?}");
+            }
+            assert_eq!(out.code, Some(0), "{words:?}: {out:?}");
+        }
+    }
+}
+
 /// Hundredths of a second that ended children have used processors for.
 fn children_time() -> u64 {
     let stat = fs::read_to_string("/proc/self/stat").unwrap();

@@ -203,6 +203,9 @@ where
     ) -> Result<(), Error<L::Error>> {
         let options = self.options();
         let (mode, stat) = (alt.stat.mode, &alt.stat);
+        if linked {
+            self.leader_linked(ndx, entry, alt).await?;
+        }
         let doing = if linked { ItemFlags::LOCAL_CHANGE } else { ItemFlags::empty() };
         let flags = doing | self.flags_of(entry, mode, Some(stat), doing) & ItemFlags::REPORT_ATIME;
         if options.transfer.alt_dest_kind == Some(AltDestKind::Compare) {

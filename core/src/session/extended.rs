@@ -24,7 +24,7 @@ use crate::{
     flist::{
         Tables,
         acl::{Acl, Kind},
-        entry::{EntryRef, FileList, mode},
+        entry::{EntryRef, FileKind, FileList, mode},
         xattr::{self, Value, ValueDigest, ValueSums, Xattr},
     },
     io::{ChunkWrite, WireReader, WireWriter},
@@ -207,7 +207,8 @@ pub(super) async fn attach<S: Source, O: Observer>(
     scope: &Scope,
 ) -> bool {
     let p = &shared.options.preserve;
-    if !p.acls && p.xattrs == 0 {
+    let is_there = list.entries.last().is_some_and(|entry| entry.kind() != FileKind::Missing);
+    if !p.acls && p.xattrs == 0 || !is_there {
         return true;
     }
     match read_all(shared, source, list, path, scope).await {

@@ -10,7 +10,7 @@ use hashbrown::{HashMap, HashSet};
 use super::{
     Event, Shared,
     directories::Retouches,
-    incoming_list::is_refused_orphan,
+    incoming_list::{is_refused_orphan, lacks_parent},
     links::{Group, Joins},
     lists::{Found, Lists, Segment},
     special::Made,
@@ -45,6 +45,7 @@ pub(super) struct DestSide<'a, T, O> {
     pub missing_root: bool,
     /// The destination directory was made by this run and not itemized yet.
     pub created_root: Cell<bool>,
+    pub delayed: super::delayed::Delayed,
 }
 
 impl<T, O> DestSide<'_, T, O> {
@@ -443,6 +444,7 @@ where
                 }
             }
         }
+        let mut last_parent = None;
         for position in 0..segment.list.len() {
             if position % STRIDE == 0 {
                 self.lookout.arrive(self.side, &self.fresh, segment, position);
@@ -453,6 +455,12 @@ where
             if !self.side.missing_root && is_refused_orphan(self.shared(), &segment.list, entry) {
                 self.retouch_dirs().await;
                 return Err(ProtocolError::Name(NameFault::WrongDirectory).into());
+            }
+            let parent = entry.rel_name().parent();
+            if last_parent.replace(parent) != Some(parent)
+                && lacks_parent(self.shared(), &segment.list, entry)
+            {
+                self.report(&Notice::ParentAbsent(parent.bytes()));
             }
             if entry.entry.is_dir() {
                 self.takes_on(ndx, entry);

@@ -234,6 +234,15 @@ fn is_listed(list: &FileList, dir: &[u8], protocol: crate::version::ProtocolVers
     found.is_ok()
 }
 
+/// Whether the directory of an argument that is missing at the sender is not in the list.
+pub(super) fn lacks_parent<O>(shared: &Shared<'_, O>, list: &FileList, entry: EntryRef<'_>) -> bool {
+    let dir = entry.rel_name().parent();
+    entry.entry.kind() == FileKind::Missing
+        && !shared.agreed.inc_recurse()
+        && dir != RelName::ROOT
+        && !is_listed(list, dir.bytes(), shared.agreed.protocol)
+}
+
 /// Below protocol 30 a name without its directory is refused when its turn comes, as in the reference, also where `--no-implied-dirs`
 /// has asked for such names.
 pub(super) fn is_refused_orphan<O>(shared: &Shared<'_, O>, list: &FileList, entry: EntryRef<'_>) -> bool {

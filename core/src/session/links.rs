@@ -368,6 +368,24 @@ where
         self.linked(ndx, entry).await
     }
 
+    /// The leader was linked to an alternate file, and was not told of yet: in the reference, the others are linked to it first.
+    pub(super) async fn leader_linked(
+        &mut self,
+        ndx: i32,
+        entry: EntryRef<'_>,
+        alternate: &Alternate,
+    ) -> Result<(), Error<L::Error>> {
+        if !entry.entry.flags.contains(EntryFlags::HLINKED) {
+            return Ok(());
+        }
+        let found = self.side.lists.borrow().find(ndx);
+        if let Ok(Found::Entry(segment)) = found {
+            self.leader_becomes(&segment, entry, alternate);
+            self.leader_done(entry).await?;
+        }
+        Ok(())
+    }
+
     /// A dry run would link the leader to this alternate file.
     pub(super) fn leader_becomes(&mut self, segment: &Segment, entry: EntryRef<'_>, alternate: &Alternate) {
         let transfer = &self.options().transfer;

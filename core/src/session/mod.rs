@@ -182,6 +182,7 @@ mod basis;
 mod completion;
 mod copying;
 pub mod decide;
+mod delayed;
 mod deletion;
 mod directories;
 mod extended;

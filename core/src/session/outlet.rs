@@ -270,6 +270,8 @@ impl<'a, S: Source, T: Target, O: Observer, C: LocalCopy<S, T>> LocalOutlet<'a, 
             Some(started) => self.finish(&context, started).await,
             None => (CopyEnd::Refused, false),
         };
+        let whole = self.side.without_taken(self.side.local_name(entry), request);
+        let request = whole.as_ref().unwrap_or(request);
         let event = match end {
             CopyEnd::Refused => self.copy(&context, request).await?,
             end if self.finish_early(&context, request, end, counted).await? => Event::Success(ndx),
@@ -278,7 +280,7 @@ impl<'a, S: Source, T: Target, O: Observer, C: LocalCopy<S, T>> LocalOutlet<'a, 
         if !matches!(event, Event::Failed(_)) {
             self.step(Role::Sender, &Step::Sent { name: below(entry.name()), base: entry.entry.base });
         }
-        if matches!(event, Event::Success(_)) && self.side.shared.options.transfer.delay_updates {
+        if matches!(event, Event::Success(_)) && self.side.delays(self.side.local_name(entry)) {
             segment.mark(ndx, EntryFlags::DONE);
             return Ok(());
         }
@@ -428,7 +430,8 @@ impl<'a, S: Source, T: Target, O: Observer, C: LocalCopy<S, T>> LocalOutlet<'a, 
         }
         let attrs =
             decide::wanted(entry.entry, &entry.extra(), wanted_mode, options, &self.side.rights, true);
-        let to = if transfer.delay_updates {
+        let delayed = self.side.delays(name);
+        let to = if delayed {
             Destination::Partial
         } else {
             Destination::Final { backup: transfer.backup && !transfer.inplace }
@@ -441,7 +444,7 @@ impl<'a, S: Source, T: Target, O: Observer, C: LocalCopy<S, T>> LocalOutlet<'a, 
         if !report_commit(self.side, name, committed)? {
             return Ok(Event::Failed(ndx));
         }
-        if transfer.partial_dir.is_some() && !transfer.delay_updates {
+        if transfer.partial_dir.is_some() && !delayed {
             if matches!(place, Place::Partial(_)) {
                 let _ = target.remove_file(place).await;
             }

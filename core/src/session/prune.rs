@@ -10,8 +10,8 @@ use crate::{
 /// Clears directories below which there is nothing but directories. A directory that the receiver's rules
 /// exclude stays, with those above it. The root is never pruned. The list must be sorted.
 ///
-/// As in the reference, a duplicate that was cleared counts as a file in the directory before it, which is its
-/// namesake or its parent, unless nothing follows it.
+/// As in the reference, whatever is no directory counts as a file in the directory before it: also a name whose own directory
+/// is not in the list, and a duplicate that was cleared, unless nothing follows it.
 pub(super) fn prune_empty_dirs(list: &mut FileList, scope: &Scope) {
     let end = list.entries.iter().rposition(Entry::is_active).map_or(0, |last| last + 1);
     let mut keep = Vec::from_iter((0..end).map(|_| false));
@@ -24,7 +24,7 @@ pub(super) fn prune_empty_dirs(list: &mut FileList, scope: &Scope) {
             continue;
         }
         let name = entry.name();
-        while let Some(&top) = open.last() {
+        while let Some(&top) = open.last().filter(|_| entry.entry.is_dir()) {
             let inside = list.get(top).is_some_and(|d| {
                 d.name() == b"." || name.strip_prefix(d.name()).is_some_and(|r| r.first() == Some(&b'/'))
             });

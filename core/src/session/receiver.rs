@@ -433,6 +433,9 @@ where
         let head = self.incoming.head(self.r).await?;
         let sibling = sibling_name(name, header.xname.as_deref().unwrap_or_default());
         let place = self.basis_place(header, name, &sibling, redo).await?;
+        // Another file has come to wait there.
+        let taken = matches!(place, Place::Partial(_)) && self.side.is_taken(name);
+        let place = if taken { Place::Dest(name) } else { place };
         let append = if redo { Append::Off } else { transfer.append.under(shared.agreed.protocol) };
         // What the generator found missing a moment ago need not be asked for again; what it could not read may have
         // to be backed up.
@@ -446,13 +449,13 @@ where
         if is_dir {
             shared.report(Role::Receiver, &Notice::ReceiveIsDir(name.bytes()));
         }
-        let basis = if head.count > 0 { target.open_basis(place).await.ok() } else { None };
+        let basis = if head.count > 0 && !taken { target.open_basis(place).await.ok() } else { None };
         if let Some((_, size)) = &basis {
             let name = place.name().bytes();
             self.step(&Step::Mapped { name, base: 0, size: *size });
         }
         // What resembled the file may have made way for something else since.
-        let lost = basis.is_none() && header.basis == BasisType::Fuzzy;
+        let lost = basis.is_none() && (header.basis == BasisType::Fuzzy || taken);
         let basis = basis.map(|(basis, _)| basis);
         // Without `-p` the file has the permissions of what it is made from.
         let model = match place {
@@ -473,6 +476,7 @@ where
             self.side.mask(name).await,
         );
         let partial_in_place = header.basis == BasisType::PartialDir
+            && !taken
             && shared.agreed.flags.contains(crate::setup::CompatFlags::INPLACE_PARTIAL_DIR);
         let write_mode = if transfer.inplace {
             WriteMode::InPlace
@@ -559,7 +563,7 @@ where
         let target = self.side.target;
         let attrs =
             decide::wanted(entry.entry, &entry.extra(), wanted_mode, options, &self.side.rights, true);
-        let delayed = options.transfer.delay_updates;
+        let delayed = self.side.delays(name);
         let to = if delayed {
             Destination::Partial
         } else {
@@ -639,6 +643,8 @@ where
         if transfer.inplace {
             let result = target.commit(output, &attrs, Destination::Final { backup: false }).await;
             report_commit(self.side, name, result)?;
+        } else if self.side.is_taken(name) {
+            target.discard(output).await;
         } else if transfer.partial_dir.is_some() {
             let result = target.commit(output, &attrs, Destination::Partial).await;
             report_commit(self.side, name, result)?;

@@ -218,7 +218,7 @@ where
     pub(super) async fn partial_basis(&self, name: RelName<'_>) -> Option<u64> {
         let options = self.options();
         options.transfer.partial_dir.as_ref()?;
-        if self.side.missing_root {
+        if self.side.missing_root || self.side.is_taken(name) {
             return None;
         }
         let stat = self.side.target.stat(Place::Partial(name), false).await.ok()??;

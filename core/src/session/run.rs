@@ -387,6 +387,7 @@ where
         single_name: entered.single_name.clone(),
         missing_root: entered.missing_root,
         created_root: Cell::new(entered.created_root),
+        delayed: super::delayed::Delayed::new(shared.options),
     };
     talk(&side, reader, second, r, w).await
 }
@@ -714,6 +715,7 @@ where
         single_name: entered.single_name.clone(),
         missing_root: entered.missing_root,
         created_root: Cell::new(entered.created_root),
+        delayed: super::delayed::Delayed::new(shared.options),
     };
     let pending = Vec::from([(first.first_dir, first.first_dir + first.dir_count)]);
     let mut local = LocalLists { shared, scanner, early, pending, mapping, links };

@@ -39,6 +39,12 @@ pub(super) fn below(name: &[u8]) -> &[u8] {
     name.strip_prefix(b"/").unwrap_or(name)
 }
 
+/// Where the first of several components of a name ends.
+fn end_of_first(name: &[u8]) -> Option<usize> {
+    let first = name.len() - below(name).len();
+    memchr::memchr(b'/', below(name)).map(|end| first + end)
+}
+
 /// Arguments that one listing of a directory is for.
 type Arguments = Vec<Box<Named>>;
 
@@ -226,10 +232,7 @@ impl<'a, S: Source, O: Observer> Scanner<'a, S, O> {
         let stat = match found {
             Ok(stat) => stat,
             Err(error) if error.is_not_found() && options.delete.missing_args => {
-                if !self.can_travel(base, &name, None) {
-                    return Ok(());
-                }
-                list.push(&NewEntry { name: &name, base, ..NewEntry::default() });
+                self.missing(base, name, list).await;
                 return Ok(());
             }
             Err(error) if error.is_not_found() && select.ignore_missing_args => return Ok(()),
@@ -262,9 +265,10 @@ impl<'a, S: Source, O: Observer> Scanner<'a, S, O> {
         }
         let enters = select.recursive || (select.dirs && argument.kind != ArgKind::Plain);
         let flags = if enters { EntryFlags::TOP_DIR | EntryFlags::CONTENT_DIR } else { EntryFlags::empty() };
-        if select.relative && self.shared.agreed.inc_recurse() && below(&name).contains(&b'/') {
-            let first = name.len() - below(&name).len();
-            let end = memchr::memchr(b'/', below(&name)).map_or(name.len(), |i| first + i);
+        if select.relative
+            && self.shared.agreed.inc_recurse()
+            && let Some(end) = end_of_first(&name)
+        {
             self.on_the_way(base, end, Box::new(Named { name, stat, flags }), list).await;
             return Ok(());
         }
@@ -307,14 +311,33 @@ impl<'a, S: Source, O: Observer> Scanner<'a, S, O> {
         Ok(())
     }
 
+    /// An argument that is not there, which is to be deleted at the destination. Under `-R` the directories on the way to it
+    /// may be missing too, which is told.
+    async fn missing(&mut self, base: u32, name: Vec<u8>, list: &mut FileList) {
+        if self.shared.options.select.relative {
+            if self.shared.agreed.inc_recurse()
+                && let Some(end) = end_of_first(&name)
+            {
+                let (stat, flags) = (Stat::default(), EntryFlags::empty());
+                return self.on_the_way(base, end, Box::new(Named { name, stat, flags }), list).await;
+            }
+            self.implied_dirs(base, &name, list).await;
+        }
+        if self.can_travel(base, &name, None) {
+            list.push(&NewEntry { name: &name, base, ..NewEntry::default() });
+        }
+    }
+
     /// Lists the directory that is the first `end` bytes of an argument's name, unless it was the last one that was
     /// listed so, and keeps the argument for the list of that directory.
     async fn on_the_way(&mut self, base: u32, end: usize, named: Box<Named>, list: &mut FileList) {
         let way = (base, named.name.get(..end).unwrap_or_default().to_vec());
         if self.last_parent != way {
             let path = SourcePath { base, name: below(&way.1) };
-            let Ok(stat) = self.source.stat(path, true).await else { return };
-            self.implied(list, base, &way.1, &stat).await;
+            match self.source.stat(path, true).await {
+                Ok(stat) => self.implied(list, base, &way.1, &stat).await,
+                Err(error) => return self.gone_or_failed(Op::ReadlinkStat, path, error),
+            }
             self.inside.entry(way.clone()).or_default().push_back(Vec::new());
             self.last_parent = way.clone();
         }
@@ -335,8 +358,9 @@ impl<'a, S: Source, O: Observer> Scanner<'a, S, O> {
                 Some(arguments) if !own => arguments.pop_front().unwrap_or_default(),
                 _ => Vec::new(),
             };
-            // What stands in a row is read once.
-            let enters = before.replace((base, own)) != Some((base, true)) && own;
+            // What was read for the one before is not read again (stock binary: of three in a row, two are read).
+            let enters = own && before != Some((base, true));
+            before = Some((base, enters));
             if !enters && named.is_empty() {
                 continue;
             }
@@ -568,8 +592,10 @@ impl<'a, S: Source, O: Observer> Scanner<'a, S, O> {
             memchr::memchr_iter(b'/', &parent).chain([parent.len()]).filter(|&i| i > 0 && i > shared_len);
         for end in ends.collect::<Vec<_>>() {
             let dir = parent.get(..end).unwrap_or_default();
-            if let Ok(stat) = self.source.stat(SourcePath { base, name: below(dir) }, true).await {
-                self.implied(list, base, dir, &stat).await;
+            let path = SourcePath { base, name: below(dir) };
+            match self.source.stat(path, true).await {
+                Ok(stat) => self.implied(list, base, dir, &stat).await,
+                Err(error) => self.gone_or_failed(Op::ReadlinkStat, path, error),
             }
         }
         self.last_parent = (base, parent);

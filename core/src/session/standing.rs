@@ -101,7 +101,7 @@ where
         // What was not transferred keeps its nanoseconds where the window says that the times are equal; digests
         // that are equal set them exactly.
         let select = &self.options().select;
-        let exact = (select.checksum || select.ignore_times) && entry.entry.is_regular();
+        let exact = select.checksum && entry.entry.is_regular();
         let theirs = (entry.entry.mtime, entry.entry.nsec);
         let times =
             times && (exact || !decide::same_time(select.modify_window, theirs, (stat.mtime, stat.nsec)));

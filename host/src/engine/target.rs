@@ -369,7 +369,7 @@ impl Target for TreeTarget {
 
     async fn read_link(&self, at: Place<'_>) -> Result<Vec<u8>, PortError> {
         if let Place::Dest(name) = at {
-            self.visits.reads_link(name);
+            self.visits.reads(name);
         }
         let at = self.spot(at).map_err(port)?;
         if self.is_fake() {
@@ -595,6 +595,9 @@ impl Target for TreeTarget {
     }
 
     async fn open_basis(&self, at: Place<'_>) -> Result<(Basis, u64), PortError> {
+        if let Place::Dest(name) = at {
+            self.visits.reads(name);
+        }
         let (file, size) = self.open(at).map_err(port)?;
         Ok((Basis(Forward::new(file)), size))
     }

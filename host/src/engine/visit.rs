@@ -316,8 +316,8 @@ impl Visits {
         }
     }
 
-    /// A symlink is about to be read.
-    pub fn reads_link(&self, name: RelName<'_>) {
+    /// A symlink or a file is about to be read, which shows in its time of access.
+    pub fn reads(&self, name: RelName<'_>) {
         if self.atimes {
             self.forget(name);
         }

@@ -150,6 +150,7 @@ pub(crate) fn text(from: Role, notice: &Notice<'_>, w: &Wording<'_>) -> Option<V
             let what: &[u8] = if dir { b"directory" } else { b"file" };
             plain(&[what, b" has vanished: ", &full(Some(base), name)])
         }
+        Notice::ParentAbsent(name) => plain(&[b"WARNING: parent dir is absent in the file list: ", name]),
         Notice::SkippingDirectory(name) => plain(&[b"skipping directory ", name]),
         Notice::NoReferent { name, base } => plain(&[b"symlink has no referent: ", &full(Some(base), name)]),
         Notice::CopyingUnsafe { name, target } => {
