@@ -321,13 +321,18 @@ where
             stats.transferred_size += entry.entry.size;
         }
         let options = self.shared().options;
+        let resend = segment.marks(ndx).contains(EntryFlags::SENT);
+        if options.read_batch && !options.dry_run {
+            segment.mark(ndx, EntryFlags::SENT);
+        }
         if self.is_hidden(entry) {
             // The generator asked for nothing of that name.
             return self.discard(ndx, &segment, entry).await;
         }
         if options.read_batch && !self.shared().wants(ndx, segment.turn(ndx), redo).await {
-            self.shared()
-                .report(Role::Receiver, &Notice::SkippingBatched(self.side.local_name(entry).bytes()));
+            let name = self.side.local_name(entry);
+            let notice = Notice::SkippingBatched { name: name.bytes(), resend };
+            self.shared().report(Role::Receiver, &notice);
             return self.discard(ndx, &segment, entry).await;
         }
         if options.dry_run {
