@@ -93,7 +93,7 @@ where
         let dir = self.side.lists.borrow_mut().announce(ndx)?;
         let start = self.side.lists.borrow().next_start();
         self.step(&Step::ReceivingList(dir));
-        let (mut list, errors) = self.lists.decoder.list(self.r, start).await?;
+        let (mut list, errors) = self.lists.read(self.r, shared, start).await?;
         shared.replay.has_read(self.r.count() - self.begins_at);
         self.lists.report_foreign(shared, Role::Receiver);
         received_names(shared, Role::Receiver, &list);
@@ -434,7 +434,7 @@ where
         let target = self.side.target;
         let name = self.side.local_name(entry);
         let after = options.report.after_transfer;
-        let count_before = self.r.count();
+        let count_before = self.r.data_count();
         let head = self.incoming.head(self.r).await?;
         let sibling = sibling_name(name, header.xname.as_deref().unwrap_or_default());
         let place = self.basis_place(header, name, &sibling, redo).await?;
@@ -533,7 +533,7 @@ where
         }
         if after && sink.output.is_some() {
             let sum = received.sum;
-            let figures = FileTransfer { sent: 0, received: self.r.count() - count_before, sum };
+            let figures = FileTransfer { sent: 0, received: self.r.data_count() - count_before, sum };
             self.show(entry, header, wanted_mode, Some(figures));
         }
         let Some(output) = sink.output else {
