@@ -382,6 +382,16 @@ pub struct Report {
     pub progress: bool,
     /// `--stats` or `-v`: statistics wanted at the end.
     pub stats: bool,
+    /// The search for what is the same is shown: `--debug=deltasum`.
+    pub deltas: bool,
+}
+
+impl Report {
+    /// Somebody hears how much of a file was found in its basis. Where nobody does, a file that is made anew on the same machine
+    /// is copied as it is: to compare it with its predecessor would change nothing but the numbers.
+    pub const fn tells_of_deltas(&self) -> bool {
+        self.stats || self.deltas || self.logs || self.after_transfer
+    }
 }
 
 impl Select {
@@ -596,6 +606,7 @@ mod tests {
             logs: false,
             progress: false,
             stats: false,
+            deltas: false,
         } = Report::default()
         else {
             panic!("Report")

@@ -1,6 +1,6 @@
 //! Many files, and large ones.
 
-use std::{fs, path::Path, time::SystemTime};
+use std::{fs, path::Path, process::Command, time::SystemTime};
 
 use crate::{
     peers::{ARSYNC, Program, command, fake_shell, run},
@@ -133,6 +133,48 @@ fn local_delta_of_a_large_file() {
         transfer(dir.path(), Program::Arsync, Program::Arsync, &[options, &["src/", "copy/"]].concat());
         assert_equal(dir.path(), "copy", "local delta");
     }
+}
+
+/// Many files at once, of which it is counted how much was there, or not.
+#[test]
+fn local_deltas_of_many_files() {
+    let dir = tempfile::tempdir().unwrap();
+    let (old, new) = (Tree::new(&dir.path().join("old")), Tree::new(&dir.path().join("src")));
+    for n in 0..200u64 {
+        let data = noise(n, 20_000 + 1000 * n as usize);
+        old.file_at(format!("d{}/f{n}", n % 7), &data, DATE - 10, 0);
+        new.file(format!("d{}/f{n}", n % 7), &tree::edited(&data));
+    }
+    old.close();
+    new.close();
+    let mut figures = Vec::new();
+    for (program, options) in [
+        (Program::Stock, &["-a", "--stats"][..]),
+        (Program::Arsync, &["-a", "--stats"]),
+        (Program::Arsync, &["-av"]),
+        (Program::Arsync, &["-a"]),
+        (Program::Arsync, &["-a", "--log-file=log"]),
+    ] {
+        let copy = dir.path().join("copy");
+        assert!(
+            Command::new("cp")
+                .args(["-a", "old", "copy"])
+                .current_dir(dir.path())
+                .status()
+                .unwrap()
+                .success()
+        );
+        let words = [options, &["--no-whole-file", "src/", "copy/"]].concat();
+        let out = run(command(program.path(), dir.path()).args(&words));
+        assert_eq!((out.code, out.stderr.as_str()), (Some(0), ""), "{program:?} {words:?}");
+        assert_equal(dir.path(), "copy", "local deltas");
+        fs::remove_dir_all(copy).unwrap();
+        let counted = |line: &&str| line.starts_with("Literal data: ") || line.starts_with("Matched data: ");
+        figures.push(out.stdout.lines().filter(counted).map(str::to_owned).collect::<Vec<_>>());
+    }
+    assert_eq!(figures[0].len(), 2, "{figures:?}");
+    assert_eq!(figures[0], figures[1]);
+    assert_ne!(figures[0][1], "Matched data: 0 bytes");
 }
 
 /// Holes stay holes with `-S`.

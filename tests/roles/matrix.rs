@@ -10,7 +10,7 @@ use arsync_core::{
 
 use crate::{
     fake::{Dest, Fs, Node},
-    session::{Door, Outcome, Setup, all_capabilities, run, run_alone},
+    session::{Door, Outcome, Setup, all_capabilities, run, run_alone, run_counted},
 };
 
 /// Pseudo-random bytes.
@@ -385,6 +385,36 @@ fn copies_in_one_process_leave_equal_trees() {
         faults.extend(fault.map(|fault| format!("{}: {fault}", row.name)));
     }
     assert_eq!(faults, [""; 0]);
+}
+
+/// More files than bases are open at once. Of each, the last of five blocks of 700 bytes is another one.
+#[test]
+fn within_one_process_blocks_are_counted_for_those_who_hear_of_them() {
+    let tree = |last: u32| {
+        let fs = Fs::new();
+        for n in 0..150 {
+            fs.put(format!("f{n}"), file([noise(n, 2800), noise(last + n, 700)].concat()));
+        }
+        fs
+    };
+    for (hears, inplace, literal) in
+        [(true, false, 700), (true, true, 700), (false, true, 700), (false, false, 3500)]
+    {
+        let (source, dest) = (tree(1000), tree(5000));
+        let mut options = archive();
+        options.transfer.whole_file = Some(false);
+        options.select.ignore_times = true;
+        options.transfer.inplace = inplace;
+        options.report.stats = hears;
+        let (code, stats) = run_counted(&setup(32, true, options, 0), &source, &door(&dest)).unwrap();
+        assert_eq!(code, ExitCode::OK);
+        for n in 0..150 {
+            let name = format!("f{n}");
+            assert_eq!(dest.get(&name).map(|n| n.data), source.get(&name).map(|n| n.data));
+        }
+        let expected = (150 * literal, 150 * (3500 - literal));
+        assert_eq!((stats.literal, stats.matched), expected, "hears {hears} in place {inplace}");
+    }
 }
 
 #[test]

@@ -220,6 +220,11 @@ pub fn run(setup: &Setup, source: &Fs, door: &Door) -> Result<Outcome, Deadlock>
 
 /// Both roles in one process, without a wire.
 pub fn run_alone(setup: &Setup, source: &Fs, door: &Door) -> Result<ExitCode, Error<Infallible>> {
+    run_counted(setup, source, door).map(|(code, _)| code)
+}
+
+/// The same, with what was counted.
+pub fn run_counted(setup: &Setup, source: &Fs, door: &Door) -> Result<(ExitCode, Stats), Error<Infallible>> {
     let (agreed, _) = agree(setup);
     let watch = Watch::default();
     let mut shared = Shared::new(&setup.options, agreed, &watch, Side::Client, Rc::new(Outbox::new()));
@@ -227,5 +232,5 @@ pub fn run_alone(setup: &Setup, source: &Fs, door: &Door) -> Result<ExitCode, Er
     let filters = FilterList::new(FilterConfig::default());
     let args = SourceArgs { names: setup.args.clone(), base: None };
     let copied = duplex::run(run_local(&shared, source, door, &filters, &filters, &args, &InTurn::default()));
-    copied.expect("no deadlock").map(|()| shared.partial_code())
+    copied.expect("no deadlock").map(|()| (shared.partial_code(), *shared.stats.borrow()))
 }

@@ -60,9 +60,15 @@ pub(super) struct Alike<B> {
 }
 
 impl<B: Basis> Alike<B> {
-    /// `in_place`: the basis is overwritten meanwhile.
-    pub(super) async fn new(basis: B, head: SumHead, sums: TransferSums, in_place: bool) -> Self {
-        let mut basis = Piece { basis, head, buf: Vec::new(), len: 0, from: 0 };
+    /// `in_place`: the basis is overwritten meanwhile. `buf`: a buffer of any content, which [`Alike::into_buffer`] gives back.
+    pub(super) async fn new(
+        basis: B,
+        head: SumHead,
+        sums: TransferSums,
+        in_place: bool,
+        buf: Vec<u8>,
+    ) -> Self {
+        let mut basis = Piece { basis, head, buf, len: 0, from: 0 };
         let bytes = basis.blocks().await.map(|blocks| ByBytes {
             head,
             blocks,
@@ -76,6 +82,10 @@ impl<B: Basis> Alike<B> {
             None => basis.matcher(sums, in_place).await,
         };
         Self { basis, sums, bytes, matcher }
+    }
+
+    pub(super) fn into_buffer(self) -> Vec<u8> {
+        self.basis.buf
     }
 }
 
@@ -349,7 +359,7 @@ mod tests {
     }
 
     fn alike(basis: &[u8], block: u32, in_place: bool) -> Alike<&[u8]> {
-        block_on_ready(Alike::new(basis, head(basis, block), sums(), in_place))
+        block_on_ready(Alike::new(basis, head(basis, block), sums(), in_place, Vec::new()))
     }
 
     fn by_sums(basis: &[u8], block: u32, in_place: bool) -> Box<Matcher> {

@@ -1,5 +1,8 @@
 //! What the generator asks for, done in this process; and what both outlets share.
 
+mod early;
+
+use self::early::{OPEN, Started};
 use alloc::{boxed::Box, collections::VecDeque, rc::Rc, vec::Vec};
 use core::{cell::Cell, convert::Infallible};
 
@@ -22,7 +25,7 @@ use super::{
 };
 use crate::{
     checksum::ChecksumKind,
-    copying::{CopyEnd, CopyJob, LocalCopy},
+    copying::{CopyEnd, LocalCopy},
     delta::{MatchStats, SumHead},
     error::{Error, Role},
     exit::ExitCode,
@@ -43,17 +46,21 @@ const CHUNK: usize = 256 << 10;
 pub(super) const TURN: u32 = 512;
 
 /// Copies in this process: the sender's files are at hand.
-pub(super) struct LocalOutlet<'a, S, T, O, C> {
+pub(super) struct LocalOutlet<'a, S, T: Target, O, C> {
     side: &'a DestSide<'a, T, O>,
     source: &'a S,
     copier: &'a C,
     lists: LocalLists<'a, S, O>,
     buf: Vec<u8>,
+    /// What was read of a basis.
+    old: Vec<u8>,
     dones: u8,
     /// Files that were begun.
     copies: u64,
     /// Items and copies that wait for their turn, behind the generator as a remote sender would be.
-    queue: VecDeque<Job>,
+    queue: VecDeque<Job<T::Basis>>,
+    /// Bases that are open for copies under way.
+    open: usize,
     /// Error bits of the sender that the destination does not know of yet.
     sender_faults: Cell<u32>,
 }
@@ -70,11 +77,11 @@ struct OpenBasis<B> {
 }
 
 /// Something that the local outlet does in order.
-enum Job {
+enum Job<B> {
     /// Shows an item of a list.
     Item { ndx: i32, of: Found, flags: ItemFlags, xname: Option<Vec<u8>> },
     /// Copies a file.
-    Copy { ndx: i32, segment: Rc<Segment>, request: Request, started: Option<u64> },
+    Copy { ndx: i32, segment: Rc<Segment>, request: Request, started: Option<Started<B>> },
 }
 
 /// Jobs that may wait; then they are done before more are taken.
@@ -101,9 +108,11 @@ impl<'a, S: Source, T: Target, O: Observer, C: LocalCopy<S, T>> LocalOutlet<'a, 
             copier,
             lists,
             buf: Vec::new(),
+            old: Vec::new(),
             dones: 0,
             copies: 0,
             queue: VecDeque::new(),
+            open: 0,
             sender_faults: Cell::new(0),
         }
     }
@@ -123,101 +132,6 @@ impl<'a, S: Source, T: Target, O: Observer, C: LocalCopy<S, T>> LocalOutlet<'a, 
                 }
             }
             self.lists.fill(self.side).await?;
-        }
-    }
-
-    /// Starts the copy of a file that needs nothing but its data; others are copied when their turn comes.
-    async fn start_early(&self, ndx: i32, segment: &Segment, request: &Request) -> Option<u64> {
-        let shared = self.side.shared;
-        let options = shared.options;
-        let transfer = &options.transfer;
-        let new = request.flags.contains(ItemFlags::IS_NEW);
-        let whole = transfer.whole_file.unwrap_or(true)
-            || shared.agreed.transfer_sum == ChecksumKind::None
-            || request.basis_len.is_none();
-        let simple = whole
-            && request.append == Append::Off
-            && request.basis == BasisType::Name
-            && (new || !transfer.inplace)
-            && !transfer.delay_updates
-            && !options.dry_run
-            && !options.preserve.fake_super
-            && !options.select.copy_devices
-            && (new || (options.preserve.perms && !transfer.backup))
-            && shared.agreed.protocol.has_item_flags();
-        let entry = segment.get(ndx).filter(|_| simple)?;
-        // A longer file is shown while it comes, and seen by others.
-        if (options.report.progress || transfer.inplace) && entry.entry.size > CHUNK as u64 {
-            return None;
-        }
-        let name = self.side.local_name(entry);
-        let wanted_mode = decide::dest_mode(entry.entry.mode, None, options, self.side.mask(name).await);
-        let attrs =
-            decide::wanted(entry.entry, &entry.extra(), wanted_mode, options, &self.side.rights, true);
-        let extended = self.side.extended(entry, name, None, true).await;
-        let job = CopyJob {
-            source: SourcePath { base: entry.entry.base, name: below(entry.name()) },
-            name,
-            file_mode: wanted_mode,
-            attrs,
-            extended: extended.as_ref(),
-            backup: false,
-            size: entry.entry.size,
-            fresh: request.fresh,
-            in_place: transfer.inplace,
-        };
-        Some(self.copier.start(self.source, self.side.target, &job))
-    }
-
-    /// Reports the end of a copy that was started early. The result says whether the file is there.
-    async fn finish_early(
-        &self,
-        context: &FileContext<'_, '_, O>,
-        request: &Request,
-        end: CopyEnd,
-    ) -> Result<bool, Error<Infallible>> {
-        let entry = context.entry;
-        let shared = self.side.shared;
-        self.side.report_failures(Role::Receiver);
-        let name = self.side.local_name(entry);
-        let base = Some(entry.entry.base);
-        if let CopyEnd::Open(error) = end {
-            let path = below(entry.name());
-            if error.is_not_found() {
-                self.sender_fault(io_error::VANISHED);
-                let notice = Notice::Vanished { name: path, base: entry.entry.base, dir: false };
-                shared.report(Role::Sender, &notice);
-            } else {
-                self.sender_fault(io_error::GENERAL);
-                self.failed(Role::Sender, Op::SendOpen, path, base, error);
-            }
-            return Ok(false);
-        }
-        let after = shared.options.report.after_transfer;
-        self.mapped(entry, entry.entry.size);
-        let figures = if after { Some(self.figures(entry, entry.entry.size).await) } else { None };
-        self.show(entry, request.flags, request.basis, None, figures);
-        shared.step(Role::Sender, &Step::SendingSum { false_alarms: 0, hash_hits: 0, matches: 0 });
-        match end {
-            CopyEnd::Done(size) => {
-                context.all_progress(size);
-                shared.stats.borrow_mut().literal += size;
-                Ok(true)
-            }
-            CopyEnd::Commit(step, error) => {
-                // A sender sends what cannot be put into its place, too.
-                context.all_progress(entry.entry.size);
-                shared.stats.borrow_mut().literal += entry.entry.size;
-                Ok(report_commit(self.side, name, Err((step, error)))?)
-            }
-            CopyEnd::Refused => Ok(false),
-            CopyEnd::Read(error) | CopyEnd::Open(error) => {
-                context.first_progress(0, entry.entry.size);
-                self.sender_fault(io_error::GENERAL);
-                self.failed(Role::Sender, Op::ReadErrors, below(entry.name()), base, error);
-                context.progress(entry.entry.size, 0, true);
-                Ok(false)
-            }
         }
     }
 
@@ -290,36 +204,46 @@ impl<'a, S: Source, T: Target, O: Observer, C: LocalCopy<S, T>> LocalOutlet<'a, 
 
     /// Does half of what waits if it has become much, so that copies under way go on while more is decided.
     async fn turn(&mut self) -> Result<(), Error<Infallible>> {
-        if self.queue.len() >= QUEUE { self.drain_to(QUEUE / 2).await } else { Ok(()) }
+        if self.queue.len() >= QUEUE {
+            self.drain_to(QUEUE / 2).await?;
+        }
+        if self.open >= OPEN {
+            while self.open > OPEN / 2 && self.oldest().await? {}
+        }
+        Ok(())
     }
 
     async fn drain(&mut self) -> Result<(), Error<Infallible>> {
         self.drain_to(0).await
     }
 
-    /// Does the oldest of what waits, until no more than `left` jobs are left.
+    /// Does what waits until no more than `left` jobs are left.
     async fn drain_to(&mut self, left: usize) -> Result<(), Error<Infallible>> {
-        while self.queue.len() > left {
-            let Some(job) = self.queue.pop_front() else { break };
-            match job {
-                Job::Item { ndx, of: Found::Entry(segment), flags, xname } => {
-                    if let Some(entry) = segment.get(ndx) {
-                        self.takes_on(ndx, entry);
-                        self.show(entry, flags, BasisType::Name, xname.as_deref(), None);
-                        self.side.set_answered(entry, flags).await;
-                    }
-                }
-                Job::Item { ndx, of: Found::Parent(dir), flags, xname } => {
-                    self.takes_on(ndx, dir.entry());
-                    self.show(dir.entry(), flags, BasisType::Name, xname.as_deref(), None);
-                    self.side.set_answered(dir.entry(), flags).await;
-                }
-                Job::Copy { ndx, segment, request, started } => {
-                    self.transfer(ndx, &segment, &request, started).await?;
+        while self.queue.len() > left && self.oldest().await? {}
+        Ok(())
+    }
+
+    /// Does the oldest of what waits; false: there is nothing.
+    async fn oldest(&mut self) -> Result<bool, Error<Infallible>> {
+        let Some(job) = self.queue.pop_front() else { return Ok(false) };
+        match job {
+            Job::Item { ndx, of: Found::Entry(segment), flags, xname } => {
+                if let Some(entry) = segment.get(ndx) {
+                    self.takes_on(ndx, entry);
+                    self.show(entry, flags, BasisType::Name, xname.as_deref(), None);
+                    self.side.set_answered(entry, flags).await;
                 }
             }
+            Job::Item { ndx, of: Found::Parent(dir), flags, xname } => {
+                self.takes_on(ndx, dir.entry());
+                self.show(dir.entry(), flags, BasisType::Name, xname.as_deref(), None);
+                self.side.set_answered(dir.entry(), flags).await;
+            }
+            Job::Copy { ndx, segment, request, started } => {
+                self.transfer(ndx, &segment, &request, started).await?;
+            }
         }
-        Ok(())
+        Ok(true)
     }
 
     async fn transfer(
@@ -327,7 +251,7 @@ impl<'a, S: Source, T: Target, O: Observer, C: LocalCopy<S, T>> LocalOutlet<'a, 
         ndx: i32,
         segment: &Rc<Segment>,
         request: &Request,
-        started: Option<u64>,
+        started: Option<Started<T::Basis>>,
     ) -> Result<(), Error<Infallible>> {
         let Some(entry) = segment.get(ndx) else { return Ok(()) };
         self.takes_on(ndx, entry);
@@ -342,13 +266,13 @@ impl<'a, S: Source, T: Target, O: Observer, C: LocalCopy<S, T>> LocalOutlet<'a, 
         if self.side.shared.options.report.progress {
             (context.known, context.complete) = self.side.lists.borrow().known_at(segment.start);
         }
-        let end = match started {
-            Some(ticket) => self.copier.finish(self.source, self.side.target, ticket).await,
-            None => CopyEnd::Refused,
+        let (end, counted) = match started {
+            Some(started) => self.finish(&context, started).await,
+            None => (CopyEnd::Refused, false),
         };
         let event = match end {
             CopyEnd::Refused => self.copy(&context, request).await?,
-            end if self.finish_early(&context, request, end).await? => Event::Success(ndx),
+            end if self.finish_early(&context, request, end, counted).await? => Event::Success(ndx),
             _ => Event::Failed(ndx),
         };
         if !matches!(event, Event::Failed(_)) {
@@ -443,7 +367,9 @@ impl<'a, S: Source, T: Target, O: Observer, C: LocalCopy<S, T>> LocalOutlet<'a, 
         let create =
             Create { name, mode: write_mode, file_mode: wanted_mode, size: stat.size, append_from: start };
         let basis = match request.basis_len {
-            Some(len) if len > 0 && !whole && append == Append::Off => target.open_basis(place).await.ok(),
+            Some(len) if len > 0 && append == Append::Off && !self.copies_whole(request) => {
+                target.open_basis(place).await.ok()
+            }
             _ => None,
         };
         let mut output = match target.create(&create).await {
@@ -464,7 +390,7 @@ impl<'a, S: Source, T: Target, O: Observer, C: LocalCopy<S, T>> LocalOutlet<'a, 
         let copied = match basis {
             Some(basis) => {
                 // On the heap: few files are searched, and every local run would hold it.
-                Box::pin(self.delta(&file, stat.size, &basis, &mut output, context)).await
+                Box::pin(self.delta(&file, stat.size, &basis, Some(&mut output), context)).await
             }
             None => {
                 let copied = self.whole(&file, start, stat.size, &mut output, context).await;
@@ -596,13 +522,14 @@ impl<'a, S: Source, T: Target, O: Observer, C: LocalCopy<S, T>> LocalOutlet<'a, 
         true
     }
 
-    /// The data by comparison with a basis (`--no-whole-file`).
+    /// The data by comparison with a basis (`--no-whole-file`); without an output the comparison alone. `Ok(false)`: it came to
+    /// no end.
     async fn delta(
         &mut self,
         file: &S::File,
         size: u64,
         basis: &OpenBasis<T::Basis>,
-        output: &mut T::Output,
+        mut output: Option<&mut T::Output>,
         context: &FileContext<'_, '_, O>,
     ) -> Result<bool, CopyFault> {
         let shared = context.shared;
@@ -613,6 +540,7 @@ impl<'a, S: Source, T: Target, O: Observer, C: LocalCopy<S, T>> LocalOutlet<'a, 
         // Nothing verifies what is left in place, so that the sums have to be beyond doubt there.
         let Some(head) = SumHead::for_basis(basis.len, block, agreed.protocol, basis.in_place, digest_len)
         else {
+            let Some(output) = output else { return Ok(false) };
             return self.whole(file, 0, size, output, context).await;
         };
         let name = self.side.local_name(context.entry).bytes();
@@ -620,19 +548,29 @@ impl<'a, S: Source, T: Target, O: Observer, C: LocalCopy<S, T>> LocalOutlet<'a, 
         self.step(Role::Generator, &Step::SendingSums(context.ndx));
         self.step(Role::Generator, &Step::Sums(head));
         let sums = agreed.sums();
-        let finder = Alike::new(Opened { target, file: &basis.file }, head, sums, basis.overwritten).await;
+        let opened = Opened { target, file: &basis.file };
+        let old = core::mem::take(&mut self.old);
+        let finder = Alike::new(opened, head, sums, basis.overwritten, old).await;
         let mut search = Search::new(finder, size, core::mem::take(&mut self.buf), context);
         loop {
             let (from, room) = search.room();
             match self.source.read_at(file, from, room).await {
                 Ok(got) if got == room.len() => {}
                 other => {
-                    self.read_error(context, other.err().unwrap_or(PortError::NO_DATA));
+                    if output.is_some() {
+                        self.read_error(context, other.err().unwrap_or(PortError::NO_DATA));
+                    }
                     return Ok(false);
                 }
             }
             loop {
                 let found = search.next().await;
+                let Some(output) = output.as_deref_mut() else {
+                    if found.block.is_none() {
+                        break;
+                    }
+                    continue;
+                };
                 if !found.literal.is_empty() {
                     target.write(output, found.literal).await.map_err(CopyFault::Write)?;
                 }
@@ -651,7 +589,9 @@ impl<'a, S: Source, T: Target, O: Observer, C: LocalCopy<S, T>> LocalOutlet<'a, 
                 break;
             }
         }
-        self.buf = search.finish();
+        let finder;
+        (self.buf, finder) = search.finish();
+        self.old = finder.into_buffer();
         Ok(true)
     }
 }

@@ -72,7 +72,7 @@ impl Find for Box<Matcher> {
 }
 
 impl<'a, 's, O: Observer, F: Find> Search<'a, 's, O, F> {
-    /// `window`: a buffer of any content, which [`Search::finish`] gives back.
+    /// `window`: a buffer of any content, which [`Search::finish`] gives back with the finder.
     pub(super) fn new(finder: F, size: u64, window: Vec<u8>, context: &'a FileContext<'a, 's, O>) -> Self {
         // An empty file is not searched.
         if size > 0 {
@@ -130,13 +130,13 @@ impl<'a, 's, O: Observer, F: Find> Search<'a, 's, O, F> {
         !self.is_last()
     }
 
-    /// The end: tells and counts what was found, and returns the buffer.
-    pub(super) fn finish(self) -> Vec<u8> {
+    /// The end: tells and counts what was found.
+    pub(super) fn finish(self) -> (Vec<u8>, F) {
         if self.size > 0 {
             self.context.shared.step(Role::Sender, &Step::Searched);
         }
         self.context.searched(self.finder.stats(), self.literal, self.matched);
-        self.window
+        (self.window, self.finder)
     }
 }
 

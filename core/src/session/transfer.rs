@@ -353,7 +353,7 @@ impl Outgoing {
                 break;
             }
         }
-        self.window = search.finish();
+        (self.window, _) = search.finish();
         Ok(())
     }
 }

@@ -24,7 +24,7 @@ use super::{
     number::SizeRule,
     operands::{self, Operand, Route, RouteOptions},
     parse::World,
-    words::{Info, Levels},
+    words::{Debug, Info, Levels},
 };
 use crate::{
     output::{format, strerror},
@@ -427,6 +427,7 @@ pub(crate) fn resolve(mut cli: Cli, world: &World<'_>) -> Result<Resolved, Stop>
             names: names > 0,
             progress: !cli.server && levels.info(Info::Progress) > 0,
             stats: levels.info(Info::Stats) > 0,
+            deltas: levels.debug(Debug::Deltasum) > 0,
         }
     };
     let delete_when = match (cli.delete_before, cli.delete_during, cli.delete_after) {

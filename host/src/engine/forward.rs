@@ -12,10 +12,15 @@ use rustix::io;
 
 use super::copy::read_full;
 
+/// From here on a thread is worth its start, bytes.
+const FROM: u64 = 1 << 20;
+
 /// A file that is read forward for the most part.
 #[derive(Debug)]
 pub struct Forward {
     file: Arc<OwnedFd>,
+    /// Where reads ahead begin.
+    from: u64,
     state: RefCell<State>,
 }
 
@@ -46,7 +51,7 @@ struct Piece {
 impl Forward {
     /// Nothing is read before it is asked for.
     pub fn new(file: OwnedFd) -> Self {
-        Self { file: Arc::new(file), state: RefCell::default() }
+        Self { file: Arc::new(file), from: FROM, state: RefCell::default() }
     }
 
     /// The file itself.
@@ -60,7 +65,7 @@ impl Forward {
     }
 
     /// Fills the buffer, which may be exchanged for another one of the same length; returns how many bytes there are. Behind
-    /// a read that began where the one before ended, as much again is read meanwhile.
+    /// a read that began where the one before ended, as much again is read meanwhile, except near the start of the file.
     pub fn read(&self, offset: u64, buf: &mut Vec<u8>) -> io::Result<usize> {
         let mut state = self.state.borrow_mut();
         let (mut spare, mut read) = (Vec::new(), None);
@@ -74,7 +79,7 @@ impl Forward {
         let n = read.unwrap_or_else(|| read_full(&self.file, offset, buf))?;
         let follows = offset == state.end && n == buf.len() && n > 0;
         state.end = offset + n as u64;
-        if follows {
+        if follows && state.end >= self.from {
             if state.reader.is_none() {
                 state.reader = Reader::start(&self.file);
             }
@@ -137,7 +142,8 @@ mod tests {
         let data: Vec<u8> = (0..100_000u32).map(|i| (i.wrapping_mul(2_654_435_761) >> 13) as u8).collect();
         let mut file = tempfile::tempfile().unwrap();
         file.write_all(&data).unwrap();
-        let forward = Forward::new(file.into());
+        let mut forward = Forward::new(file.into());
+        forward.from = 5000;
         let mut buf = Vec::new();
         let mut read = |offset: usize, len: usize| {
             buf.resize(len, 0);
