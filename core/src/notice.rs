@@ -374,7 +374,12 @@ pub enum Notice<'a> {
     /// A rule that is left out because it is too long.
     FilterWarning(&'a crate::filter::FilterWarning),
     /// `(Skipping batched update for "NAME")`: the batch has data that is not needed.
-    SkippingBatched(&'a [u8]),
+    SkippingBatched {
+        /// The file.
+        name: &'a [u8],
+        /// `resend of`: the data was recorded again, after a file that failed verification.
+        resend: bool,
+    },
     /// `(No batched update for "NAME")`: the batch lacks data that is needed.
     NotInBatch {
         /// The file.

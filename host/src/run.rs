@@ -2,9 +2,9 @@
 
 use std::{
     cell::{Cell, RefCell},
-    ffi::OsString,
+    ffi::{OsStr, OsString},
     io::{Read, Write},
-    os::unix::ffi::OsStringExt,
+    os::unix::ffi::{OsStrExt, OsStringExt},
     path::Path,
     rc::Rc,
     time::{SystemTime, UNIX_EPOCH},
@@ -39,11 +39,11 @@ use crate::{
         server_args::{daemon_args, module_of, server_args},
     },
     daemon,
-    engine::{Confinement, Identity, NoIdentity},
+    engine::{Confinement, Identity, NoIdentity, absolute},
     output::{console::Console, exit_line::exit_line, message::Roots, strerror},
     session::{
-        self, ClientRole, ClientRun, Ended, Link, LocalRun, Opening, OtherEnd, ReplayRun, ServerRole,
-        ServerRun, Speak, TWIN_LETTERS,
+        self, ClientRole, ClientRun, Ended, Link, LocalRun, Opening, OtherEnd, Refusal, ReplayRun,
+        ServerRole, ServerRun, Speak, TWIN_LETTERS,
         batch::{self, Recording, Replayed},
         filters::{self, Ruler},
         interrupt, names, run_client, run_local, run_replay, run_server,
@@ -169,7 +169,22 @@ fn prepared(mut resolved: Resolved, words: &[Vec<u8>]) -> Result<ExitCode, Failu
         resolved.opts.transfer.whole_file.get_or_insert(true);
     }
     let identity = identity(&resolved)?;
-    Ok(run_session(&resolved, Prepared { batch, names, identity, visit: None }, words))
+    let refusal = enter_start(&resolved);
+    Ok(run_session(&resolved, Prepared { batch, names, identity, refusal, visit: None }, words))
+}
+
+/// Takes a server to the directory that its first word names, or says why there is no session. The paths of `-R` do
+/// not begin there.
+fn enter_start(resolved: &Resolved) -> Option<Refusal> {
+    let Route::Server { sender, start, .. } = &resolved.route else { return None };
+    if start == b"." || *sender && resolved.opts.select.relative {
+        return None;
+    }
+    let error = std::env::set_current_dir(OsStr::from_bytes(start)).err()?;
+    let intro = format!("rsync: [{}] change_dir#{} \"", resolved.route.role(), if *sender { 3 } else { 4 });
+    let outro = format!("\" failed{}", strerror::suffix(error.raw_os_error().unwrap_or_default()));
+    let text = [intro.as_bytes(), &absolute(start), outro.as_bytes()].concat();
+    Some(Refusal { texts: vec![text], code: ExitCode::FILE_SELECT, names_awaited: false })
 }
 
 /// Reports rules that cannot be used, if there are any.
@@ -246,6 +261,7 @@ struct Prepared {
     batch: Batch,
     names: Option<Names>,
     identity: Option<Identity>,
+    refusal: Option<Refusal>,
     visit: Option<Visit>,
 }
 
@@ -294,7 +310,7 @@ fn start(
     prepared: Prepared,
     words: &[Vec<u8>],
 ) -> Result<Ended, ExitCode> {
-    let Prepared { batch, names, identity, visit } = prepared;
+    let Prepared { batch, names, identity, refusal, visit } = prepared;
     let options = &resolved.opts;
     let conversion = names.as_ref().map(Names::conversion);
     let charset_known = || {
@@ -452,10 +468,10 @@ fn start(
             }
             Ok(ended)
         }
-        Route::Server { sender, args } => {
+        Route::Server { sender, args, .. } => {
             charset_known();
             let root = visit.as_ref().map(|visit| visit.root.clone());
-            let (opening, veil, refusal) = visit.map_or((Opening::Stdio, None, None), Visit::into_parts);
+            let (opening, veil) = visit.map_or((Opening::Stdio, None), Visit::into_parts);
             let ruler = Ruler::server(&options.select, root.map(|root| (root, veil.clone())));
             let config = FilterConfig { veil, ..config() };
             let rules = match refusal {
@@ -556,12 +572,21 @@ impl<'a> BatchScript<'a> {
 /// What the sender of this process is asked for.
 fn source_args(resolved: &Resolved, args: &[Vec<u8>], console: &Console) -> Result<SourceArgs, ExitCode> {
     let names = match resolved.opts.select.files_from {
-        FilesFrom::None => return Ok(SourceArgs { names: args.to_vec(), base: None }),
+        FilesFrom::None => return Ok(SourceArgs { names: asked_names(resolved, args), base: None }),
         FilesFrom::Local => local_names(resolved, false, console)?,
         FilesFrom::Wire | FilesFrom::Send => Vec::new(),
     };
     let base = args.first().cloned().unwrap_or_else(|| b".".to_vec());
     Ok(SourceArgs { names, base: Some(base) })
+}
+
+/// The names of a sender. A server that is given none lists the directory that it starts from.
+fn asked_names(resolved: &Resolved, args: &[Vec<u8>]) -> Vec<Vec<u8>> {
+    let select = &resolved.opts.select;
+    if args.is_empty() && resolved.cli.server && (select.recursive || select.dirs) {
+        return vec![b".".to_vec()];
+    }
+    args.to_vec()
 }
 
 fn local_names(resolved: &Resolved, for_peer: bool, console: &Console) -> Result<Vec<Vec<u8>>, ExitCode> {

@@ -13,6 +13,7 @@ const PAIRS: [(Program, Program); 3] = [
     (Program::Arsync, Program::Stock),
     (Program::Stock, Program::Arsync),
 ];
+const BOTH: [Program; 2] = [Program::Stock, Program::Arsync];
 
 /// A directory with a source, and two equal destinations with an older state.
 fn bench() -> tempfile::TempDir {
@@ -214,6 +215,30 @@ fn what_a_batch_has_too_much_or_too_little_is_said() {
     let (code, _, err) = run(&["-aH", "--read-batch=none", "new/"]);
     assert_eq!(code, 23);
     assert!(err.starts_with("(No batched update for \"d/big\")\n"), "{err}");
+}
+
+#[test]
+fn data_that_was_recorded_again_is_a_resend() {
+    for program in BOTH {
+        let dir = tempfile::tempdir().unwrap();
+        let at = |name: &str| dir.path().join(name);
+        for place in ["src", "old", "new"] {
+            fs::create_dir(at(place)).unwrap();
+        }
+        fs::write(at("src/f"), [b'x'; 9000]).unwrap();
+        // What stands there is not the beginning of the file.
+        fs::write(at("old/f"), [b'o'; 5000]).unwrap();
+        fs::write(at("new/f"), [b'x'; 5000]).unwrap();
+        let run = |words: &[&str]| run(program, dir.path(), words);
+        assert_eq!(run(&["-rt", "--append-verify", "--write-batch=batch", "src/", "old/"]).0, 0);
+        for (options, code, said) in [
+            ("-rtn", 0, "(Skipping batched update for \"f\")\n"),
+            ("-rt", 0, "(Skipping batched update for resend of \"f\")\n"),
+        ] {
+            let out = run(&[options, "--append-verify", "--read-batch=batch", "new/"]);
+            assert_eq!((out.0, out.1.as_str()), (code, said), "{program:?} {options} {out:?}");
+        }
+    }
 }
 
 #[test]

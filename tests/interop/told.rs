@@ -389,3 +389,31 @@ fn what_a_similar_file_is_made_from_has_been_read() {
         assert!(out.stdout.contains(".f......u.. b\n"), "{program:?}: {out:?}");
     }
 }
+
+/// Bytes of a session begin behind the handshake and end in front of the goodbye; those of a file have no headers of frames.
+#[test]
+fn byte_counts_are_those_of_the_reference() {
+    for (client, server) in BOTH.into_iter().flat_map(|client| BOTH.map(|server| (client, server))) {
+        let dir = tree(&["src/d"], &[]);
+        fs::write(dir.path().join("src/d/f"), [b'x'; 300_000]).unwrap();
+        for name in ["src/d/f", "src/d", "src"] {
+            touch(&dir.path().join(name), &["-d", "2020-02-02T02:02:02Z"]);
+        }
+        let shell = fake_shell(dir.path());
+        let (shell, path) = (shell.to_str().unwrap(), format!("--rsync-path={}", server.path()));
+        let remote = dir.path().to_str().unwrap();
+        let session = |way: [&str; 2]| {
+            let own = ["-rt", "--stats", "--out-format=%n %b", "-e", shell, &path];
+            let out = run(client, dir.path(), &[&own[..], &way].concat());
+            let figure = |start: &str| {
+                let line = out.stdout.lines().find_map(|line| line.strip_prefix(start));
+                line.unwrap_or_else(|| panic!("{out:?}")).to_owned()
+            };
+            (figure("d/f "), ["File list size: ", "Total bytes sent: ", "Total bytes received: "].map(figure))
+        };
+        let (file, [_, _, received]) = session(["src/", &format!("h:{remote}/new/")]);
+        assert_eq!((&*file, &*received), ("300079", "46"), "{client:?} {server:?}");
+        let (file, [list, sent, _]) = session([&format!("h:{remote}/src/"), "got/"]);
+        assert_eq!((&*file, &*list, &*sent), ("300076", "50", "54"), "{client:?} {server:?}");
+    }
+}

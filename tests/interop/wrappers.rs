@@ -238,6 +238,50 @@ fn rules_from_stdin_hold_at_both_ends_of_a_local_copy() {
     }
 }
 
+/// Another client may name a directory where rsync sends a dot, and nothing behind it.
+#[test]
+fn a_server_starts_from_its_first_word() {
+    for program in BOTH {
+        let dir = tempfile::tempdir().unwrap();
+        let at = |name: &str| dir.path().join(name);
+        fs::create_dir_all(at("src/sub")).unwrap();
+        fs::write(at("src/sub/a"), "a").unwrap();
+        fs::write(at("src/b"), "b").unwrap();
+        let session = |server: &str, operands: &[&str]| {
+            let server = format!("exec {} --server {server}", program.path());
+            let shell = peers::script(&at("shell"), &server).to_str().unwrap().to_owned();
+            run(Program::Arsync, dir.path(), &[&["-r", "--trust-sender", "-e", &shell], operands].concat())
+        };
+        for (words, code, found) in [
+            ("src", 0, &["a", "b", "sub"][..]),
+            ("src sub b", 0, &["a", "b", "sub"]),
+            ("src sub/", 0, &["a"]),
+            ("-R missing b", 23, &[]),
+            ("src/b", 3, &[]),
+            ("missing b", 3, &[]),
+        ] {
+            let out = session(&format!("--sender -re.LsfxCIvu {words}"), &["h:", "got/"]);
+            let mut names = walk(&at("got"));
+            names.sort();
+            assert_eq!(names, found, "{program:?} {words} {out:?}");
+            // The reference closes the connection before its client hears of it.
+            let closed = program == Program::Stock && code == 3;
+            assert_eq!(out.code, Some(if closed { 12 } else { code }), "{program:?} {words} {out:?}");
+            let _ = fs::remove_dir_all(at("got"));
+        }
+        fs::create_dir(at("got")).unwrap();
+        for (words, code, found) in
+            [("got", 0, "got/b"), ("got new other", 0, "got/new/b"), ("missing new", 3, "missing")]
+        {
+            let out = session(&format!("-re.LsfxCIvu {words}"), &["src/", "h:"]);
+            assert_eq!(out.code, Some(code), "{program:?} {words} {out:?}");
+            assert_eq!(at(found).exists(), code == 0, "{program:?} {words} {out:?}");
+            let reason = "change_dir#4 \"";
+            assert_eq!(out.stderr.contains(reason), code == 3, "{program:?} {words} {out:?}");
+        }
+    }
+}
+
 /// Waits until both directories hold the same, at most 20 seconds.
 fn follows(source: &Path, target: &Path) -> bool {
     let start = Instant::now();

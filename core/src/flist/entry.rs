@@ -24,7 +24,7 @@ bitflags! {
         const HLINKED = 0x0010;
         /// First member of its group in transmission order.
         const HLINK_FIRST = 0x0020;
-        /// The sender has sent this file's data once.
+        /// The sender has sent this file's data once, or a replay has read it.
         const SENT = 0x0040;
         /// A mount point: a directory on another device, sent without contents.
         const MOUNT_DIR = 0x0080;

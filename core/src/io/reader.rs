@@ -69,6 +69,8 @@ pub struct WireReader<R, S> {
     at_hand: usize,
     /// Bytes taken from the transport, headers included.
     count: u64,
+    /// Of them those of headers and messages.
+    overhead: u64,
     #[cfg(feature = "alloc")]
     tape: Option<Rc<dyn Tape>>,
     /// Stream data at hand that is on the tape already.
@@ -86,6 +88,7 @@ impl<R: BufRead, S: MessageSink> WireReader<R, S> {
             left: 0,
             at_hand: 0,
             count: 0,
+            overhead: 0,
             #[cfg(feature = "alloc")]
             tape: None,
             #[cfg(feature = "alloc")]
@@ -121,9 +124,20 @@ impl<R: BufRead, S: MessageSink> WireReader<R, S> {
         self.count
     }
 
-    /// Counts from here on: what came before belongs to no session (the lines of a daemon).
+    /// As [`WireReader::count`], with all of the frame that is being read.
+    pub const fn count_of_frames(&self) -> u64 {
+        self.count + self.left as u64
+    }
+
+    /// Stream data read so far.
+    pub const fn data_count(&self) -> u64 {
+        self.count - self.overhead
+    }
+
+    /// Counts from here on: what came before belongs to no session (the lines of a daemon, the handshake).
     pub const fn restart_count(&mut self) {
         self.count = 0;
+        self.overhead = 0;
     }
 
     /// The sink.
@@ -162,6 +176,7 @@ impl<R: BufRead, S: MessageSink> WireReader<R, S> {
         for slot in &mut bytes {
             *slot = *self.raw_fill().await?.first().ok_or(Error::Eof)?;
             self.take(1);
+            self.overhead += 1;
         }
         Ok(Header::decode(bytes)?)
     }
@@ -192,6 +207,7 @@ impl<R: BufRead, S: MessageSink> WireReader<R, S> {
             let n = buf.len().min(left);
             self.sink.part(buf.get(..n).unwrap_or_default());
             self.take(n);
+            self.overhead += n as u64;
             left -= n;
         }
         self.sink.end().map_err(fault)

@@ -31,6 +31,8 @@ pub struct WireWriter<W, B> {
     open: Option<usize>,
     framed: bool,
     count: u64,
+    /// Of the bytes written those of headers and messages.
+    overhead: u64,
     #[cfg(feature = "alloc")]
     tape: Option<Rc<dyn Tape>>,
     /// What is written goes to the tape only.
@@ -50,6 +52,7 @@ impl<W: Write, B: AsRef<[u8]> + AsMut<[u8]>> WireWriter<W, B> {
             open: None,
             framed: false,
             count: 0,
+            overhead: 0,
             #[cfg(feature = "alloc")]
             tape: None,
             #[cfg(feature = "alloc")]
@@ -108,9 +111,15 @@ impl<W: Write, B: AsRef<[u8]> + AsMut<[u8]>> WireWriter<W, B> {
         self.count + self.len as u64
     }
 
-    /// Counts from here on: what went before belongs to no session (the lines of a daemon).
+    /// Stream data written so far.
+    pub const fn data_count(&self) -> u64 {
+        self.count() - self.overhead
+    }
+
+    /// Counts from here on: what went before belongs to no session (the lines of a daemon, the handshake).
     pub const fn restart_count(&mut self) {
         self.count = 0;
+        self.overhead = 0;
     }
 
     /// The transport.
@@ -149,6 +158,7 @@ impl<W: Write, B: AsRef<[u8]> + AsMut<[u8]>> WireWriter<W, B> {
         if self.framed && self.open.is_none() {
             self.open = Some(self.len);
             self.len += HEADER;
+            self.overhead += HEADER as u64;
         }
     }
 
@@ -193,6 +203,7 @@ impl<W: Write, B: AsRef<[u8]> + AsMut<[u8]>> WireWriter<W, B> {
             self.inner.write_all(payload).await.map_err(Error::Io)?;
         }
         self.count += (HEADER + payload.len()) as u64;
+        self.overhead += (HEADER + payload.len()) as u64;
         Ok(())
     }
 

@@ -272,6 +272,21 @@ impl ListReader {
         Self { decoder, read_ndx, mapping: Mapping::default(), guard }
     }
 
+    /// One list. Its bytes count as those of the file list; what a replay reads was counted when it was recorded.
+    pub(super) async fn read<R: BufRead, S: MessageSink, O>(
+        &mut self,
+        r: &mut WireReader<R, S>,
+        shared: &Shared<'_, O>,
+        start: i32,
+    ) -> Result<(FileList, u32), Error<R::Error>> {
+        let before = r.count_of_frames();
+        let read = self.decoder.list(r, start).await?;
+        if !shared.options.read_batch {
+            shared.stats.borrow_mut().flist_bytes += r.count_of_frames() - before;
+        }
+        Ok(read)
+    }
+
     /// The list behind a first one of a single entry; `None`: its number says something else.
     pub(super) async fn second<R: BufRead, S: MessageSink, O: Observer>(
         &mut self,
@@ -284,7 +299,7 @@ impl ListReader {
         if ndx != NDX_FLIST_OFFSET {
             return Ok(None);
         }
-        let (mut list, errors) = self.decoder.list(r, start).await?;
+        let (mut list, errors) = self.read(r, shared, start).await?;
         shared.step(Role::Receiver, &Step::ReceivingList(0));
         received_names(shared, Role::Receiver, &list);
         self.guard.check(shared, &mut list, false)?;

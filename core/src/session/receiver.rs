@@ -93,7 +93,7 @@ where
         let dir = self.side.lists.borrow_mut().announce(ndx)?;
         let start = self.side.lists.borrow().next_start();
         self.step(&Step::ReceivingList(dir));
-        let (mut list, errors) = self.lists.decoder.list(self.r, start).await?;
+        let (mut list, errors) = self.lists.read(self.r, shared, start).await?;
         shared.replay.has_read(self.r.count() - self.begins_at);
         self.lists.report_foreign(shared, Role::Receiver);
         received_names(shared, Role::Receiver, &list);
@@ -321,13 +321,18 @@ where
             stats.transferred_size += entry.entry.size;
         }
         let options = self.shared().options;
+        let resend = segment.marks(ndx).contains(EntryFlags::SENT);
+        if options.read_batch && !options.dry_run {
+            segment.mark(ndx, EntryFlags::SENT);
+        }
         if self.is_hidden(entry) {
             // The generator asked for nothing of that name.
             return self.discard(ndx, &segment, entry).await;
         }
         if options.read_batch && !self.shared().wants(ndx, segment.turn(ndx), redo).await {
-            self.shared()
-                .report(Role::Receiver, &Notice::SkippingBatched(self.side.local_name(entry).bytes()));
+            let name = self.side.local_name(entry);
+            let notice = Notice::SkippingBatched { name: name.bytes(), resend };
+            self.shared().report(Role::Receiver, &notice);
             return self.discard(ndx, &segment, entry).await;
         }
         if options.dry_run {
@@ -429,7 +434,7 @@ where
         let target = self.side.target;
         let name = self.side.local_name(entry);
         let after = options.report.after_transfer;
-        let count_before = self.r.count();
+        let count_before = self.r.data_count();
         let head = self.incoming.head(self.r).await?;
         let sibling = sibling_name(name, header.xname.as_deref().unwrap_or_default());
         let place = self.basis_place(header, name, &sibling, redo).await?;
@@ -532,7 +537,7 @@ where
         }
         if after && sink.output.is_some() {
             let sum = received.sum;
-            let figures = FileTransfer { sent: 0, received: self.r.count() - count_before, sum };
+            let figures = FileTransfer { sent: 0, received: self.r.data_count() - count_before, sum };
             self.show(entry, header, wanted_mode, Some(figures));
         }
         let Some(output) = sink.output else {

@@ -324,7 +324,7 @@ where
     let incremental = shared.agreed.inc_recurse();
     let start = i32::from(incremental);
     let mut reader = ListReader::new(shared, Guard::new(shared, &filters));
-    let before = r.count();
+    let before = r.count_of_frames();
     shared.report(Role::ReceiverSide, &Notice::ListStart);
     let mut list = if options.select.files_from == FilesFrom::Send {
         let names = names.unwrap_or_default();
@@ -333,7 +333,7 @@ where
     } else {
         reader.first(r, shared, start).await?
     };
-    shared.stats.borrow_mut().flist_bytes = if options.read_batch { 0 } else { r.count() - before };
+    shared.stats.borrow_mut().flist_bytes = if options.read_batch { 0 } else { r.count_of_frames() - before };
     if !list.is_empty() || (!incremental && shared.is_client()) {
         shared.report(Role::ReceiverSide, &Notice::ListDone(list.len()));
     }

@@ -71,6 +71,8 @@ pub(super) struct Sender<'a, R, W, S, O> {
     /// Error bits already reported to the receiving side.
     reported_errors: u32,
     scratch: Vec<u8>,
+    /// Bytes written and read, once the goodbye begins.
+    before_goodbye: Option<(u64, u64)>,
     /// Attribute values that go behind the echo of the current item.
     xattrs: Vec<u8>,
 }
@@ -107,6 +109,7 @@ where
             outgoing: Outgoing::new(shared.options, agreed)?,
             reported_errors: 0,
             scratch: Vec::new(),
+            before_goodbye: None,
             xattrs: Vec::new(),
         })
     }
@@ -154,9 +157,9 @@ where
         &mut self.w
     }
 
-    /// Bytes written and read, for the statistics.
+    /// Bytes written and read, for the statistics: all but the goodbye.
     pub(super) fn counts(&self) -> (u64, u64) {
-        (self.w.count(), self.r.count())
+        self.before_goodbye.unwrap_or_else(|| (self.w.count(), self.r.count_of_frames()))
     }
 
     /// Writes what the observer queued for the peer.
@@ -460,7 +463,7 @@ where
         }
         let append = if again { Append::Off } else { self.append_mode() };
         // The sums of the basis count as received for this file.
-        let read = self.r.count();
+        let read = self.r.data_count();
         let plan = self.read_sums(&header, append).await?;
         self.answer(ndx, &segment, entry, &header, plan, read).await
     }
@@ -564,7 +567,7 @@ where
         if !after {
             self.show(entry, header, None);
         }
-        let (written, _) = self.counts();
+        let written = self.w.data_count();
         self.echo(ndx, header).await?;
         // A dry run at the receiving side: the data is for the batch file alone.
         self.w.divert(self.shared.options.batch_only);
@@ -575,8 +578,8 @@ where
         self.step(&Step::Sent { name: path.name, base: path.base });
         self.pump().await?;
         if after {
-            let (now_written, now_read) = self.counts();
-            let transfer = FileTransfer { sent: now_written - written, received: now_read - read, sum };
+            let (sent, received) = (self.w.data_count() - written, self.r.data_count() - read);
+            let transfer = FileTransfer { sent, received, sum };
             self.show(entry, header, Some(transfer));
         }
         Ok(())
@@ -618,9 +621,10 @@ where
         self.w.ndx(&mut self.write_ndx, NDX_DONE).await?;
         if self.shared.side == Side::Server {
             let stats = *self.shared.stats.borrow();
-            write_stats(&mut self.w, protocol, self.r.count(), &stats).await?;
+            write_stats(&mut self.w, protocol, self.r.count_of_frames(), &stats).await?;
         }
         self.w.flush().await?;
+        self.before_goodbye = Some(self.counts());
         if let Some(tape) = self.shared.tape.as_ref().filter(|_| self.shared.is_client()) {
             // A server would have said this; a reader of the batch expects it.
             let stats = *self.shared.stats.borrow();

@@ -189,7 +189,9 @@ pub(crate) enum Route {
     Server {
         /// It owns the source files.
         sender: bool,
-        /// What follows the `.`.
+        /// The first word: the directory that the other words are relative to, with clients of the reference `.`.
+        start: Vec<u8>,
+        /// The other words.
         args: Vec<Vec<u8>>,
     },
 }

@@ -331,8 +331,8 @@ pub(crate) fn resolve(mut cli: Cli, world: &World<'_>) -> Result<Resolved, Stop>
     let operands: Vec<Vec<u8>> = cli.operands.drain(..).map(OsStringExt::into_vec).collect();
     let route = if cli.server {
         let role = if cli.sender { Role::Sender } else { Role::ReceiverSide };
-        let (_, args) = operands.split_first().ok_or(Stop::Usage(role))?;
-        Route::Server { sender: cli.sender, args: args.to_vec() }
+        let (start, args) = operands.split_first().ok_or(Stop::Usage(role))?;
+        Route::Server { sender: cli.sender, start: start.clone(), args: args.to_vec() }
     } else {
         if cli.files_from.is_some() && operands.len() != 2 {
             return Err(Stop::Usage(Role::Client));

@@ -232,7 +232,10 @@ pub(crate) fn text(from: Role, notice: &Notice<'_>, w: &Wording<'_>) -> Option<V
             let text = format!("Deletions stopped due to --max-delete limit ({skipped} skipped)");
             Some(text.into_bytes())
         }
-        Notice::SkippingBatched(name) => plain(&[b"(Skipping batched update for \"", name, b"\")"]),
+        Notice::SkippingBatched { name, resend } => {
+            let what: &[u8] = if resend { b"resend of " } else { b"" };
+            plain(&[b"(Skipping batched update for ", what, b"\"", name, b"\")"])
+        }
         Notice::NotInBatch { name, resend } => {
             let of: &[u8] = if resend { b"resend of " } else { b"" };
             plain(&[b"(No batched update for ", of, b"\"", name, b"\")"])

@@ -29,13 +29,14 @@ impl Visit {
         (self.root.clone(), self.visitor.module.clone())
     }
 
-    pub(super) fn into_parts(self) -> (Opening, Option<Veil>, Option<Refusal>) {
-        (Opening::Greeted(self.greeted), self.veil, self.refusal)
+    pub(super) fn into_parts(self) -> (Opening, Option<Veil>) {
+        (Opening::Greeted(self.greeted), self.veil)
     }
 }
 
 /// Runs it. `names`: the charset of the module's names, opened.
-pub(crate) fn serve(resolved: &Resolved, names: Option<Names>, visit: Visit) -> ExitCode {
-    let prepared = Prepared { batch: Batch::None, names, identity: None, visit: Some(visit) };
+pub(crate) fn serve(resolved: &Resolved, names: Option<Names>, mut visit: Visit) -> ExitCode {
+    let refusal = visit.refusal.take();
+    let prepared = Prepared { batch: Batch::None, names, identity: None, refusal, visit: Some(visit) };
     run_session(resolved, prepared, &[])
 }

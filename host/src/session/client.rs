@@ -179,19 +179,17 @@ async fn converse<O: Speak>(
         Some(call) => match daemon_client::call(call, &mut r, &mut w, run.observer, role).await? {
             Admission::Listed => return Ok(None),
             Admission::Admitted(agreed) => {
-                let shaken =
-                    wire::after_version(&mut r, &mut w, handshake, options, run.observer, meeting, agreed)
-                        .await;
-                // The statistics of a session with a daemon begin here.
-                r.restart_count();
-                w.restart_count();
-                shaken
+                wire::after_version(&mut r, &mut w, handshake, options, run.observer, meeting, agreed).await
             }
         },
     };
     RemoteShell::restore_stderr();
     read.set(r.count());
     let agreed = shaken?;
+    // The statistics of the session begin here.
+    r.restart_count();
+    w.restart_count();
+    read.set(0);
     protocol.set(agreed.protocol);
     (run.protocol_known)(agreed.protocol, agreed.inc_recurse());
     let mut state = wire::shared(options, agreed, run.observer, Side::Client, run.outbox);

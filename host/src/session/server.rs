@@ -197,17 +197,15 @@ async fn converse<O: Speak>(
     let agreed = match greeted {
         None => wire::shake_hands(&mut r, &mut w, handshake, options, run.observer, meeting).await,
         Some((protocol, _)) => {
-            let shaken =
-                wire::after_version(&mut r, &mut w, handshake, options, run.observer, meeting, protocol)
-                    .await;
-            // What was said so far is not part of the session that both sides account for.
-            r.restart_count();
-            w.restart_count();
-            shaken
+            wire::after_version(&mut r, &mut w, handshake, options, run.observer, meeting, protocol).await
         }
     };
     read.set(r.count());
     let agreed = agreed?;
+    // What was said so far is not part of the session that both sides account for.
+    r.restart_count();
+    w.restart_count();
+    read.set(0);
     protocol.set(agreed.protocol);
     (run.protocol_known)(agreed.protocol, agreed.inc_recurse());
     if let Some((_, seconds)) = greeted
