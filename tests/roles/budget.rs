@@ -67,7 +67,7 @@ fn the_futures_of_the_roles_stay_within_their_budget() {
     }
 }
 
-const SENDER: usize = 4352;
+const SENDER: usize = 4608;
 const RECEIVER: usize = 18 << 10;
 const LOCAL: usize = 7936;
 const TINY: usize = 4224;
