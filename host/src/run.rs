@@ -62,6 +62,7 @@ const MAX_STREAM_ARGS: u64 = 4 << 20;
 
 /// Runs the program with its argument vector (name first) and returns its exit code.
 pub fn run(args: impl IntoIterator<Item = OsString>) -> u8 {
+    interrupt::prefer_errors();
     let mut args = args.into_iter();
     let name = args.next().unwrap_or_default();
     let shown = name.clone();

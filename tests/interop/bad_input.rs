@@ -18,7 +18,7 @@ use rustix::process::{Pid, Signal, kill_process};
 
 use crate::{
     details::{self, BOTH},
-    peers::{ARSYNC, Outcome, Program, command, run, run_within, script},
+    peers::{ARSYNC, Outcome, Program, command, fake_shell, run, run_within, script},
     snapshot::{Snapshot, snapshot},
     tree,
 };
@@ -512,6 +512,31 @@ fn what_has_come_of_a_file_is_kept_when_the_sender_ends() {
 #[test]
 fn what_has_come_of_a_file_is_kept_when_a_signal_comes() {
     interrupted(20, |client, _| (client, Signal::INT));
+}
+
+/// A limit of file sizes is an error of writing like a full disk, on both ends of a session and in a local copy.
+#[test]
+fn a_limit_of_file_sizes_leaves_nothing_behind() {
+    for program in BOTH {
+        let dir = details::tree(&["src", "dst"], &["dst/f=old"]);
+        fs::write(dir.path().join("src/f"), vec![b'x'; 300_000]).unwrap();
+        let shell = fake_shell(dir.path());
+        let to = format!("h:{}/dst/", dir.path().display());
+        let path = format!("--rsync-path={}", program.path());
+        for way in [&["src/", "dst/"][..], &["-e", shell.to_str().unwrap(), &path, "src/", &to]] {
+            // In units of 512 bytes.
+            let limited = ["-c", "ulimit -f 100; exec \"$@\"", "sh", program.path(), "-t"];
+            let mut line = command("/bin/sh", dir.path());
+            let out = run(line.args(limited).arg("-r").args(way));
+            assert_eq!(out.code, Some(11), "{program:?} {way:?}: {out:?}");
+            let told = format!("write failed on \"{}/dst/f\": File too large (27)", dir.path().display());
+            assert!(out.stderr.contains(&told), "{program:?} {way:?}: {out:?}");
+            let names: Vec<_> =
+                fs::read_dir(dir.path().join("dst")).unwrap().map(|e| e.unwrap().file_name()).collect();
+            assert_eq!(names, ["f"], "{program:?} {way:?}");
+            assert_eq!(fs::read(dir.path().join("dst/f")).unwrap(), b"old", "{program:?} {way:?}");
+        }
+    }
 }
 
 /// A remote shell that fails when all is done: the statistics are there nevertheless.

@@ -82,9 +82,15 @@ pub(crate) fn watch(role: Role, keeps_partial: bool) {
         return;
     }
     handle(&[libc::SIGINT, libc::SIGTERM, libc::SIGHUP]);
-    // SAFETY: ignoring SIGPIPE changes nothing but that writes return EPIPE.
+}
+
+/// Has writes fail with EPIPE where nobody reads, and with EFBIG at a limit of file sizes, instead of ending the program, which
+/// has to say so and to remove its temporaries.
+pub(crate) fn prefer_errors() {
+    // SAFETY: ignoring these signals changes nothing but that writes return errors.
     unsafe {
         libc::signal(libc::SIGPIPE, libc::SIG_IGN);
+        libc::signal(libc::SIGXFSZ, libc::SIG_IGN);
     }
 }
 
