@@ -8,6 +8,7 @@ extern crate alloc;
 
 mod cli;
 mod daemon;
+mod ending;
 mod engine;
 #[cfg(test)]
 #[path = "../../tests/needs.rs"]

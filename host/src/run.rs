@@ -3,7 +3,7 @@
 use std::{
     cell::{Cell, RefCell},
     ffi::{OsStr, OsString},
-    io::{Read, Write},
+    io::{ErrorKind, Read, Write},
     os::unix::ffi::{OsStrExt, OsStringExt},
     path::Path,
     rc::Rc,
@@ -38,7 +38,7 @@ use crate::{
         resolve::{NameList, Resolved},
         server_args::{daemon_args, module_of, server_args},
     },
-    daemon,
+    daemon, ending,
     engine::{Confinement, Identity, NoIdentity, absolute},
     output::{console::Console, exit_line::exit_line, message::Roots, strerror},
     session::{
@@ -83,7 +83,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> u8 {
         }
         other => other,
     };
-    let code = match command {
+    let code = match command.and_then(standing_somewhere) {
         Ok(Command::Session(resolved)) => {
             let words = core::iter::once(name).chain(argv).map(OsString::into_vec).collect::<Vec<_>>();
             prepared(*resolved, &words).unwrap_or_else(|failure| stopped(&failure.into(), program))
@@ -93,6 +93,18 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> u8 {
         Err(stop) => stopped(&stop, program),
     };
     code.0
+}
+
+/// Nothing is begun in a directory that is not there any more.
+fn standing_somewhere(command: Command) -> Result<Command, Stop> {
+    match std::env::current_dir() {
+        Err(error) if error.kind() == ErrorKind::NotFound => {
+            let reason = strerror::suffix(error.raw_os_error().unwrap_or_default());
+            let text = format!("rsync: [{role}] getcwd(){reason}", role = Role::ReceiverSide);
+            Err(Failure::plain(text, ExitCode::FILE_SELECT, Role::ReceiverSide).into())
+        }
+        _ => Ok(command),
+    }
 }
 
 /// The aliases of this machine and of the user.
@@ -132,18 +144,17 @@ fn closed() -> Stop {
 
 /// Prints what parsing ended with.
 fn stopped(stop: &Stop, program: &str) -> ExitCode {
-    let mut stderr = std::io::stderr().lock();
     match stop {
         Stop::Print(text) => {
             let _ = std::io::stdout().lock().write_all(text);
         }
         Stop::Usage(role) => {
-            let _ = stderr.write_all(help::usage(program).as_bytes());
-            let _ = stderr.write_all(&exit_line(ExitCode::SYNTAX, *role));
+            ending::write_stderr(help::usage(program).as_bytes());
+            ending::write_stderr(&exit_line(ExitCode::SYNTAX, *role));
         }
         Stop::Fail(failure) => {
-            let _ = stderr.write_all(&failure.text);
-            let _ = stderr.write_all(&exit_line(failure.code, failure.role));
+            ending::write_stderr(&failure.text);
+            ending::write_stderr(&exit_line(failure.code, failure.role));
         }
     }
     stop.exit_code()
@@ -281,25 +292,28 @@ fn run_session(resolved: &Resolved, prepared: Prepared, words: &[Vec<u8>]) -> Ex
     // Only who waits for a peer hears of it there; a local copy drops what is not complete.
     let receives =
         role != Role::Sender && matches!(resolved.route, Route::Pull { .. } | Route::Server { .. });
-    interrupt::watch(role, receives && resolved.opts.transfer.partial);
+    ending::takes_role(role);
+    interrupt::watch(receives && resolved.opts.transfer.partial);
     if let Some(at) = resolved.cli.stop_at
-        && let Err(error) = interrupt::stop_at(at, role)
+        && let Err(error) = interrupt::stop_at(at)
     {
-        let _ = writeln!(std::io::stderr(), "rsync: cannot watch the clock: {error}");
+        ending::write_stderr(format!("rsync: cannot watch the clock: {error}\n").as_bytes());
         console.finish(None, ExitCode::IPC, role);
         return ExitCode::IPC;
     }
     let ended = start(resolved, &console, &roots, &outbox, prepared, words);
-    interrupt::end_if_interrupted(role);
+    interrupt::end_if_interrupted();
     let ended = match ended {
         Ok(ended) => ended,
         Err(code) => {
-            console.finish(None, code, role);
+            console.finish(None, code, ending::role());
             return code;
         }
     };
     let code = ended.code;
-    console.finish(Some(&ended), code, role);
+    // Who reads notices first that the connection is gone.
+    let last = if ended.reason.is_some() { ending::reading_role() } else { ending::role() };
+    console.finish(Some(&ended), code, last);
     code
 }
 

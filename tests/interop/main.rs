@@ -28,6 +28,7 @@ mod rules;
 mod serving;
 mod snapshot;
 mod sshd;
+mod surroundings;
 mod told;
 mod tree;
 mod unprivileged;

@@ -755,8 +755,8 @@ where
                 basis: BasisType::Name,
                 transfer: None,
                 kind,
-                // In a local copy the reference's user sees what a sender hears: names.
-                perms: if shared.local { 0 } else { shared.chmodded(stat_mode) & mode::PERMS },
+                // In a local copy the reference's user sees what a sender hears: names, where there is a message for them.
+                perms: if shared.local && travels { 0 } else { shared.chmodded(stat_mode) & mode::PERMS },
             });
         }
         // Where there is no message for it, the client gets the line that this side makes.

@@ -48,6 +48,7 @@ use crate::{
         resolve::{Output, Resolved},
         words::{Debug, Info, Levels},
     },
+    ending,
     engine::absolute,
     session::{Ended, Handshaken, Speak},
     vouched::{self, Trust},
@@ -226,7 +227,7 @@ impl Console {
         self.end_line();
         self.stdout.borrow_mut().flush();
         if vouched::take_refusal() {
-            write_stderr(message::REFUSED_LINK);
+            self.to_stderr(message::REFUSED_LINK);
         }
         let role = match self.complained.get() {
             Some(complained) if !is_complete(code) => complained,
@@ -255,10 +256,18 @@ impl Console {
             if !line.is_empty() {
                 self.log(&line);
             }
-            write_stderr(&line);
+            self.to_stderr(&line);
         }
         tell_exit(1, &format!("about to call exit({})", code.0));
         self.stdout.borrow_mut().flush();
+    }
+
+    /// stderr is not buffered. A daemon's need not lead anywhere.
+    fn to_stderr(&self, bytes: &[u8]) {
+        match self.visitor {
+            None => ending::write_stderr(bytes),
+            Some(_) => drop(std::io::stderr().lock().write_all(bytes)),
+        }
     }
 
     fn log(&self, text: &[u8]) {
@@ -380,7 +389,7 @@ impl Console {
             stdout.write(bytes);
         } else {
             stdout.flush();
-            write_stderr(&[list, bytes].concat());
+            self.to_stderr(&[list, bytes].concat());
         }
     }
 
@@ -788,9 +797,4 @@ fn is_complete(code: ExitCode) -> bool {
 /// Seconds since 1970.
 fn now() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_secs())
-}
-
-/// stderr is not buffered; nothing can be done if it is gone.
-fn write_stderr(bytes: &[u8]) {
-    let _ = std::io::stderr().lock().write_all(bytes);
 }

@@ -85,7 +85,6 @@ impl Progress {
                 self.completed += p.size;
             }
             let mut text = self.line(done, size, self.start, now, true);
-            text += &self.tail();
             if !self.total {
                 text.push('\n');
                 self.samples.clear();
@@ -106,7 +105,7 @@ impl Progress {
             }
         }
         self.shown = true;
-        Some(self.line(done, size, oldest, now, false) + "  ")
+        Some(self.line(done, size, oldest, now, false))
     }
 
     /// Bytes done, and of how many.
@@ -126,7 +125,6 @@ impl Progress {
         self.last =
             Tail { transfers: stats.transferred, left: 0, known: stats.listed.total(), complete: true };
         let mut text = self.line(stats.transferred_size, stats.total_size, self.start, now, true);
-        text += &self.tail();
         text.push('\n');
         Some(text)
     }
@@ -166,7 +164,8 @@ impl Progress {
             r => (r, "kB/s"),
         };
         let bytes = number::human_u64(done, self.human);
-        let mut text = format!("\r{bytes:>15} {percent:>3}% {rate:>7.2}{unit} {time}");
+        let tail = if last { self.tail() } else { "  ".into() };
+        let mut text = format!("\r{bytes:>15} {percent:>3}% {rate:>7.2}{unit} {time}{tail}");
         let width = text.len();
         if width < self.width {
             text += &" ".repeat(self.width - width);

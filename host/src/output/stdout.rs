@@ -2,8 +2,10 @@
 
 use std::time::Instant;
 
+use arsync_core::exit::ExitCode;
+
 use super::clib;
-use crate::cli::asked::OutBuf;
+use crate::{cli::asked::OutBuf, ending};
 
 /// stdout that is no terminal is written in pieces of about this size, bytes.
 const BLOCK: usize = 32 << 10;
@@ -41,6 +43,10 @@ impl Stdout {
         };
         if due {
             self.flush();
+            // As in the reference, what is written in blocks may get lost.
+            if self.broken && (self.terminal || matches!(self.mode, Some(OutBuf::None | OutBuf::Line))) {
+                ending::end("", ExitCode::MESSAGE_IO);
+            }
         }
     }
 

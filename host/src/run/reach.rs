@@ -1,6 +1,6 @@
 //! How the machine of an operand is reached: the link, and what a daemon is told first.
 
-use std::{env, ffi::OsString, io::Write, os::unix::ffi::OsStringExt};
+use std::{env, ffi::OsString, os::unix::ffi::OsStringExt};
 
 use arsync_core::{error::Role, exit::ExitCode, mux::MsgTag, version::ProtocolVersion};
 
@@ -11,6 +11,7 @@ use crate::{
         resolve::Resolved,
         server_args::module_of,
     },
+    ending,
     output::console::Console,
     session::{Args, DaemonCall, Link, Password, Speak, TcpCall},
     transport::Proxy,
@@ -42,7 +43,7 @@ pub(super) fn reach<'a>(
         ip_version: resolved.cli.ip_version,
     };
     let command = remote_shell::argv(&command, to, args, role).map_err(|failure| {
-        let _ = std::io::stderr().lock().write_all(&failure.text);
+        ending::write_stderr(&failure.text);
         failure.code
     })?;
     Ok(match to.reach {

@@ -31,6 +31,7 @@ use super::{
     wire::{self, FRAME_BUFFER, Fault, Meeting, Reader, Writer},
 };
 use crate::{
+    ending,
     engine::Identity,
     output::message::Roots,
     ring,
@@ -149,7 +150,7 @@ async fn connected<O: Speak>(run: ClientRun<'_, O>) -> Result<Ended, ExitCode> {
             return Ok(failed(ExitCode::TIMEOUT, text));
         }
     };
-    finish(result, child, socket, stats.get(), protocol.get(), read.get(), role).await
+    finish(result, child, socket, stats.get(), protocol.get(), read.get()).await
 }
 
 async fn converse<O: Speak>(
@@ -226,8 +227,8 @@ async fn finish(
     stats: Stats,
     protocol: ProtocolVersion,
     read: u64,
-    role: Role,
 ) -> Result<Ended, ExitCode> {
+    let role = ending::reading_role();
     let status = match child {
         // Whoever has interrupted the session does not wait for the other side.
         Some(child) if !transport::is_interrupted() => {

@@ -23,6 +23,7 @@ use rustix::{
 
 use super::Speak;
 use crate::{
+    ending,
     engine::{Confinement, SetupError, TreeTarget, absolute},
     output::{message::Roots, strerror},
     vouched::{self, Trust},
@@ -239,6 +240,15 @@ impl<O: Speak> Entrance for DestEntrance<'_, O> {
     type Target = TreeTarget;
 
     async fn enter(&self, list: &FirstList) -> Result<Entered<TreeTarget>, ExitCode> {
+        let entered = self.choose(list)?;
+        ending::divides();
+        Ok(entered)
+    }
+}
+
+impl<O: Speak> DestEntrance<'_, O> {
+    /// Enters what the destination's name stands for.
+    fn choose(&self, list: &FirstList) -> Result<Entered<TreeTarget>, ExitCode> {
         let Some(dest) = self.dest.as_deref().filter(|_| !self.options.list_only) else {
             // A listing, or a server that was given no destination: nothing is written there.
             return match self.open_dir(b".") {

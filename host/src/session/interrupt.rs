@@ -1,5 +1,5 @@
-//! SIGINT, SIGTERM and SIGHUP: temporaries disappear, the program says why it ends and ends with code 20. A session
-//! that keeps partial files is told first, and ends by itself.
+//! SIGINT, SIGTERM, SIGHUP, SIGUSR1 and SIGUSR2: temporaries disappear, the program says why it ends and ends with code 20,
+//! or 19 for the last two. A session that keeps partial files is told first, and ends by itself.
 //!
 //! The handler writes the signal's number into a pipe; whoever reads it does the rest, since almost nothing may be
 //! done in a handler: a thread in a session, a task in a daemon. Children start with default handlers, as after
@@ -10,15 +10,15 @@ use core::{
     time::Duration,
 };
 use std::{
-    io::{Read, Write},
+    io::Read,
     os::fd::{IntoRawFd, OwnedFd},
     time::{SystemTime, UNIX_EPOCH},
 };
 
-use arsync_core::{error::Role, exit::ExitCode};
+use arsync_core::exit::ExitCode;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
-use crate::transport;
+use crate::{ending::end, transport};
 
 static PIPE: AtomicI32 = AtomicI32::new(-1);
 
@@ -35,23 +35,24 @@ extern "C" fn on_signal(signal: libc::c_int) {
     }
 }
 
-/// Ends the program at once: temporaries disappear, and the reason is said.
-fn end(reason: &str, code: ExitCode, role: Role) -> ! {
-    crate::engine::temp::unlink_all();
-    let line = crate::output::exit_line::exit_line(code, role);
-    let _ = std::io::stderr().write_all(&[reason.as_bytes(), &line].concat());
-    std::process::exit(i32::from(code.0));
+/// The first signal that came.
+static CAME: AtomicI32 = AtomicI32::new(0);
+
+/// Ends the program as the signal asks for.
+fn end_by(signal: libc::c_int) -> ! {
+    let own = matches!(signal, libc::SIGUSR1 | libc::SIGUSR2);
+    end("", if own { ExitCode::SIGNAL1 } else { ExitCode::SIGNAL })
 }
 
 /// Ends the program at this time, seconds since 1970 (`--stop-at`, `--stop-after`). `Err`: nothing would.
-pub(crate) fn stop_at(at: i64, role: Role) -> std::io::Result<()> {
+pub(crate) fn stop_at(at: i64) -> std::io::Result<()> {
     let watcher = move || {
         loop {
             // In small steps: the clock may be set meanwhile.
             let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_secs().cast_signed());
             let left = u64::try_from(at.saturating_sub(now)).unwrap_or(0);
             if left == 0 {
-                end("stopping at requested limit\n", ExitCode::TIMEOUT, role);
+                end("stopping at requested limit\n", ExitCode::TIMEOUT);
             }
             std::thread::sleep(Duration::from_secs(left.min(10)));
         }
@@ -62,26 +63,27 @@ pub(crate) fn stop_at(at: i64, role: Role) -> std::io::Result<()> {
 /// How long a session may take to keep its partial file after a signal. Another signal ends it at once.
 const PATIENCE: Timespec = Timespec { tv_sec: 5, tv_nsec: 0 };
 
-/// Watches for signals from here on. `role` is named in the last line. `keeps_partial`: a session runs that has something
-/// to do first; whoever runs it asks [`end_if_interrupted`] behind it. Failing to set this up is no reason not to run:
-/// signals then have their default effect.
-pub(crate) fn watch(role: Role, keeps_partial: bool) {
+/// Watches for signals from here on. `keeps_partial`: a session runs that has something to do first; whoever runs it asks
+/// [`end_if_interrupted`] behind it. Failing to set this up is no reason not to run: signals then have their default effect.
+pub(crate) fn watch(keeps_partial: bool) {
     let Ok(read) = open_pipe() else { return };
     let watcher = move || {
         let mut signals = std::fs::File::from(read);
         let mut bytes = [0u8; size_of::<libc::c_int>()];
         if signals.read_exact(&mut bytes).is_ok() {
+            let signal = libc::c_int::from_ne_bytes(bytes);
+            CAME.store(signal, Ordering::SeqCst);
             if keeps_partial {
                 transport::interrupt();
                 let _ = poll(&mut [PollFd::new(&signals, PollFlags::IN)], Some(&PATIENCE));
             }
-            end("", ExitCode::SIGNAL, role);
+            end_by(signal);
         }
     };
     if std::thread::Builder::new().name("signals".into()).stack_size(64 << 10).spawn(watcher).is_err() {
         return;
     }
-    handle(&[libc::SIGINT, libc::SIGTERM, libc::SIGHUP]);
+    handle(&[libc::SIGINT, libc::SIGTERM, libc::SIGHUP, libc::SIGUSR1, libc::SIGUSR2]);
 }
 
 /// Has writes fail with EPIPE where nobody reads, and with EFBIG at a limit of file sizes, instead of ending the program, which
@@ -95,9 +97,9 @@ pub(crate) fn prefer_errors() {
 }
 
 /// Ends the program if a signal has ended its session.
-pub(crate) fn end_if_interrupted(role: Role) {
+pub(crate) fn end_if_interrupted() {
     if transport::is_interrupted() {
-        end("", ExitCode::SIGNAL, role);
+        end_by(CAME.load(Ordering::SeqCst));
     }
 }
 

@@ -27,6 +27,7 @@ use super::{
     wire::{self, FRAME_BUFFER, Fault, Meeting, Reader, Writer},
 };
 use crate::{
+    ending,
     output::message::Roots,
     ring,
     transport::{self, Activity, PipeTransport, ReadAhead, WriteQueue},
@@ -156,7 +157,7 @@ pub(crate) fn run_server<O: Speak>(mut run: ServerRun<'_, O>) -> Ended {
                 Ended { code, reason: None, complete: true, stats, protocol }
             }
             Either::A(Err(error)) => {
-                let reason = wire::reason(&error, read.get(), role);
+                let reason = wire::reason(&error, read.get(), ending::reading_role());
                 let code = match &error {
                     Error::Io(_) => ExitCode::STREAM_IO,
                     other => other.exit_code(),

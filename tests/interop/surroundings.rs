@@ -1,0 +1,215 @@
+//! What surrounds a run: signals, streams that take nothing, directories that are gone.
+
+use std::{
+    fs,
+    os::unix::fs::{PermissionsExt, symlink},
+    path::Path,
+    process::{Command, Stdio},
+    thread,
+    time::{Duration, Instant},
+};
+
+use rustix::process::{Pid, Signal, kill_process};
+
+use crate::{
+    details::{BOTH, children, run, tree},
+    peers::{self, Program, fake_shell},
+};
+
+/// Without the place in the program.
+fn without_place(text: &str) -> String {
+    let line = |line: &str| match (line.find(" at "), line.find(") [")) {
+        (Some(from), Some(to)) => format!("{}{}", &line[..from], &line[to + 1..]),
+        _ => line.into(),
+    };
+    text.lines().map(line).collect::<Vec<_>>().join("\n")
+}
+
+/// A local copy that is slow; a signal comes when something has been written.
+fn signalled(program: Program, signal: Signal) -> (Option<i32>, String, Vec<String>) {
+    let dir = tree(&["src", "dst"], &[]);
+    fs::write(dir.path().join("src/file"), vec![7; 4 << 20]).unwrap();
+    let mut child = peers::command(program.path(), dir.path())
+        .args(["-a", "--bwlimit=500", "src/", "dst/"])
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let start = Instant::now();
+    while children(&dir.path().join("dst")).is_empty() && start.elapsed() < Duration::from_secs(20) {
+        thread::sleep(Duration::from_millis(1));
+    }
+    kill_process(Pid::from_child(&child), signal).unwrap();
+    let mut text = String::new();
+    std::io::Read::read_to_string(&mut child.stderr.take().unwrap(), &mut text).unwrap();
+    let code = child.wait().unwrap().code();
+    // A process of the reference may still be removing its file.
+    let killed = Instant::now();
+    while !children(&dir.path().join("dst")).is_empty() && killed.elapsed() < Duration::from_secs(5) {
+        thread::sleep(Duration::from_millis(1));
+    }
+    (code, without_place(&text), children(&dir.path().join("dst")))
+}
+
+#[test]
+fn a_signal_leaves_nothing_behind_and_is_named() {
+    for program in BOTH {
+        for (signal, code, last) in [
+            (Signal::USR1, 19, "rsync error: received SIGUSR1 (code 19) [sender=3.5.0]"),
+            (Signal::TERM, 20, "rsync error: received SIGINT, SIGTERM, or SIGHUP (code 20) [sender=3.5.0]"),
+        ] {
+            let (got, text, left) = signalled(program, signal);
+            assert_eq!((got, left), (Some(code), Vec::new()), "{program:?} {signal:?}");
+            assert!(text.lines().any(|line| line == last), "{program:?} {signal:?}: {text}");
+        }
+    }
+}
+
+/// The other signal of its own user; the reference ends with code 0, as if it were complete.
+#[test]
+fn a_second_user_signal_is_no_success() {
+    let (code, text, left) = signalled(Program::Arsync, Signal::USR2);
+    assert_eq!((code, left), (Some(19), Vec::new()));
+    assert_eq!(text, "rsync error: received SIGUSR1 (code 19) [sender=3.5.0]");
+}
+
+/// Who cannot say what goes wrong does nothing more.
+#[test]
+fn without_a_stderr_that_takes_anything_a_run_ends() {
+    for program in BOTH {
+        for (words, shown) in [
+            (&["-a", "src/", "nosuch", "dst/"][..], &[][..]),
+            (&["-a", "--nosuch", "src/", "dst/"], &[]),
+            (&["-a"], &[]),
+            (&["-a", "src/", "dst/"], &["file"]),
+        ] {
+            let dir = tree(&["src", "dst"], &["src/file=x"]);
+            let full = fs::File::options().write(true).open("/dev/full").unwrap();
+            let status = peers::command(program.path(), dir.path())
+                .args(words)
+                .stdin(Stdio::null())
+                .stdout(Stdio::null())
+                .stderr(full)
+                .status()
+                .unwrap();
+            let code = if shown.is_empty() { 13 } else { 0 };
+            assert_eq!(status.code(), Some(code), "{program:?} {words:?}");
+            assert_eq!(children(&dir.path().join("dst")), shown, "{program:?} {words:?}");
+        }
+    }
+}
+
+/// A stdout that takes nothing ends a run that writes line by line; in blocks it is not noticed.
+#[test]
+fn a_full_stdout_counts_where_it_is_not_written_in_blocks() {
+    for program in BOTH {
+        for (outbuf, code) in [("--outbuf=N", 13), ("--outbuf=L", 13), ("--outbuf=B", 0)] {
+            let dir = tree(&["src", "dst"], &["src/file=x"]);
+            let full = fs::File::options().write(true).open("/dev/full").unwrap();
+            let out = peers::command(program.path(), dir.path())
+                .args(["-av", outbuf, "src/", "dst/"])
+                .stdin(Stdio::null())
+                .stdout(full)
+                .stderr(Stdio::piped())
+                .output()
+                .unwrap();
+            assert_eq!(out.status.code(), Some(code), "{program:?} {outbuf}");
+            let text = without_place(&String::from_utf8(out.stderr).unwrap());
+            let last = "rsync error: errors with program diagnostics (code 13) [sender=3.5.0]";
+            assert_eq!(text.lines().any(|line| line == last), code == 13, "{program:?} {outbuf}: {text}");
+        }
+    }
+}
+
+/// Nothing begins in a directory that is gone.
+#[test]
+fn a_deleted_working_directory_ends_a_run() {
+    for program in BOTH {
+        let dir = tree(&["src", "dst"], &["src/file=x"]);
+        let at = |name: &str| dir.path().join(name).display().to_string();
+        for words in [&["-a", &at("src/"), &at("dst/")][..], &[&at("src/")], &["--server", ".", &at("dst")]] {
+            fs::create_dir(dir.path().join("gone")).unwrap();
+            let script = "rmdir ../gone; exec \"$0\" \"$@\"";
+            let out = Command::new("sh")
+                .args(["-c", script, program.path()])
+                .args(words)
+                .current_dir(dir.path().join("gone"))
+                .stdin(Stdio::null())
+                .output()
+                .unwrap();
+            let text = without_place(&String::from_utf8(out.stderr).unwrap());
+            let lines = "rsync: [Receiver] getcwd(): No such file or directory (2)\n\
+                 rsync error: errors selecting input/output files, dirs (code 3) [Receiver=3.5.0]";
+            assert_eq!((out.status.code(), &*text), (Some(3), lines), "{program:?} {words:?}");
+            assert_eq!(children(&dir.path().join("dst")), [""; 0], "{program:?} {words:?}");
+        }
+    }
+}
+
+/// The client of a sender that ends in the middle names who has read from it.
+#[test]
+fn a_lost_connection_is_told_by_who_reads() {
+    for program in BOTH {
+        let dir = tree(&["src", "dst"], &[]);
+        fs::write(dir.path().join("src/file"), vec![7; 4 << 20]).unwrap();
+        let shell = dir.path().join("rsh");
+        fs::write(&shell, "#!/bin/sh\n(sleep 1; kill -9 $$) &\nshift\nexec \"$@\"\n").unwrap();
+        fs::set_permissions(&shell, fs::Permissions::from_mode(0o755)).unwrap();
+        let path = format!("--rsync-path={}", program.path());
+        let from = format!("h:{}/src/", dir.path().display());
+        let words = ["-a", "--bwlimit=400", "-e", shell.to_str().unwrap(), &path, &from, "dst/"];
+        let out = run(program, dir.path(), &words);
+        let text = without_place(&out.stderr);
+        let told = |line: &str| text.lines().any(|told| told == line);
+        assert_eq!(out.code, Some(12), "{program:?}: {text}");
+        assert!(
+            told("rsync error: error in rsync protocol data stream (code 12) [receiver=3.5.0]"),
+            "{program:?}: {text}"
+        );
+        assert!(text.contains("received so far) [receiver]\n"), "{program:?}: {text}");
+        assert_eq!(children(&dir.path().join("dst")), [""; 0], "{program:?}");
+    }
+}
+
+/// Where no message carries a deletion its line has the permissions, also in a local copy.
+#[test]
+fn local_deletions_of_old_protocols_show_permissions() {
+    for program in BOTH {
+        for (protocol, lines) in [
+            ("--protocol=28", "*deleting   rwxrwxrwx link\n*deleting   rw------- file\n"),
+            ("--protocol=29", "*deleting   --------- link\n*deleting   --------- file\n"),
+        ] {
+            let dir = tree(&["src", "dst"], &["dst/file"]);
+            symlink("x", dir.path().join("dst/link")).unwrap();
+            let mode = fs::Permissions::from_mode(0o600);
+            fs::set_permissions(dir.path().join("dst/file"), mode).unwrap();
+            let out = run(
+                program,
+                dir.path(),
+                &["-r", protocol, "--delete", "--out-format=%i %B %n", "src/", "dst/"],
+            );
+            assert_eq!((out.code, &*out.stdout), (Some(0), lines), "{program:?} {protocol}");
+        }
+    }
+}
+
+/// A line of progress that is shorter than the one before covers it.
+#[test]
+fn a_shorter_line_of_progress_covers_the_one_before() {
+    for program in BOTH {
+        let mut names: Vec<String> = (0..12).map(|n| format!("src/f{n:02}=x")).collect();
+        names.push("src/f99=x".into());
+        let names: Vec<&str> = names.iter().map(String::as_str).collect();
+        let dir = tree(&["src"], &names);
+        let shell = fake_shell(dir.path());
+        let path = format!("--rsync-path={}", program.path());
+        let to = format!("h:{}/dst/", dir.path().display());
+        for to in ["dst/", &to] {
+            let words = ["-a", "--info=progress2", "-e", shell.to_str().unwrap(), &path, "src/", to];
+            let out = run(program, dir.path(), &words);
+            let covering: Vec<&str> = out.stdout.split('\r').filter(|line| line.ends_with(") ")).collect();
+            assert_eq!(covering.len(), 1, "{program:?} {to}: {out:?}");
+            assert!(covering[0].ends_with("(xfr#4, to-chk=9/14) "), "{program:?} {to}: {covering:?}");
+            fs::remove_dir_all(Path::new(dir.path()).join("dst")).unwrap();
+        }
+    }
+}
