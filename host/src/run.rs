@@ -163,7 +163,11 @@ fn stopped(stop: &Stop, program: &str) -> ExitCode {
 /// Opens batch files, then runs. `words`: the argument vector, the program's name first.
 fn prepared(mut resolved: Resolved, words: &[Vec<u8>]) -> Result<ExitCode, Failure> {
     let mut batch = Batch::None;
-    let names = Names::of(&resolved)?;
+    let names = match Names::of(&resolved) {
+        Ok(names) => names,
+        // Rules are read with the options.
+        Err(failure) => return bad_rules(&resolved).ok_or(failure),
+    };
     let iconv = names.is_some();
     if let Some(name) = &resolved.read_batch {
         let raised = raised(&resolved);
@@ -293,7 +297,7 @@ fn run_session(resolved: &Resolved, prepared: Prepared, words: &[Vec<u8>]) -> Ex
     let receives =
         role != Role::Sender && matches!(resolved.route, Route::Pull { .. } | Route::Server { .. });
     ending::takes_role(role);
-    interrupt::watch(receives && resolved.opts.transfer.partial);
+    interrupt::watch(receives && resolved.opts.transfer.partial, resolved.cli.server);
     if let Some(at) = resolved.cli.stop_at
         && let Err(error) = interrupt::stop_at(at)
     {

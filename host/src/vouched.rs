@@ -65,7 +65,10 @@ pub(crate) fn open_at(
     mode: Mode,
     trust: Trust,
 ) -> io::Result<OwnedFd> {
-    if trust == Trust::All || path.is_empty() {
+    if path.is_empty() {
+        return Err(Errno::INVAL);
+    }
+    if trust == Trust::All {
         return openat(base, path, flags, mode);
     }
     let mut way = Way { here: None, parts: VecDeque::new(), links: 0 };

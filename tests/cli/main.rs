@@ -102,6 +102,27 @@ fn mistakes_are_answered_as_by_rsync() {
     let table: &[(&[&str], i32, String)] = &[
         (&["--nosuch", "src", "dst"], 1, "rsync: --nosuch: unknown option".into()),
         (&["-a", "-\u{e9}", "src", "dst"], 1, "rsync: -\\#303\\#251: unknown option".into()),
+        (
+            &["-a", "--files-from=", "src", "dst"],
+            1,
+            "rsync: failed to open files-from file : Invalid argument".into(),
+        ),
+        (
+            &["-a", "--files-from=src", "src", "dst"],
+            12,
+            "rsync: [sender] safe_read failed to read 1 bytes: Is a directory (21)".into(),
+        ),
+        (
+            &["-a", "--read-batch=src", "dst"],
+            11,
+            format!("Batch file \"{here}/src\" is neither a regular file nor a FIFO"),
+        ),
+        (
+            &["-a", "--read-batch=", "dst"],
+            11,
+            format!("rsync: [Receiver] Batch file \"{here}/\" open error: Invalid argument (22)"),
+        ),
+        (&["-a", "--iconv=nosuch", "--filter=x y", "src", "dst"], 1, "Unknown filter rule: x y".into()),
         (&["a:b", "c:d"], 1, "The source and destination cannot both be remote.".into()),
         (&["src", "h:x", "dst"], 1, "Unexpected remote arg: h:x".into()),
         (&["src", ""], 1, "Empty destination arg specified (use \".\" or see --old-args).".into()),

@@ -213,3 +213,83 @@ fn a_shorter_line_of_progress_covers_the_one_before() {
         }
     }
 }
+
+/// A remote shell that cannot be started is told by the process that would have become it, and by the one that waits.
+#[test]
+fn a_remote_shell_that_cannot_be_started_is_told_twice() {
+    for program in BOTH {
+        let dir = tree(&["src", "dst"], &[]);
+        let out = run(program, dir.path(), &["-a", "-e", "/nosuch/shell", "src/", "h:dst/"]);
+        let text = without_place(&out.stderr);
+        let mut lines: Vec<&str> = text.lines().collect();
+        // The end is met while writing or while reading.
+        lines.retain(|line| !line.starts_with("rsync: [sender] safe_write failed"));
+        lines.retain(|line| !line.starts_with("rsync: connection unexpectedly closed (0 bytes"));
+        let wanted = [
+            "rsync: [sender] Failed to exec /nosuch/shell: No such file or directory (2)",
+            "rsync error: error in IPC code (code 14) [sender=3.5.0]",
+            "rsync error: error in IPC code (code 14) [sender=3.5.0]",
+        ];
+        assert_eq!((out.code, &lines[..]), (Some(14), &wanted[..]), "{program:?}: {text}");
+    }
+}
+
+/// What may be executed and names no interpreter is read by a shell.
+#[test]
+fn a_remote_shell_need_not_name_its_interpreter() {
+    for program in BOTH {
+        let dir = tree(&["src", "dst"], &["src/file=x"]);
+        let shell = dir.path().join("rsh");
+        fs::write(&shell, "shift\nexec \"$@\"\n").unwrap();
+        fs::set_permissions(&shell, fs::Permissions::from_mode(0o755)).unwrap();
+        let path = format!("--rsync-path={}", program.path());
+        let to = format!("h:{}/dst/", dir.path().display());
+        let out = run(program, dir.path(), &["-a", "-e", shell.to_str().unwrap(), &path, "src/", &to]);
+        assert_eq!((out.code, &*out.stderr), (Some(0), ""), "{program:?}");
+        assert_eq!(children(&dir.path().join("dst")), ["file"], "{program:?}");
+    }
+}
+
+#[test]
+fn a_directory_in_place_of_a_file_of_rules_has_no_rules() {
+    for program in BOTH {
+        for rules in ["--exclude-from=src", "--include-from=src", "--filter=merge src"] {
+            let dir = tree(&["src", "dst"], &["src/file=x"]);
+            let out = run(program, dir.path(), &["-a", rules, "src/", "dst/"]);
+            assert_eq!((out.code, &*out.stderr), (Some(0), ""), "{program:?} {rules}");
+            assert_eq!(children(&dir.path().join("dst")), ["file"], "{program:?} {rules}");
+        }
+    }
+}
+
+/// Of several batch files the last is written, and the destination too if one of the options asks for that.
+#[test]
+fn the_last_name_of_a_batch_file_counts() {
+    for program in BOTH {
+        for (words, batch, copied) in [
+            (["--write-batch=a", "--only-write-batch=b"], "b", true),
+            (["--only-write-batch=b", "--write-batch=a"], "a", true),
+            (["--only-write-batch=b", "--only-write-batch=a"], "a", false),
+        ] {
+            let dir = tree(&["src", "dst"], &["src/file=x"]);
+            let out = run(program, dir.path(), &[&["-a"][..], &words, &["src/", "dst/"]].concat());
+            assert_eq!((out.code, &*out.stderr), (Some(0), ""), "{program:?} {words:?}");
+            let script = format!("{batch}.sh");
+            assert_eq!(children(dir.path()), [batch, &script, "dst", "src"], "{program:?} {words:?}");
+            assert_eq!(dir.path().join("dst/file").exists(), copied, "{program:?} {words:?}");
+        }
+    }
+}
+
+/// An empty name of an alternate directory is the destination itself.
+#[test]
+fn an_empty_alternate_directory_is_the_destination() {
+    for program in BOTH {
+        for option in ["--compare-dest=", "--copy-dest=", "--link-dest="] {
+            let dir = tree(&["src", "dst"], &["src/file=x"]);
+            let out = run(program, dir.path(), &["-ai", option, "src/", "dst/"]);
+            let lines = ">f+++++++++ file\n";
+            assert_eq!((out.code, &*out.stdout, &*out.stderr), (Some(0), lines, ""), "{program:?} {option}");
+        }
+    }
+}

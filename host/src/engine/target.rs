@@ -712,6 +712,8 @@ fn alternate(
 ) -> io::Result<Tree> {
     let links = if options.select.confine_all { Links::Never } else { Links::Any };
     let bounds = shared.confinement();
+    // An empty name adds nothing to that of the destination.
+    let path = if path.is_empty() { b"." } else { path };
     Ok(Tree::new(bounds.open_dir(base, path)?, links).within(bounds.clone()))
 }
 

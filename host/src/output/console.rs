@@ -231,8 +231,6 @@ impl Console {
         }
         let role = match self.complained.get() {
             Some(complained) if !is_complete(code) => complained,
-            // The reference has split by then, and this is its half that stays.
-            _ if is_complete(code) && role == Role::ReceiverSide => Role::Generator,
             _ => role,
         };
         // What was left out is told by the client alone.

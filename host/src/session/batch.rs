@@ -34,8 +34,14 @@ const BUFFER: usize = 256 << 10;
 
 fn failed(path: &[u8], error: &io::Error, code: ExitCode) -> Failure {
     let reason = strerror::suffix(error.raw_os_error().unwrap_or(5));
-    let text = [b"rsync: [Receiver] Batch file \"", &absolute(path)[..], b"\" open error", reason.as_bytes()];
+    let text = [b"rsync: [Receiver] Batch file \"", &full(path)[..], b"\" open error", reason.as_bytes()];
     Failure::plain(text.concat(), code, Role::ReceiverSide)
+}
+
+/// The path from the root; an empty one is what is missing below the working directory.
+fn full(path: &[u8]) -> Vec<u8> {
+    let end: &[u8] = if path.is_empty() { b"/" } else { b"" };
+    [&absolute(path)[..], end].concat()
 }
 
 fn create(path: &[u8], mode: u32, trust: Trust) -> io::Result<File> {
@@ -146,7 +152,8 @@ pub(crate) fn open(
             .map_err(|e| failed(name, &e, ExitCode::FILE_IO))?;
         let kind = file.metadata().map_err(|e| failed(name, &e, ExitCode::FILE_IO))?.file_type();
         if !kind.is_file() && !kind.is_fifo() {
-            let text = [b"Batch file \"", name, b"\" is neither a regular file nor a FIFO"].concat();
+            let text =
+                [b"Batch file \"", &full(name)[..], b"\" is neither a regular file nor a FIFO"].concat();
             return Err(Failure::plain(text, ExitCode::FILE_IO, Role::ReceiverSide));
         }
         file

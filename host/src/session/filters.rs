@@ -1,7 +1,11 @@
 //! Filter rules of a command line: from its arguments, in order, to a list. A server has some where its words were
 //! written by somebody else than its client's program: `-M`, or a command that a key is bound to.
 
-use std::{fs::File, io::Read, os::unix::ffi::OsStrExt};
+use std::{
+    fs::File,
+    io::{ErrorKind, Read},
+    os::unix::ffi::OsStrExt,
+};
 
 use arsync_core::{
     error::Role,
@@ -64,7 +68,12 @@ impl Ruler {
         } else {
             self.open(path)?.take(MAX_RULES).read_to_end(&mut out)
         };
-        result.map(|_| out).map_err(|e| PortError(e.raw_os_error().unwrap_or(5)))
+        match result {
+            // A directory has no rules.
+            Err(error) if error.kind() == ErrorKind::IsADirectory => Ok(Vec::new()),
+            Err(error) => Err(PortError(error.raw_os_error().unwrap_or(5))),
+            Ok(_) => Ok(out),
+        }
     }
 
     fn open(&self, path: &[u8]) -> Result<File, PortError> {

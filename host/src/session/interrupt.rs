@@ -6,7 +6,7 @@
 //! every exec.
 
 use core::{
-    sync::atomic::{AtomicI32, Ordering},
+    sync::atomic::{AtomicBool, AtomicI32, Ordering},
     time::Duration,
 };
 use std::{
@@ -18,7 +18,7 @@ use std::{
 use arsync_core::exit::ExitCode;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
-use crate::{ending::end, transport};
+use crate::{ending::end, engine::temp, transport};
 
 static PIPE: AtomicI32 = AtomicI32::new(-1);
 
@@ -37,10 +37,19 @@ extern "C" fn on_signal(signal: libc::c_int) {
 
 /// The first signal that came.
 static CAME: AtomicI32 = AtomicI32::new(0);
+/// The process is a server.
+static SERVES: AtomicBool = AtomicBool::new(false);
+/// How long a server outlives a signal of its own client, who tells its children that way that it ends, and with which code
+/// is for itself to say.
+const COURTESY: Duration = Duration::from_millis(200);
 
 /// Ends the program as the signal asks for.
 fn end_by(signal: libc::c_int) -> ! {
     let own = matches!(signal, libc::SIGUSR1 | libc::SIGUSR2);
+    if own && SERVES.load(Ordering::SeqCst) {
+        temp::unlink_all();
+        std::thread::sleep(COURTESY);
+    }
     end("", if own { ExitCode::SIGNAL1 } else { ExitCode::SIGNAL })
 }
 
@@ -65,7 +74,8 @@ const PATIENCE: Timespec = Timespec { tv_sec: 5, tv_nsec: 0 };
 
 /// Watches for signals from here on. `keeps_partial`: a session runs that has something to do first; whoever runs it asks
 /// [`end_if_interrupted`] behind it. Failing to set this up is no reason not to run: signals then have their default effect.
-pub(crate) fn watch(keeps_partial: bool) {
+pub(crate) fn watch(keeps_partial: bool, serves: bool) {
+    SERVES.store(serves, Ordering::SeqCst);
     let Ok(read) = open_pipe() else { return };
     let watcher = move || {
         let mut signals = std::fs::File::from(read);

@@ -12,7 +12,7 @@ use arsync_core::{error::Role, exit::ExitCode, mux::MsgTag, setup::Side};
 
 use super::{Handshaken, Speak};
 use crate::{
-    output::strerror,
+    output::{exit_line::exit_line, strerror},
     transport::{
         self, NotConnected, Proxy, ProxyFault, ReadAhead, RemoteShell, SocketComplaint, SshConnection,
         TcpAddress, TcpTransport, WriteQueue, set_socket_options, within,
@@ -107,7 +107,11 @@ fn started(
         Err(error) => {
             let program = command.first().map(|p| p.to_string_lossy().into_owned()).unwrap_or_default();
             let why = strerror::suffix(error.0.raw_os_error().unwrap_or(0));
-            unreachable(ExitCode::IPC, format!("rsync: [{}] Failed to exec {program}{why}", role.name()))
+            // In the reference its own process says the first, and the one that waits for it the second.
+            let ended = String::from_utf8_lossy(&exit_line(ExitCode::IPC, role)).into_owned();
+            let closed = format!("rsync: connection unexpectedly closed (0 bytes received so far) [{role}]");
+            let text = format!("rsync: [{role}] Failed to exec {program}{why}\n{ended}{closed}");
+            unreachable(ExitCode::IPC, text)
         }
     }
 }

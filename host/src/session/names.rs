@@ -27,9 +27,9 @@ pub(crate) fn read<O: Speak>(
     };
     if let Err(error) = result {
         let reason = strerror::suffix(error.raw_os_error().unwrap_or(5));
-        let line = format!("rsync: [{role}] read error in the files-from list{reason}");
+        let line = format!("rsync: [{role}] safe_read failed to read 1 bytes{reason}");
         observer.say(MsgTag::Error, role, line.as_bytes());
-        return Err(ExitCode::FILE_IO);
+        return Err(ExitCode::STREAM_IO);
     }
     Ok(names(&text, from0, for_peer))
 }

@@ -12,6 +12,7 @@ use std::{
 use compio::process::{Child, Command};
 use rustix::{
     fs::{OFlags, fcntl_getfl, fcntl_setfl},
+    io::Errno,
     net::{AddressFamily, SocketFlags, SocketType, socketpair},
 };
 
@@ -43,13 +44,23 @@ impl SshConnection {
         };
         let (write, child_in) = pair()?;
         let (read, child_out) = pair()?;
-        let mut command = Command::new(program);
-        command.args(args).envs(env.iter().copied());
-        let Ok(_) = command.stdin(child_in);
-        let Ok(_) = command.stdout(child_out);
-        let child = command.spawn()?;
-        // The command still holds the child's ends; while it lives no end of file can come.
-        drop(command);
+        let start = |mut command: Command, child_in, child_out| {
+            command.args(args).envs(env.iter().copied());
+            let Ok(_) = command.stdin(child_in);
+            let Ok(_) = command.stdout(child_out);
+            // The command holds the child's ends; while it lives no end of file can come.
+            command.spawn()
+        };
+        let ends = (child_in.try_clone()?, child_out.try_clone()?);
+        let child = match start(Command::new(program), ends.0, ends.1) {
+            // A script that names no interpreter is one for a shell, as for every shell.
+            Err(error) if error.raw_os_error() == Some(Errno::NOEXEC.raw_os_error()) => {
+                let mut shell = Command::new("/bin/sh");
+                shell.args(["-c".as_ref(), "exec \"$0\" \"$@\"".as_ref(), program.as_os_str()]);
+                start(shell, child_in, child_out)
+            }
+            started => started,
+        }?;
         Ok(Self {
             reader: ReadAhead::new(Stream::new(read, Sharing::Own)?),
             writer: WriteQueue::new(Stream::new(write, Sharing::Own)?),
