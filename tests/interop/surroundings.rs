@@ -262,12 +262,12 @@ fn a_directory_in_place_of_a_file_of_rules_has_no_rules() {
     }
 }
 
-/// Of several batch files the last is written, and the destination too if one of the options asks for that.
+/// Of several options that write a batch the last counts.
 #[test]
-fn the_last_name_of_a_batch_file_counts() {
+fn the_last_option_that_writes_a_batch_counts() {
     for program in BOTH {
         for (words, batch, copied) in [
-            (["--write-batch=a", "--only-write-batch=b"], "b", true),
+            (["--write-batch=a", "--only-write-batch=b"], "b", false),
             (["--only-write-batch=b", "--write-batch=a"], "a", true),
             (["--only-write-batch=b", "--only-write-batch=a"], "a", false),
         ] {

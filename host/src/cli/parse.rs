@@ -450,9 +450,7 @@ impl Cli {
 
             O::ReadBatch => self.read_batch = Some(text),
             O::WriteBatch => (self.write_batch, self.only_write_batch) = (Some(text), None),
-            // The name is that of the last option, but what one asks for is done.
-            O::OnlyWriteBatch if self.write_batch.is_some() => self.write_batch = Some(text),
-            O::OnlyWriteBatch => self.only_write_batch = Some(text),
+            O::OnlyWriteBatch => (self.write_batch, self.only_write_batch) = (None, Some(text)),
 
             O::OldArgs => self.old_args = Some(self.old_args.unwrap_or(0).saturating_add(1)),
             O::NoOldArgs => self.old_args = Some(0),

@@ -106,10 +106,11 @@ pub(crate) fn prefer_errors() {
     }
 }
 
-/// Ends the program if a signal has ended its session.
+/// Ends the program if a signal has come, whatever its session has ended with meanwhile.
 pub(crate) fn end_if_interrupted() {
-    if transport::is_interrupted() {
-        end_by(CAME.load(Ordering::SeqCst));
+    let signal = CAME.load(Ordering::SeqCst);
+    if signal != 0 {
+        end_by(signal);
     }
 }
 
