@@ -230,7 +230,11 @@ fn a_remote_shell_that_cannot_be_started_is_told_twice() {
             "rsync error: error in IPC code (code 14) [sender=3.5.0]",
             "rsync error: error in IPC code (code 14) [sender=3.5.0]",
         ];
-        assert_eq!((out.code, &lines[..]), (Some(14), &wanted[..]), "{program:?}: {text}");
+        assert_eq!((lines.len(), &lines[..2]), (3, &wanted[..2]), "{program:?}: {text}");
+        // Whether the reference hears the code of its child depends on which of them is faster.
+        if program == Program::Arsync || out.code != Some(12) {
+            assert_eq!((out.code, lines[2]), (Some(14), wanted[2]), "{program:?}: {text}");
+        }
     }
 }
 
