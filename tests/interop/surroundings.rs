@@ -2,6 +2,8 @@
 
 use std::{
     fs,
+    io::{Read, Write},
+    net::{Ipv4Addr, TcpListener},
     os::unix::fs::{PermissionsExt, symlink},
     path::Path,
     process::{Command, Stdio},
@@ -40,7 +42,7 @@ fn signalled(program: Program, signal: Signal) -> (Option<i32>, String, Vec<Stri
     }
     kill_process(Pid::from_child(&child), signal).unwrap();
     let mut text = String::new();
-    std::io::Read::read_to_string(&mut child.stderr.take().unwrap(), &mut text).unwrap();
+    child.stderr.take().unwrap().read_to_string(&mut text).unwrap();
     let code = child.wait().unwrap().code();
     // A process of the reference may still be removing its file.
     let killed = Instant::now();
@@ -295,5 +297,29 @@ fn an_empty_alternate_directory_is_the_destination() {
             let lines = ">f+++++++++ file\n";
             assert_eq!((out.code, &*out.stdout, &*out.stderr), (Some(0), lines, ""), "{program:?} {option}");
         }
+    }
+}
+
+/// Where a daemon leaves in the handshake, what it said before is not among the bytes received.
+#[test]
+fn a_daemon_that_leaves_in_the_handshake_has_sent_nothing() {
+    for program in BOTH {
+        let dir = tree(&["dst"], &[]);
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let from = format!("rsync://127.0.0.1:{}/module/", listener.local_addr().unwrap().port());
+        let daemon = thread::spawn(move || {
+            let (mut stream, _) = listener.accept().unwrap();
+            stream.write_all(b"@RSYNCD: 29\n@RSYNCD: OK\n").unwrap();
+            let (mut said, mut byte) = (Vec::new(), [0u8]);
+            // The arguments end with an empty line.
+            while !said.ends_with(b"\n\n") && stream.read(&mut byte).unwrap() > 0 {
+                said.push(byte[0]);
+            }
+        });
+        let out = run(program, dir.path(), &["-a", &from, "dst/"]);
+        daemon.join().unwrap();
+        let lines = "rsync: connection unexpectedly closed (0 bytes received so far) [Receiver]\n\
+             rsync error: error in rsync protocol data stream (code 12) [Receiver=3.5.0]";
+        assert_eq!((out.code, &*without_place(&out.stderr)), (Some(12), lines), "{program:?}");
     }
 }

@@ -180,6 +180,8 @@ async fn converse<O: Speak>(
         Some(call) => match daemon_client::call(call, &mut r, &mut w, run.observer, role).await? {
             Admission::Listed => return Ok(None),
             Admission::Admitted(agreed) => {
+                // What was said to a daemon is not counted.
+                r.restart_count();
                 wire::after_version(&mut r, &mut w, handshake, options, run.observer, meeting, agreed).await
             }
         },
