@@ -338,7 +338,7 @@ fn files_that_are_written_anew_lose_what_was_kept_of_them() {
             rustix::fs::setxattr(at("dst/f"), KEPT, b"100751 0,0 5:6", none).unwrap();
             let out = run(program, dir.path(), &[words, &["--fake-super", "src/", "dst/"]].concat());
             assert_eq!(out.code, Some(0), "{program:?} {words:?}: {out:?}");
-            let mut value = vec![0u8; 100];
+            let mut value = [0u8; 100];
             let len = rustix::fs::getxattr(at("dst/f"), KEPT, &mut value[..]).unwrap_or(0);
             let found = (fs::metadata(at("dst/f")).unwrap().mode() & 0o7777, &value[..len]);
             assert_eq!(found, (mode, kept.as_bytes()), "{program:?} {words:?}");

@@ -60,7 +60,9 @@ fn a_signal_leaves_nothing_behind_and_is_named() {
             (Signal::TERM, 20, "rsync error: received SIGINT, SIGTERM, or SIGHUP (code 20) [sender=3.5.0]"),
         ] {
             let (got, text, left) = signalled(program, signal);
-            assert_eq!((got, left), (Some(code), Vec::new()), "{program:?} {signal:?}");
+            assert_eq!(got, Some(code), "{program:?} {signal:?}");
+            // The process of the reference that writes can be ended before it knows what to remove.
+            assert!(program == Program::Stock || left.is_empty(), "{signal:?}: {left:?}");
             assert!(text.lines().any(|line| line == last), "{program:?} {signal:?}: {text}");
         }
     }
