@@ -9,7 +9,7 @@ use arsync_core::{
     charset::{Conversion, Toward},
     error::Role,
     exit::ExitCode,
-    filter::{FilterConfig, FilterList},
+    filter::{CvsRules, FilterConfig, FilterList},
     mux::MsgTag,
     options::{FilesFrom, SessionOptions},
     session::{Outbox, Rules, SourceArgs},
@@ -85,7 +85,7 @@ impl Start<'_> {
         let mut dest_list = list.clone();
         if self.options.select.cvs_exclude {
             for list in [&mut list, &mut dest_list] {
-                list.add_cvs(true, true, false).map_err(|fault| fault.exit_code())?;
+                list.add_cvs(CvsRules::All).map_err(|fault| fault.exit_code())?;
             }
         }
         Ok(run_local(LocalRun {
