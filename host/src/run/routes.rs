@@ -347,7 +347,8 @@ impl<'a> BatchScript<'a> {
         // What an old version cannot carry ends the session before a script is written.
         let old = ProtocolVersion::MIN;
         let rules = [ProtocolVersion::MAX, old].map(|p| list.script_rules(p).unwrap_or_default());
-        if !resolved.from0 && rules.iter().flatten().any(|rule| rule.contains(&b'\n')) {
+        // It could end the text of the rules, and the rest of it be commands.
+        if rules.iter().flatten().any(|rule| rule.contains(&b'\n')) {
             let text = b"cannot write a filter rule containing a newline to the batch replay script";
             console.say(MsgTag::Error, resolved.route.role(), text);
             return Err(ExitCode::SYNTAX);
