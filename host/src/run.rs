@@ -223,8 +223,8 @@ fn batch_refuses(resolved: &Resolved) -> Result<(), Failure> {
     if !matches!(resolved.route, Route::Local { .. }) {
         return Ok(());
     }
-    let modern = resolved.opts.protocol.is_none_or(|p| p >= 30);
-    let allowed = if modern { ChecksumKind::Md5 } else { ChecksumKind::Md4 };
+    let allowed =
+        if resolved.opts.max_protocol().has_varints() { ChecksumKind::Md5 } else { ChecksumKind::Md4 };
     let transfer = &resolved.opts.transfer;
     let sums = transfer.checksum_choice.into_iter().flat_map(|(transfer, list)| [transfer, list]);
     let (what, name) = if sums.flatten().any(|sum| sum != allowed) {

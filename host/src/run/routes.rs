@@ -196,7 +196,7 @@ impl Start<'_> {
         if options.report.names && resolved.cli.verbose == 0 {
             args.argv.insert(1, b"--info=NAME".to_vec());
         }
-        if !self.is_modern() {
+        if !options.max_protocol().has_capabilities() {
             args.argv.insert(1, [b"-e", TWIN_LETTERS].concat());
         }
         if !options.push_sends_filters(ProtocolVersion::MAX) {
@@ -206,8 +206,7 @@ impl Start<'_> {
             args.argv.splice(1..1, words);
         }
         if let Some(format) = &resolved.output.format
-            && let Some(protocol) = options.protocol.and_then(ProtocolVersion::new)
-            && !protocol.has_deleted_message()
+            && !options.max_protocol().has_deleted_message()
             && let Some(form) = args.argv.iter_mut().find(|arg| arg.starts_with(b"--log-format="))
         {
             // It makes the lines of deletions with the client's own format.
@@ -240,7 +239,13 @@ impl Start<'_> {
         let ruler = Ruler::server(&options.select, root.map(|root| (root, veil.clone())));
         let config = FilterConfig { veil, ..self.filter_config() };
         let rules = match refusal {
-            None => filters::build(&resolved.filters, config, self.is_modern(), &ruler, console)?,
+            None => filters::build(
+                &resolved.filters,
+                config,
+                options.max_protocol().has_perishable(),
+                &ruler,
+                console,
+            )?,
             Some(_) => FilterList::new(config),
         };
         let role = if let Some(refusal) = refusal {
@@ -302,17 +307,12 @@ impl Start<'_> {
     /// The rules of this process's command line. `pulls`: they are those of a receiving side.
     fn own_rules(&self, pulls: bool) -> Result<FilterList, ExitCode> {
         let ruler = Ruler::client(&self.options.select);
-        let perishable = pulls || self.is_modern();
+        let perishable = pulls || self.options.max_protocol().has_perishable();
         filters::build(&self.resolved.filters, self.filter_config(), perishable, &ruler, self.console)
     }
 
     fn filter_config(&self) -> FilterConfig {
         filters::config(self.options, self.resolved.from0, true)
-    }
-
-    /// The version asked for has rules of any kind.
-    fn is_modern(&self) -> bool {
-        self.options.protocol.is_none_or(|p| p >= 30)
     }
 
     /// Items or names are shown.
