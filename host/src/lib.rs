@@ -11,6 +11,9 @@ mod daemon;
 mod ending;
 mod engine;
 #[cfg(test)]
+#[path = "../../tests/fuzz/spoil.rs"]
+mod fuzz;
+#[cfg(test)]
 #[path = "../../tests/needs.rs"]
 mod needs;
 mod output;
