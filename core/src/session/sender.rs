@@ -280,8 +280,12 @@ where
         }
         self.w.bytes(&out).await?;
         self.scratch = out;
-        if left != 0 && protocol.has_io_messages() {
-            self.w.message(MsgTag::IoError, &left.to_le_bytes()).await?;
+        // Protocol 30 has it in a message even where the list said it: that overtakes the first list, for whose directory
+        // nothing is deleted then.
+        let again = self.shared.agreed.inc_recurse() && !protocol.has_safe_flist();
+        let told = if again { report } else { left };
+        if told != 0 && protocol.has_io_messages() {
+            self.w.message(MsgTag::IoError, &told.to_le_bytes()).await?;
         }
         event!("list of {} entries sent, error bits {}", list.len(), report);
         order::sort(&mut list, protocol);
@@ -614,7 +618,9 @@ where
     async fn finish(&mut self) -> Result<(), Error<R::Error>> {
         let protocol = self.shared.agreed.protocol;
         let errors = self.shared.io_error.get();
-        if errors & !self.reported_errors != 0 && protocol.has_io_messages() {
+        // With incremental recursion all of it is said once more.
+        let said = if self.shared.agreed.inc_recurse() { 0 } else { self.reported_errors };
+        if errors & !said != 0 && protocol.has_io_messages() {
             self.w.message(MsgTag::IoError, &errors.to_le_bytes()).await?;
         }
         self.pump().await?;
