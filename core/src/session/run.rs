@@ -335,6 +335,7 @@ where
     let mut reader = ListReader::new(shared, Guard::new(shared, &filters));
     let before = r.count_of_frames();
     shared.report(Role::ReceiverSide, &Notice::ListStart);
+    reader.mapping = Mapping::new(shared, entrance).map_err(Error::Exit)?;
     let mut list = if options.select.files_from == FilesFrom::Send {
         let names = names.unwrap_or_default();
         let (list, ()) = join2(reader.first(r, shared, start), send_names(w, names, shared)).await?;
@@ -367,7 +368,6 @@ where
     } else {
         None
     };
-    reader.mapping = Mapping::new(shared, entrance).map_err(Error::Exit)?;
     shared.step(Role::ReceiverSide, &Step::Destination { count: facts.count });
     let entered = entrance.enter(&facts).await.map_err(Error::Exit)?;
     let scope = filters.scope(FilterSide::Receiver, &entered.target.root_path());

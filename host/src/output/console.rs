@@ -273,21 +273,24 @@ impl Console {
         }
     }
 
-    /// The last lines of the log: the statistics that the user sees, or one line with their essence.
+    /// The last lines of the log: the statistics that the user sees, or one line with their essence, which a sender that
+    /// left something out logs in any case.
     fn log_closing(&self, ended: &Ended, code: ExitCode) {
         let sends = self.route.role() == Role::Sender;
-        if self.log.is_none() || !is_complete(code) || (!sends && code != ExitCode::OK) {
+        if self.log.is_none() || !is_complete(code) {
             return;
         }
         let stats = &ended.stats;
-        if self.server || self.levels.info(Info::Stats) == 0 {
-            let (sent, received) = (stats.written, stats.read);
-            let size = stats.total_size;
-            self.log(format!("sent {sent} bytes  received {received} bytes  total size {size}").as_bytes());
-        } else {
+        let shown = !self.server && self.levels.info(Info::Stats) > 0;
+        if shown {
             for line in summary(stats, &self.summary_view(ended)).lines() {
                 self.log(line.as_bytes());
             }
+        }
+        if (code == ExitCode::OK && !shown) || (code != ExitCode::OK && sends) {
+            let (sent, received) = (stats.written, stats.read);
+            let size = stats.total_size;
+            self.log(format!("sent {sent} bytes  received {received} bytes  total size {size}").as_bytes());
         }
     }
 
@@ -334,7 +337,7 @@ impl Console {
             _ => {}
         }
         let level = self.levels.info(Info::Flist);
-        if self.server || level == 0 || self.output.quiet {
+        if self.server || level == 0 {
             return;
         }
         let (verb, wait) =
@@ -344,7 +347,20 @@ impl Console {
         if !self.options.select.dirs && !self.options.select.recursive {
             return;
         }
-        match (notice, self.incremental.get() && self.options.select.recursive) {
+        let incremental = self.incremental.get() && self.options.select.recursive;
+        let end = match notice {
+            Notice::ListDone(count) if !incremental && level > 1 => {
+                let noun = if *count == 1 { "file" } else { "files" };
+                format!("{} {noun} to consider", number::human_u64(*count as u64, self.output.human))
+            }
+            Notice::ListDone(_) if !incremental => "done".to_owned(),
+            _ => String::new(),
+        };
+        self.log(end.as_bytes());
+        if self.output.quiet {
+            return;
+        }
+        match (notice, incremental) {
             (Notice::ListStart, true) => {
                 self.show(MsgTag::Info, format!("{verb} incremental file list").as_bytes());
             }
@@ -361,9 +377,7 @@ impl Console {
                 for hundred in hundreds {
                     self.raw(MsgTag::Info, format!(" {} files...\r", hundred * 100).as_bytes());
                 }
-                let noun = if *count == 1 { "file" } else { "files" };
-                let count = number::human_u64(*count as u64, self.output.human);
-                self.raw(MsgTag::Info, format!("{count} {noun} to consider\n").as_bytes());
+                self.raw(MsgTag::Info, format!("{end}\n").as_bytes());
             }
             (Notice::ListDone(_), false) => self.raw(MsgTag::Info, b"done\n"),
             _ => {}
@@ -620,7 +634,9 @@ impl Observer for Console {
     }
 
     fn listed(&self, entry: &EntryRef<'_>) {
-        if self.output.quiet {
+        let local = matches!(self.route, Route::Local { .. });
+        // A quiet destination says nothing to a local client, nor a quiet server to its own.
+        if self.output.quiet && (local || self.server) {
             return;
         }
         let preserve = &self.options.preserve;
@@ -629,7 +645,7 @@ impl Observer for Console {
         if !self.server {
             self.log(&line);
         }
-        if self.iconv.is_some() && matches!(self.route, Route::Local { .. }) {
+        if self.iconv.is_some() && local {
             // Both ends of a listing are the reference's two processes: the line is a text of the peer.
             let line = [&self.converted(Toward::Wire, &line)[..], b"\n"].concat();
             return self.show_peer_text(MsgTag::Info, &line);

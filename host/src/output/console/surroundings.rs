@@ -69,7 +69,7 @@ impl Console {
         // What the other process writes to its own stderr does not get into the client's log.
         let framed = self.is_framed(tag);
         let tag = if framed { self.wire_tag(tag) } else { tag };
-        if framed {
+        if framed && !(tag == MsgTag::Info && self.output.quiet) {
             self.log(text);
         }
         self.show_in(charset, tag, text);
