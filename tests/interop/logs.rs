@@ -256,8 +256,14 @@ fn a_client_logs_control_characters_escaped() {
             client_log(program, dir.path(), &["-r", "--log-file=log", "--log-file-format=%n", "src/", "dst"]);
         assert_eq!(out.code, Some(0), "{program:?} {out:?}");
         // What is no control character is not asked whether it is text.
-        let lines =
-            ["building file list", "a\\#134#123", "new\\#012line", "ü\u{fffd}\\#230\\#203", "x\u{7f}\t"];
+        let lines = [
+            "building file list",
+            "./",
+            "a\\#134#123",
+            "new\\#012line",
+            "x\u{7f}\t",
+            "ü\u{fffd}\\#230\\#203",
+        ];
         assert_eq!(said[..said.len() - 1], lines, "{program:?}");
     }
 }

@@ -433,12 +433,6 @@ fn owner_maps_come_before_the_destination() {
             assert_eq!(out.code, Some(1), "{program:?} {places:?}: {out:?}");
             assert!(!dir.path().join("dst").exists(), "{program:?} {places:?}");
         }
-        let words = ["-rov", "--info=stats0,flist0", "--usermap=*:nobody-of-this-name", "src/", "dst"];
-        let out = run(program, dir.path(), &words);
-        let unknown = "Unknown --usermap name on receiver: nobody-of-this-name";
-        let told = (out.stdout.as_str(), out.stderr.as_str());
-        let (lines, warning) = (format!("{unknown}\ncreated directory dst\nf\n"), String::new());
-        assert_eq!(told, (lines.as_str(), warning.as_str()), "{program:?}: {out:?}");
     }
 }
 
