@@ -519,3 +519,19 @@ fn deletions_hear_of_errors_in_the_first_directory() {
         }
     }
 }
+
+/// Below protocol 29 a server says everything in the stream, and nothing where that has ended.
+#[test]
+fn a_server_of_old_protocols_is_silent_when_its_client_is_gone() {
+    for server in BOTH {
+        for (protocol, lines) in [("--protocol=28", 2), ("--protocol=29", 4)] {
+            let dir = tree(&["src/d"], &["src/f", "src/d/g"]);
+            let shell = fake_shell(dir.path());
+            let (path, from) =
+                (format!("--rsync-path={}", server.path()), format!("h:{}/src/", dir.path().display()));
+            let words = ["-r", protocol, "-e", shell.to_str().unwrap(), &path, &from, "no/where/"];
+            let out = run(crate::peers::Program::Stock, dir.path(), &words);
+            assert_eq!((out.code, out.stderr.lines().count()), (Some(11), lines), "{server:?}: {out:?}");
+        }
+    }
+}

@@ -252,7 +252,11 @@ impl Console {
             if !line.is_empty() {
                 self.log(&line);
             }
-            write_stderr(&line);
+            // Old clients expect it in the stream, which is gone.
+            let lost = self.server && code == ExitCode::STREAM_IO && self.is_framed(MsgTag::Error);
+            if !lost {
+                write_stderr(&line);
+            }
         }
         tell_exit(1, &format!("about to call exit({})", code.0));
         self.stdout.borrow_mut().flush();
