@@ -68,6 +68,21 @@
 //! let agreed = block_on_ready(exchange(&mut reader, &mut writer, &client)).expect("a handshake");
 //! assert_eq!((agreed.protocol.number(), agreed.seed), (29, 7));
 //! assert_eq!(sent, [32, 0, 0, 0]);
+//!
+//! // What such a server was recorded to send of the directory that it starts from, and the end of its list.
+//! # #[cfg(feature = "alloc")] {
+//! use arsync_core::{flist::{Format, decode::Decoder}, options::SessionOptions};
+//! let mut options = SessionOptions::default();
+//! (options.preserve.owner, options.preserve.group) = (true, true);
+//! let recorded: &[u8] = b"\x01\x01.\x00\x10\x00\x00\x1e\x71\x5d\x54\xed\x41\x00\x00\
+//!     \x00\x00\x00\x00\x00\x00\x00\x00\x00";
+//! let mut reader = WireReader::new(recorded, NoMessages);
+//! let mut decoder = Decoder::new(Format::new(&options, &agreed), true);
+//! let (list, io_error) = block_on_ready(decoder.list(&mut reader, 0)).expect("a list");
+//! let top = &list.entries[0];
+//! assert_eq!((list.name(top), top.size, top.mode, top.mtime), (&b"."[..], 4096, 0o40755, 1_415_409_950));
+//! assert_eq!((list.len(), io_error), (1, 0));
+//! # }
 //! ```
 #![no_std]
 #![forbid(unsafe_code)]

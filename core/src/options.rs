@@ -47,7 +47,7 @@ use crate::{
 /// All options of one session, grouped by who consumes them. Nothing is on by default: see [defaults](self#defaults).
 #[derive(Debug, Clone, Default)]
 pub struct SessionOptions {
-    /// Highest protocol version this side offers (`--protocol`), `None`: the newest.
+    /// Highest protocol version this side offers (`--protocol`), `None`: the newest. See [`SessionOptions::max_protocol`].
     pub protocol: Option<u8>,
     /// Seed of the block and transfer checksums (`--checksum-seed`); 0: the server chooses.
     pub checksum_seed: i32,
@@ -418,6 +418,11 @@ impl SessionOptions {
                     || self.select.prune_empty_dirs))
     }
 
+    /// The highest version offered: that of `--protocol`, or of those that are spoken the nearest to it.
+    pub fn max_protocol(&self) -> ProtocolVersion {
+        self.protocol.map_or(ProtocolVersion::MAX, ProtocolVersion::nearest)
+    }
+
     /// What this side brings to the handshake of a session with these options. `capabilities` are those that the
     /// client has named ([`Handshake::capabilities`]); `receiving_side`: this side will receive.
     ///
@@ -425,8 +430,7 @@ impl SessionOptions {
     /// [`Handshake::seed`] to one.
     pub fn handshake(&self, side: Side, capabilities: Capabilities, receiving_side: bool) -> Handshake {
         let transfer = &self.transfer;
-        let max = self.protocol.and_then(ProtocolVersion::new).unwrap_or(ProtocolVersion::MAX);
-        let mut handshake = Handshake::new(side, max, capabilities);
+        let mut handshake = Handshake::new(side, self.max_protocol(), capabilities);
         handshake.allow_inc_recurse = !self.forbids_inc_recursion(receiving_side);
         if self.checksum_seed != 0 {
             handshake.seed = self.checksum_seed;
@@ -474,6 +478,8 @@ mod tests {
         (o.select.recursive, o.delete.when) = (true, Some(DeleteWhen::After));
         assert_eq!(facts(&o, false), (29, 7, Compress::Negotiate, true));
         assert_eq!(facts(&o, true), (29, 7, Compress::Negotiate, false));
+        o.protocol = Some(26);
+        assert_eq!(facts(&o, true), (27, 7, Compress::Negotiate, false));
 
         o.transfer.checksum_choice = Some((None, Some(ChecksumKind::Md4)));
         o.transfer.checksum_list = Some(["md5".into(), "other".into(), "XXHASH".into()].into());

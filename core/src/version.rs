@@ -23,6 +23,11 @@ impl ProtocolVersion {
         if number >= Self::MIN.0 && number <= Self::MAX.0 { Some(Self(number)) } else { None }
     }
 
+    /// The spoken version that is nearest to a number.
+    pub fn nearest(number: u8) -> Self {
+        Self(number.clamp(Self::MIN.0, Self::MAX.0))
+    }
+
     /// The version that two sides speak, from the maximum of each (spec: version exchange).
     ///
     /// Versions below 20 or above 40 are no rsync at all; 20..=26 are older than what is spoken here: both are
@@ -72,6 +77,10 @@ impl ProtocolVersion {
     pub const fn carried_time(self, (seconds, nsec): (i64, u32)) -> (i64, u32) {
         let seconds = if self.0 >= 30 { seconds } else { seconds & 0xffff_ffff };
         (seconds, if self.has_nanoseconds() { nsec } else { 0 })
+    }
+    /// ≥ 30: the client says in letters what it can do, and the server answers with flags.
+    pub const fn has_capabilities(self) -> bool {
+        self.0 >= 30
     }
     /// ≥ 30: hard-link group numbers instead of device and inode.
     pub const fn has_link_groups(self) -> bool {
@@ -138,6 +147,12 @@ mod tests {
         assert_eq!(carried(31), times);
         assert_eq!(carried(30), [(-304_214_400, 0), (7_258_118_400, 0), (1_700_000_000, 0)]);
         assert_eq!(carried(29), [(3_990_752_896, 0), (2_963_151_104, 0), (1_700_000_000, 0)]);
+    }
+
+    #[test]
+    fn versions_that_are_not_spoken_have_a_nearest() {
+        let nearest = [0, 20, 26, 27, 30, 32, 40].map(|number| ProtocolVersion::nearest(number).number());
+        assert_eq!(nearest, [27, 27, 27, 27, 30, 32, 32]);
     }
 
     #[test]

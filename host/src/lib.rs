@@ -10,6 +10,9 @@ mod cli;
 mod daemon;
 mod engine;
 #[cfg(test)]
+#[path = "../../tests/fuzz/spoil.rs"]
+mod fuzz;
+#[cfg(test)]
 #[path = "../../tests/needs.rs"]
 mod needs;
 mod output;

@@ -1,7 +1,7 @@
 //! From the argument vector to the exit code.
 
 use std::{
-    cell::{Cell, RefCell},
+    cell::RefCell,
     ffi::{OsStr, OsString},
     io::{Read, Write},
     os::unix::ffi::{OsStrExt, OsStringExt},
@@ -11,17 +11,8 @@ use std::{
 };
 
 use arsync_core::{
-    batch::StreamFlags,
-    charset::Toward,
-    checksum::ChecksumKind,
-    error::Role,
-    exit::ExitCode,
-    filter::{FilterConfig, FilterList},
-    mux::MsgTag,
-    options::{Compress, FilesFrom},
-    session::{Outbox, Rules, SourceArgs},
-    token::CompressKind,
-    version::ProtocolVersion,
+    batch::StreamFlags, charset::Toward, checksum::ChecksumKind, error::Role, exit::ExitCode,
+    options::Compress, session::Outbox, token::CompressKind,
 };
 
 use crate::{
@@ -29,30 +20,28 @@ use crate::{
         self, Command,
         aliases::{self, Alias},
         asked::{Dirs, Recurse},
-        batch_script::{self, Script},
         failure::{Failure, Stop},
         help,
         operands::Route,
         options::OPTIONS,
         parse::World,
-        resolve::{NameList, Resolved},
-        server_args::{daemon_args, module_of, server_args},
+        resolve::Resolved,
     },
     daemon,
-    engine::{Confinement, Identity, NoIdentity, absolute},
+    engine::{Identity, NoIdentity, absolute},
     output::{console::Console, exit_line::exit_line, log_file::LogFile, message::Roots, strerror},
     session::{
-        self, ClientRole, ClientRun, Ended, Link, LocalRun, Opening, OtherEnd, Refusal, ReplayRun,
-        ServerRole, ServerRun, Speak, TWIN_LETTERS,
+        self, Refusal,
         batch::{self, Recording, Replayed},
         filters::{self, Ruler},
-        interrupt, names, run_client, run_local, run_replay, run_server,
+        interrupt,
     },
     vouched::Trust,
 };
 
 mod charsets;
 mod reach;
+mod routes;
 mod visit;
 
 pub(crate) use charsets::Names;
@@ -246,8 +235,8 @@ fn batch_refuses(resolved: &Resolved) -> Result<(), Failure> {
     if !matches!(resolved.route, Route::Local { .. }) {
         return Ok(());
     }
-    let modern = resolved.opts.protocol.is_none_or(|p| p >= 30);
-    let allowed = if modern { ChecksumKind::Md5 } else { ChecksumKind::Md4 };
+    let allowed =
+        if resolved.opts.max_protocol().has_varints() { ChecksumKind::Md5 } else { ChecksumKind::Md4 };
     let transfer = &resolved.opts.transfer;
     let sums = transfer.checksum_choice.into_iter().flat_map(|(transfer, list)| [transfer, list]);
     let (what, name) = if sums.flatten().any(|sum| sum != allowed) {
@@ -301,7 +290,7 @@ fn run_session(resolved: &Resolved, prepared: Prepared, words: &[Vec<u8>]) -> Ex
         console.finish(None, ExitCode::IPC, role);
         return ExitCode::IPC;
     }
-    let ended = start(resolved, &console, &roots, &outbox, prepared, words);
+    let ended = routes::start(resolved, &console, &roots, &outbox, prepared, words);
     interrupt::end_if_interrupted(role);
     let ended = match ended {
         Ok(ended) => ended,
@@ -313,324 +302,4 @@ fn run_session(resolved: &Resolved, prepared: Prepared, words: &[Vec<u8>]) -> Ex
     let code = ended.code;
     console.finish(Some(&ended), code, role);
     code
-}
-
-fn start(
-    resolved: &Resolved,
-    console: &Console,
-    roots: &RefCell<Roots>,
-    outbox: &Rc<Outbox>,
-    prepared: Prepared,
-    words: &[Vec<u8>],
-) -> Result<Ended, ExitCode> {
-    let Prepared { batch, names, identity, refusal, visit } = prepared;
-    let options = &resolved.opts;
-    let conversion = names.as_ref().map(Names::conversion);
-    let charset_known = || {
-        if let Some(names) = &names {
-            console.charset_known(&names.name, names.role);
-        }
-    };
-    let config = || filters::config(options, resolved.from0, true);
-    let modern = options.protocol.is_none_or(|p| p >= 30);
-    let ruler = Ruler::client(&options.select);
-    let own_rules = |pulls| filters::build(&resolved.filters, config(), pulls || modern, &ruler, console);
-    let shows = options.report.itemize || options.report.names;
-    let protocol_known = |protocol, incremental| console.protocol_known(protocol, incremental);
-    let recording = match &batch {
-        Batch::Write(recording) => Some(recording),
-        Batch::None | Batch::Read(_) => None,
-    };
-    match &resolved.route {
-        Route::Local { sources, dest } if !resolved.is_local_pair() => {
-            charset_known();
-            let path = dest.as_deref().unwrap_or_default();
-            console.command_parts(b"", None, path, &[b".".to_vec(), path.to_vec()]);
-            let mut list = own_rules(false)?;
-            // Not built anew: rules may have come from stdin.
-            let mut dest_list = list.clone();
-            if options.select.cvs_exclude {
-                for list in [&mut list, &mut dest_list] {
-                    list.add_cvs(true, true, false).map_err(|fault| fault.exit_code())?;
-                }
-            }
-            Ok(run_local(LocalRun {
-                options,
-                args: source_args(resolved, sources, console)?,
-                dest: dest.clone(),
-                filters: list,
-                dest_filters: dest_list,
-                observer: console,
-                roots,
-                shows,
-                bwlimit: resolved.cli.bwlimit.unwrap_or(0),
-                conversion,
-                protocol_known: &protocol_known,
-            }))
-        }
-        Route::Local { .. } | Route::Push { .. } | Route::Pull { .. } => {
-            let rules = own_rules(matches!(resolved.route, Route::Pull { .. }))?;
-            let mut args = server_args(resolved);
-            let other = match resolved.route.machine() {
-                Some(_) => OtherEnd::Stranger,
-                None => OtherEnd::Twin,
-            };
-            if other == OtherEnd::Twin {
-                // The reference forks here: its other half knows more than a server is told.
-                if options.preserve.acls && !options.preserve.perms {
-                    // Behind the letters, of which `A` would bring permissions.
-                    args.argv.insert(2, b"--no-perms".to_vec());
-                }
-                if options.report.names && resolved.cli.verbose == 0 {
-                    args.argv.insert(1, b"--info=NAME".to_vec());
-                }
-                if !modern {
-                    args.argv.insert(1, [b"-e", TWIN_LETTERS].concat());
-                }
-                if !options.push_sends_filters(ProtocolVersion::MAX) {
-                    // What they protect stays in a directory that would have to make way.
-                    let texts = rules.script_rules(ProtocolVersion::MAX).unwrap_or_default();
-                    let words = texts.iter().map(|text| [b"--filter=", &text[..]].concat());
-                    args.argv.splice(1..1, words);
-                }
-            }
-            if let (None, Some(format)) = (resolved.route.machine(), &resolved.output.format)
-                && let Some(protocol) = resolved.opts.protocol.and_then(ProtocolVersion::new)
-                && !protocol.has_deleted_message()
-                && let Some(form) = args.argv.iter_mut().find(|arg| arg.starts_with(b"--log-format="))
-            {
-                // It knows the client's format, too, and makes the lines of deletions with it.
-                *form = [b"--log-format=", &format[..]].concat();
-            }
-            let to_wire = |strings| match &names {
-                Some(names) => names.args(Toward::Wire, strings),
-                None => strings,
-            };
-            let daemon_args = |protocol| {
-                let args = daemon_args(resolved, protocol);
-                console.daemon_args(&args.argv);
-                if let Some(strings) = &args.stream {
-                    console.protected_args(strings);
-                }
-                (args.argv, args.stream.map(to_wire))
-            };
-            let (link, daemon) = match resolved.route.machine() {
-                Some(to) => reach::reach(resolved, to, args.argv, &daemon_args, console)?,
-                // What a batch file records is what two processes say to each other.
-                None => (Link::Program([vec![b"/proc/self/exe".to_vec()], args.argv].concat()), None),
-            };
-            let stream_args = args.stream.filter(|_| daemon.is_none());
-            if let Link::Program(command) | Link::DaemonShell(command, _) = &link
-                && let Some(to) = resolved.route.machine()
-            {
-                let path = reach::first_path(resolved);
-                console.command_parts(&resolved.rsh, Some((&to.host, to.user.as_deref())), path, command);
-                console.connecting(command);
-            }
-            charset_known();
-            if let Some(strings) = &stream_args {
-                console.protected_args(strings);
-            }
-            let role = match &resolved.route {
-                Route::Push { sources, .. } | Route::Local { sources, .. } => {
-                    ClientRole::Push(source_args(resolved, sources, console)?)
-                }
-                Route::Pull { dest, .. } => {
-                    let names = match options.select.files_from {
-                        FilesFrom::Send => Some(local_names(resolved, true, console)?),
-                        _ => None,
-                    };
-                    ClientRole::Pull(dest.clone(), names)
-                }
-                _ => return Err(ExitCode::UNSUPPORTED),
-            };
-            let script = match recording {
-                Some(_) => Some(BatchScript::new(resolved, &rules, words, console)?),
-                None => None,
-            };
-            let protocol_known = |protocol, incremental| {
-                protocol_known(protocol, incremental);
-                if let (Some(recording), Some(script)) = (recording, &script) {
-                    recording.write_script(&script.text(protocol));
-                }
-            };
-            let mut ended = run_client(ClientRun {
-                options,
-                link,
-                other,
-                daemon,
-                stream_args: stream_args.map(to_wire),
-                requested: requested(resolved, &role),
-                role,
-                rules: Rules::Own(rules),
-                recording,
-                identity,
-                observer: console,
-                roots,
-                bwlimit: resolved.cli.bwlimit.unwrap_or(0),
-                outbox: outbox.clone(),
-                shows,
-                timeout: Rc::new(Cell::new(options.timeout)),
-                conversion,
-                protocol_known: &protocol_known,
-            })?;
-            if let Some(Err(reason)) = recording.map(Recording::finish)
-                && ended.reason.is_none()
-            {
-                (ended.code, ended.reason) = (ExitCode::FILE_IO, Some(reason));
-            }
-            Ok(ended)
-        }
-        Route::Server { sender, args, .. } => {
-            charset_known();
-            let root = visit.as_ref().map(|visit| visit.root.clone());
-            let (opening, veil) = visit.map_or((Opening::Stdio, None), Visit::into_parts);
-            let ruler = Ruler::server(&options.select, root.map(|root| (root, veil.clone())));
-            let config = FilterConfig { veil, ..config() };
-            let rules = match refusal {
-                None => filters::build(&resolved.filters, config, modern, &ruler, console)?,
-                Some(_) => FilterList::new(config),
-            };
-            Ok(run_server(ServerRun {
-                options,
-                opening,
-                role: if let Some(refusal) = refusal {
-                    ServerRole::Refuser(refusal)
-                } else if *sender {
-                    ServerRole::Sender(source_args(resolved, args, console)?)
-                } else {
-                    let names = match options.select.files_from {
-                        FilesFrom::Send => Some(local_names(resolved, true, console)?),
-                        _ => None,
-                    };
-                    ServerRole::Receiver(args.first().cloned(), names)
-                },
-                client_info: resolved.client_info.clone(),
-                rules: Rules::FromPeer(rules),
-                observer: console,
-                roots,
-                bwlimit: resolved.cli.bwlimit.unwrap_or(0),
-                outbox: outbox.clone(),
-                shows,
-                conversion,
-                protocol_known: &protocol_known,
-            }))
-        }
-        Route::Batch { dest } => {
-            let Batch::Read(batch) = batch else { return Err(ExitCode::FILE_IO) };
-            for text in &batch.changes {
-                console.changed_option(text);
-            }
-            charset_known();
-            console.protocol_known(batch.agreed.protocol, batch.agreed.inc_recurse());
-            Ok(run_replay(ReplayRun {
-                options,
-                batch,
-                dest: dest.clone(),
-                rules: Rules::Own(own_rules(true)?),
-                observer: console,
-                roots,
-                shows,
-                conversion,
-            }))
-        }
-    }
-}
-
-/// What the script of a batch file is made from.
-struct BatchScript<'a> {
-    resolved: &'a Resolved,
-    words: &'a [Vec<u8>],
-    /// The rules in the forms of new and of old versions.
-    rules: [Vec<Vec<u8>>; 2],
-}
-
-impl<'a> BatchScript<'a> {
-    fn new(
-        resolved: &'a Resolved,
-        list: &FilterList,
-        words: &'a [Vec<u8>],
-        console: &Console,
-    ) -> Result<Self, ExitCode> {
-        // What an old version cannot carry ends the session before a script is written.
-        let old = ProtocolVersion::MIN;
-        let rules = [ProtocolVersion::MAX, old].map(|p| list.script_rules(p).unwrap_or_default());
-        if !resolved.from0 && rules.iter().flatten().any(|rule| rule.contains(&b'\n')) {
-            let text = b"cannot write a filter rule containing a newline to the batch replay script";
-            console.say(MsgTag::Error, resolved.route.role(), text);
-            return Err(ExitCode::SYNTAX);
-        }
-        Ok(Self { resolved, words, rules })
-    }
-
-    fn text(&self, protocol: ProtocolVersion) -> Vec<u8> {
-        let modern = protocol.has_filter_modifiers();
-        let [new, old] = &self.rules;
-        batch_script::text(&Script {
-            argv: self.words,
-            operands: &self.resolved.operands,
-            batch: self.resolved.batch_to_write().unwrap_or_default(),
-            dest: match &self.resolved.route {
-                Route::Push { dest, .. } => dest,
-                Route::Local { dest, .. } | Route::Pull { dest, .. } => dest.as_deref().unwrap_or_default(),
-                Route::Batch { .. } | Route::Server { .. } => b"",
-            },
-            rules: if modern { new } else { old },
-            from0: self.resolved.from0,
-            modern,
-        })
-    }
-}
-
-/// What the sender of this process is asked for.
-fn source_args(resolved: &Resolved, args: &[Vec<u8>], console: &Console) -> Result<SourceArgs, ExitCode> {
-    let names = match resolved.opts.select.files_from {
-        FilesFrom::None => return Ok(SourceArgs { names: asked_names(resolved, args), base: None }),
-        FilesFrom::Local => local_names(resolved, false, console)?,
-        FilesFrom::Wire | FilesFrom::Send => Vec::new(),
-    };
-    let base = args.first().cloned().unwrap_or_else(|| b".".to_vec());
-    Ok(SourceArgs { names, base: Some(base) })
-}
-
-/// The names of a sender. A server that is given none lists the directory that it starts from.
-fn asked_names(resolved: &Resolved, args: &[Vec<u8>]) -> Vec<Vec<u8>> {
-    let select = &resolved.opts.select;
-    if args.is_empty() && resolved.cli.server && (select.recursive || select.dirs) {
-        return vec![b".".to_vec()];
-    }
-    args.to_vec()
-}
-
-fn local_names(resolved: &Resolved, for_peer: bool, console: &Console) -> Result<Vec<Vec<u8>>, ExitCode> {
-    // A user's own list may be anywhere; one that a server is asked to read may not.
-    if let (true, NameList::File(file)) = (resolved.cli.server, &resolved.files_from)
-        && let Err(error) = Confinement::of(&resolved.opts.select).admits(file)
-    {
-        let name = resolved.cli.files_from.as_deref().unwrap_or_default();
-        let reason = strerror::of(&error.into());
-        let text = [b"rsync: failed to open files-from file ", name, b": ", reason.as_bytes()].concat();
-        console.say(MsgTag::Error, Role::Server, &text);
-        return Err(ExitCode::SYNTAX);
-    }
-    names::read(&resolved.files_from, resolved.from0, for_peer, resolved.route.role(), console)
-}
-
-/// What follows the module in a path of a daemon; the module itself is the directory that it names.
-fn below_module(path: &[u8]) -> Vec<u8> {
-    let rest = path.get(module_of(path).len() + 1..).unwrap_or_default();
-    if rest.is_empty() { b"./".to_vec() } else { rest.to_vec() }
-}
-
-/// What the other side may send to this client: the paths it was given, or the names of the list it is sent.
-fn requested(resolved: &Resolved, role: &ClientRole) -> Vec<Vec<u8>> {
-    match (role, &resolved.route, resolved.opts.select.files_from) {
-        _ if resolved.old_args > 0 => Vec::new(),
-        (ClientRole::Pull(_, Some(names)), ..) => names.clone(),
-        (_, Route::Pull { paths, from, .. }, FilesFrom::None) if from.reach.is_daemon() => {
-            paths.iter().map(|path| below_module(path)).collect()
-        }
-        (_, Route::Pull { paths, .. }, FilesFrom::None) => paths.clone(),
-        _ => Vec::new(),
-    }
 }

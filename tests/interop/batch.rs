@@ -196,6 +196,23 @@ fn the_script_replays_the_batch() {
     assert!(!dir.path().join("two/d/e").exists());
 }
 
+/// Names that end with NUL may hold newlines, and with them what a shell takes for the end of the rules.
+#[test]
+fn rules_bring_no_commands_into_the_script() {
+    for program in BOTH {
+        for words in [&["-r0", "--exclude-from=rules"][..], &["-r", "--exclude=x\n#E#\ntouch planted\n"]] {
+            let dir = bench();
+            fs::write(dir.path().join("rules"), "- x\n#E#\ntouch planted\n\0- y\0").unwrap();
+            let words = [words, &["--write-batch=batch", "src/", "one/"]].concat();
+            let (code, _, err) = run(program, dir.path(), &words);
+            let text = "cannot write a filter rule containing a newline to the batch replay script\n";
+            assert_eq!((code, err.starts_with(text)), (1, true), "{program:?} {words:?}: {err}");
+            let script = fs::read_to_string(dir.path().join("batch.sh")).unwrap_or_default();
+            assert!(!script.contains("planted"), "{program:?}: {script}");
+        }
+    }
+}
+
 #[test]
 fn what_a_batch_has_too_much_or_too_little_is_said() {
     let dir = bench();

@@ -29,6 +29,20 @@ pub struct FilterConfig {
     pub veil: Option<Veil>,
 }
 
+/// What of the option `-C` is added to a list.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub enum CvsRules {
+    /// The rules `:C` and `-C`.
+    All,
+    /// The same, for both sides even with `--delete-excluded`, as a pulling client has them.
+    AllForBothSides,
+    /// `:C`: the file `.cvsignore` of each directory.
+    DirMerge,
+    /// `-C`: the built-in patterns, and those of the user.
+    Patterns,
+}
+
 /// The list of a daemon module, in front of all others.
 #[derive(Debug, Clone)]
 pub struct Veil {
@@ -188,14 +202,17 @@ impl FilterList {
         Ok(())
     }
 
-    /// The option `-C`: the rule `:C` if `dir_merge`, and the rule `-C` if `patterns`. With `keep_sides` they are for
-    /// both sides even with `--delete-excluded`, as a pulling client has them.
-    pub fn add_cvs(&mut self, dir_merge: bool, patterns: bool, keep_sides: bool) -> Result<(), FilterError> {
-        for (rule, wanted) in [(b":C", dir_merge), (b"-C", patterns)] {
-            if wanted {
-                let full = Form::Rules(Syntax::Full);
-                self.add_with(keep_sides, None, |loader, cx| loader.text(cx, rule, full))?;
-            }
+    /// The option `-C`, or a part of it.
+    pub fn add_cvs(&mut self, part: CvsRules) -> Result<(), FilterError> {
+        let keep_sides = part == CvsRules::AllForBothSides;
+        let rules: &[&[u8]] = match part {
+            CvsRules::All | CvsRules::AllForBothSides => &[b":C", b"-C"],
+            CvsRules::DirMerge => &[b":C"],
+            CvsRules::Patterns => &[b"-C"],
+        };
+        for rule in rules {
+            let full = Form::Rules(Syntax::Full);
+            self.add_with(keep_sides, None, |loader, cx| loader.text(cx, rule, full))?;
         }
         Ok(())
     }

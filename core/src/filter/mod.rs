@@ -22,7 +22,7 @@ mod wild;
 mod wire;
 
 pub use chain::{Decision, Entering, Scope, Verdict};
-pub use list::{FilterConfig, FilterList, Veil};
+pub use list::{CvsRules, FilterConfig, FilterList, Veil};
 pub use load::Wanted;
 pub use parse::{FilterError, FilterWarning, RuleSource, Syntax};
 pub use requested::{Request, Requested};

@@ -25,7 +25,7 @@ fn list(rules: &[&str], config: FilterConfig) -> Result<FilterList, FilterError>
         } else if let Some(rule) = rule.strip_prefix("--include=") {
             list.add_old(rule.as_bytes(), true)?;
         } else if *rule == "option -C" {
-            list.add_cvs(true, true, false)?;
+            list.add_cvs(CvsRules::All)?;
         } else {
             list.add_filter(rule.as_bytes(), &mut no_files)?;
         }
@@ -741,7 +741,7 @@ fn the_cvs_list_takes_words_of_home_and_environment() {
         ..config()
     };
     let mut list = FilterList::new(FilterConfig { cvs_env: Some(b"ew".to_vec()), ..config.clone() });
-    list.add_cvs(true, true, true).unwrap();
+    list.add_cvs(CvsRules::AllForBothSides).unwrap();
     let scope = list.scope(FilterSide::Receiver, b"");
     for name in [&b"hw"[..], b"ew", b"x~"] {
         assert_eq!(scope.check(name, false, false), Verdict::Exclude);

@@ -4,7 +4,7 @@ use alloc::vec::Vec;
 
 use crate::{
     error::Error,
-    filter::{Entering, FilterError, FilterList, FilterSide, Scope},
+    filter::{CvsRules, Entering, FilterError, FilterList, FilterSide, Scope},
     ports::{Notice, Observer, PortError},
     version::ProtocolVersion,
 };
@@ -31,23 +31,21 @@ impl Rules {
         let (Self::Own(mut list) | Self::FromPeer(mut list)) = self;
         let modern = protocol.has_filter_modifiers();
         let receiving = side == FilterSide::Receiver;
-        // What the server adds by itself is added behind the exchange. Adding the built-in rules cannot fail.
-        let add = |list: &mut FilterList, dir_merge, patterns, keep| {
-            if cvs {
-                let _ = list.add_cvs(dir_merge, patterns, keep);
+        // What the server adds by itself is added behind the exchange.
+        let (before, behind) = match (receiving, modern) {
+            (true, true) => (None, Some(CvsRules::AllForBothSides)),
+            (false, true) => (Some(CvsRules::All), None),
+            (_, false) => (Some(CvsRules::Patterns), Some(CvsRules::DirMerge)),
+        };
+        let add = |list: &mut FilterList, part: Option<CvsRules>| {
+            if let Some(part) = part.filter(|_| cvs) {
+                // Adding the built-in rules cannot fail.
+                let _ = list.add_cvs(part);
             }
         };
-        match (receiving, modern) {
-            (true, true) => {}
-            (false, true) => add(&mut list, true, true, false),
-            (_, false) => add(&mut list, false, true, false),
-        }
+        add(&mut list, before);
         let texts = list.wire_rules(protocol, side)?;
-        match (receiving, modern) {
-            (true, true) => add(&mut list, true, true, true),
-            (false, true) => {}
-            (_, false) => add(&mut list, true, false, false),
-        }
+        add(&mut list, behind);
         Ok((list, texts))
     }
 
@@ -63,8 +61,8 @@ impl Rules {
         list.add_from_wire(texts.iter().map(Vec::as_slice), protocol)?;
         if cvs {
             match (side, protocol.has_filter_modifiers()) {
-                (FilterSide::Sender, _) => list.add_cvs(true, true, false)?,
-                (FilterSide::Receiver, false) => list.add_cvs(true, false, false)?,
+                (FilterSide::Sender, _) => list.add_cvs(CvsRules::All)?,
+                (FilterSide::Receiver, false) => list.add_cvs(CvsRules::DirMerge)?,
                 (FilterSide::Receiver, true) => {}
             }
         }

@@ -239,6 +239,13 @@ pub(crate) struct Cli {
     pub(crate) operands: Vec<OsString>,
 }
 
+impl Cli {
+    /// Data goes into the files that stand, not into new ones that take their places.
+    pub(crate) fn writes_in_place(&self) -> bool {
+        self.inplace || self.append != Append::Off || self.write_devices
+    }
+}
+
 /// Level of `--human-readable`: 1 unless something was typed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct HumanReadable(pub(crate) u8);

@@ -9,10 +9,7 @@ use arsync_core::{
     chmod::Chmod,
     error::Role,
     exit::ExitCode,
-    options::{
-        Append, Compress, Delete, DeleteWhen, FilesFrom, Preserve, RemoveSource, Report, Select,
-        SessionOptions, Transfer,
-    },
+    options::{Compress, Delete, DeleteWhen, FilesFrom, Preserve, Report, Select, SessionOptions, Transfer},
     token::CompressKind,
     version::ProtocolVersion,
 };
@@ -30,6 +27,10 @@ use crate::{
     output::{format, strerror},
     vouched::{self, Trust},
 };
+
+mod kept;
+
+use kept::{Backups, backups, batch_files, partials};
 
 /// What a run is to do.
 #[derive(Debug)]
@@ -129,13 +130,8 @@ pub(crate) struct Output {
 const LOG_FORMAT: &[u8] = b"%i %n%L";
 /// Default of `--max-alloc`, bytes.
 const MAX_ALLOC: u64 = 1 << 30;
-/// Longest name of a batch file, bytes.
-const MAX_BATCH_NAME: usize = 256;
 /// From this length on a temporary directory leaves no room for names.
 const MAX_TEMP_DIR: usize = 4086;
-/// Directory of `--delay-updates` where none is given.
-const DELAY_DIR: &[u8] = b".~tmp~";
-
 const MAX_ALLOC_RULE: SizeRule =
     SizeRule { name: "max-alloc", unit: b'B', min: 1 << 20, max: None, zero_is_unlimited: true };
 
@@ -154,6 +150,11 @@ fn check_protocol(wanted: Option<i32>, local: bool) -> Result<(), Stop> {
         return Ok(());
     };
     Err(Failure::plain(text, ExitCode::PROTOCOL, Role::Sender).into())
+}
+
+/// An option, or several together, that the command line must not have.
+fn refused(cli: &Cli, text: impl AsRef<[u8]>) -> Stop {
+    Failure::option(text, cli.server).into()
 }
 
 /// Makes sense of a command line.
@@ -192,57 +193,13 @@ pub(crate) fn resolve(mut cli: Cli, world: &World<'_>) -> Result<Resolved, Stop>
     let compress =
         compress(&cli).map_err(|name| unsupported([b"unknown compress name: ", &name[..]].concat()))?;
 
-    let outbuf = match &cli.outbuf {
-        Some(text) => match text.first().map(u8::to_ascii_uppercase) {
-            Some(b'N' | b'U') => Some(OutBuf::None),
-            Some(b'L') => Some(OutBuf::Line),
-            Some(b'B' | b'F') => Some(OutBuf::Block),
-            _ if cli.server => None,
-            _ => return Err(fail("Invalid --outbuf setting -- specify N, L, or B.")),
-        },
-        None => None,
-    };
+    let outbuf = outbuf(&cli)?;
 
     if cli.xattrs > 1 && cli.super_user == Super::Fake {
         return Err(fail("--fake-super conflicts with -XX"));
     }
 
-    let mut warnings = Vec::new();
-    let (mut write_batch, mut read_batch) = (cli.write_batch.clone(), cli.read_batch.clone());
-    let mut only_write_batch = cli.only_write_batch.clone();
-    if cli.server {
-        if write_batch.take().is_some() {
-            warnings.push("ignoring --write-batch option sent to server");
-        }
-        if read_batch.take().is_some() {
-            warnings.push("ignoring --read-batch option sent to server");
-        }
-    }
-    if read_batch.is_some() {
-        if write_batch.is_some() || only_write_batch.is_some() {
-            return Err(fail("--write-batch and --read-batch can not be used together"));
-        }
-        if cli.files_from.is_some() {
-            return Err(fail("--read-batch cannot be used with --files-from"));
-        }
-        match cli.remove_source {
-            Some(RemoveSource::All) => {
-                return Err(fail("--read-batch cannot be used with --remove-source-files"));
-            }
-            Some(RemoveSource::Sent) => {
-                return Err(fail("--read-batch cannot be used with --remove-sent-files"));
-            }
-            None => {}
-        }
-    }
-    let batch_name = write_batch.as_ref().or(only_write_batch.as_ref()).or(read_batch.as_ref());
-    if batch_name.is_some_and(|name| name.len() > MAX_BATCH_NAME) {
-        return Err(fail("the batch-file name must be 256 characters or less."));
-    }
-    if cli.dry_run {
-        write_batch = None;
-        only_write_batch = None;
-    }
+    let (batch, warnings) = batch_files(&cli)?;
     if cli.temp_dir.as_ref().is_some_and(|dir| dir.len() >= MAX_TEMP_DIR) {
         return Err(fail("the --temp-dir path is WAY too long."));
     }
@@ -252,7 +209,7 @@ pub(crate) fn resolve(mut cli: Cli, world: &World<'_>) -> Result<Resolved, Stop>
     if timings > 1 {
         return Err(fail("You may not combine multiple --delete-WHEN options."));
     }
-    let list_only = cli.list_only || (!cli.server && read_batch.is_none() && cli.operands.len() == 1);
+    let list_only = cli.list_only || (!cli.server && batch.read.is_none() && cli.operands.len() == 1);
     let recursive = match (cli.recurse, cli.dirs) {
         (_, Some(Dirs::Old)) | (Recurse::Explicit, _) => true,
         (Recurse::Archive, _) => cli.files_from.is_none(),
@@ -276,49 +233,8 @@ pub(crate) fn resolve(mut cli: Cli, world: &World<'_>) -> Result<Resolved, Stop>
         }
     }
 
-    let backup = cli.backup || cli.backup_dir.is_some();
-    let backup_dir = cli.backup_dir.as_deref().map(without_dot_slashes).filter(|dir| !is_here(dir));
-    let suffix = match &cli.suffix {
-        Some(suffix) => suffix.clone(),
-        None if cli.backup_dir.is_some() => Vec::new(),
-        None => b"~".to_vec(),
-    };
-    if suffix.contains(&b'/') {
-        let text = [b"--suffix cannot contain slashes: ", &suffix[..]].concat();
-        return Err(Failure::option(text, cli.server).into());
-    }
-    if suffix.is_empty() && backup_dir.is_none() {
-        return Err(fail(match cli.backup_dir {
-            Some(_) => "--suffix cannot be empty when --backup-dir is the same as the dest dir",
-            None => "--suffix cannot be empty without a --backup-dir",
-        }));
-    }
-
-    let in_place = cli.inplace || cli.append != Append::Off || cli.write_devices;
-    let mut partial = cli.partial || cli.partial_dir.is_some();
-    let mut partial_dir = cli.partial_dir.as_deref().map(clean).filter(|dir| !is_here(dir));
-    if in_place {
-        if cli.append != Append::Off && cli.whole_file == Some(true) {
-            return Err(fail("--append cannot be used with --whole-file"));
-        }
-        let name = if cli.append == Append::Off { "--inplace" } else { "--append" };
-        if cli.delay_updates {
-            return Err(fail(&format!("{name} cannot be used with --delay-updates")));
-        }
-        if cli.partial_dir.is_some() {
-            return Err(fail(&format!("{name} cannot be used with --partial-dir")));
-        }
-        partial = false;
-    } else {
-        if cli.partial && cli.partial_dir.is_none() && !cli.delay_updates && !cli.server {
-            let dir = world.var("RSYNC_PARTIAL_DIR");
-            partial_dir = dir.as_deref().map(clean).filter(|dir| !is_here(dir));
-        }
-        if cli.delay_updates && partial_dir.is_none() {
-            partial_dir = Some(DELAY_DIR.to_vec());
-        }
-        partial |= partial_dir.is_some();
-    }
+    let backup = backups(&cli)?;
+    let partial = partials(&cli, world)?;
 
     let files_from = name_list(&cli, role)?;
     if cli.server && !cli.sender && matches!(files_from, NameList::Stdin) {
@@ -338,7 +254,7 @@ pub(crate) fn resolve(mut cli: Cli, world: &World<'_>) -> Result<Resolved, Stop>
             return Err(Stop::Usage(Role::Client));
         }
         let options = RouteOptions {
-            read_batch: read_batch.is_some(),
+            read_batch: batch.read.is_some(),
             shell_given: cli.rsh.is_some(),
             old_args: old_destination,
             files_from: cli.files_from.as_deref(),
@@ -354,19 +270,7 @@ pub(crate) fn resolve(mut cli: Cli, world: &World<'_>) -> Result<Resolved, Stop>
         }
     }
 
-    let mut extra: Vec<(Info, u8)> = Vec::new();
-    if cli.stats {
-        extra.push((Info::Stats, if cli.verbose > 1 { 3 } else { 2 }));
-    }
-    if cli.progress && !cli.server {
-        extra.extend([(Info::Flist, 2), (Info::Progress, 1)]);
-        // Where no line of a file's own comes before its data.
-        let named = cli.out_format.as_ref().map_or(cli.itemize > 0, |format| !format::uses(format, b"bcC"));
-        if !named {
-            extra.push((Info::Name, 1));
-        }
-    }
-    let levels = Levels::new(cli.verbose, &extra, &cli.words);
+    let levels = Levels::new(cli.verbose, &implied_words(&cli), &cli.words);
     let names = levels.info(Info::Name);
     let implied_format = match (cli.itemize, names) {
         (0, 0) => None,
@@ -383,22 +287,7 @@ pub(crate) fn resolve(mut cli: Cli, world: &World<'_>) -> Result<Resolved, Stop>
         quiet: cli.quiet > 0,
     };
 
-    let mut filters = cli.filters.clone();
-    if !cli.server {
-        if cli.dirs == Some(Dirs::Old) {
-            filters.push(FilterArg::Rule(b"- /*/*".to_vec()));
-        }
-        if backup && deleting && !cli.delete_excluded && backup_dir.is_none() {
-            filters.push(FilterArg::Rule([b"P *", &suffix[..]].concat()));
-        }
-        if let Some(dir) = partial_dir.as_ref().filter(|dir| dir.first() != Some(&b'/')) {
-            filters.push(FilterArg::PartialDir(dir.clone()));
-        }
-    }
-    if cli.cvs_exclude {
-        filters.push(FilterArg::CvsExclude);
-    }
-
+    let filters = rules(&cli, deleting, &backup, partial.dir.as_deref());
     let relative = cli.relative.unwrap_or(cli.files_from.is_some());
     let receives =
         matches!(route, Route::Pull { .. } | Route::Batch { .. } | Route::Server { sender: false, .. });
@@ -408,28 +297,7 @@ pub(crate) fn resolve(mut cli: Cli, world: &World<'_>) -> Result<Resolved, Stop>
         Some(format) => format.clone(),
         None => LOG_FORMAT.to_vec(),
     });
-    let report = {
-        let format = output.format.as_deref().unwrap_or_default();
-        let has = |letters: &[u8]| format::uses(format, letters);
-        let logged = |letters| {
-            has(letters) || log_format.as_deref().is_some_and(|format| format::uses(format, letters))
-        };
-        let itemize = has(b"i");
-        Report {
-            items: output.format.is_some(),
-            itemize,
-            unchanged: names >= 2 || (itemize && (cli.itemize > 1 || (cli.server && has(b"I")))),
-            operation: has(b"o"),
-            permissions: logged(b"B"),
-            after_transfer: logged(b"bcC"),
-            checksums: logged(b"C"),
-            logs: log_format.is_some(),
-            names: names > 0,
-            progress: !cli.server && levels.info(Info::Progress) > 0,
-            stats: levels.info(Info::Stats) > 0,
-            deltas: levels.debug(Debug::Deltasum) > 0,
-        }
-    };
+    let report = report(&cli, &levels, output.format.as_deref(), log_format.as_deref());
     let delete_when = match (cli.delete_before, cli.delete_during, cli.delete_after) {
         (true, ..) => Some(DeleteWhen::Before),
         (_, Some(During::During), _) => Some(DeleteWhen::During),
@@ -437,7 +305,6 @@ pub(crate) fn resolve(mut cli: Cli, world: &World<'_>) -> Result<Resolved, Stop>
         (.., true) => Some(DeleteWhen::After),
         _ => deleting.then_some(DeleteWhen::Default),
     };
-    let level = |n: u32| u8::try_from(n.min(2)).unwrap_or(2);
     let (alt_dest_kind, alt_dests) = match cli.alt_dest.clone() {
         Some((kind, dirs)) => (Some(kind), dirs),
         None => (None, Vec::new()),
@@ -445,36 +312,7 @@ pub(crate) fn resolve(mut cli: Cli, world: &World<'_>) -> Result<Resolved, Stop>
     let opts = SessionOptions {
         protocol: cli.protocol.map(|p| u8::try_from(p.max(0)).unwrap_or(u8::MAX)),
         checksum_seed: cli.checksum_seed,
-        preserve: Preserve {
-            links: cli.links,
-            perms: cli.perms,
-            executability: cli.executability,
-            acls: cli.acls,
-            xattrs: level(cli.xattrs),
-            times: cli.times,
-            atimes: level(cli.atimes),
-            crtimes: false,
-            omit_dir_times: cli.omit_dir_times || (backup && backup_dir.is_none()),
-            omit_link_times: cli.omit_link_times,
-            owner: cli.owner,
-            group: cli.group,
-            devices: cli.devices,
-            specials: cli.specials,
-            hard_links: level(cli.hard_links),
-            numeric_ids: cli.numeric_ids,
-            nameless_ids: false,
-            super_user: match cli.super_user {
-                Super::On => Some(true),
-                Super::Off => Some(false),
-                Super::Auto | Super::Fake => None,
-            },
-            fake_super: cli.super_user == Super::Fake,
-            chmod: cli.chmod.as_deref().and_then(|list| Chmod::parse(list).ok()),
-            chmod_by_server: false,
-            usermap: cli.usermap.as_ref().map(|(list, _)| list.clone()),
-            groupmap: cli.groupmap.as_ref().map(|(list, _)| list.clone()),
-            open_noatime: cli.open_noatime || cli.atimes > 1,
-        },
+        preserve: preserve(&cli, &backup),
         select: Select {
             confine_root: cli.confine_root.clone(),
             confine_all: false,
@@ -526,19 +364,19 @@ pub(crate) fn resolve(mut cli: Cli, world: &World<'_>) -> Result<Resolved, Stop>
         },
         transfer: Transfer {
             whole_file: cli.whole_file,
-            inplace: in_place,
+            inplace: cli.writes_in_place(),
             append: cli.append,
             sparse: cli.sparse,
             preallocate: cli.preallocate,
             fsync: cli.fsync,
             block_size: cli.block_size,
-            partial,
-            partial_dir,
+            partial: partial.kept,
+            partial_dir: partial.dir,
             temp_dir: cli.temp_dir.clone(),
             delay_updates: cli.delay_updates,
-            backup,
-            backup_dir,
-            suffix,
+            backup: backup.on,
+            backup_dir: backup.dir,
+            suffix: backup.suffix,
             fuzzy: level(cli.fuzzy),
             alt_dest_kind,
             alt_dests,
@@ -552,13 +390,13 @@ pub(crate) fn resolve(mut cli: Cli, world: &World<'_>) -> Result<Resolved, Stop>
         },
         report,
         no_inc_recursive: cli.no_inc_recursive || cli.qsort,
-        dry_run: cli.dry_run || only_write_batch.is_some(),
+        dry_run: cli.dry_run || batch.only_write.is_some(),
         list_only,
         timeout: u32::try_from(cli.timeout).unwrap_or(0),
         max_alloc,
-        trust_sender: cli.trust_sender || local || cli.server || read_batch.is_some(),
-        read_batch: read_batch.is_some(),
-        batch_only: only_write_batch.is_some(),
+        trust_sender: cli.trust_sender || local || cli.server || batch.read.is_some(),
+        read_batch: batch.read.is_some(),
+        batch_only: batch.only_write.is_some(),
     };
 
     let iconv = match (&cli.iconv, cli.server) {
@@ -584,13 +422,123 @@ pub(crate) fn resolve(mut cli: Cli, world: &World<'_>) -> Result<Resolved, Stop>
         rsync_path: cli.rsync_path.clone().unwrap_or_else(|| b"rsync".to_vec()),
         iconv,
         max_alloc_text: max_alloc_text.filter(|_| max_alloc != MAX_ALLOC),
-        write_batch,
-        only_write_batch,
-        read_batch,
+        write_batch: batch.write,
+        only_write_batch: batch.only_write,
+        read_batch: batch.read,
         operands,
         warnings,
         cli,
     })
+}
+
+/// How standard output is buffered. A server does not mind a word that is none.
+fn outbuf(cli: &Cli) -> Result<Option<OutBuf>, Stop> {
+    let Some(text) = &cli.outbuf else { return Ok(None) };
+    match text.first().map(u8::to_ascii_uppercase) {
+        Some(b'N' | b'U') => Ok(Some(OutBuf::None)),
+        Some(b'L') => Ok(Some(OutBuf::Line)),
+        Some(b'B' | b'F') => Ok(Some(OutBuf::Block)),
+        _ if cli.server => Ok(None),
+        _ => Err(refused(cli, "Invalid --outbuf setting -- specify N, L, or B.")),
+    }
+}
+
+/// Words of `--info` that other options bring along.
+fn implied_words(cli: &Cli) -> Vec<(Info, u8)> {
+    let mut extra = Vec::new();
+    if cli.stats {
+        extra.push((Info::Stats, if cli.verbose > 1 { 3 } else { 2 }));
+    }
+    if cli.progress && !cli.server {
+        extra.extend([(Info::Flist, 2), (Info::Progress, 1)]);
+        // Where no line of a file's own comes before its data.
+        let named = cli.out_format.as_ref().map_or(cli.itemize > 0, |format| !format::uses(format, b"bcC"));
+        if !named {
+            extra.push((Info::Name, 1));
+        }
+    }
+    extra
+}
+
+/// The rules of the command line, and those that other options stand for.
+fn rules(cli: &Cli, deleting: bool, backup: &Backups, partial_dir: Option<&[u8]>) -> Vec<FilterArg> {
+    let mut filters = cli.filters.clone();
+    if !cli.server {
+        if cli.dirs == Some(Dirs::Old) {
+            filters.push(FilterArg::Rule(b"- /*/*".to_vec()));
+        }
+        if backup.on && deleting && !cli.delete_excluded && backup.dir.is_none() {
+            filters.push(FilterArg::Rule([b"P *", &backup.suffix[..]].concat()));
+        }
+        if let Some(dir) = partial_dir.filter(|dir| !dir.starts_with(b"/")) {
+            filters.push(FilterArg::PartialDir(dir.to_vec()));
+        }
+    }
+    if cli.cvs_exclude {
+        filters.push(FilterArg::CvsExclude);
+    }
+    filters
+}
+
+/// What is told of items, by the formats of lines and of the log.
+fn report(cli: &Cli, levels: &Levels, format: Option<&[u8]>, log_format: Option<&[u8]>) -> Report {
+    let names = levels.info(Info::Name);
+    let has = |letters: &[u8]| format.is_some_and(|format| format::uses(format, letters));
+    let logged =
+        |letters: &[u8]| has(letters) || log_format.is_some_and(|format| format::uses(format, letters));
+    let itemize = has(b"i");
+    Report {
+        items: format.is_some(),
+        itemize,
+        unchanged: names >= 2 || (itemize && (cli.itemize > 1 || (cli.server && has(b"I")))),
+        operation: has(b"o"),
+        permissions: logged(b"B"),
+        after_transfer: logged(b"bcC"),
+        checksums: logged(b"C"),
+        logs: log_format.is_some(),
+        names: names > 0,
+        progress: !cli.server && levels.info(Info::Progress) > 0,
+        stats: levels.info(Info::Stats) > 0,
+        deltas: levels.debug(Debug::Deltasum) > 0,
+    }
+}
+
+/// An option that may be repeated, as core counts it.
+fn level(times: u32) -> u8 {
+    u8::try_from(times.min(2)).unwrap_or(2)
+}
+
+fn preserve(cli: &Cli, backup: &Backups) -> Preserve {
+    Preserve {
+        links: cli.links,
+        perms: cli.perms,
+        executability: cli.executability,
+        acls: cli.acls,
+        xattrs: level(cli.xattrs),
+        times: cli.times,
+        atimes: level(cli.atimes),
+        crtimes: false,
+        omit_dir_times: cli.omit_dir_times || (backup.on && backup.dir.is_none()),
+        omit_link_times: cli.omit_link_times,
+        owner: cli.owner,
+        group: cli.group,
+        devices: cli.devices,
+        specials: cli.specials,
+        hard_links: level(cli.hard_links),
+        numeric_ids: cli.numeric_ids,
+        nameless_ids: false,
+        super_user: match cli.super_user {
+            Super::On => Some(true),
+            Super::Off => Some(false),
+            Super::Auto | Super::Fake => None,
+        },
+        fake_super: cli.super_user == Super::Fake,
+        chmod: cli.chmod.as_deref().and_then(|list| Chmod::parse(list).ok()),
+        chmod_by_server: false,
+        usermap: cli.usermap.as_ref().map(|(list, _)| list.clone()),
+        groupmap: cli.groupmap.as_ref().map(|(list, _)| list.clone()),
+        open_noatime: cli.open_noatime || cli.atimes > 1,
+    }
 }
 
 /// Levels of `--old-args` and `-s`, with the environment where the command line says nothing.
@@ -686,15 +634,6 @@ fn algorithm_list(world: &World<'_>, name: &str, server: bool) -> Option<Box<[St
     (!words.is_empty()).then(|| words.into_boxed_slice())
 }
 
-/// Drops leading `./` pairs.
-fn without_dot_slashes(dir: &[u8]) -> Vec<u8> {
-    let mut dir = dir;
-    while let Some(rest) = dir.strip_prefix(b"./") {
-        dir = rest;
-    }
-    dir.to_vec()
-}
-
 /// The charset of this side in the text of `--iconv`; `None`: no conversion is wanted.
 pub(crate) fn own_charset(spec: &[u8], server: bool) -> Option<&[u8]> {
     let (local, remote) = match memchr::memchr(b',', spec) {
@@ -702,32 +641,6 @@ pub(crate) fn own_charset(spec: &[u8], server: bool) -> Option<&[u8]> {
         None => (spec, spec),
     };
     (spec != b"-").then_some(if server { remote } else { local })
-}
-
-fn is_here(dir: &[u8]) -> bool {
-    dir.is_empty() || dir == b"."
-}
-
-/// A path without doubled slashes and `.`, with `..` taken off where that can be known from the text.
-fn clean(path: &[u8]) -> Vec<u8> {
-    let absolute = path.first() == Some(&b'/');
-    let mut parts: Vec<&[u8]> = Vec::new();
-    for part in path.split(|&b| b == b'/') {
-        match part {
-            b"" | b"." => {}
-            b".." => match parts.last() {
-                Some(&last) if last != b".." => {
-                    parts.pop();
-                }
-                None if absolute => {}
-                _ => parts.push(part),
-            },
-            _ => parts.push(part),
-        }
-    }
-    let mut out = if absolute { b"/".to_vec() } else { Vec::new() };
-    out.extend(parts.join(&b'/'));
-    out
 }
 
 fn name_list(cli: &Cli, role: Role) -> Result<NameList, Stop> {

@@ -21,9 +21,6 @@ pub(crate) struct ServerArgs {
     pub(crate) stream: Option<Vec<Vec<u8>>>,
 }
 
-/// First protocol with capability letters.
-const CAPABILITY_PROTOCOL: u8 = 30;
-
 /// How values are made safe for the shell on the other side.
 #[derive(Debug, Clone, Copy)]
 struct Escaping {
@@ -37,12 +34,12 @@ struct Escaping {
 
 /// Makes the vector for a push or a pull; other routes have no server.
 pub(crate) fn server_args(r: &Resolved) -> ServerArgs {
-    server_args_at(r, r.opts.protocol.is_none_or(|p| p >= CAPABILITY_PROTOCOL))
+    server_args_at(r, r.opts.max_protocol())
 }
 
 /// Makes the vector for a daemon, with which the version is already agreed on.
 pub(crate) fn daemon_args(r: &Resolved, protocol: ProtocolVersion) -> ServerArgs {
-    let mut args = server_args_at(r, protocol.number() >= CAPABILITY_PROTOCOL);
+    let mut args = server_args_at(r, protocol);
     if args.stream.is_none() {
         // An empty string would end the list: such a value goes into the word of its option.
         let mut words: Vec<Vec<u8>> = Vec::new();
@@ -57,8 +54,8 @@ pub(crate) fn daemon_args(r: &Resolved, protocol: ProtocolVersion) -> ServerArgs
     args
 }
 
-/// `new`: the version has capability letters.
-fn server_args_at(r: &Resolved, new: bool) -> ServerArgs {
+fn server_args_at(r: &Resolved, protocol: ProtocolVersion) -> ServerArgs {
+    let new = protocol.has_capabilities();
     let (push, reach, paths) = match &r.route {
         Route::Push { to, dest, .. } => (true, to.reach, core::slice::from_ref(dest)),
         Route::Pull { from, paths, .. } => (false, from.reach, &paths[..]),

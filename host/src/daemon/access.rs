@@ -117,6 +117,7 @@ fn number(ip: IpAddr) -> u128 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::fuzz;
 
     fn peer(address: &str, name: &str) -> Peer {
         Peer { name: name.into(), ..Peer::new(address.into()) }
@@ -185,5 +186,19 @@ mod tests {
         assert!(admits(None, Some(b"@no-such-group"), &host, true));
         assert!(!admits(Some(b"@no-such-group"), None, &host, true));
         assert!(admits(Some(b"localhost"), None, &peer("127.0.0.1", "UNKNOWN"), true));
+    }
+
+    /// The list, then the address, with NUL between them. Groups of the network are asked of the machine, and left out.
+    #[test]
+    fn spoiled_lists_are_read_the_same_for_both_orders() {
+        fuzz::run("host_lists", 20_000, |data| {
+            let mut parts = data.splitn(2, |&b| b == 0);
+            let list: Vec<u8> =
+                parts.next().unwrap_or_default().iter().map(|&b| if b == b'@' { b'a' } else { b }).collect();
+            let address = String::from_utf8_lossy(parts.next().unwrap_or_default()).into_owned();
+            let host = peer(&address, "mail.example.org");
+            let allowed = admits(Some(&list), None, &host, false);
+            assert_eq!(admits(None, Some(&list), &host, false), !allowed);
+        });
     }
 }

@@ -127,9 +127,19 @@ impl Args {
 
 #[cfg(test)]
 mod tests {
+    use std::{ffi::OsString, os::unix::ffi::OsStringExt};
+
     use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
 
     use super::*;
+    use crate::{
+        cli::{
+            asked::Line,
+            parse::{self, World},
+            resolve,
+        },
+        fuzz,
+    };
 
     fn args(sent: &[u8], end: u8) -> Args {
         let (here, there) =
@@ -194,5 +204,31 @@ mod tests {
         drop(dialogue);
         writer.join().unwrap();
         assert_eq!(args(&[&[b'a'; 6000][..], b"\0\0"].concat(), 0).options[0].len(), 5119);
+    }
+
+    /// What a client asks for, up to what its options mean. The first byte says how its strings end.
+    #[test]
+    fn spoiled_arguments_lead_nowhere() {
+        fuzz::run("daemon_args", 4_000, |data| {
+            let Some((&first, sent)) = data.split_first() else { return };
+            let (here, there) =
+                socketpair(AddressFamily::UNIX, SocketType::STREAM, SocketFlags::CLOEXEC, None).unwrap();
+            rustix::io::write(&there, sent).unwrap();
+            drop(there);
+            let end = if first & 1 == 0 { 0 } else { b'\n' };
+            let Ok(args) = read(&mut Dialogue::new(here.try_clone().unwrap(), here), end) else { return };
+            for path in args.below_module(b"mod") {
+                assert!(!path.starts_with(b"/"), "{}", path.escape_ascii());
+                assert!(path.split(|&b| b == b'/').all(|part| part != b".."), "{}", path.escape_ascii());
+            }
+            let options: Vec<OsString> = args.options.into_iter().map(OsString::from_vec).collect();
+            let world = World { program: "rsyncd", env: &|_| None, now: 1_795_000_000 };
+            if let Ok(Line::Run(cli)) = parse::parse(&options, &world)
+                && cli.server
+                && cli.files_from.is_none()
+            {
+                let _ = resolve::resolve(*cli, &world);
+            }
+        });
     }
 }

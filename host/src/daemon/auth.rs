@@ -184,6 +184,7 @@ mod tests {
     };
 
     use super::*;
+    use crate::fuzz;
 
     const CHALLENGE: &str = "MU5afzWriUqIYTCJcA0cJQ";
     /// The answer that was observed for `secret`.
@@ -246,5 +247,25 @@ mod tests {
         assert!(!is_strong_enough(AuthDigest::OldMd4, Some(b"md5")));
         assert!(!is_strong_enough(AuthDigest::Sha512, Some(b"whirlpool")));
         assert!(is_strong_enough(AuthDigest::OldMd4, None));
+    }
+
+    /// Rules, secrets and the name of a user, with NUL between them. A user who answers with a word is let in only if
+    /// a line of the secrets ends in it.
+    #[test]
+    fn spoiled_secrets_let_nobody_in() {
+        fuzz::run("daemon_secrets", 4_000, |data| {
+            let mut parts = data.splitn(3, |&b| b == 0);
+            let mut part = || parts.next().unwrap_or_default();
+            let (rules, secrets, user) = (part(), part(), part());
+            let file = tempfile::NamedTempFile::new().unwrap();
+            fs::write(file.path(), secrets).unwrap();
+            let claim = Claim { user, answer: ANSWER, challenge: CHALLENGE, digest: AuthDigest::Md5 };
+            let path = file.path().as_os_str().as_bytes();
+            if judge(&claim, rules, Some(path), true, &groups).is_ok() {
+                let lines =
+                    secrets.split(|&b| b == b'\n').map(|line| line.strip_suffix(b"\r").unwrap_or(line));
+                assert!(lines.into_iter().any(|line| line.ends_with(b":secret")));
+            }
+        });
     }
 }

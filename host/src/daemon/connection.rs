@@ -224,3 +224,83 @@ fn find<'s>(server: &Server<'s>, peer: &Peer, name: &[u8]) -> Result<&'s Module,
 
 /// The line that ends the conversation well.
 pub(super) const ADMITTED: &[u8] = OK;
+
+#[cfg(test)]
+mod tests {
+    use std::{fs, os::unix::fs::PermissionsExt, path::Path};
+
+    use rustix::net::{AddressFamily, Shutdown, SocketFlags, SocketType, shutdown, socketpair};
+
+    use super::*;
+    use crate::fuzz;
+
+    /// What a client is answered that says this and leaves.
+    fn answers(sent: &[u8], config: &Config) -> Vec<u8> {
+        let (here, there) =
+            socketpair(AddressFamily::UNIX, SocketType::STREAM, SocketFlags::CLOEXEC, None).unwrap();
+        rustix::io::write(&there, sent).unwrap();
+        shutdown(&there, Shutdown::Write).unwrap();
+        let cli = DaemonCli::default();
+        let journal = Journal::open(Some(b"/dev/null"), &config.globals);
+        let server = Server { cli: &cli, config, journal, plug: Plug::Socket };
+        serve(server, here.try_clone().unwrap(), here);
+        let mut said = Vec::new();
+        fs::File::from(there).read_to_end(&mut said).unwrap();
+        said
+    }
+
+    /// Modules that nobody can enter: one wants a password, one lets no host in.
+    fn locked(dir: &Path, head: &str) -> Config {
+        let secrets = dir.join("secrets");
+        fs::write(&secrets, "joe:a-long-secret\n").unwrap();
+        fs::set_permissions(&secrets, fs::Permissions::from_mode(0o600)).unwrap();
+        fs::write(dir.join("motd"), "welcome\n").unwrap();
+        let shown = dir.display();
+        let text = format!(
+            "{head}reverse lookup = no\nmotd file = {shown}/motd\nsecrets file = {shown}/secrets\n\
+             path = {shown}\n[locked]\ncomment = c\nauth users = joe:ro *:deny\n[hidden]\nlist = no\n\
+             hosts deny = *\n"
+        );
+        let path = dir.join("conf");
+        fs::write(&path, text).unwrap();
+        Config::load(&path, &[]).unwrap()
+    }
+
+    #[test]
+    fn a_client_that_may_not_enter_is_told_so() {
+        let dir = tempfile::tempdir().unwrap();
+        let config = locked(dir.path(), "");
+        let said = |sent: &str| String::from_utf8(answers(sent.as_bytes(), &config)).unwrap();
+        let hello = "@RSYNCD: 32.0 sha512 sha256 sha1 md5 md4\nwelcome\n\n";
+        assert_eq!(said("@RSYNCD: 31.0\n#list\n"), format!("{hello}locked         \tc\n@RSYNCD: EXIT\n"));
+        assert_eq!(said("@RSYNCD: 31.0\n#x\n"), format!("{hello}@ERROR: Unknown command '#x'\n"));
+        assert_eq!(said("@RSYNCD: 31.0\nhidden\n"), format!("{hello}@ERROR: Unknown module 'hidden'\n"));
+        assert_eq!(said("hello\n"), format!("{hello}@ERROR: protocol startup error\n"));
+        let asked = said("@RSYNCD: 31.0\nlocked\njoe guess\n");
+        let asked =
+            asked.strip_prefix(hello).and_then(|rest| rest.strip_prefix("@RSYNCD: AUTHREQD ")).unwrap();
+        assert_eq!(asked.split_once('\n').unwrap().1, "@ERROR: auth failed on module locked\n");
+    }
+
+    /// The first byte says whether a proxy speaks first.
+    #[test]
+    fn spoiled_conversations_let_nobody_in() {
+        fuzz::run("daemon_conversation", 4_000, |data| {
+            thread_local! {
+                static CONFIGS: [Config; 2] = {
+                    let dir = tempfile::tempdir().unwrap().keep();
+                    let proxied = "proxy protocol = yes\nproxy protocol hosts = *\n";
+                    ["", proxied].map(|head| locked(&dir, head))
+                };
+            }
+            let Some((&first, sent)) = data.split_first() else { return };
+            CONFIGS.with(|configs| {
+                let said = answers(sent, &configs[usize::from(first & 1)]);
+                assert!(said.is_empty() || said.starts_with(b"@RSYNCD: 32.0 "));
+                for secret in [OK, b"a-long-secret"] {
+                    assert_eq!(memchr::memmem::find(&said, secret), None);
+                }
+            });
+        });
+    }
+}

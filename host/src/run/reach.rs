@@ -144,7 +144,7 @@ fn daemon_call<'a>(resolved: &Resolved, to: &Machine, args: &'a ArgsOf<'a>) -> D
     // A variable that is there but empty hides the next.
     let user = to.user.clone().or_else(|| variable("USER").or_else(|| variable("LOGNAME")));
     DaemonCall {
-        protocol: resolved.opts.protocol.and_then(ProtocolVersion::new).unwrap_or(ProtocolVersion::MAX),
+        protocol: resolved.opts.max_protocol(),
         module: module_of(path).to_vec(),
         user: user.filter(|user| !user.is_empty()).unwrap_or_else(|| b"nobody".to_vec()),
         password: match (&cli.password_file, variable("RSYNC_PASSWORD")) {

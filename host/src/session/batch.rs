@@ -16,7 +16,6 @@ use arsync_core::{
     io::Tape,
     options::SessionOptions,
     setup::Agreed,
-    version::ProtocolVersion,
     wire::varint,
 };
 
@@ -154,7 +153,7 @@ pub(crate) fn open(
     let mut bytes = [0u8; 8];
     fill(&mut file, &mut bytes)?;
     let opening = Opening::decode(bytes);
-    let max = options.protocol.and_then(ProtocolVersion::new).unwrap_or(ProtocolVersion::MAX);
+    let max = options.max_protocol();
     let protocol = opening.protocol(max).map_err(fault)?;
     let forbids = options.forbids_inc_recursion(true);
     let changes = opening.flags.reconcile(options, iconv, raised, protocol).map_err(fault)?;

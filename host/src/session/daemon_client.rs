@@ -213,3 +213,93 @@ async fn line<O: Speak>(r: &mut Reader<'_, O>, observer: &O, role: Role) -> Resu
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::cell::RefCell;
+
+    use arsync_core::{
+        io::{WireReader, WireWriter},
+        ports::{Notice, Observer},
+        session::Inbox,
+    };
+    use rustix::net::{AddressFamily, Shutdown, SocketFlags, SocketType, shutdown, socketpair};
+
+    use super::*;
+    use crate::{
+        fuzz,
+        ring::runtime::{Driver, build_with},
+        session::FRAME_BUFFER,
+        transport::PipeTransport,
+    };
+
+    /// What a user is shown.
+    #[derive(Default)]
+    struct Shown(RefCell<Vec<Vec<u8>>>);
+
+    impl Observer for Shown {
+        fn notice(&self, _from: Role, _notice: &Notice<'_>) {}
+        fn peer_text(&self, _tag: MsgTag, _text: &[u8]) {}
+    }
+
+    impl Speak for Shown {
+        fn say(&self, _tag: MsgTag, _role: Role, text: &[u8]) {
+            self.0.borrow_mut().push(text.to_vec());
+        }
+    }
+
+    /// What the user is shown, how it ends and what the daemon gets, when it says this and leaves.
+    fn talk(said: &[u8]) -> (Vec<Vec<u8>>, Result<Admission, Fault>, Vec<u8>) {
+        let (here, there) =
+            socketpair(AddressFamily::UNIX, SocketType::STREAM, SocketFlags::CLOEXEC, None).unwrap();
+        rustix::io::write(&there, said).unwrap();
+        shutdown(&there, Shutdown::Write).unwrap();
+        let shown = Shown::default();
+        let request = DaemonCall {
+            protocol: ProtocolVersion::MAX,
+            module: b"mod".to_vec(),
+            user: b"joe".to_vec(),
+            password: Password::Given(b"secret".to_vec()),
+            motd: true,
+            early_input: None,
+            args: &|_| (vec![b"--server".to_vec(), b".".to_vec()], None),
+        };
+        let runtime = build_with(Driver::Polling).unwrap();
+        let ended = runtime.block_on(async {
+            let transport = PipeTransport::from_fds(here.try_clone().unwrap(), here).unwrap();
+            let (reader, writer) = transport.into_split();
+            let mut r = WireReader::new(reader, Inbox::unattached());
+            let mut w = WireWriter::new(writer, vec![0; FRAME_BUFFER]);
+            call(&request, &mut r, &mut w, &shown, Role::Receiver).await
+        });
+        drop(runtime);
+        let mut sent = Vec::new();
+        std::fs::File::from(there).read_to_end(&mut sent).unwrap();
+        (shown.0.into_inner(), ended, sent)
+    }
+
+    #[test]
+    fn a_daemon_admits_or_says_why_not() {
+        let (shown, ended, sent) =
+            talk(b"@RSYNCD: 31.0 md5\nwelcome\n@RSYNCD: AUTHREQD MU5afzWriUqIYTCJcA0cJQ\n@RSYNCD: OK\n");
+        assert_eq!(shown, [b"welcome"]);
+        assert!(matches!(ended, Ok(Admission::Admitted(version)) if version.number() == 31));
+        let tail = b"\nmod\njoe xmcmnjAX/gvHC5CCqHj+sQ\n--server\0.\0\0";
+        assert!(sent.ends_with(tail), "{}", sent.escape_ascii());
+        let (shown, ended, _) = talk(b"@RSYNCD: 31.0 md5\n@ERROR: Unknown module 'mod'\n");
+        assert_eq!(shown, [b"@ERROR: Unknown module 'mod'"]);
+        assert!(matches!(ended, Err(Error::Exit(ExitCode::START_CLIENT))));
+    }
+
+    #[test]
+    fn spoiled_greetings_never_make_a_client_send_its_password() {
+        fuzz::run("daemon_greeting", 2_000, |said| {
+            let (_, ended, sent) = talk(said);
+            assert_eq!(memchr::memmem::find(&sent, b"secret"), None);
+            // A CR counts nowhere in a line.
+            let lines: Vec<u8> = said.iter().copied().filter(|&b| b != b'\r').collect();
+            let admitted = memchr::memmem::find(&lines, b"@RSYNCD: OK").is_some();
+            assert!(admitted || !matches!(ended, Ok(Admission::Admitted(_))));
+        });
+    }
+}

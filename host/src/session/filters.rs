@@ -30,7 +30,7 @@ pub(crate) fn config(options: &SessionOptions, from0: bool, home_rules: bool) ->
     FilterConfig {
         delete_excluded: options.delete.excluded,
         from0,
-        cvs_perishable: options.protocol.is_none_or(|p| p >= 30),
+        cvs_perishable: options.max_protocol().has_perishable(),
         cvs_home: home.and_then(|home| std::fs::read(std::path::Path::new(&home).join(".cvsignore")).ok()),
         cvs_env: std::env::var_os("CVSIGNORE").map(|v| v.as_bytes().to_vec()),
         veil: None,

@@ -63,7 +63,7 @@ pub(crate) struct LocalRun<'a, O> {
 
 /// What two ends of this build agree on.
 fn agreement(options: &SessionOptions) -> Agreed {
-    let protocol = options.protocol.and_then(ProtocolVersion::new).unwrap_or(ProtocolVersion::MAX);
+    let protocol = options.max_protocol();
     let handshake = wire::handshake(Side::Client, options, arsync_core::setup::Capabilities::empty(), true);
     let sum = if protocol.has_varints() { ChecksumKind::Xxh128 } else { ChecksumKind::Md4 };
     let (transfer, list) = options.transfer.checksum_choice.unwrap_or((Some(sum), Some(sum)));

@@ -134,7 +134,13 @@ async fn line(reader: &mut ReadAhead) -> Result<String, ProxyFault> {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use rustix::net::{AddressFamily, Shutdown, SocketFlags, SocketType, shutdown, socketpair};
+
+    use super::{super::PipeTransport, *};
+    use crate::{
+        fuzz,
+        ring::runtime::{Driver, build_with},
+    };
 
     #[test]
     fn a_proxy_is_host_and_port_with_an_optional_user() {
@@ -162,5 +168,23 @@ mod tests {
         {
             assert!(!is_open(status), "{status}");
         }
+    }
+
+    /// What a proxy answers.
+    #[test]
+    fn spoiled_answers_open_a_way_or_end() {
+        fuzz::run("http_proxy", 4_000, |data| {
+            let (here, there) =
+                socketpair(AddressFamily::UNIX, SocketType::STREAM, SocketFlags::CLOEXEC, None).unwrap();
+            rustix::io::write(&there, data).unwrap();
+            shutdown(&there, Shutdown::Write).unwrap();
+            let runtime = build_with(Driver::Polling).unwrap();
+            let opened = runtime.block_on(async {
+                let transport = PipeTransport::from_fds(here.try_clone().unwrap(), here).unwrap();
+                let (mut reader, mut writer) = transport.into_split();
+                Proxy::parse("cache:80").unwrap().open(&mut reader, &mut writer, "host", 873).await
+            });
+            assert!(opened.is_err() || data.starts_with(b"HTTP/"));
+        });
     }
 }

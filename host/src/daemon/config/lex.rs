@@ -187,6 +187,7 @@ pub(super) fn key(name: &[u8]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::fuzz;
 
     fn all(text: &str) -> Vec<Result<Item, Fault>> {
         items(text.as_bytes()).map(|(_, item)| item).collect()
@@ -237,5 +238,19 @@ mod tests {
     fn lines_are_numbered_where_they_begin() {
         let numbers: Vec<usize> = items(b"\na = \\\n1\n\nb = 2\n").map(|(number, _)| number).collect();
         assert_eq!(numbers, [2, 5]);
+    }
+
+    #[test]
+    fn spoiled_lines_have_numbers_in_order() {
+        fuzz::run("rsyncd_conf", 20_000, |data| {
+            let mut last = 0;
+            for (number, item) in items(data) {
+                assert!(number > last && number <= data.len() + 1);
+                last = number;
+                if let Ok(Item::Parameter(name, _)) = item {
+                    assert!(!name.is_empty());
+                }
+            }
+        });
     }
 }

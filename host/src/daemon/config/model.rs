@@ -282,7 +282,8 @@ fn why(error: &std::io::Error) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{super::expand, *};
+    use crate::fuzz;
 
     fn load(files: &[(&str, &str)], dparams: &[&str]) -> Result<Config, NoConfig> {
         let dir = tempfile::tempdir().unwrap();
@@ -381,5 +382,25 @@ mod tests {
         assert!(matches!(load(&[("c", "a = 1\n= 2\n")], &[]), Err(NoConfig::Line(_, 2, _))));
         assert!(matches!(load(&[("c", "&include DIR/none\n")], &[]), Err(NoConfig::Unreadable(..))));
         assert!(matches!(load(&[("c", "&merge DIR/c\n")], &[]), Err(NoConfig::TooDeep(_))));
+    }
+
+    /// What a file says of other files is left out: it could be any on this machine.
+    #[test]
+    fn spoiled_files_make_a_configuration_or_none() {
+        fuzz::run("rsyncd_conf", 4_000, |data| {
+            let file = tempfile::NamedTempFile::new().unwrap();
+            let text: Vec<u8> = data.iter().map(|&b| if b == b'&' { b'+' } else { b }).collect();
+            fs::write(file.path(), &text).unwrap();
+            let Ok(config) = Config::load(file.path(), &[]) else { return };
+            for module in &config.modules {
+                assert!(!module.name.is_empty() && !module.name.contains(&b'/'));
+                assert!(config.module(&module.name).is_some());
+                for spec in params::SPECS.iter() {
+                    let value = module.values.text(spec.param).unwrap_or_default();
+                    let grown = expand(value, &|name| Some(name.repeat(100).into_bytes()));
+                    assert!(grown.len() <= value.len() + 2048 + value.len());
+                }
+            }
+        });
     }
 }
