@@ -314,6 +314,8 @@ pub enum Notice<'a> {
     TooLong(&'a [u8]),
     /// The file list begins: `sending incremental file list` and relatives
     ListStart,
+    /// ` N files...`: another entry joins a list (not incremental) that has so many hundreds of them
+    ListCount(usize),
     /// The file list is complete (not incremental), with so many entries: `done`, `N files to consider`
     ListDone(usize),
     /// ` N files...`: what a pass over all directories that looks for what to delete finds in the next of them.

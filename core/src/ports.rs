@@ -214,6 +214,10 @@ pub trait Target {
     /// `lstat`; `Ok(None)` if there is nothing (ENOENT), with `follow` `stat`. For the root too, which must be there if
     /// anything is.
     async fn stat(&self, at: Place<'_>, follow: bool) -> Result<Option<Stat>, PortError>;
+    /// The mode of the inode itself, where [`Target::stat`] tells what `--fake-super` keeps instead.
+    async fn inode_mode(&self, _at: Place<'_>) -> Result<u32, PortError> {
+        Err(PortError::UNSUPPORTED)
+    }
     /// `lstat` of many names of one directory, in order; the results are appended to `out`.
     async fn stat_many(
         &self,

@@ -705,6 +705,13 @@ fn a_list_that_is_made_is_counted() {
         fs::remove_file(dir.path().join("src/99")).unwrap();
         let hundred = "building file list ... \n 0 files...\r100 files to consider\n";
         assert_eq!(list(&["src"]), hundred, "{program:?}");
+        // An error in between ends the line of the count where it goes, and the count goes on.
+        let words = ["-rn", "--no-i-r", "--info=flist2,name0", "src/00", "none", "src", "to"];
+        let out = run(program, dir.path(), &words);
+        let shown = "building file list ... \n 0 files...\r 100 files...\r101 files to consider\n";
+        assert_eq!((out.code, out.stdout.as_str()), (Some(23), shown), "{program:?}");
+        let first = format!("\nrsync: [sender] link_stat \"{}/none\"", dir.path().display());
+        assert!(out.stderr.starts_with(&first), "{program:?} {out:?}");
     }
 }
 

@@ -314,6 +314,38 @@ fn kept_acls_are_attributes() {
     }
 }
 
+/// What is written anew is what its inode is: what `--fake-super` kept of the file before goes with it.
+#[test]
+fn files_that_are_written_anew_lose_what_was_kept_of_them() {
+    const KEPT: &str = "user.rsync.%stat";
+    for program in [Program::Stock, Program::Arsync] {
+        for (words, mode, kept) in [
+            (&["-rt"][..], 0o600, ""),
+            (&["-rtog"][..], 0o600, "100600 0,0 3:4"),
+            (&["-rt", "--inplace"][..], 0o600, ""),
+            (&["-rtp", "--inplace"][..], 0o644, ""),
+            (&["-rtE", "--no-whole-file"][..], 0o600, ""),
+        ] {
+            let dir = tempfile::tempdir().unwrap();
+            let at = |name: &str| dir.path().join(name);
+            for (tree, text, mode) in [("src", "new text", 0o644), ("dst", "old", 0o600)] {
+                fs::create_dir(at(tree)).unwrap();
+                fs::write(at(tree).join("f"), text).unwrap();
+                fs::set_permissions(at(tree).join("f"), fs::Permissions::from_mode(mode)).unwrap();
+            }
+            std::os::unix::fs::chown(at("src/f"), Some(3), Some(4)).unwrap();
+            let none = rustix::fs::XattrFlags::empty();
+            rustix::fs::setxattr(at("dst/f"), KEPT, b"100751 0,0 5:6", none).unwrap();
+            let out = run(program, dir.path(), &[words, &["--fake-super", "src/", "dst/"]].concat());
+            assert_eq!(out.code, Some(0), "{program:?} {words:?}: {out:?}");
+            let mut value = vec![0u8; 100];
+            let len = rustix::fs::getxattr(at("dst/f"), KEPT, &mut value[..]).unwrap_or(0);
+            let found = (fs::metadata(at("dst/f")).unwrap().mode() & 0o7777, &value[..len]);
+            assert_eq!(found, (mode, kept.as_bytes()), "{program:?} {words:?}");
+        }
+    }
+}
+
 /// Nothing is written outside, and the link is none of what is copied.
 #[test]
 fn kept_directory_links_that_lead_out_of_the_destination() {
@@ -402,7 +434,7 @@ fn rules_of_directories_that_were_dropped_count_as_unknown() {
     }
 }
 
-/// Extended attributes that differ bring the source's permissions with them, also without `-p`; set-id bits stay at home.
+/// Extended attributes that differ bring the source's permissions with them, also without `-p`; the set-id bits of files stay at home.
 #[test]
 fn attributes_bring_permissions() {
     for program in [Program::Stock, Program::Arsync] {
@@ -443,5 +475,12 @@ fn attributes_bring_permissions() {
         assert_eq!(out.code, Some(0), "{program:?}: {out:?}");
         let kept = if matches!(program, Program::Stock) { 0o6711 } else { 0o711 };
         assert_eq!(mode("f"), kept, "{program:?}");
+
+        set("src", b"2");
+        fs::set_permissions(at("src"), fs::Permissions::from_mode(0o2755)).unwrap();
+        fs::set_permissions(at("dst"), fs::Permissions::from_mode(0o700)).unwrap();
+        let out = run(program, dir.path(), &["-rX", "--size-only", "src/", "dst/"]);
+        assert_eq!(out.code, Some(0), "{program:?}: {out:?}");
+        assert_eq!(mode(""), 0o2755, "{program:?}");
     }
 }

@@ -87,8 +87,11 @@ pub fn dest_mode(entry_mode: u32, standing: Option<&Stat>, options: &SessionOpti
 }
 
 /// The mode of an item that stands and gets the extended attributes that the sender was asked for: even without `-p` it takes
-/// the source's permissions (stock binary). The set-id bits are rights that nobody asked for: it keeps its own.
+/// the source's permissions (stock binary). The set-id bits of what can be run are rights that nobody asked for: it keeps its own.
 pub(super) const fn mode_with_attributes(entry_mode: u32, standing: &Stat) -> u32 {
+    if entry_mode & mode::TYPE == mode::DIR {
+        return entry_mode;
+    }
     (entry_mode & !0o6000) | (standing.mode & 0o6000)
 }
 
@@ -252,9 +255,9 @@ mod tests {
     }
 
     #[test]
-    fn attributes_bring_permissions_but_no_set_id_bits() {
+    fn attributes_bring_permissions_but_files_no_set_id_bits() {
         assert_eq!(mode_with_attributes(0o106_751, &stat(0o100_600)), 0o100_751);
-        assert_eq!(mode_with_attributes(0o043_777, &stat(0o040_700)), 0o041_777);
+        assert_eq!(mode_with_attributes(0o043_777, &stat(0o040_700)), 0o043_777);
         assert_eq!(mode_with_attributes(0o100_640, &stat(0o106_755)), 0o106_640);
     }
 

@@ -24,6 +24,9 @@ use crate::{
     ports::{Child, Notice, Observer, Op, PortError, Source, SourcePath, Stat, Step},
 };
 
+/// After how many entries each the making of a list is told of.
+const COUNTED: usize = 100;
+
 /// What the sender was asked for.
 #[derive(Debug, Default)]
 pub struct SourceArgs {
@@ -742,6 +745,9 @@ impl<'a, S: Source, O: Observer> Scanner<'a, S, O> {
             _ => 0,
         };
         let (mtime, nsec) = self.shared.listed_time(stat);
+        if list.len().is_multiple_of(COUNTED) && !self.shared.agreed.inc_recurse() {
+            self.shared.report(Role::Sender, &Notice::ListCount(list.len()));
+        }
         let position = list.push(&NewEntry {
             name,
             size,

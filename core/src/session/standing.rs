@@ -17,12 +17,19 @@ use crate::{
 
 impl<T: Target, O: Observer> DestSide<'_, T, O> {
     /// What lends its permissions to a file that takes its place, or is made from it: without `-p` only what can be read, which
-    /// the reference has to open.
+    /// the reference has to open. It then takes the permissions of the inode, also where `--fake-super` keeps others.
     pub(super) async fn lends_mode(&self, at: Place<'_>, stat: Option<Stat>) -> Option<Stat> {
-        let stat = stat?;
-        let euid = self.rights.euid;
-        let unasked = self.shared.options.preserve.perms || euid == 0 || !stat.is_regular();
+        let mut stat = stat?;
+        let (euid, preserve) = (self.rights.euid, &self.shared.options.preserve);
+        let unasked = preserve.perms || euid == 0 || !stat.is_regular();
         let readable = unasked || stat.uid == euid && stat.mode & 0o400 != 0;
+        if preserve.fake_super
+            && !preserve.perms
+            && stat.is_regular()
+            && let Ok(own) = self.target.inode_mode(at).await
+        {
+            stat.mode = stat.mode & mode::TYPE | own & mode::PERMS;
+        }
         (readable || self.target.open_basis(at).await.is_ok()).then_some(stat)
     }
 }

@@ -297,7 +297,8 @@ mod tests {
         if !needs("extended attributes and ACLs", able) {
             return;
         }
-        let on = Handle::File(&file);
+        let dir = OwnedFd::from(fs::File::open(tmp.path()).unwrap());
+        let on = Handle::Name(&dir, b"f");
         let setter = Setter::new(true);
         let apply = |attrs: &Attrs| setter.apply(on, b"f", &meta::stat_of(on).unwrap(), attrs, None);
         let owner = meta::stat_of(on).unwrap();
@@ -307,6 +308,9 @@ mod tests {
         let real = meta::stat_of(on).unwrap();
         assert_eq!((real.mode, real.uid), (0o100_655, owner.uid));
         assert_eq!(apply(&attrs), Ok(false));
+        // What was received is what its inode is.
+        let received = setter.apply(Handle::File(&file), b"f", &real, &attrs, None);
+        assert_eq!(received, Ok(true));
         let mut shown = real;
         fake::overlay(on, false, &mut shown).unwrap();
         assert_eq!((shown.mode, shown.uid, shown.gid), (0o104_455, 12, 34));

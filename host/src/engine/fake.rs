@@ -129,8 +129,10 @@ pub fn apply(
         if open != real.mode && meta::set_mode(on, open & mode::PERMS, real.kind()).is_ok() {
             real.mode = open;
         }
-        // What cannot be understood is replaced.
-        let _ = overlay(on, false, &mut now);
+        // What cannot be understood is replaced. What was received is what its inode is, also in place of another.
+        if matches!(on, Handle::Name(..)) {
+            let _ = overlay(on, false, &mut now);
+        }
         let mut wanted = Kept::of(&now);
         if let Some(m) = attrs.mode {
             let kind = if m & mode::TYPE == 0 { now.mode & mode::TYPE } else { m & mode::TYPE };

@@ -358,6 +358,11 @@ impl Target for TreeTarget {
         optional(self.look(at, follow))
     }
 
+    async fn inode_mode(&self, at: Place<'_>) -> Result<u32, PortError> {
+        let at = self.spot(at).map_err(port)?;
+        Ok(statat(&at.dir, &*at.name, AtFlags::SYMLINK_NOFOLLOW).map_err(port)?.st_mode)
+    }
+
     async fn stat_many(
         &self,
         names: &mut dyn Iterator<Item = RelName<'_>>,

@@ -34,7 +34,6 @@ use super::{
     list::{self, ListView},
     log_file::LogFile,
     message::{self, Roots, Wording},
-    number,
     progress::Progress,
     stdout::Stdout,
     steps, strerror,
@@ -53,6 +52,7 @@ use crate::{
     vouched::{self, Trust},
 };
 
+mod counting;
 mod surroundings;
 
 /// The observer.
@@ -413,65 +413,6 @@ impl Console {
         self.output.format.as_deref()
     }
 
-    fn list_line(&self, from: Role, notice: &Notice<'_>) {
-        match notice {
-            Notice::ListStart => self.list_since.set(self.elapsed()),
-            _ if from == Role::Sender => self.list_ms.set((self.elapsed() - self.list_since.get()).max(1)),
-            _ => {}
-        }
-        let level = self.levels.info(Info::Flist);
-        if self.server || level == 0 || self.output.quiet {
-            return;
-        }
-        let (verb, wait) =
-            if from == Role::Sender { ("sending", "building") } else { ("receiving", "receiving") };
-        let open = matches!(notice, Notice::ListDone(_)) && self.open_list.replace(false);
-        // A list without directories is none that a user waits for.
-        if !self.options.select.dirs && !self.options.select.recursive {
-            return;
-        }
-        match (notice, self.incremental.get() && self.options.select.recursive) {
-            (Notice::ListStart, true) => {
-                self.show(MsgTag::Info, format!("{verb} incremental file list").as_bytes());
-            }
-            (Notice::ListStart, false) => {
-                self.raw(MsgTag::Info, format!("{wait} file list ... ").as_bytes());
-                self.open_list.set(true);
-            }
-            (Notice::ListDone(count), false) if level > 1 => {
-                // The reference counts while it goes on: who sends in front of each hundred, who receives behind it.
-                let hundreds = if from == Role::Sender { 0..count.div_ceil(100) } else { 1..count / 100 + 1 };
-                if open && !hundreds.is_empty() {
-                    self.raw(MsgTag::Info, b"\n");
-                }
-                for hundred in hundreds {
-                    self.raw(MsgTag::Info, format!(" {} files...\r", hundred * 100).as_bytes());
-                }
-                let noun = if *count == 1 { "file" } else { "files" };
-                let count = number::human_u64(*count as u64, self.output.human);
-                self.raw(MsgTag::Info, format!("{count} {noun} to consider\n").as_bytes());
-            }
-            (Notice::ListDone(_), false) => self.raw(MsgTag::Info, b"done\n"),
-            _ => {}
-        }
-    }
-
-    /// The count of what is looked at is a line that is written over.
-    fn scan_line(&self, names: Option<core::ops::Range<u64>>) {
-        if self.server || self.levels.info(Info::Flist) < 2 || self.output.quiet {
-            return;
-        }
-        match names {
-            Some(names) => {
-                for count in (names.start.next_multiple_of(100)..names.end).step_by(100) {
-                    self.stdout.borrow_mut().write(format!(" {count} files...\r").as_bytes());
-                    self.open_line.set(true);
-                }
-            }
-            None => self.raw(MsgTag::Info, format!("{:20}\r", "").as_bytes()),
-        }
-    }
-
     fn wording<'a>(&'a self, roots: &'a Roots) -> Wording<'a> {
         let transfer = &self.options.transfer;
         Wording {
@@ -625,7 +566,9 @@ impl Observer for Console {
             self.complained.set(Some(from));
         }
         match notice {
-            Notice::ListStart | Notice::ListDone(_) => return self.list_line(from, notice),
+            Notice::ListStart | Notice::ListCount(_) | Notice::ListDone(_) => {
+                return self.list_line(from, notice);
+            }
             Notice::DeletionScan { before, here } => {
                 // Each directory is counted for itself, but where progress is shown all of them are one.
                 let together = self.progress.borrow().is_some();

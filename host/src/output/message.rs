@@ -296,7 +296,7 @@ pub(crate) fn text(from: Role, notice: &Notice<'_>, w: &Wording<'_>) -> Option<V
             let reason = format!(" ({})", strerror::text(error.0));
             plain(&[head.as_bytes(), &full(base, name), reason.as_bytes()])
         }
-        Notice::ListStart | Notice::ListDone(_) => None,
+        Notice::ListStart | Notice::ListCount(_) | Notice::ListDone(_) => None,
         Notice::DeletionScan { .. } | Notice::DeletionScanned => None,
         Notice::DeltaTotals(stats) if w.levels.debug(Debug::Deltasum) >= 1 => Some(delta_totals(stats)),
         Notice::DeltaTotals(_) => None,
