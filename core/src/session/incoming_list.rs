@@ -187,7 +187,7 @@ pub(super) fn drop_duplicates<O: Observer>(shared: &Shared<'_, O>, list: &mut Fi
     let tellers = if start > BEHIND_ONE_ENTRY { 2 } else { 1 };
     order::clear_duplicates(list, shared.agreed.protocol, |list, position| {
         let Some(entry) = list.get(position) else { return };
-        #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
+        #[allow(clippy::cast_possible_truncation, reason = "a list ends below 2^31")]
         let ndx = (start as u32).wrapping_add(position as u32);
         for _ in 0..tellers {
             shared.report(Role::ReceiverSide, &Notice::Duplicate { name: entry.name(), ndx });
@@ -339,7 +339,6 @@ impl ListReader {
         self.decoder.id_lists(r).await?;
         let mut bits = errors;
         if !shared.agreed.protocol.has_varints() {
-            #[allow(clippy::cast_sign_loss)]
             {
                 bits |= r.i32().await? as u32 & 7;
             }

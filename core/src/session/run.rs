@@ -42,7 +42,7 @@ use crate::{
 };
 
 /// What the destination argument means can only be said when the first list is there.
-#[allow(async_fn_in_trait)]
+#[allow(async_fn_in_trait, reason = "nothing has to be `Send`")]
 pub trait Entrance {
     /// The tree behind it.
     type Target: Target;

@@ -526,7 +526,6 @@ where
         }
         let (mut weak, mut strong) = (Vec::new(), Vec::new());
         for _ in 0..head.count {
-            #[allow(clippy::cast_sign_loss)]
             weak.push(self.r.i32().await? as u32);
             self.r.append(head.s2length as usize, &mut strong).await?;
         }

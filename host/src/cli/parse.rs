@@ -155,7 +155,6 @@ impl Cli {
         *counter = counter.saturating_add(1);
     }
 
-    #[allow(clippy::too_many_lines)] // one arm per option
     fn apply(&mut self, given: Given, world: &World<'_>, argc: usize) -> Result<(), Stop> {
         use OptId as O;
         let id = given.id;
