@@ -255,7 +255,6 @@ pub fn agreement(protocol: ProtocolVersion, compat: u32, seed: i32, options: &Se
 pub(crate) fn opening_bytes(agreed: &Agreed) -> Vec<u8> {
     let mut out = Vec::from(i32::from(agreed.protocol.number()).to_le_bytes());
     if agreed.protocol.has_varints() {
-        #[allow(clippy::cast_possible_wrap)]
         out.extend_from_slice(varint::encode_varint(agreed.flags.bits() as i32).as_slice());
     }
     out.extend_from_slice(&agreed.seed.to_le_bytes());

@@ -61,7 +61,7 @@ pub enum CopyEnd {
 }
 
 /// Copies files. A copy may begin when it is started; its end is asked for later, in any order.
-#[allow(async_fn_in_trait)]
+#[allow(async_fn_in_trait, reason = "nothing has to be `Send`")]
 pub trait LocalCopy<S: Source, T: Target> {
     /// Takes a job; the returned number is used once with [`LocalCopy::finish`].
     fn start(&self, source: &S, target: &T, job: &CopyJob<'_>) -> u64;

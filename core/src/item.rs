@@ -87,7 +87,7 @@ impl ItemFlags {
     }
 
     /// The 16 bits that travel.
-    #[allow(clippy::cast_possible_truncation)]
+    #[allow(clippy::cast_possible_truncation, reason = "the upper half does not travel")]
     pub const fn to_wire(self) -> u16 {
         (self.bits() & 0xffff) as u16
     }

@@ -82,7 +82,6 @@ pub struct SessionOptions {
 /// Attributes. Both ends hold equal values of all but the `omit_*`, `super_user` and `fake_super` fields. By default
 /// none travels, none is set, and `super_user` goes by the user: see [defaults](self#defaults).
 #[derive(Debug, Clone, Default)]
-#[allow(clippy::struct_excessive_bools)]
 pub struct Preserve {
     /// `-l`
     pub links: bool,
@@ -137,7 +136,6 @@ pub struct Preserve {
 /// File selection and comparison. By default all files named as arguments take part and no directory is entered; files are
 /// compared by size and time: see [defaults](self#defaults).
 #[derive(Debug, Clone, Default)]
-#[allow(clippy::struct_excessive_bools)]
 pub struct Select {
     /// `--confine-root`: absolute path; what options name must not lead out of it.
     pub confine_root: Option<Vec<u8>>,
@@ -240,7 +238,6 @@ pub enum DeleteWhen {
 
 /// Deletion. By default there is none: see [defaults](self#defaults).
 #[derive(Debug, Clone, Default)]
-#[allow(clippy::struct_excessive_bools)]
 pub struct Delete {
     /// `--delete*`; `None`: nothing is deleted.
     pub when: Option<DeleteWhen>,
@@ -304,7 +301,6 @@ impl Append {
 /// Data transfer. By default uncompressed, with deltas where they save a remote transfer something, into a temporary file: see
 /// [defaults](self#defaults).
 #[derive(Debug, Clone, Default)]
-#[allow(clippy::struct_excessive_bools)]
 pub struct Transfer {
     /// `-W` (`Some(true)`), `--no-whole-file` (`Some(false)`), or by the kind of transfer.
     pub whole_file: Option<bool>,
@@ -358,7 +354,6 @@ pub struct Transfer {
 
 /// Reporting that is visible on the wire. By default nothing is reported: see [defaults](self#defaults).
 #[derive(Debug, Clone, Default)]
-#[allow(clippy::struct_excessive_bools)]
 pub struct Report {
     /// An itemized or named output is wanted (a `--log-format` was sent or an output format is in use).
     pub items: bool,

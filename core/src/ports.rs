@@ -61,7 +61,7 @@ pub struct SourcePath<'a> {
 /// | `a/b` with `relative` | `enter("")`, `stat("a/b")`, and with `implied_dirs` `stat("a")` |
 ///
 /// Then [`Source::read_dir`] is called for each directory (`.`, `d`, `d/e`), and files are opened by such names.
-#[allow(async_fn_in_trait)]
+#[allow(async_fn_in_trait, reason = "nothing has to be `Send`")]
 pub trait Source {
     /// An open file.
     type File;
@@ -204,7 +204,7 @@ pub const ANNOUNCED: u64 = 512;
 /// given attributes like the directories in it. A directory that [`Target::stat`] does not find is made, and nothing below it is
 /// looked up any more, in it nothing can stand. A target that begins with files therefore has to have the root too, and the
 /// directories on the way.
-#[allow(async_fn_in_trait)]
+#[allow(async_fn_in_trait, reason = "nothing has to be `Send`")]
 pub trait Target {
     /// A basis file, open for reading at any position.
     type Basis;

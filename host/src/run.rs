@@ -29,13 +29,14 @@ use crate::{
     },
     daemon, ending,
     engine::{Identity, NoIdentity, absolute},
-    output::{console::Console, exit_line::exit_line, message::Roots, strerror},
+    output::{console::Console, exit_line::exit_line, log_file::LogFile, message::Roots, strerror},
     session::{
         self, Refusal,
         batch::{self, Recording, Replayed},
         filters::{self, Ruler},
         interrupt,
     },
+    vouched::Trust,
 };
 
 mod charsets;
@@ -75,11 +76,13 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> u8 {
     let code = match command.and_then(standing_somewhere) {
         Ok(Command::Session(resolved)) => {
             let words = core::iter::once(name).chain(argv).map(OsString::into_vec).collect::<Vec<_>>();
-            prepared(*resolved, &words).unwrap_or_else(|failure| stopped(&failure.into(), program))
+            let log = resolved.log.as_ref().map(|(path, _)| path.clone());
+            prepared(*resolved, &words)
+                .unwrap_or_else(|failure| stopped(&Stop::from(failure).logged(log.as_ref()), program, now))
         }
         Ok(Command::Daemon(cli)) => daemon::run(&cli, &shown),
         Ok(Command::Secluded(_)) => ExitCode::UNSUPPORTED,
-        Err(stop) => stopped(&stop, program),
+        Err(stop) => stopped(&stop, program, now),
     };
     code.0
 }
@@ -132,7 +135,7 @@ fn closed() -> Stop {
 }
 
 /// Prints what parsing ended with.
-fn stopped(stop: &Stop, program: &str) -> ExitCode {
+fn stopped(stop: &Stop, program: &str, now: i64) -> ExitCode {
     match stop {
         Stop::Print(text) => {
             let _ = std::io::stdout().lock().write_all(text);
@@ -142,8 +145,17 @@ fn stopped(stop: &Stop, program: &str) -> ExitCode {
             ending::write_stderr(&exit_line(ExitCode::SYNTAX, *role));
         }
         Stop::Fail(failure) => {
+            let exit_line = exit_line(failure.code, failure.role);
+            let log = failure.log.as_ref().and_then(|path| LogFile::open(path, Trust::Own).ok());
             ending::write_stderr(&failure.text);
-            ending::write_stderr(&exit_line(failure.code, failure.role));
+            ending::write_stderr(&exit_line);
+            if let Some(log) = log {
+                log.line(now, failure.text.trim_ascii_end());
+                if failure.role == Role::Sender {
+                    log.line(now, b"sent 0 bytes  received 0 bytes  total size 0");
+                }
+                log.line(now, exit_line.trim_ascii_end());
+            }
         }
     }
     stop.exit_code()

@@ -33,8 +33,8 @@ fn source(dir: &Path) {
 
 /// Lines of a log without the time and the number of the process.
 fn lines(path: &Path) -> Vec<String> {
-    let text = fs::read_to_string(path).unwrap_or_default();
-    text.lines().map(|line| line.split_once("] ").unwrap().1.to_owned()).collect()
+    let text = fs::read(path).unwrap_or_default();
+    String::from_utf8_lossy(&text).lines().map(|line| line.split_once("] ").unwrap().1.to_owned()).collect()
 }
 
 /// The lines of items that a daemon with this log format writes for a session.
@@ -226,6 +226,130 @@ fn messages_of_a_daemon_name_what_is_below_the_module() {
                 text,
                 format!("rsync: failed to open files-from file {list}: No such file or directory")
             );
+        }
+    }
+}
+
+/// Runs a client with a log in a directory; its lines, those of errors without the place in the program.
+fn client_log(program: Program, dir: &Path, words: &[&str]) -> (Outcome, Vec<String>) {
+    fs::remove_file(dir.join("log")).unwrap_or_default();
+    let out = client(program, dir, words);
+    let mut said = lines(&dir.join("log"));
+    for line in &mut said {
+        if let Some(at) = line.find(" at main.") {
+            line.truncate(at);
+        }
+    }
+    (out, said)
+}
+
+/// Whatever is in a name, it makes no lines of its own, whatever the terminal could show.
+#[test]
+fn a_client_logs_control_characters_escaped() {
+    for program in BOTH {
+        let dir = tempfile::tempdir().unwrap();
+        fs::create_dir(dir.path().join("src")).unwrap();
+        for name in ["a\\#123", "new\nline", "ü☃", "x\u{7f}\t"] {
+            fs::write(dir.path().join("src").join(name), "").unwrap();
+        }
+        let (out, said) =
+            client_log(program, dir.path(), &["-r", "--log-file=log", "--log-file-format=%n", "src/", "dst"]);
+        assert_eq!(out.code, Some(0), "{program:?} {out:?}");
+        // What is no control character is not asked whether it is text.
+        let lines = [
+            "building file list",
+            "./",
+            "a\\#134#123",
+            "new\\#012line",
+            "x\u{7f}\t",
+            "ü\u{fffd}\\#230\\#203",
+        ];
+        assert_eq!(said[..said.len() - 1], lines, "{program:?}");
+    }
+}
+
+#[test]
+fn a_client_logs_a_listing() {
+    for program in BOTH {
+        let dir = tempfile::tempdir().unwrap();
+        source(dir.path());
+        let (out, said) = client_log(program, dir.path(), &["-a", "--log-file=log", "--list-only", "src/"]);
+        let listed: Vec<&str> = out.stdout.lines().collect();
+        assert_eq!((out.code, listed.len()), (Some(0), 5), "{program:?} {out:?}");
+        assert_eq!(said[1..said.len() - 1], listed, "{program:?}");
+    }
+}
+
+/// A log that was named before hears of options that are refused.
+#[test]
+fn a_client_logs_refused_options() {
+    let syntax = "rsync error: syntax or usage error (code 1)";
+    let nothing_sent = "sent 0 bytes  received 0 bytes  total size 0";
+    for program in BOTH {
+        let dir = tempfile::tempdir().unwrap();
+        source(dir.path());
+        for (words, said) in [
+            (&["--log-file=log", "--bogus"][..], &["rsync: --bogus: unknown option", syntax][..]),
+            (&["--bogus", "--log-file=log"], &[]),
+            (&["--log-file=log", "-@x"], &["rsync: -@x: invalid numeric value", syntax]),
+            (
+                &["--log-file=log", "-B999999"],
+                &["rsync: --block-size=999999 is too large (max: 128.00K)", syntax],
+            ),
+            (
+                &["--contimeout=5", "--log-file=log"],
+                &[
+                    "The --contimeout option may only be used when connecting to an rsync daemon.",
+                    nothing_sent,
+                    syntax,
+                ],
+            ),
+        ] {
+            let words = [words, &["src/", "dst"]].concat();
+            let (out, logged) = client_log(program, dir.path(), &words);
+            assert_eq!(out.code, Some(1), "{program:?} {words:?}");
+            assert_eq!(logged, said, "{program:?} {words:?}");
+        }
+    }
+}
+
+/// A sender that left something out has the essence besides what the user sees; that a list is complete is told, if
+/// that is shown.
+#[test]
+fn a_client_logs_how_it_ended() {
+    let lost = "rsync error: some files/attrs were not transferred (see previous errors) (code 23)";
+    for program in BOTH {
+        let dir = tempfile::tempdir().unwrap();
+        source(dir.path());
+        let shell = fake_shell(dir.path()).to_str().unwrap().to_owned();
+        let path = format!("--rsync-path={}", program.path());
+        let far = format!("h:{}/src", dir.path().display());
+        let none = format!("{far}/none");
+        for (words, ends) in [
+            (&["-v", "src/none", "src/d"][..], &["sent", "total", "sent", lost][..]),
+            (&["-q", "src/d"], &["sent"]),
+            (&["src/none", "src/d"], &["sent", lost]),
+            (&["-v", &none, &far], &["sent", "total", lost]),
+            (&[&none, &far], &[lost]),
+            (&["--no-i-r", "--progress", &far], &["5 files to consider", "sent"]),
+            (&["--no-i-r", "--info=flist", "src"], &["done", "sent"]),
+        ] {
+            let words = [&["-r", "--log-file=log", "-e", &shell, &path], words, &["dst/"]].concat();
+            let (out, logged) = client_log(program, dir.path(), &words);
+            assert_eq!(out.code, Some(if ends.contains(&lost) { 23 } else { 0 }), "{program:?} {words:?}");
+            let shown = |line: &&String| {
+                ["sent ", "total ", "rsync error", "done"].iter().any(|start| line.starts_with(start))
+                    || line.ends_with("consider")
+            };
+            let logged: Vec<&str> = logged
+                .iter()
+                .filter(shown)
+                .map(|line| match line.split_once(' ') {
+                    Some((word @ ("sent" | "total"), _)) => word,
+                    _ => line,
+                })
+                .collect();
+            assert_eq!(logged, ends, "{program:?} {words:?}");
         }
     }
 }

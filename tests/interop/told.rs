@@ -417,3 +417,121 @@ fn byte_counts_are_those_of_the_reference() {
         assert_eq!((&*file, &*list, &*sent), ("300076", "50", "54"), "{client:?} {server:?}");
     }
 }
+
+/// Maps of owners are read before anything is made.
+#[test]
+fn owner_maps_come_before_the_destination() {
+    for program in BOTH {
+        let dir = tree(&["src"], &["src/f"]);
+        let shell = fake_shell(dir.path());
+        let (path, there) =
+            (format!("--rsync-path={}", program.path()), format!("h:{}/", dir.path().display()));
+        let rsh = ["-rov", "--info=stats0,flist0", "-e", shell.to_str().unwrap(), &path];
+        let (from, to) = (format!("{there}src/"), format!("{there}dst"));
+        for places in [["src/", "dst"], [&from, "dst"], ["src/", &to]] {
+            let out = run(program, dir.path(), &[&rsh[..], &["--usermap=x"], &places].concat());
+            assert_eq!(out.code, Some(1), "{program:?} {places:?}: {out:?}");
+            assert!(!dir.path().join("dst").exists(), "{program:?} {places:?}");
+        }
+    }
+}
+
+/// `--debug=chdir`: a destination that is the current directory, or is not made, is not gone to.
+#[test]
+fn directories_that_are_gone_to_are_told() {
+    for program in BOTH {
+        let dir = tree(&["src", "dst"], &["src/f"]);
+        let here = dir.path().canonicalize().unwrap();
+        let here = here.display();
+        let into_src = format!("[sender] change_dir({here}/src)\n");
+        for (words, dest) in [
+            (&["-r", "src/", "dst"][..], Some(format!("{here}/dst"))),
+            (&["-r", "src/", "./"], Some(here.to_string())),
+            (&["-r", "src/", "."], None),
+            (&["src/f", "new"], None),
+            (&["src/f", "dst/new"], Some(format!("{here}/dst"))),
+            (&["-rn", "src/", "none"], None),
+            (&["-n", "--mkpath", "src/f", "none/f"], None),
+        ] {
+            let words = [&["--debug=chdir"], words].concat();
+            let out = run(program, dir.path(), &words);
+            let dest = dest.map(|path| format!("[Receiver] change_dir({path})\n")).unwrap_or_default();
+            assert_eq!(out.stdout, format!("{into_src}{dest}"), "{program:?} {words:?}: {out:?}");
+        }
+    }
+}
+
+#[test]
+fn a_listing_tells_its_matches() {
+    for program in BOTH {
+        let dir = tree(&["src"], &["src/f"]);
+        let out = run(program, dir.path(), &["-r", "--list-only", "--debug=deltasum", "src/"]);
+        let last = out.stdout.lines().last();
+        let totals = "total: matches=0  hash_hits=0  false_alarms=0 data=0";
+        assert_eq!((out.code, last), (Some(0), Some(totals)), "{program:?}: {out:?}");
+    }
+}
+
+/// `--stderr=all`: also what is no message.
+#[test]
+fn progress_goes_where_all_goes() {
+    for program in BOTH {
+        let dir = tree(&["src"], &["src/f"]);
+        let out = run(program, dir.path(), &["-r", "--stderr=all", "--info=progress", "src/", "dst"]);
+        assert_eq!((out.code, out.stdout.as_str()), (Some(0), ""), "{program:?}: {out:?}");
+        assert!(out.stderr.contains("(xfr#1, to-chk=0/2)\n"), "{program:?}: {out:?}");
+    }
+}
+
+/// A directory that cannot be read is known before the first list, at protocol 30.
+#[test]
+fn deletions_hear_of_errors_in_the_first_directory() {
+    if !needs_root("files of another user") {
+        return;
+    }
+    for server in BOTH {
+        for client in BOTH {
+            let bench = unprivileged::bench(client);
+            let dir = bench.path();
+            for name in ["src/d/locked", "dst/extra"] {
+                fs::create_dir_all(dir.join(name)).unwrap();
+            }
+            let mode = fs::Permissions::from_mode(0o0);
+            fs::set_permissions(dir.join("src/d/locked"), mode).unwrap();
+            let shell = fake_shell(dir);
+            let path = match server {
+                crate::peers::Program::Stock => server.path().to_owned(),
+                crate::peers::Program::Arsync => {
+                    fs::copy(server.path(), dir.join("server")).unwrap();
+                    dir.join("server").display().to_string()
+                }
+            };
+            let (path, from) = (format!("--rsync-path={path}"), format!("h:{}/src/", dir.display()));
+            let words =
+                ["-r", "--protocol=30", "--delete", "-e", shell.to_str().unwrap(), &path, &from, "dst/"];
+            let out = unprivileged::run(client, dir, &words);
+            assert_eq!(out.code, Some(23), "{client:?} {server:?}: {out:?}");
+            assert_eq!(
+                out.stdout, "IO error encountered -- skipping file deletion\n",
+                "{client:?} {server:?}"
+            );
+            assert!(dir.join("dst/extra").exists(), "{client:?} {server:?}");
+        }
+    }
+}
+
+/// Below protocol 29 a server says everything in the stream, and nothing where that has ended.
+#[test]
+fn a_server_of_old_protocols_is_silent_when_its_client_is_gone() {
+    for server in BOTH {
+        for (protocol, lines) in [("--protocol=28", 2), ("--protocol=29", 4)] {
+            let dir = tree(&["src/d"], &["src/f", "src/d/g"]);
+            let shell = fake_shell(dir.path());
+            let (path, from) =
+                (format!("--rsync-path={}", server.path()), format!("h:{}/src/", dir.path().display()));
+            let words = ["-r", protocol, "-e", shell.to_str().unwrap(), &path, &from, "no/where/"];
+            let out = run(crate::peers::Program::Stock, dir.path(), &words);
+            assert_eq!((out.code, out.stderr.lines().count()), (Some(11), lines), "{server:?}: {out:?}");
+        }
+    }
+}

@@ -15,7 +15,7 @@ use arsync_core::{
     },
     mux::MsgTag,
     options::{FilesFrom, SessionOptions},
-    ports::{FileProgress, ItemEvent, Notice, Observer},
+    ports::{FileProgress, ItemEvent, Notice, Observer, Target},
     rt::join2,
     session::{
         Entered, Entrance, FirstList, InTurn, Inbox, Outbox, Rules, Shared, SourceArgs, run_local,
@@ -61,6 +61,12 @@ pub struct Door {
 
 impl Entrance for Door {
     type Target = Dest;
+    fn user_id(&self, name: &[u8]) -> Option<u32> {
+        Target::user_id(&self.dest, name)
+    }
+    fn group_id(&self, name: &[u8]) -> Option<u32> {
+        Target::group_id(&self.dest, name)
+    }
     async fn enter(&self, _: &FirstList) -> Result<Entered<Dest>, ExitCode> {
         Ok(Entered {
             target: self.dest.clone(),

@@ -114,6 +114,7 @@ impl Digest {
     }
 
     /// `len` zero bytes, at most 20.
+    #[allow(clippy::cast_possible_truncation, reason = "at most 20")]
     pub fn zero(len: usize) -> Self {
         Self { bytes: [0; 20], len: len.min(Self::MAX_LEN) as u8 }
     }

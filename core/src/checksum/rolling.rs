@@ -3,6 +3,8 @@
 //! Bytes are signed. With n bytes b: s1 = Σ b\[i\], s2 = Σ (n − i)·b\[i\], both modulo 2^16; the sum is
 //! s1 | s2 << 16, sent as u32 LE (spec: weak rolling checksum).
 
+#![allow(clippy::cast_possible_truncation, reason = "a weak sum is made of two halves of 16 bits, and wraps")]
+
 /// Bytes per step of a sum: as many 16-bit lanes, two or four vectors.
 const ROW: usize = 32;
 /// What a signed byte is moved by to become an unsigned one, which is cheaper to widen.

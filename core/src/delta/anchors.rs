@@ -6,6 +6,8 @@
 //! behind one anchor and holds the next one can be no other block than those that begin with this anchor. What is found is
 //! a possibility, and the bytes have to be compared.
 
+#![allow(clippy::cast_possible_truncation, reason = "marks and keys are the low bits of products")]
+
 use alloc::{boxed::Box, vec, vec::Vec};
 use core::ops::Range;
 

@@ -5,6 +5,11 @@
 //! entries sorted by mixed sum. Blocks with equal sums are one entry; at most [`MAX_CANDIDATES`] entries share a
 //! weak sum.
 
+#![allow(
+    clippy::cast_possible_truncation,
+    reason = "an entry is a weak sum and the number of a block, 32 bits each"
+)]
+
 use alloc::{vec, vec::Vec};
 use core::ops::Range;
 

@@ -2,6 +2,8 @@
 //!
 //! It needs nothing of what was found before, so that ranges of a file can be sifted at the same time.
 
+#![allow(clippy::cast_possible_truncation, reason = "a window is as long as a block, below 2^29")]
+
 use alloc::vec::Vec;
 use core::ops::Range;
 

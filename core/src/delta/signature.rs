@@ -1,5 +1,7 @@
 //! The sums of the blocks of a basis file.
 
+#![allow(clippy::cast_possible_truncation, reason = "the number of lanes")]
+
 use alloc::vec::Vec;
 
 use super::SumHead;

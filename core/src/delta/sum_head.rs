@@ -1,5 +1,7 @@
 //! The header of the block sums of a basis file (spec: sum_head).
 
+#![allow(clippy::cast_possible_truncation, reason = "lengths are bounded by the largest block")]
+
 use crate::{
     error::{Limit, ProtocolError},
     version::ProtocolVersion,

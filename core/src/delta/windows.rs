@@ -5,6 +5,8 @@
 //! all those totals are found beforehand by adding pairs, pairs of pairs and so on. Both halves of the sum are
 //! modulo 2^16, so 16-bit lanes do.
 
+#![allow(clippy::cast_possible_truncation, reason = "sums are made in lanes of 16 bits")]
+
 /// Windows of one [`Windows::fill`].
 pub(super) const RUN: usize = 256;
 /// Windows that follow from as many before them.

@@ -78,7 +78,10 @@ pub enum Kind {
 }
 
 /// Three permission bits of a mode.
-#[allow(clippy::cast_possible_truncation)]
+#[allow(
+    clippy::cast_possible_truncation,
+    reason = "tables and lists of names end below 2^31, permissions are three bits"
+)]
 const fn bits(mode: u32, shift: u32) -> u8 {
     (mode >> shift & 7) as u8
 }
@@ -161,7 +164,10 @@ pub struct Table {
     mapped: usize,
 }
 
-#[allow(clippy::cast_possible_truncation)]
+#[allow(
+    clippy::cast_possible_truncation,
+    reason = "tables and lists of names end below 2^31, permissions are three bits"
+)]
 impl Table {
     /// The number plus one of an ACL, which is added if it is new.
     pub fn intern(&mut self, acl: &Acl) -> u32 {
@@ -211,7 +217,10 @@ impl Table {
 }
 
 /// Appends a literal. `name`: the name that follows an id.
-#[allow(clippy::cast_possible_truncation, clippy::cast_possible_wrap)]
+#[allow(
+    clippy::cast_possible_truncation,
+    reason = "tables and lists of names end below 2^31, permissions are three bits"
+)]
 fn encode_literal(acl: &Acl, mut name: impl FnMut(Named) -> Option<Vec<u8>>, out: &mut Vec<u8>) {
     let put = |out: &mut Vec<u8>, v: u32| out.extend_from_slice(varint::encode_varint(v as i32).as_slice());
     let objects = [
@@ -242,7 +251,6 @@ fn encode_literal(acl: &Acl, mut name: impl FnMut(Named) -> Option<Vec<u8>>, out
 
 impl Encoder {
     /// Appends one record. `number`: number plus one in the table; 0: the trivial ACL.
-    #[allow(clippy::cast_possible_wrap)]
     pub(super) fn acl(
         &mut self,
         kind: Kind,
@@ -271,7 +279,6 @@ fn range(got: i32, max: u32) -> ProtocolError {
 
 impl Decoder {
     /// Reads one record; returns the number plus one in the table.
-    #[allow(clippy::cast_sign_loss)]
     pub(super) async fn acl<R: BufRead, S: MessageSink>(
         &mut self,
         r: &mut WireReader<R, S>,
@@ -286,7 +293,10 @@ impl Decoder {
         Ok(self.tables.acls(kind).borrow_mut().push(acl))
     }
 
-    #[allow(clippy::cast_sign_loss, clippy::cast_possible_truncation)]
+    #[allow(
+        clippy::cast_possible_truncation,
+        reason = "tables and lists of names end below 2^31, permissions are three bits"
+    )]
     async fn acl_literal<R: BufRead, S: MessageSink>(
         &mut self,
         r: &mut WireReader<R, S>,

@@ -77,7 +77,6 @@ enum Item {
     End { io_error: u32 },
 }
 
-#[allow(clippy::cast_possible_truncation, clippy::cast_possible_wrap, clippy::cast_sign_loss)]
 impl IdNames for Decoder {
     fn user(&self, uid: u32) -> Option<Vec<u8>> {
         self.users.name(uid).map(<[u8]>::to_vec)
@@ -87,6 +86,7 @@ impl IdNames for Decoder {
     }
 }
 
+#[allow(clippy::cast_possible_truncation, reason = "a list ends below 2^31")]
 impl Decoder {
     /// The state before the first entry. `recursive`: `-r` is in force (matters below protocol 30).
     pub fn new(format: Format, recursive: bool) -> Self {
@@ -264,7 +264,6 @@ impl Decoder {
         }
     }
 
-    #[allow(clippy::too_many_lines)]
     async fn entry<R: BufRead, S: MessageSink>(
         &mut self,
         r: &mut WireReader<R, S>,

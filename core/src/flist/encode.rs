@@ -55,7 +55,7 @@ fn put(out: &mut Vec<u8>, e: Encoded) {
     out.extend_from_slice(e.as_slice());
 }
 
-#[allow(clippy::cast_possible_truncation, clippy::cast_possible_wrap, clippy::cast_sign_loss)]
+#[allow(clippy::cast_possible_truncation, reason = "the length of a name, or a field as the version has it")]
 impl Encoder {
     /// The state before the first entry.
     pub fn new(format: Format) -> Self {
@@ -100,7 +100,6 @@ impl Encoder {
 
     /// Appends one entry. `index`: its transmission index (`ndx_start` of its list plus the number of entries
     /// sent before it in the list); `list_start`: that `ndx_start`. `names`: for ids with inline names.
-    #[allow(clippy::too_many_lines)]
     pub fn entry(
         &mut self,
         e: EntryRef<'_>,
@@ -446,7 +445,7 @@ impl Encoder {
 }
 
 /// Length byte and at most 255 bytes.
-#[allow(clippy::cast_possible_truncation)]
+#[allow(clippy::cast_possible_truncation, reason = "the length of a name, or a field as the version has it")]
 pub(super) fn put_name(out: &mut Vec<u8>, name: &[u8]) {
     let name = name.get(..255).unwrap_or(name);
     out.push(name.len() as u8);

@@ -36,7 +36,6 @@ struct Cursor<'a> {
     used: usize,
 }
 
-#[allow(clippy::cast_sign_loss)]
 impl<'a> Cursor<'a> {
     /// Runs `fields` over the bytes at hand.
     fn decode<T>(bytes: &'a [u8], fields: impl FnOnce(&mut Self) -> Result<T, Stop>) -> Decoded<T> {
@@ -148,7 +147,6 @@ pub(super) struct Numbers {
     pub(super) running: Running,
 }
 
-#[allow(clippy::cast_sign_loss)]
 impl Numbers {
     /// `last`: the values of the entry before.
     pub(super) fn decode(bytes: &[u8], f: &Format, flags: u32, last: Running) -> Decoded<Self> {

@@ -26,7 +26,6 @@ impl Tables {
 
 /// Everything that decides which fields an entry has on the wire. Equal on both ends.
 #[derive(Debug, Clone, Copy)]
-#[allow(clippy::struct_excessive_bools)]
 pub struct Format {
     /// Version spoken.
     pub protocol: ProtocolVersion,

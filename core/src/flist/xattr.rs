@@ -128,7 +128,10 @@ pub struct Table {
     scratch: Vec<u8>,
 }
 
-#[allow(clippy::cast_possible_truncation)]
+#[allow(
+    clippy::cast_possible_truncation,
+    reason = "sets and values are as long as what was received or read, below 2^31"
+)]
 impl Table {
     /// The number plus one of a set, which is added if it is new.
     pub fn intern(&mut self, set: Set) -> u32 {
@@ -180,7 +183,10 @@ impl Table {
     }
 }
 
-#[allow(clippy::cast_possible_truncation, clippy::cast_possible_wrap)]
+#[allow(
+    clippy::cast_possible_truncation,
+    reason = "sets and values are as long as what was received or read, below 2^31"
+)]
 fn encode_literal(set: &Set, out: &mut Vec<u8>) {
     let put = |out: &mut Vec<u8>, v: usize| out.extend_from_slice(varint::encode_varint(v as i32).as_slice());
     put(out, set.len());
@@ -199,7 +205,6 @@ fn encode_literal(set: &Set, out: &mut Vec<u8>) {
 
 impl Encoder {
     /// Appends one record. `number`: number plus one in the table; 0: the empty set.
-    #[allow(clippy::cast_possible_wrap)]
     pub(super) fn xattrs(&mut self, number: u32, out: &mut Vec<u8>) {
         let mut table = self.tables.xattrs.borrow_mut();
         let number = if number == 0 { table.intern(Set::new()) } else { number };
@@ -319,7 +324,6 @@ pub async fn read_value<R: BufRead, S: MessageSink>(
 }
 
 /// Appends a request.
-#[allow(clippy::cast_possible_wrap)]
 pub fn encode_request(numbers: &[u32], out: &mut Vec<u8>) {
     let mut last = 0;
     for &number in numbers {
@@ -330,7 +334,10 @@ pub fn encode_request(numbers: &[u32], out: &mut Vec<u8>) {
 }
 
 /// Appends one value of a reply; the 0 behind the last one is the caller's.
-#[allow(clippy::cast_possible_truncation, clippy::cast_possible_wrap)]
+#[allow(
+    clippy::cast_possible_truncation,
+    reason = "sets and values are as long as what was received or read, below 2^31"
+)]
 pub fn encode_value(number: u32, last: u32, value: &[u8], out: &mut Vec<u8>) {
     out.extend_from_slice(varint::encode_varint(number.wrapping_sub(last) as i32).as_slice());
     out.extend_from_slice(varint::encode_varint(value.len() as i32).as_slice());

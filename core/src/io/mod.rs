@@ -20,7 +20,7 @@ pub use writer::WireWriter;
 
 /// A writer that can take a buffer over instead of copying it.
 #[cfg(feature = "alloc")]
-#[allow(async_fn_in_trait)]
+#[allow(async_fn_in_trait, reason = "nothing has to be `Send`")]
 pub trait ChunkWrite: Write {
     /// Appends `chunk` to the stream. A completion-based transport keeps the buffer until the kernel has taken
     /// it; the default copies. Not cancel-safe: if the future is dropped the session must be given up.

@@ -82,7 +82,6 @@ impl<W: Write, B: AsRef<[u8]> + AsMut<[u8]>> WireWriter<W, B> {
     }
 
     #[cfg(not(feature = "alloc"))]
-    #[allow(clippy::unused_self, reason = "the other form needs it")]
     const fn record(&self, _data: &[u8]) -> bool {
         false
     }
@@ -133,7 +132,7 @@ impl<W: Write, B: AsRef<[u8]> + AsMut<[u8]>> WireWriter<W, B> {
     }
 
     /// Closes the open frame; `more` bytes of it follow outside of the buffer.
-    #[allow(clippy::cast_possible_truncation)]
+    #[allow(clippy::cast_possible_truncation, reason = "frames are cut to their limit, texts checked before")]
     fn close_frame(&mut self, more: usize) {
         let Some(start) = self.open.take() else { return };
         let len = self.len - start - HEADER + more;
@@ -194,7 +193,7 @@ impl<W: Write, B: AsRef<[u8]> + AsMut<[u8]>> WireWriter<W, B> {
 
     /// A message between data frames; `payload` shorter than 16 MiB. Only where framing is on. It overtakes the
     /// data that is still in the buffer, as it does in the reference.
-    #[allow(clippy::cast_possible_truncation)]
+    #[allow(clippy::cast_possible_truncation, reason = "frames are cut to their limit, texts checked before")]
     pub async fn message(&mut self, tag: MsgTag, payload: &[u8]) -> Result<(), Error<W::Error>> {
         debug_assert!(self.framed && payload.len() <= MAX_FRAME);
         let header = Header { tag, len: payload.len() as u32 }.encode();
@@ -261,7 +260,7 @@ impl<W: Write, B: AsRef<[u8]> + AsMut<[u8]>> WireWriter<W, B> {
         self.encoded(state.encode(ndx)).await
     }
     /// A vstring of at most 32767 bytes.
-    #[allow(clippy::cast_possible_truncation)]
+    #[allow(clippy::cast_possible_truncation, reason = "frames are cut to their limit, texts checked before")]
     pub async fn vstring(&mut self, s: &[u8]) -> Result<(), Error<W::Error>> {
         if s.len() > 0x7f {
             self.u8(0x80 | (s.len() >> 8) as u8).await?;

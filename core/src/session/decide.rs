@@ -127,8 +127,9 @@ pub fn seen_after_chown(
     flags.remove(owned);
     let lost = if stat.mode & 0o010 == 0 { 0o4000 } else { 0o6000 };
     let seen = stat.mode & !lost;
-    let differs = (wanted_mode ^ seen) & mode::PERMS != 0;
-    flags.set(ItemFlags::REPORT_PERMS, options.preserve.perms && differs);
+    if options.preserve.perms {
+        flags.set(ItemFlags::REPORT_PERMS, (wanted_mode ^ seen) & mode::PERMS != 0);
+    }
     seen
 }
 
@@ -286,6 +287,11 @@ mod tests {
             seen_after_chown(&mut flags, wanted, &stat(standing), &options);
             assert_eq!(flags, shown, "{standing:o} {wanted:o}");
         }
+        // Without permissions that are wanted what `-E` says stands.
+        options.preserve.perms = false;
+        let mut flags = owner | ItemFlags::REPORT_PERMS;
+        seen_after_chown(&mut flags, 0o102_755, &stat(0o102_644), &options);
+        assert_eq!(flags, ItemFlags::REPORT_PERMS);
         options.preserve.fake_super = true;
         let mut flags = owner;
         seen_after_chown(&mut flags, 0o104_755, &stat(0o104_755), &options);

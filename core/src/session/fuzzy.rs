@@ -1,5 +1,7 @@
 //! `--fuzzy`: how alike two names are (spec: alternate basis, fuzzy).
 
+#![allow(clippy::cast_possible_truncation, reason = "names are shorter than 64 KiB")]
+
 /// One unit of distance.
 const UNIT: u32 = 1 << 16;
 /// Names further apart than this are not alike.

@@ -90,7 +90,6 @@ impl ItemHeader {
 /// Reads the five counts behind `NDX_DEL_STATS`: varints, 0..=2^28 each, of files, directories, symlinks, devices and
 /// specials; others are [`OutOfRange`](ProtocolError::OutOfRange). Protocol ≥ 31, if the generator deletes, before any of its DONEs behind
 /// the first; a server that sends gives them back. Example, index included: `ff 02 | 01 01 00 00 00`.
-#[allow(clippy::cast_sign_loss)]
 pub async fn read_del_stats<R: BufRead, S: MessageSink>(
     r: &mut WireReader<R, S>,
 ) -> Result<Counts, Error<R::Error>> {
@@ -123,7 +122,6 @@ pub async fn write_del_stats<W: Write, B: AsRef<[u8]> + AsMut<[u8]>>(
 }
 
 /// The closing statistics: what the sender read, wrote, and the size of all files; then two durations.
-#[allow(clippy::cast_possible_wrap)]
 pub(super) fn stats_bytes(protocol: ProtocolVersion, sizes: [u64; 3], stats: &Stats) -> Vec<u8> {
     // The list took some time: a peer takes 0 for a sender that does not tell.
     let durations = [stats.flist_build_ms.max(1), stats.flist_transfer_ms];
@@ -156,7 +154,6 @@ pub async fn write_stats<W: Write, B: AsRef<[u8]> + AsMut<[u8]>>(
 /// Wire, behind the sender's last DONE but that of the goodbye: bytes read, bytes written, size of all files, and from protocol 29 on
 /// the milliseconds that the list took to build and to send: varlong(3), below 30 longint. No value is checked. Example, protocol 32:
 /// `00 48 00 | 00 9d 00 | 00 0d 00 | 00 01 00 | 00 00 00`.
-#[allow(clippy::cast_sign_loss)]
 pub async fn read_stats<R: BufRead, S: MessageSink>(
     r: &mut WireReader<R, S>,
     protocol: ProtocolVersion,

@@ -80,7 +80,6 @@ impl<O: Observer> MessageSink for Inbox<'_, O> {
         self.payload.extend_from_slice(bytes);
     }
 
-    #[allow(clippy::cast_sign_loss)]
     fn end(&mut self) -> Result<(), MessageFault> {
         use MsgTag as T;
         let value = self.int();
@@ -146,7 +145,7 @@ impl<O: Observer> MessageSink for Inbox<'_, O> {
 }
 
 /// What a process that exits with this number ends with.
-#[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
+#[allow(clippy::cast_possible_truncation, reason = "an exit status is a byte")]
 const fn exit_code(value: i32) -> ExitCode {
     ExitCode(value as u8)
 }

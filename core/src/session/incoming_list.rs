@@ -5,7 +5,7 @@ use alloc::vec::Vec;
 use embedded_io_async::BufRead;
 use hashbrown::HashSet;
 
-use super::{Shared, decide::group_allowed, guard::Guard, io_error};
+use super::{Entrance, Shared, decide::group_allowed, guard::Guard, io_error};
 use crate::{
     error::{Error, NameFault, ProtocolError, Role},
     exit::ExitCode,
@@ -56,11 +56,14 @@ impl Mapping {
     }
 
     /// From `--usermap` and `--groupmap`; a fault was reported when this fails.
-    pub(super) fn new<T: Target, O: Observer>(shared: &Shared<'_, O>, target: &T) -> Result<Self, ExitCode> {
+    pub(super) fn new<O: Observer>(
+        shared: &Shared<'_, O>,
+        entrance: &impl Entrance,
+    ) -> Result<Self, ExitCode> {
         let p = &shared.options.preserve;
         let parse = |list: &Option<Vec<u8>>, group: bool| -> Result<IdRules, ExitCode> {
             let Some(list) = list else { return Ok(IdRules::default()) };
-            let lookup = |name: &[u8]| if group { target.group_id(name) } else { target.user_id(name) };
+            let lookup = |name: &[u8]| if group { entrance.group_id(name) } else { entrance.user_id(name) };
             let unknown =
                 |name: &[u8]| shared.report(Role::ReceiverSide, &Notice::UnknownMapName { name, group });
             IdRules::parse(list, lookup, unknown).map_err(|fault| {
@@ -184,7 +187,7 @@ pub(super) fn drop_duplicates<O: Observer>(shared: &Shared<'_, O>, list: &mut Fi
     let tellers = if start > BEHIND_ONE_ENTRY { 2 } else { 1 };
     order::clear_duplicates(list, shared.agreed.protocol, |list, position| {
         let Some(entry) = list.get(position) else { return };
-        #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
+        #[allow(clippy::cast_possible_truncation, reason = "a list ends below 2^31")]
         let ndx = (start as u32).wrapping_add(position as u32);
         for _ in 0..tellers {
             shared.report(Role::ReceiverSide, &Notice::Duplicate { name: entry.name(), ndx });
@@ -336,7 +339,6 @@ impl ListReader {
         self.decoder.id_lists(r).await?;
         let mut bits = errors;
         if !shared.agreed.protocol.has_varints() {
-            #[allow(clippy::cast_sign_loss)]
             {
                 bits |= r.i32().await? as u32 & 7;
             }
@@ -364,9 +366,6 @@ pub(super) fn prepare_first<T: Target, O: Observer, E>(
     list: &mut FileList,
     start: i32,
 ) -> Result<(), Error<E>> {
-    if let Some(target) = target {
-        lists.mapping = Mapping::new(shared, target).map_err(Error::Exit)?;
-    }
     prepare(shared, target, &mut lists.mapping, &lists.decoder, list, start);
     if !shared.agreed.inc_recurse() {
         check_parents(list, shared.options, shared.agreed.protocol)?;

@@ -221,7 +221,6 @@ where
 
     /// A member was skipped by a rule, or failed. If it would have led, another one takes its place: one that
     /// waits for it, or one that was put off.
-    #[allow(clippy::unused_async)] // As its callers return what it returns.
     pub(super) async fn no_leader(&mut self, ndx: i32, entry: EntryRef<'_>) -> Result<(), Error<L::Error>> {
         self.find_leader(ndx, entry, true);
         Ok(())
@@ -418,7 +417,6 @@ where
     }
 
     /// A member that would have led cannot have its place.
-    #[allow(clippy::unused_async)] // As its callers return what it returns.
     pub(super) async fn blocked(
         &mut self,
         ndx: i32,

@@ -70,7 +70,7 @@ impl Segment {
         }
     }
     /// The index of the entry at a position.
-    #[allow(clippy::cast_possible_truncation, clippy::cast_possible_wrap)]
+    #[allow(clippy::cast_possible_truncation, reason = "a list ends below 2^31")]
     pub fn ndx_at(&self, position: usize) -> i32 {
         let place = match (&self.positions, self.list.entries.get(position)) {
             (Some(_), Some(entry)) => entry.place as usize,
@@ -79,12 +79,12 @@ impl Segment {
         self.start + place as i32
     }
     /// The turn of an index: it grows in the order in which entries are handled, through all lists.
-    #[allow(clippy::cast_possible_truncation, clippy::cast_possible_wrap)]
+    #[allow(clippy::cast_possible_truncation, reason = "a list ends below 2^31")]
     pub fn turn(&self, ndx: i32) -> i32 {
         self.position(ndx).map_or(ndx, |position| self.start + position as i32)
     }
     /// Index behind the last entry.
-    #[allow(clippy::cast_possible_truncation, clippy::cast_possible_wrap)]
+    #[allow(clippy::cast_possible_truncation, reason = "a list ends below 2^31")]
     pub fn end(&self) -> i32 {
         self.start + self.list.len() as i32
     }
@@ -156,7 +156,7 @@ pub struct Lists {
     pub total: u64,
 }
 
-#[allow(clippy::cast_possible_truncation, clippy::cast_possible_wrap, clippy::cast_sign_loss)]
+#[allow(clippy::cast_possible_truncation, reason = "a list ends below 2^31")]
 impl Lists {
     /// No lists yet.
     pub fn new(incremental: bool, numbering: Numbering) -> Self {

@@ -419,7 +419,6 @@ where
         }
     }
 
-    #[allow(clippy::too_many_lines)]
     async fn file(
         &mut self,
         ndx: i32,
@@ -551,7 +550,7 @@ where
         self.mismatch(ndx, segment, entry, name, wanted_mode, output, redo).await
     }
 
-    #[allow(clippy::too_many_arguments)]
+    #[allow(clippy::too_many_arguments, reason = "what is known of one file")]
     async fn complete(
         &mut self,
         ndx: i32,
@@ -618,7 +617,7 @@ where
         let _ = self.side.target.commit(output, &attrs, to).await;
     }
 
-    #[allow(clippy::too_many_arguments)]
+    #[allow(clippy::too_many_arguments, reason = "what is known of one file")]
     async fn mismatch(
         &mut self,
         ndx: i32,

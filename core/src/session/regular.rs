@@ -26,7 +26,6 @@ where
     L: Outlet,
 {
     /// A regular file.
-    #[allow(clippy::too_many_lines)]
     pub(super) async fn regular(
         &mut self,
         ndx: i32,

@@ -42,12 +42,21 @@ use crate::{
 };
 
 /// What the destination argument means can only be said when the first list is there.
-#[allow(async_fn_in_trait)]
+#[allow(async_fn_in_trait, reason = "nothing has to be `Send`")]
 pub trait Entrance {
     /// The tree behind it.
     type Target: Target;
     /// Opens (or makes) the destination. `Err`: the reason was reported.
     async fn enter(&self, list: &FirstList) -> Result<Entered<Self::Target>, ExitCode>;
+
+    /// Id of a user, for `--usermap`, which is read before there is a destination.
+    fn user_id(&self, _name: &[u8]) -> Option<u32> {
+        None
+    }
+    /// Id of a group.
+    fn group_id(&self, _name: &[u8]) -> Option<u32> {
+        None
+    }
 }
 
 /// Facts about the first list.
@@ -326,6 +335,7 @@ where
     let mut reader = ListReader::new(shared, Guard::new(shared, &filters));
     let before = r.count_of_frames();
     shared.report(Role::ReceiverSide, &Notice::ListStart);
+    reader.mapping = Mapping::new(shared, entrance).map_err(Error::Exit)?;
     let mut list = if options.select.files_from == FilesFrom::Send {
         let names = names.unwrap_or_default();
         let (list, ()) = join2(reader.first(r, shared, start), send_names(w, names, shared)).await?;
@@ -360,7 +370,6 @@ where
     };
     shared.step(Role::ReceiverSide, &Step::Destination { count: facts.count });
     let entered = entrance.enter(&facts).await.map_err(Error::Exit)?;
-    shared.step(Role::ReceiverSide, &Step::WorksIn { base: None });
     let scope = filters.scope(FilterSide::Receiver, &entered.target.root_path());
     shared.extended.receive(shared, &scope, entered.target.rights().super_user);
     prepare_first(shared, Some(&entered.target), &mut reader, &mut list, start)?;
@@ -681,19 +690,21 @@ where
     }
     if shared.options.list_only {
         // Nothing is written, but what options name is looked at.
-        let entered = entrance.enter(&facts).await.map_err(Error::Exit)?;
-        Mapping::new(shared, &entered.target).map_err(Error::Exit)?;
+        Mapping::new(shared, entrance).map_err(Error::Exit)?;
+        entrance.enter(&facts).await.map_err(Error::Exit)?;
         super::generator::report_method(shared);
         let scope = dest_filters.scope(FilterSide::Receiver, b"");
         let listed = list_local(shared, scanner, list, &scope).await;
+        if listed.is_ok() {
+            shared.report(Role::Sender, &Notice::DeltaTotals(&shared.stats.borrow()));
+        }
         count_as_sent(&mut shared.stats.borrow_mut());
         return listed;
     }
     received_names(shared, Role::ReceiverSide, &list);
+    let mut mapping = Mapping::new(shared, entrance).map_err(Error::Exit)?;
     shared.step(Role::ReceiverSide, &Step::Destination { count: facts.count });
     let entered = entrance.enter(&facts).await.map_err(Error::Exit)?;
-    shared.step(Role::ReceiverSide, &Step::WorksIn { base: None });
-    let mut mapping = Mapping::new(shared, &entered.target).map_err(Error::Exit)?;
     let scope = dest_filters.scope(FilterSide::Receiver, &entered.target.root_path());
     shared.extended.receive(shared, &scope, entered.target.rights().super_user);
     prepare(shared, Some(&entered.target), &mut mapping, &Names(source), &mut list, start);

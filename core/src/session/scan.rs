@@ -605,7 +605,7 @@ impl<'a, S: Source, O: Observer> Scanner<'a, S, O> {
     }
 
     /// One found file: links followed where asked for, filtered, digested, appended. Returns its position.
-    #[allow(clippy::too_many_arguments)]
+    #[allow(clippy::too_many_arguments, reason = "what is known of one file")]
     async fn item<E>(
         &mut self,
         list: &mut FileList,

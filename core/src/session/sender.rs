@@ -70,6 +70,8 @@ pub(super) struct Sender<'a, R, W, S, O> {
     outgoing: Outgoing,
     /// Error bits already reported to the receiving side.
     reported_errors: u32,
+    /// Those met with the first list.
+    first_errors: u32,
     scratch: Vec<u8>,
     /// Bytes written and read, once the goodbye begins.
     before_goodbye: Option<(u64, u64)>,
@@ -108,6 +110,7 @@ where
             pending: Vec::new(),
             outgoing: Outgoing::new(shared.options, agreed)?,
             reported_errors: 0,
+            first_errors: 0,
             scratch: Vec::new(),
             before_goodbye: None,
             xattrs: Vec::new(),
@@ -127,6 +130,10 @@ where
         self.pump().await?;
         let empty = list.is_empty();
         let segment = self.send_list(list, None).await?;
+        if self.shared.is_client() && self.says_errors_twice() {
+            // A client's first list is on its way before errors of others can overtake it.
+            self.w.kick().await?;
+        }
         self.step(&Step::ListMade);
         self.step(&Step::ListSent);
         if self.shared.agreed.inc_recurse() {
@@ -270,6 +277,9 @@ where
         let report = if news == 0 { 0 } else { errors };
         // What is kept from a list is not told later either.
         self.reported_errors |= met;
+        if dir.is_none() {
+            self.first_errors = met;
+        }
         let left = self.encoder.end(report, &mut out);
         if dir.is_none() {
             self.encoder.id_lists(&names, &mut out);
@@ -280,12 +290,19 @@ where
         }
         self.w.bytes(&out).await?;
         self.scratch = out;
-        if left != 0 && protocol.has_io_messages() {
-            self.w.message(MsgTag::IoError, &left.to_le_bytes()).await?;
+        let told = if self.says_errors_twice() { report } else { left };
+        if told != 0 && protocol.has_io_messages() {
+            self.w.message(MsgTag::IoError, &told.to_le_bytes()).await?;
         }
         event!("list of {} entries sent, error bits {}", list.len(), report);
         order::sort(&mut list, protocol);
         Ok(self.lists.push(list, dir))
+    }
+
+    /// Protocol 30 has errors of lists in a message even where the list said it. That of a server overtakes the first list,
+    /// for whose directory nothing is deleted then.
+    fn says_errors_twice(&self) -> bool {
+        self.shared.agreed.inc_recurse() && !self.shared.agreed.protocol.has_safe_flist()
     }
 
     /// Sends the list of the next directory, depth first.
@@ -509,7 +526,6 @@ where
         }
         let (mut weak, mut strong) = (Vec::new(), Vec::new());
         for _ in 0..head.count {
-            #[allow(clippy::cast_sign_loss)]
             weak.push(self.r.i32().await? as u32);
             self.r.append(head.s2length as usize, &mut strong).await?;
         }
@@ -614,7 +630,8 @@ where
     async fn finish(&mut self) -> Result<(), Error<R::Error>> {
         let protocol = self.shared.agreed.protocol;
         let errors = self.shared.io_error.get();
-        if errors & !self.reported_errors != 0 && protocol.has_io_messages() {
+        // What came with later lists is said once more.
+        if errors & !self.first_errors != 0 && protocol.has_io_messages() {
             self.w.message(MsgTag::IoError, &errors.to_le_bytes()).await?;
         }
         self.pump().await?;

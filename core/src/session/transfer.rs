@@ -299,7 +299,7 @@ impl Outgoing {
                 let mut at = 0;
                 while at < n {
                     let piece = (n - at).min(LITERAL_PIECE);
-                    #[allow(clippy::cast_possible_truncation, clippy::cast_possible_wrap)]
+                    #[allow(clippy::cast_possible_truncation, reason = "a piece is no longer than a chunk")]
                     w.i32(piece as i32).await?;
                     w.chunk(chunk.slice(at..at + piece)).await?;
                     at += piece;

@@ -258,7 +258,6 @@ where
                 flags |= CompatFlags::VARINT_FLIST_FLAGS;
             }
         } else {
-            #[allow(clippy::cast_sign_loss)]
             let bits = reader.varint().await? as u32;
             flags = CompatFlags::from_bits_truncate(bits);
             if flags.contains(CompatFlags::INC_RECURSE)
@@ -341,10 +340,9 @@ async fn send_flags<W: Write, B: AsRef<[u8]> + AsMut<[u8]>>(
     flags: CompatFlags,
 ) -> Result<(), Error<W::Error>> {
     if capabilities.contains(Capabilities::BYTE_FLAGS) {
-        #[allow(clippy::cast_possible_truncation)]
+        #[allow(clippy::cast_possible_truncation, reason = "the flags of a byte")]
         writer.u8((flags | CompatFlags::VARINT_FLIST_FLAGS).bits() as u8).await
     } else {
-        #[allow(clippy::cast_possible_wrap)]
         writer.varint(flags.bits() as i32).await
     }
 }

@@ -58,7 +58,6 @@ pub enum CommandFault {
 ///
 /// Feed it the arguments behind the program name, one by one.
 #[derive(Debug, Clone)]
-#[allow(clippy::struct_excessive_bools)]
 pub struct Command {
     /// This side sends.
     pub sender: bool,
@@ -312,7 +311,7 @@ fn number(text: &[u8]) -> Option<i32> {
 }
 
 /// `A` or `A,B`; `auto` is the default of the protocol.
-#[allow(clippy::type_complexity)]
+#[allow(clippy::type_complexity, reason = "a pair of choices")]
 fn checksums(text: &[u8]) -> Option<(Option<ChecksumKind>, Option<ChecksumKind>)> {
     let one = |name: &[u8]| {
         if name == b"auto" { Some(None) } else { ChecksumKind::from_name(name).map(Some) }

@@ -71,7 +71,6 @@ impl MessageSink for Inbox {
         }
     }
 
-    #[allow(clippy::cast_sign_loss)]
     fn end(&mut self) -> Result<(), MessageFault> {
         let value = i32::from_le_bytes(self.word);
         match self.header.tag {

@@ -83,7 +83,10 @@ impl<'m> List<'m> {
     }
 
     /// Appends an entry whose name was just put behind the arena from `name_at` on.
-    #[allow(clippy::cast_possible_truncation)]
+    #[allow(
+        clippy::cast_possible_truncation,
+        reason = "lengths of the memory that a session is lent, below 2^31"
+    )]
     fn close(&mut self, name_at: usize, mut entry: Listed) -> Result<(), Bound> {
         entry.name_at = u16::try_from(name_at).map_err(|_| Bound::Names)?;
         entry.name_len = u16::try_from(self.names.len() - name_at).map_err(|_| Bound::Names)?;
@@ -152,7 +155,10 @@ impl Format<'_> {
 
 // --- out -----------------------------------------------------------------------------------------------------------
 
-#[allow(clippy::cast_possible_truncation, clippy::cast_possible_wrap, clippy::cast_sign_loss)]
+#[allow(
+    clippy::cast_possible_truncation,
+    reason = "lengths of the memory that a session is lent, below 2^31"
+)]
 impl List<'_> {
     /// Writes the newest entry. All belong to user and group 0. `top`: what an argument names; `digest`: with `-c`.
     pub(super) async fn encode_newest<W: Write, B: AsRef<[u8]> + AsMut<[u8]>>(
@@ -302,7 +308,10 @@ struct Before {
     mtime: i64,
 }
 
-#[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
+#[allow(
+    clippy::cast_possible_truncation,
+    reason = "lengths of the memory that a session is lent, below 2^31"
+)]
 impl List<'_> {
     /// Reads a whole list; returns the error bits of the sender.
     pub(super) async fn decode<R: BufRead>(

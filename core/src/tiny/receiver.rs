@@ -125,7 +125,10 @@ impl Destination {
     }
 }
 
-#[allow(clippy::cast_possible_truncation, clippy::cast_possible_wrap, clippy::cast_sign_loss)]
+#[allow(
+    clippy::cast_possible_truncation,
+    reason = "lengths of the memory that a session is lent, below 2^31"
+)]
 impl<R: BufRead, W: Write<Error = R::Error>> Session<'_, R, W> {
     async fn destination<S: Store>(&mut self, store: &mut S) -> Result<Destination, Fault<R::Error>> {
         let text = self.command.paths().next().unwrap_or_default();

@@ -112,7 +112,10 @@ impl<'a> Argument<'a> {
     }
 }
 
-#[allow(clippy::cast_possible_truncation, clippy::cast_possible_wrap, clippy::cast_sign_loss)]
+#[allow(
+    clippy::cast_possible_truncation,
+    reason = "lengths of the memory that a session is lent, below 2^31"
+)]
 impl<R: BufRead, W: Write<Error = R::Error>> Session<'_, R, W> {
     async fn send_list<S: Store>(&mut self, store: &mut S) -> Result<(), Fault<R::Error>> {
         let command = self.command;
@@ -449,7 +452,10 @@ struct Search<'a> {
 
 impl Search<'_> {
     /// Returns the length of the file and how much of it was matched.
-    #[allow(clippy::cast_possible_truncation, clippy::cast_possible_wrap)]
+    #[allow(
+        clippy::cast_possible_truncation,
+        reason = "lengths of the memory that a session is lent, below 2^31"
+    )]
     async fn run<W: Write, S: Store>(
         &self,
         w: &mut crate::io::WireWriter<W, &mut [u8]>,

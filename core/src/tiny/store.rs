@@ -51,7 +51,7 @@ impl core::fmt::Display for StoreError {
 /// then [`Store::commit`] or [`Store::discard`]. Until the commit the old file of that path, if there is one, must
 /// stay readable: a delta is made of its blocks. A store that overwrites in place therefore says so, see
 /// [`Store::KEEPS_OLD`].
-#[allow(async_fn_in_trait)]
+#[allow(async_fn_in_trait, reason = "nothing has to be `Send`")]
 pub trait Store {
     /// The old content stays readable while the new one is written. If not, files come whole.
     const KEEPS_OLD: bool = true;

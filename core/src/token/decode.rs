@@ -1,5 +1,10 @@
 //! Bytes to literals and block references (receiver side).
 
+#![allow(
+    clippy::cast_possible_truncation,
+    reason = "counts are compared with what is left, or with the number of blocks, before"
+)]
+
 use alloc::vec::Vec;
 
 use super::{CompressKind, DEFLATED_DATA, END_FLAG, TOKEN_LONG, TOKEN_REL, TOKENRUN_LONG};

@@ -1,4 +1,9 @@
 //! Literals and block references to bytes (sender side).
+
+#![allow(
+    clippy::cast_possible_truncation,
+    reason = "pieces and records are cut to what their length fields hold"
+)]
 #![cfg_attr(
     not(any(feature = "zlib", feature = "zstd", feature = "lz4")),
     allow(unused_imports, unused_variables, clippy::ptr_arg, reason = "only the plain form is left")

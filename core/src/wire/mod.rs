@@ -18,7 +18,6 @@ pub struct Encoded {
 
 impl Encoded {
     /// The bytes.
-    #[allow(clippy::indexing_slicing)]
     pub fn as_slice(&self) -> &[u8] {
         &self.buf[..usize::from(self.len)]
     }
@@ -31,7 +30,6 @@ impl Encoded {
         out
     }
 
-    #[allow(clippy::indexing_slicing)]
     pub(crate) fn push(&mut self, byte: u8) {
         self.buf[usize::from(self.len)] = byte;
         self.len += 1;

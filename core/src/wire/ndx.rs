@@ -54,7 +54,7 @@ impl NdxState {
     }
 
     /// Encodes an index and moves the state on.
-    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
+    #[allow(clippy::cast_possible_truncation, reason = "the low bytes are meant")]
     pub fn encode(&mut self, ndx: i32) -> Encoded {
         if !self.delta_coded {
             return Encoded::from_slice(&ndx.to_le_bytes());

@@ -25,6 +25,8 @@
 //! assert_eq!(encode_varlong(1_700_000_000, 4).as_slice(), [0x65, 0, 0xf1, 0x53]); // a time
 //! ```
 
+#![allow(clippy::cast_possible_truncation, reason = "the bits and bytes that are left were counted")]
+
 use super::{Decoded, Encoded};
 use crate::error::ProtocolError;
 
@@ -47,12 +49,10 @@ pub fn decode_varint(b: &[u8]) -> Decoded<i32> {
     if let Some(top) = bytes.get_mut(extra) {
         *top = first & ((1u16 << (8 - extra)) - 1) as u8;
     }
-    #[allow(clippy::cast_possible_truncation, clippy::cast_possible_wrap)]
     Ok(Some((u64::from_le_bytes(bytes) as u32 as i32, extra + 1)))
 }
 
 /// See [`decode_varint`].
-#[allow(clippy::indexing_slicing)]
 pub fn encode_varint(v: i32) -> Encoded {
     let bytes = v.to_le_bytes();
     let mut k = 4;
@@ -87,7 +87,6 @@ pub fn decode_varlong(b: &[u8], min: usize) -> Decoded<i64> {
 }
 
 /// See [`decode_varlong`].
-#[allow(clippy::indexing_slicing)]
 pub fn encode_varlong(v: i64, min: usize) -> Encoded {
     let bytes = v.to_le_bytes();
     let mut k = 8;
@@ -99,7 +98,6 @@ pub fn encode_varlong(v: i64, min: usize) -> Encoded {
 
 /// `bytes`: the significant bytes, at least `min` of them. The last one moves to the front, merged with the
 /// count of bytes beyond `min` where it fits beside it.
-#[allow(clippy::indexing_slicing, clippy::cast_possible_truncation)]
 fn encode_tail(bytes: &[u8], min: usize) -> Encoded {
     let extra = bytes.len() - min;
     let top = bytes[bytes.len() - 1];

@@ -79,59 +79,66 @@ struct Word {
     from: Vec<usize>,
 }
 
+/// What becomes of a word.
+enum Step {
+    /// It stays; `takes_next`: and the next word is its value, whatever it looks like.
+    Keep { takes_next: bool },
+    /// An alias takes its place, or that of one of its letters: `before` and `behind` are the letters around that one.
+    Replace { alias: usize, before: Option<OsString>, behind: Option<Vec<u8>> },
+}
+
+fn step(table: &'static [OptSpec], aliases: &[Alias], word: &Word) -> Step {
+    let find = |name: &[u8]| {
+        let at = aliases.iter().rposition(|alias| alias.name == name)?;
+        (!word.from.contains(&at)).then_some(at)
+    };
+    let takes_value = |spec: Option<&OptSpec>| spec.is_some_and(|spec| spec.value != Value::None);
+    let bytes = word.text.as_bytes();
+    match bytes {
+        [b'-', b'-', name @ ..] => match find(bytes) {
+            Some(alias) => Step::Replace { alias, before: None, behind: None },
+            None => Step::Keep { takes_next: takes_value(options::by_name(table, name)) },
+        },
+        [b'-', letters @ ..] => {
+            for (i, letter) in letters.iter().enumerate() {
+                let rest = &letters[i + 1..];
+                if let Some(alias) = find(&[b'-', *letter]) {
+                    let before = (i > 0).then(|| OsStr::from_bytes(&bytes[..=i]).to_owned());
+                    let behind = (!rest.is_empty()).then(|| [b"-", rest].concat());
+                    return Step::Replace { alias, before, behind };
+                }
+                if takes_value(options::by_letter(table, *letter)) {
+                    return Step::Keep { takes_next: rest.is_empty() };
+                }
+            }
+            Step::Keep { takes_next: false }
+        }
+        _ => Step::Keep { takes_next: false },
+    }
+}
+
 /// Replaces the aliases in an argument vector (without the program's name). The last alias of a name counts.
 pub(crate) fn expand(table: &'static [OptSpec], aliases: &[Alias], argv: &[OsString]) -> Vec<OsString> {
     let mut queue: VecDeque<Word> =
         argv.iter().map(|text| Word { text: text.clone(), from: Vec::new() }).collect();
     let mut out = Vec::with_capacity(argv.len());
-    let find = |name: &[u8], used: &[usize]| {
-        let at = aliases.iter().rposition(|alias| alias.name == name)?;
-        (!used.contains(&at)).then_some(at)
-    };
     while let Some(word) = queue.pop_front() {
-        let bytes = word.text.as_bytes();
-        let mut takes_next = false;
-        match bytes {
-            b"--" => {
-                out.push(word.text);
-                out.extend(queue.drain(..).map(|w| w.text));
-                continue;
-            }
-            [b'-', b'-', name @ ..] => {
-                if let Some(at) = find(bytes, &word.from) {
-                    insert(&mut queue, aliases, at, &word.from, None);
-                    continue;
-                }
-                takes_next = options::by_name(table, name).is_some_and(|spec| spec.value != Value::None);
-            }
-            [b'-', letters @ ..] if !letters.is_empty() => {
-                let mut replaced = false;
-                for (i, letter) in letters.iter().enumerate() {
-                    if let Some(at) = find(&[b'-', *letter], &word.from) {
-                        if i > 0 {
-                            out.push(OsStr::from_bytes(&bytes[..=i]).to_owned());
-                        }
-                        let rest = &letters[i + 1..];
-                        let rest = (!rest.is_empty()).then(|| [b"-", rest].concat());
-                        insert(&mut queue, aliases, at, &word.from, rest);
-                        replaced = true;
-                        break;
-                    }
-                    let spec = options::by_letter(table, *letter);
-                    if spec.is_some_and(|spec| spec.value != Value::None) {
-                        takes_next = i + 1 == letters.len();
-                        break;
-                    }
-                }
-                if replaced {
-                    continue;
-                }
-            }
-            _ => {}
+        if word.text == "--" {
+            out.push(word.text);
+            out.extend(queue.drain(..).map(|word| word.text));
+            break;
         }
-        out.push(word.text);
-        if takes_next {
-            out.extend(queue.pop_front().map(|w| w.text));
+        match step(table, aliases, &word) {
+            Step::Keep { takes_next } => {
+                out.push(word.text);
+                if takes_next {
+                    out.extend(queue.pop_front().map(|word| word.text));
+                }
+            }
+            Step::Replace { alias, before, behind } => {
+                out.extend(before);
+                insert(&mut queue, aliases, alias, &word.from, behind);
+            }
         }
     }
     out

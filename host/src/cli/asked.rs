@@ -89,7 +89,7 @@ pub(crate) enum FilterArg {
 
 /// The options of this run as typed. Field names are those of the options.
 #[derive(Debug, Clone, Default)]
-#[allow(missing_docs, clippy::struct_excessive_bools)]
+#[allow(missing_docs, reason = "named after what is typed or shown")]
 pub(crate) struct Cli {
     pub(crate) server: bool,
     pub(crate) sender: bool,
@@ -276,7 +276,7 @@ pub(crate) enum MapSource {
 
 /// Options of `--daemon`.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-#[allow(missing_docs)]
+#[allow(missing_docs, reason = "named after what is typed or shown")]
 pub(crate) struct DaemonCli {
     pub(crate) server: bool,
     pub(crate) config: Option<Vec<u8>>,

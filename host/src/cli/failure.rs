@@ -11,6 +11,8 @@ pub(crate) struct Failure {
     pub(crate) code: ExitCode,
     /// What the process was when it failed.
     pub(crate) role: Role,
+    /// The log that was named by then, which gets it too.
+    pub(crate) log: Option<Vec<u8>>,
 }
 
 impl Failure {
@@ -25,7 +27,7 @@ impl Failure {
     pub(crate) fn plain(text: impl Into<Vec<u8>>, code: ExitCode, role: Role) -> Self {
         let mut text = text.into();
         text.push(b'\n');
-        Self { text, code, role }
+        Self { text, code, role, log: None }
     }
 }
 
@@ -47,6 +49,14 @@ impl From<Failure> for Stop {
 }
 
 impl Stop {
+    /// The same, also for a log.
+    pub(crate) fn logged(mut self, log: Option<&Vec<u8>>) -> Self {
+        if let Self::Fail(failure) = &mut self {
+            failure.log = log.cloned();
+        }
+        self
+    }
+
     /// Exit code of the process.
     pub(crate) const fn exit_code(&self) -> ExitCode {
         match self {

@@ -1,5 +1,9 @@
 //! The texts of `--help` and `--version`.
 
+use arsync_core::{
+    checksum::ChecksumKind, setup::daemon::AuthDigest, token::CompressKind, version::ProtocolVersion,
+};
+
 /// Version of the reference that the command line and the output follow.
 pub(crate) const COMPATIBLE_VERSION: &str = "3.5.0";
 
@@ -8,10 +12,22 @@ const URL: &str = "https://example.invalid/arsync";
 const LICENSE: &str = "MIT OR Apache-2.0";
 const CAVEAT: &str = "arsync comes with ABSOLUTELY NO WARRANTY";
 
-/// Names of checksums, the client's preference first; `xxhash` is an alias.
-const CHECKSUMS: &[&str] = &["xxh128", "xxh3", "xxh64", "md5", "md4", "sha1", "none"];
-const COMPRESSORS: &[&str] = &["zstd", "lz4", "zlibx", "zlib", "none"];
-const AUTH_DIGESTS: &[&str] = &["sha512", "sha256", "sha1", "md5", "md4"];
+/// Names of algorithms, the client's preference first.
+struct Algorithms {
+    checksums: Vec<&'static str>,
+    compressors: Vec<&'static str>,
+    auth_digests: Vec<&'static str>,
+}
+
+impl Algorithms {
+    fn known() -> Self {
+        Self {
+            checksums: ChecksumKind::CANONICAL.map(ChecksumKind::name).into(),
+            compressors: CompressKind::CANONICAL.iter().map(|kind| kind.name()).collect(),
+            auth_digests: AuthDigest::CANONICAL.map(AuthDigest::name).into(),
+        }
+    }
+}
 
 /// The lines of options: syntax and what it does.
 const LINES: &[(&str, &str)] = &[
@@ -264,7 +280,9 @@ pub(crate) fn version(program: &str) -> String {
         });
     }
     let optimizations = ["SIMD-roll", "no asm-roll", "no openssl-crypto", "no asm-MD5"].map(String::from);
-    let checksums = CHECKSUMS.join(" ").replace("xxh64", "xxh64 (xxhash)");
+    let known = Algorithms::known();
+    // The one with another name.
+    let checksums = known.checksums.join(" ").replace("xxh64", "xxh64 (xxhash)");
     format!(
         "{name}  version {number}  protocol version {protocol}\n\
          Copyright {COPYRIGHT}\n\
@@ -278,11 +296,11 @@ pub(crate) fn version(program: &str) -> String {
          arsync comes with ABSOLUTELY NO WARRANTY.  This is free software under the\n\
          terms of the MIT licence or of the Apache licence, version 2.0, whichever\n\
          you choose.\n",
-        protocol = arsync_core::version::ProtocolVersion::MAX.number(),
+        protocol = ProtocolVersion::MAX.number(),
         capabilities = wrapped(&items, ","),
         optimizations = wrapped(&optimizations, ","),
-        compressors = COMPRESSORS.join(" "),
-        digests = AUTH_DIGESTS.join(" "),
+        compressors = known.compressors.join(" "),
+        digests = known.auth_digests.join(" "),
     )
 }
 
@@ -300,6 +318,7 @@ pub(crate) fn version_json(program: &str) -> String {
     let optimizations =
         [("SIMD_roll", true), ("asm_roll", false), ("openssl_crypto", false), ("asm_MD5", false)]
             .map(|(key, has)| format!("\"{key}\": {has}"));
+    let known = Algorithms::known();
     let list = |names: &[&str]| {
         let quoted: Vec<String> = names.iter().map(|n| format!("\"{n}\"")).collect();
         wrapped(&quoted, ",")
@@ -313,12 +332,12 @@ pub(crate) fn version_json(program: &str) -> String {
          \"compress_list\": [\n{compressors}  ],\n  \
          \"daemon_auth_list\": [\n{digests}  ],\n  \
          \"license\": \"{LICENSE}\",\n  \"caveat\": \"{CAVEAT}\"\n}}\n",
-        protocol = arsync_core::version::ProtocolVersion::MAX.number(),
+        protocol = ProtocolVersion::MAX.number(),
         capabilities = wrapped(&facts, ","),
         optimizations = wrapped(&optimizations, ","),
-        checksums = list(CHECKSUMS),
-        compressors = list(COMPRESSORS),
-        digests = list(AUTH_DIGESTS),
+        checksums = list(&known.checksums),
+        compressors = list(&known.compressors),
+        digests = list(&known.auth_digests),
     )
 }
 

@@ -75,7 +75,8 @@ fn hack() -> Stop {
 }
 
 fn session(cli: Cli, world: &World<'_>) -> Result<Command, Stop> {
-    let resolved = resolve::resolve(cli, world)?;
+    let log = cli.log_file.clone();
+    let resolved = resolve::resolve(cli, world).map_err(|stop| stop.logged(log.as_ref()))?;
     Ok(Command::Session(Box::new(resolved)))
 }
 
@@ -148,6 +149,10 @@ mod tests {
         ("--max-alloc=x|s|d", "rsync: --max-alloc=x is invalid", 1, "client"),
         ("--bwlimit=511b|s|d", "rsync: --bwlimit=511b is too small (min: 512 or 0 for unlimited)", 1, "client"),
         ("--bwlimit=-1|s|d", "rsync: --bwlimit=-1 is too large", 1, "client"),
+        ("--min-size=-5k|s|d", "rsync: --min-size=-5k is too large", 1, "client"),
+        ("--max-size=-.5x|s|d", "rsync: --max-size=-.5x is too large", 1, "client"),
+        ("--max-alloc=-0|s|d", "rsync: --max-alloc=-0 is invalid", 1, "client"),
+        ("--block-size=-5|s|d", "rsync: --block-size=-5 is too large (max: 128.00K)", 1, "client"),
         ("--block-size=-1|s|d", "rsync: --block-size=-1 is too large (max: 128.00K)", 1, "client"),
         ("--block-size=131073|s|d", "rsync: --block-size=131073 is too large (max: 128.00K)", 1, "client"),
         ("-rB=700x|s|d", "rsync: --block-size=700x is invalid", 1, "client"),

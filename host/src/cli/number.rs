@@ -105,8 +105,15 @@ fn binary(bytes: u64) -> String {
 }
 
 fn size(text: &[u8], default_unit: u8) -> Result<u64, SizeFault> {
-    if matches!(text, [b'+', ..]) {
-        return Err(SizeFault::Invalid);
+    match text {
+        [b'+', ..] => return Err(SizeFault::Invalid),
+        // What is less than zero counts as more than any number, whatever comes behind it.
+        [b'-', number @ ..] => {
+            let mut digits = number.iter().take_while(|c| c.is_ascii_digit() || **c == b'.');
+            let negative = digits.any(|c| (b'1'..=b'9').contains(c));
+            return Err(if negative { SizeFault::TooLarge } else { SizeFault::Invalid });
+        }
+        _ => {}
     }
     let whole_len = text.iter().take_while(|c| c.is_ascii_digit()).count();
     let (whole, mut rest) = text.split_at(whole_len);

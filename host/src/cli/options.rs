@@ -53,7 +53,7 @@ const fn exact(spec: OptSpec) -> OptSpec {
 
 /// What an option does. Named after its first spelling.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-#[allow(missing_docs)]
+#[allow(missing_docs, reason = "named after what is typed or shown")]
 pub(crate) enum OptId {
     Help,
     Version,

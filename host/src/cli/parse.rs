@@ -59,13 +59,15 @@ pub(crate) fn parse(argv: &[OsString], world: &World<'_>) -> Result<Line, Stop> 
         {
             return daemon(argv, posix, cli.server, world).map(|d| Line::Daemon(Box::new(d)));
         }
-        cli.apply(given, world, argv.len())?;
+        if let Err(stop) = cli.apply(given, world, argv.len()) {
+            return Err(stop.logged(cli.log_file.as_ref()));
+        }
     }
     if let Some(fault) = parsed.fault {
         let place = if cli.server { "on remote machine: " } else { "" };
         let text =
             [place.as_bytes(), &printable(&fault.item), b": ", fault.reason.text().as_bytes()].concat();
-        return Err(Failure::option(text, cli.server).into());
+        return Err(Stop::from(Failure::option(text, cli.server)).logged(cli.log_file.as_ref()));
     }
     cli.operands = parsed.operands;
     Ok(Line::Run(Box::new(cli)))
@@ -153,7 +155,6 @@ impl Cli {
         *counter = counter.saturating_add(1);
     }
 
-    #[allow(clippy::too_many_lines)] // one arm per option
     fn apply(&mut self, given: Given, world: &World<'_>, argc: usize) -> Result<(), Stop> {
         use OptId as O;
         let id = given.id;

@@ -251,7 +251,6 @@ impl Args {
     }
 }
 
-#[allow(clippy::too_many_lines)] // the order is the point
 fn long_options(r: &Resolved, push: bool, new: bool, args: &mut Args) {
     let (cli, opts) = (&r.cli, &r.opts);
     let (select, preserve, transfer, delete) = (&opts.select, &opts.preserve, &opts.transfer, &opts.delete);

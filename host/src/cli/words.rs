@@ -14,7 +14,7 @@ macro_rules! words {
     ($(#[$doc:meta])* $name:ident { $($word:ident = $text:literal),+ $(,)? }) => {
         $(#[$doc])*
         #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-        #[allow(missing_docs)]
+        #[allow(missing_docs, reason = "named after what is typed or shown")]
         pub(crate) enum $name { $($word),+ }
 
         impl $name {

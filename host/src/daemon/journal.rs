@@ -6,10 +6,7 @@ use std::{
 };
 
 use super::config::{Param, Values, expand};
-use crate::{
-    output::{escape::Charset, log_file::LogFile},
-    vouched::Trust,
-};
+use crate::{output::log_file::LogFile, vouched::Trust};
 
 /// Where a daemon writes down what happens.
 #[derive(Debug, Clone)]
@@ -59,10 +56,10 @@ fn named(values: &Values) -> Option<Vec<u8>> {
 }
 
 fn open(file: Option<&[u8]>, values: &Values) -> Rc<LogFile> {
-    let opened = file.and_then(|file| LogFile::open(file, Trust::Own, Charset::Log).ok());
+    let opened = file.and_then(|file| LogFile::open(file, Trust::Own).ok());
     Rc::new(opened.unwrap_or_else(|| {
         let tag = values.text(Param::SyslogTag).unwrap_or(b"rsyncd").to_vec();
-        LogFile::system(values.int(Param::SyslogFacility), tag, Charset::Log)
+        LogFile::system(values.int(Param::SyslogFacility), tag)
     }))
 }
 

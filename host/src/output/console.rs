@@ -5,7 +5,6 @@
 
 use std::{
     cell::{Cell, RefCell},
-    io::Write,
     rc::Rc,
     time::{Instant, SystemTime, UNIX_EPOCH},
 };
@@ -17,7 +16,6 @@ use arsync_core::{
     exit::ExitCode,
     flist::entry::{EntryRef, FileKind},
     item::ItemFlags,
-    limits::MAX_TEXT,
     mux::MsgTag,
     options::{FilesFrom, SessionOptions},
     ports::{FileProgress, ItemEvent, Notice, Observer, Severity, Step},
@@ -28,7 +26,7 @@ use arsync_core::{
 
 use super::{
     clib,
-    escape::{Charset, escape},
+    escape::Charset,
     exit_line::exit_line,
     format::{self, View},
     list::{self, ListView},
@@ -42,18 +40,17 @@ use super::{
 };
 use crate::{
     cli::{
-        asked::StderrMode,
         operands::Route,
         resolve::{Output, Resolved},
         words::{Debug, Info, Levels},
     },
-    ending,
     engine::absolute,
     session::{Ended, Handshaken, Speak},
     vouched::{self, Trust},
 };
 
 mod counting;
+mod streams;
 mod surroundings;
 
 /// The observer.
@@ -132,10 +129,7 @@ impl Console {
         let mut no_log = None;
         let own_log = resolved.log.as_ref().and_then(|(path, _)| {
             let trust = Trust::of(resolved.opts.select.insecure_links);
-            LogFile::open(path, trust, charset)
-                .map(Rc::new)
-                .map_err(|error| no_log = Some((path, error)))
-                .ok()
+            LogFile::open(path, trust).map(Rc::new).map_err(|error| no_log = Some((path, error))).ok()
         });
         let own_format = resolved.log.as_ref().map(|(_, format)| format.clone()).unwrap_or_default();
         let (log, log_format) = match &visitor {
@@ -254,42 +248,49 @@ impl Console {
             if !line.is_empty() {
                 self.log(&line);
             }
-            self.to_stderr(&line);
+            // Old clients expect it in the stream, which is gone.
+            let lost = self.server && code == ExitCode::STREAM_IO && self.is_framed(MsgTag::Error);
+            if !lost {
+                self.to_stderr(&line);
+            }
         }
         tell_exit(1, &format!("about to call exit({})", code.0));
         self.stdout.borrow_mut().flush();
     }
 
-    /// stderr is not buffered. A daemon's need not lead anywhere.
-    fn to_stderr(&self, bytes: &[u8]) {
-        match self.visitor {
-            None => ending::write_stderr(bytes),
-            Some(_) => drop(std::io::stderr().lock().write_all(bytes)),
-        }
-    }
-
     fn log(&self, text: &[u8]) {
         let now = i64::try_from(now()).unwrap_or(i64::MAX);
-        match (&self.log, &self.visitor) {
-            (Some(log), Some(_)) => log.line(now, text.strip_suffix(b"\n").unwrap_or(text)),
-            (Some(log), None) => log.add(now, text),
-            (None, _) => {}
+        let text = text.strip_suffix(b"\n").unwrap_or(text);
+        // Newlines in front, and empty lines, are layout.
+        let text = match &self.visitor {
+            Some(_) => text,
+            None => text.trim_ascii_start(),
+        };
+        if let Some(log) = &self.log
+            && !text.is_empty()
+        {
+            log.line(now, text);
         }
     }
 
-    /// The last lines of the log: the statistics that the user sees, or one line with their essence.
+    /// The last lines of the log: the statistics that the user sees, or one line with their essence, which a sender that
+    /// left something out logs in any case.
     fn log_closing(&self, ended: &Ended, code: ExitCode) {
         let sends = self.route.role() == Role::Sender;
-        if self.log.is_none() || !is_complete(code) || (!sends && code != ExitCode::OK) {
+        if self.log.is_none() || !is_complete(code) {
             return;
         }
         let stats = &ended.stats;
-        if self.server || self.levels.info(Info::Stats) == 0 {
+        let shown = !self.server && self.levels.info(Info::Stats) > 0;
+        if shown {
+            for line in summary(stats, &self.summary_view(ended)).lines() {
+                self.log(line.as_bytes());
+            }
+        }
+        if (code == ExitCode::OK && !shown) || (code != ExitCode::OK && sends) {
             let (sent, received) = (stats.written, stats.read);
             let size = stats.total_size;
             self.log(format!("sent {sent} bytes  received {received} bytes  total size {size}").as_bytes());
-        } else {
-            self.log(summary(stats, &self.summary_view(ended)).as_bytes());
         }
     }
 
@@ -311,7 +312,7 @@ impl Console {
             && !clib::in_background()
         {
             self.open_line.set(false);
-            self.stdout.borrow_mut().write(text.as_bytes());
+            self.write_info(text.as_bytes());
         }
         let view = self.summary_view(ended);
         if !self.output.quiet {
@@ -322,97 +323,6 @@ impl Console {
     /// Milliseconds since the start.
     fn elapsed(&self) -> u64 {
         u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX)
-    }
-
-    /// Ends a progress line before something else is printed.
-    fn end_line(&self) {
-        if self.open_line.replace(false) {
-            self.stdout.borrow_mut().write(b"\n");
-        }
-    }
-
-    /// Shows a text of one line without its newline, or hands it to the client.
-    fn emit(&self, tag: MsgTag, text: &[u8]) {
-        self.log(text);
-        self.show(tag, text);
-    }
-
-    /// As `emit`, for what has no place in the log, or a line of its own there.
-    fn show(&self, tag: MsgTag, text: &[u8]) {
-        self.show_in(self.charset, tag, text);
-    }
-
-    fn show_in(&self, charset: Charset, tag: MsgTag, text: &[u8]) {
-        if tag == MsgTag::Info && self.output.quiet {
-            return;
-        }
-        if self.server && self.is_framed(tag) {
-            let mut payload = self.converted(Toward::Wire, text);
-            payload.truncate(MAX_TEXT - 2);
-            payload.push(b'\n');
-            self.outbox.push(self.wire_tag(tag), payload);
-            return;
-        }
-        let mut line = Vec::with_capacity(text.len() + 1);
-        escape(text, charset, &mut line);
-        line.push(b'\n');
-        self.raw(tag, &line);
-    }
-
-    /// A text on its way; what has no counterpart stays as it is.
-    fn converted(&self, toward: Toward, text: &[u8]) -> Vec<u8> {
-        let Some(iconv) = &self.iconv else { return text.to_vec() };
-        let mut out = Vec::with_capacity(text.len());
-        charset::convert_text(&**iconv, toward, text, &mut out, |byte, out| out.push(byte));
-        out
-    }
-
-    /// Appends a text of the peer as it is shown. One that was converted is shown as it is in the charset of this side,
-    /// whatever the terminal's (observed).
-    fn escape_peer(&self, text: &[u8], out: &mut Vec<u8>) {
-        let Some(iconv) = &self.iconv else { return escape(text, self.charset, out) };
-        let mut escaped = Vec::with_capacity(text.len());
-        escape(text, Charset::Bytes, &mut escaped);
-        let foreign = |byte: u8, out: &mut Vec<u8>| out.extend(format!("\\#{byte:03o}").bytes());
-        charset::convert_text(&**iconv, Toward::Here, &escaped, out, foreign);
-    }
-
-    /// Writes bytes to the stream of a kind of message. There too ends the line of a list that is being made.
-    fn raw(&self, tag: MsgTag, bytes: &[u8]) {
-        self.end_line();
-        let list = if self.open_list.replace(false) { &b"\n"[..] } else { b"" };
-        let mut stdout = self.stdout.borrow_mut();
-        if tag == MsgTag::Info && !self.server && self.output.stderr != StderrMode::All {
-            stdout.write(list);
-            stdout.write(bytes);
-        } else {
-            stdout.flush();
-            self.to_stderr(&[list, bytes].concat());
-        }
-    }
-
-    /// A message of this kind travels through the protocol, if it comes from a server.
-    fn is_framed(&self, tag: MsgTag) -> bool {
-        match (self.output.stderr, self.protocol.get()) {
-            (StderrMode::All, _) => false,
-            (StderrMode::Client, protocol) => protocol.is_some(),
-            // Old clients expect all texts in the stream, unless they say otherwise.
-            (StderrMode::Errors, Some(p)) if !self.output.stderr_given && !p.has_item_flags() => true,
-            (StderrMode::Errors, protocol) => tag == MsgTag::Info && protocol.is_some(),
-        }
-    }
-
-    /// Below protocol 30 there are two kinds of texts only.
-    fn wire_tag(&self, tag: MsgTag) -> MsgTag {
-        match tag {
-            MsgTag::Error if !self.speaks_io_messages() => MsgTag::ErrorXfer,
-            MsgTag::Warning if !self.speaks_io_messages() => MsgTag::Info,
-            tag => tag,
-        }
-    }
-
-    fn speaks_io_messages(&self) -> bool {
-        self.protocol.get().is_none_or(ProtocolVersion::has_io_messages)
     }
 
     /// The format of item lines.
@@ -627,16 +537,7 @@ impl Observer for Console {
         if !self.server {
             self.log(&self.converted(Toward::Here, text));
         }
-        if (tag == MsgTag::Info && self.output.quiet) || tag == MsgTag::Log {
-            return;
-        }
-        let body = text.strip_suffix(b"\n").unwrap_or(text);
-        // Empty lines in front are layout; a newline inside could be part of a name.
-        let start = body.iter().position(|b| *b != b'\n').unwrap_or(body.len());
-        let mut line = vec![b'\n'; start];
-        self.escape_peer(&body[start..], &mut line);
-        line.extend_from_slice(&text[body.len()..]);
-        self.raw(tag, &line);
+        self.show_peer_text(tag, text);
     }
 
     fn item(&self, event: &ItemEvent<'_>) {
@@ -665,16 +566,21 @@ impl Observer for Console {
     }
 
     fn listed(&self, entry: &EntryRef<'_>) {
-        if self.output.quiet {
+        let local = matches!(self.route, Route::Local { .. });
+        // A quiet destination says nothing to a local client, nor a quiet server to its own.
+        if self.output.quiet && (local || self.server) {
             return;
         }
         let preserve = &self.options.preserve;
         let view = ListView { human: self.output.human, links: preserve.links, atimes: preserve.atimes > 0 };
         let line = list::line(entry, entry.name(), view);
-        if self.iconv.is_some() && matches!(self.route, Route::Local { .. }) {
+        if !self.server {
+            self.log(&line);
+        }
+        if self.iconv.is_some() && local {
             // Both ends of a listing are the reference's two processes: the line is a text of the peer.
             let line = [&self.converted(Toward::Wire, &line)[..], b"\n"].concat();
-            return self.peer_text(MsgTag::Info, &line);
+            return self.show_peer_text(MsgTag::Info, &line);
         }
         self.show(MsgTag::Info, &line);
     }
@@ -692,9 +598,8 @@ impl Observer for Console {
             return;
         }
         self.open_line.set(!text.ends_with('\n'));
-        let mut stdout = self.stdout.borrow_mut();
-        stdout.write(text.as_bytes());
-        stdout.flush();
+        self.write_info(text.as_bytes());
+        self.stdout.borrow_mut().flush();
     }
 
     fn ending(&self, code: ExitCode, fault: Option<&ProtocolError>) {

@@ -9,7 +9,7 @@ pub(crate) enum Charset {
     Utf8,
     /// Bytes above 127 are shown (`-8`).
     Bytes,
-    /// Bytes from 160 on are shown: what a log of a daemon escapes is control characters.
+    /// Bytes from 160 on are shown: what a log escapes is control characters.
     Log,
 }
 

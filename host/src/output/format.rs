@@ -109,7 +109,7 @@ pub(crate) struct View<'a> {
 
 /// What a daemon knows about a connection.
 #[derive(Debug, Clone, Copy)]
-#[allow(missing_docs)]
+#[allow(missing_docs, reason = "named after what is typed or shown")]
 pub(crate) struct DaemonView<'a> {
     pub(crate) address: &'a [u8],
     pub(crate) host: &'a [u8],

@@ -24,10 +24,7 @@ const INFO: i32 = 6;
 
 /// An open log.
 #[derive(Debug)]
-pub(crate) struct LogFile {
-    sink: Sink,
-    charset: Charset,
-}
+pub(crate) struct LogFile(Sink);
 
 /// Where lines go.
 #[derive(Debug)]
@@ -43,67 +40,50 @@ enum Sink {
 
 impl LogFile {
     /// Opens a log at its end, or begins one.
-    pub(crate) fn open(path: &[u8], trust: Trust, charset: Charset) -> io::Result<Self> {
+    pub(crate) fn open(path: &[u8], trust: Trust) -> io::Result<Self> {
         let file = vouched::file(path, OFlags::WRONLY | OFlags::APPEND | OFlags::CREATE, 0o644, trust)?;
-        Ok(Self { sink: Sink::File(RefCell::new(file)), charset })
+        Ok(Self(Sink::File(RefCell::new(file))))
     }
 
     /// The system's log.
-    pub(crate) fn system(facility: i32, tag: Vec<u8>, charset: Charset) -> Self {
+    pub(crate) fn system(facility: i32, tag: Vec<u8>) -> Self {
         let socket = UnixDatagram::unbound().and_then(|s| s.connect(SYSTEM_LOG).map(|()| s)).ok();
-        Self { sink: Sink::System { socket, facility, tag }, charset }
-    }
-
-    /// Adds a text, each of its lines with time and process. Empty lines are layout and left out.
-    pub(crate) fn add(&self, now: i64, text: &[u8]) {
-        let lines: Vec<&[u8]> = text.split(|b| *b == b'\n').filter(|line| !line.is_empty()).collect();
-        self.write(INFO, now, &lines);
+        Self(Sink::System { socket, facility, tag })
     }
 
     /// Adds a text as one line, whatever is in it: parts of it may come from somebody who would like to write lines of
     /// his own.
     pub(crate) fn line(&self, now: i64, text: &[u8]) {
-        self.write(INFO, now, &[text]);
+        self.write(INFO, now, text);
     }
 
     /// The same for what went wrong.
     pub(crate) fn warn(&self, now: i64, text: &[u8]) {
-        self.write(WARNING, now, &[text]);
+        self.write(WARNING, now, text);
     }
 
-    fn write(&self, priority: i32, now: i64, lines: &[&[u8]]) {
+    fn write(&self, priority: i32, now: i64, text: &[u8]) {
         let at = Local::at(now);
-        let file = match &self.sink {
-            Sink::File(file) => file,
-            Sink::System { socket, facility, tag } => {
-                let Some(socket) = socket else { return };
-                let head = format!("<{}>{} ", facility * 8 + priority, at.in_mail());
-                for line in lines {
-                    let mut out = [head.as_bytes(), tag].concat();
-                    out.extend(format!("[{}]: ", std::process::id()).bytes());
-                    escape(line, self.charset, &mut out);
-                    let _ = socket.send(&out);
-                }
-                return;
+        let id = std::process::id();
+        match &self.0 {
+            Sink::File(file) => {
+                let Local { year, month, day, hour, minute, second, .. } = at;
+                let mut out =
+                    format!("{year:04}/{month:02}/{day:02} {hour:02}:{minute:02}:{second:02} [{id}] ")
+                        .into_bytes();
+                escape(text, Charset::Log, &mut out);
+                out.push(b'\n');
+                // A log that cannot be written must not stop the transfer, and there is nowhere else to say so.
+                let _ = file.borrow_mut().write_all(&out);
             }
-        };
-        let head = format!(
-            "{:04}/{:02}/{:02} {:02}:{:02}:{:02} [{}] ",
-            at.year,
-            at.month,
-            at.day,
-            at.hour,
-            at.minute,
-            at.second,
-            std::process::id()
-        );
-        let mut out = Vec::new();
-        for line in lines {
-            out.extend_from_slice(head.as_bytes());
-            escape(line, self.charset, &mut out);
-            out.push(b'\n');
+            Sink::System { socket: Some(socket), facility, tag } => {
+                let mut out = format!("<{}>{} ", facility * 8 + priority, at.in_mail()).into_bytes();
+                out.extend(tag);
+                out.extend(format!("[{id}]: ").bytes());
+                escape(text, Charset::Log, &mut out);
+                let _ = socket.send(&out);
+            }
+            Sink::System { socket: None, .. } => {}
         }
-        // A log that cannot be written must not stop the transfer, and there is nowhere else to say so.
-        let _ = file.borrow_mut().write_all(&out);
     }
 }

@@ -8,7 +8,6 @@ pub(crate) fn human(n: i64, level: u8) -> String {
         2 => 1000.0,
         _ => 1024.0,
     };
-    #[allow(clippy::cast_precision_loss)] // two decimals are shown
     let mut value = n as f64;
     if value.abs() < unit {
         return grouped(n);
@@ -47,7 +46,6 @@ pub(crate) fn human_u64(n: u64, level: u8) -> String {
 
 /// A number with two decimals, such as a rate.
 pub(crate) fn human_decimal(value: f64, level: u8) -> String {
-    #[allow(clippy::cast_possible_truncation)] // the decimals are put back below
     let whole = value as i64;
     if level >= 2 && value >= if level == 2 { 1000.0 } else { 1024.0 } {
         return human(whole, level);

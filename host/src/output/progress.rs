@@ -135,7 +135,6 @@ impl Progress {
         format!(" (xfr#{transfers}, {}-chk={left}/{known})", if complete { "to" } else { "ir" })
     }
 
-    #[allow(clippy::cast_precision_loss, clippy::cast_possible_truncation, clippy::cast_sign_loss)]
     fn line(&mut self, done: u64, size: u64, since: Sample, now: u64, last: bool) -> String {
         let percent = match size {
             0 => 100,

@@ -44,13 +44,11 @@ fn counts(c: &Counts, level: u8) -> String {
     if parts.is_empty() { total } else { format!("{total} ({})", parts.join(", ")) }
 }
 
-#[allow(clippy::cast_precision_loss)] // three decimals are shown
 fn seconds(ms: u64) -> String {
     format!("{:.3} seconds", ms as f64 / 1000.0)
 }
 
 /// The lines, an empty one before each block, the last one with its newline.
-#[allow(clippy::cast_precision_loss)] // two decimals are shown
 pub(crate) fn summary(stats: &Stats, view: &SummaryView) -> String {
     let n = |n: u64| human_u64(n, view.human);
     let mut out = String::new();

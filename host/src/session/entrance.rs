@@ -13,7 +13,7 @@ use arsync_core::{
     flist::entry::FileKind,
     mux::MsgTag,
     options::SessionOptions,
-    ports::Notice,
+    ports::{Notice, Step},
     session::{Entered, Entrance, FirstList},
 };
 use rustix::{
@@ -24,7 +24,7 @@ use rustix::{
 use super::Speak;
 use crate::{
     ending,
-    engine::{Confinement, SetupError, TreeTarget, absolute},
+    engine::{Confinement, IdNames, SetupError, TreeTarget, absolute},
     output::{message::Roots, strerror},
     vouched::{self, Trust},
 };
@@ -130,6 +130,9 @@ impl<O: Speak> DestEntrance<'_, O> {
 
     fn target(&self, dir: Option<OwnedFd>, path: &[u8]) -> Result<TreeTarget, ExitCode> {
         self.roots.borrow_mut().dest = absolute(path);
+        if dir.is_some() && path != b"." {
+            self.observer.step(Role::ReceiverSide, &Step::WorksIn { base: None });
+        }
         if let Some(backup) = self.options.transfer.backup_dir.as_deref() {
             let found = self.backup_dir_exists(dir.as_ref(), backup)?;
             let notice = Notice::BackupDir { dir: backup, new: !found };
@@ -238,6 +241,14 @@ impl<O: Speak> DestEntrance<'_, O> {
 
 impl<O: Speak> Entrance for DestEntrance<'_, O> {
     type Target = TreeTarget;
+
+    fn user_id(&self, name: &[u8]) -> Option<u32> {
+        IdNames::new(self.options.preserve.nameless_ids).uid(name)
+    }
+
+    fn group_id(&self, name: &[u8]) -> Option<u32> {
+        IdNames::new(self.options.preserve.nameless_ids).gid(name)
+    }
 
     async fn enter(&self, list: &FirstList) -> Result<Entered<TreeTarget>, ExitCode> {
         let entered = self.choose(list)?;

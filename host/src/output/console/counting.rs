@@ -17,7 +17,7 @@ impl Console {
             _ => {}
         }
         let level = self.levels.info(Info::Flist);
-        if self.server || level == 0 || self.output.quiet {
+        if self.server || level == 0 {
             return;
         }
         let (verb, wait) =
@@ -28,7 +28,20 @@ impl Console {
         if !self.options.select.dirs && !self.options.select.recursive {
             return;
         }
-        match (notice, self.incremental.get() && self.options.select.recursive) {
+        let incremental = self.incremental.get() && self.options.select.recursive;
+        let end = match notice {
+            Notice::ListDone(count) if !incremental && level > 1 => {
+                let noun = if *count == 1 { "file" } else { "files" };
+                format!("{} {noun} to consider", number::human_u64(*count as u64, self.output.human))
+            }
+            Notice::ListDone(_) if !incremental => "done".to_owned(),
+            _ => String::new(),
+        };
+        self.log(end.as_bytes());
+        if self.output.quiet {
+            return;
+        }
+        match (notice, incremental) {
             (Notice::ListStart, true) => {
                 self.show(MsgTag::Info, format!("{verb} incremental file list").as_bytes());
             }
@@ -54,9 +67,7 @@ impl Console {
                         self.raw(MsgTag::Info, format!(" {} files...\r", hundred * 100).as_bytes());
                     }
                 }
-                let noun = if *count == 1 { "file" } else { "files" };
-                let count = number::human_u64(*count as u64, self.output.human);
-                self.raw(MsgTag::Info, format!("{count} {noun} to consider\n").as_bytes());
+                self.raw(MsgTag::Info, format!("{end}\n").as_bytes());
             }
             (Notice::ListDone(_), false) => self.raw(MsgTag::Info, b"done\n"),
             _ => {}
@@ -71,7 +82,7 @@ impl Console {
         match names {
             Some(names) => {
                 for count in (names.start.next_multiple_of(100)..names.end).step_by(100) {
-                    self.stdout.borrow_mut().write(format!(" {count} files...\r").as_bytes());
+                    self.write_info(format!(" {count} files...\r").as_bytes());
                     self.open_line.set(true);
                 }
             }

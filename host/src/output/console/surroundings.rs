@@ -45,7 +45,8 @@ impl Console {
         };
         let tail = format!("  ({} args)", words.len());
         let words: Vec<_> = words.iter().map(shown).collect();
-        self.emit(MsgTag::Info, &[head.as_bytes(), &words.join(&b' '), tail.as_bytes()].concat());
+        // The log begins with the session.
+        self.show(MsgTag::Info, &[head.as_bytes(), &words.join(&b' '), tail.as_bytes()].concat());
     }
 
     /// Shows what a daemon is told, where that was asked for.
@@ -65,8 +66,12 @@ impl Console {
             (StderrMode::All, Charset::Utf8) => Charset::Ascii,
             (_, charset) => charset,
         };
-        let tag = if self.is_framed(tag) { self.wire_tag(tag) } else { tag };
-        self.log(text);
+        // What the other process writes to its own stderr does not get into the client's log.
+        let framed = self.is_framed(tag);
+        let tag = if framed { self.wire_tag(tag) } else { tag };
+        if framed && !(tag == MsgTag::Info && self.output.quiet) {
+            self.log(text);
+        }
         self.show_in(charset, tag, text);
     }
 
