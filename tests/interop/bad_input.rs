@@ -536,6 +536,15 @@ fn a_limit_of_file_sizes_leaves_nothing_behind() {
             assert_eq!(names, ["f"], "{program:?} {way:?}");
             assert_eq!(fs::read(dir.path().join("dst/f")).unwrap(), b"old", "{program:?} {way:?}");
         }
+        // What has come is kept where that is wanted.
+        for (option, kept) in [("--partial-dir=.p", "dst/.p/f"), ("--partial", "dst/f")] {
+            let limited = ["-c", "ulimit -f 100; exec \"$@\"", "sh", program.path(), "-rt", option];
+            let way = ["-e", shell.to_str().unwrap(), &path, "src/", &to];
+            let out = run(command("/bin/sh", dir.path()).args(limited).args(way));
+            assert_eq!(out.code, Some(11), "{program:?} {option}: {out:?}");
+            assert_eq!(fs::metadata(dir.path().join(kept)).unwrap().len(), 51_200, "{program:?} {option}");
+            assert_eq!(fs::read(dir.path().join("dst/f")).unwrap() == b"old", kept != "dst/f", "{program:?}");
+        }
     }
 }
 

@@ -472,7 +472,7 @@ where
         found
     }
 
-    /// A file that stands is updated: from now on it is nothing to make similar files from. One that was updated before
+    /// A file that stands is updated by a delta: from now on it is nothing to make similar files from. One that was updated before
     /// its directory was looked through counts nevertheless (stock binary).
     pub(super) fn takes_fuzzy(&mut self, name: RelName<'_>) {
         if self.fuzzy.dir.as_deref() != Some(name.parent().bytes()) {

@@ -518,7 +518,7 @@ where
         let in_place = in_place && !transfer.sparse;
         // For what is thrown away nothing is read.
         let basis = basis.filter(|_| output.is_some());
-        let mut sink = Sink { target, output, basis, lost, in_place, append, literal: 0 };
+        let mut sink = Sink { target, output, basis, lost, in_place, append, literal: 0, torn: None };
         let context = FileContext::new(shared, entry, ndx, segment, &self.side.lists.borrow());
         let received = match self.incoming.receive(self.r, head, &mut sink, &context).await {
             Ok(received) => received,
@@ -532,6 +532,9 @@ where
         context.progress(received.size, 0, true);
         if let Some(error) = received.write_error {
             self.failed(Op::Write, name.bytes(), &[], error);
+            if let Some(torn) = sink.torn {
+                self.keep_interrupted(entry, wanted_mode, torn).await;
+            }
             return Err(Error::Exit(ExitCode::FILE_IO));
         }
         if after && sink.output.is_some() {

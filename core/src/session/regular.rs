@@ -141,7 +141,9 @@ where
                 basis = (BasisType::Backup, standing.size);
             }
         }
-        self.takes_fuzzy(name);
+        if !options.dry_run && !sends_whole_files(self.shared()) {
+            self.takes_fuzzy(name);
+        }
         let doing = ItemFlags::TRANSFER | self.change_flag(redo);
         let mut flags = self.flags_of(entry, wanted_mode, Some(&standing), doing);
         flags |= self.side.extended_flags(entry, wanted_mode, Some(Place::Dest(name))).await;

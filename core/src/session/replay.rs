@@ -194,8 +194,16 @@ impl<'a, R: BufRead, T: Target, O: Observer> Receiver<'a, '_, '_, R, T, O> {
         let head = self.incoming.head(self.r).await?;
         let target = self.side.target;
         let append = Append::Off;
-        let mut sink =
-            Sink { target, output: None, basis: None, lost: false, in_place: false, append, literal: 0 };
+        let mut sink = Sink {
+            target,
+            output: None,
+            basis: None,
+            lost: false,
+            in_place: false,
+            append,
+            literal: 0,
+            torn: None,
+        };
         let context = FileContext::new(self.shared(), entry, ndx, segment, &self.side.lists.borrow());
         let received = self.incoming.receive(self.r, head, &mut sink, &context).await?;
         context.progress(received.size, 0, true);

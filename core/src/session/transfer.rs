@@ -371,6 +371,8 @@ pub(super) struct Sink<'a, T: Target> {
     pub append: Append,
     /// Bytes that came as such until now.
     pub literal: u64,
+    /// What could not be written any further.
+    pub torn: Option<T::Output>,
 }
 
 impl<T: Target> Sink<'_, T> {
@@ -379,16 +381,14 @@ impl<T: Target> Sink<'_, T> {
         if let Some(out) = &mut self.output
             && let Err(error) = self.target.write(out, data).await
         {
-            self.give_up(error, fault).await;
+            self.give_up(error, fault);
         }
     }
 
     /// What comes from here on is dropped. The first fault counts.
-    async fn give_up(&mut self, error: PortError, fault: &mut Option<PortError>) {
+    fn give_up(&mut self, error: PortError, fault: &mut Option<PortError>) {
         fault.get_or_insert(error);
-        if let Some(out) = self.output.take() {
-            self.target.discard(out).await;
-        }
+        self.torn = self.output.take().or(self.torn.take());
     }
 }
 
@@ -497,7 +497,7 @@ impl Incoming {
                         )
                         .await;
                         if let Err(e) = copied {
-                            sink.give_up(e, &mut write_error).await;
+                            sink.give_up(e, &mut write_error);
                         }
                     }
                     if sink.basis.is_none() && (sink.lost || self.feeds_history) {

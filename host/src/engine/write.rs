@@ -136,6 +136,8 @@ pub struct Output {
     buf: Vec<u8>,
     /// Writes what is much, from a certain point on.
     behind: Option<Behind>,
+    /// Why nothing more can be written, which whoever wrote has heard.
+    fault: Option<Errno>,
     holes: Holes,
     /// The length may differ from what was written: older content, a hole at the end, reserved space.
     truncate: bool,
@@ -299,6 +301,7 @@ impl Shared {
             offset,
             buf: Vec::new(),
             behind: None,
+            fault: None,
             holes: if self.sparse { Holes::Punched } else { Holes::Written },
             truncate: true,
             extended: None,
@@ -408,7 +411,14 @@ impl Shared {
         attrs: &Attrs,
         to: Destination,
     ) -> Result<(), (CommitStep, Errno)> {
-        out.finish().map_err(|e| (CommitStep::Write, e))?;
+        match out.fault {
+            // What has come is kept as it is.
+            Some(_) if !matches!(to, Destination::Final { .. }) => {
+                let _ = out.behind.take().map(Behind::finish);
+            }
+            Some(error) => return Err((CommitStep::Write, error)),
+            None => out.finish().map_err(|e| (CommitStep::Write, e))?,
+        }
         let mut stat = to_stat(&fstat(&out.file).map_err(|e| (CommitStep::Sync, e))?);
         // What is written in place is as new as the end of its transfer, even if no byte of it changed and its own time
         // cannot be set.
@@ -569,7 +579,8 @@ impl Output {
         if self.buf.len() + data.len() > PIECE {
             self.flush()?;
             if data.len() >= PIECE && self.behind.is_none() {
-                write_at(&self.file, self.offset, data, self.holes)?;
+                let written = write_at(&self.file, self.offset, data, self.holes);
+                self.noting(written)?;
                 self.offset += data.len() as u64;
                 return Ok(());
             }
@@ -640,9 +651,18 @@ impl Output {
         Ok(())
     }
 
+    /// Passes on the outcome of a write.
+    fn noting<V>(&mut self, written: io::Result<V>) -> io::Result<V> {
+        written.inspect_err(|&error| self.fault = Some(error))
+    }
+
     fn flush(&mut self) -> io::Result<()> {
+        let written = self.flush_buffer();
+        self.noting(written)
+    }
+
+    fn flush_buffer(&mut self) -> io::Result<()> {
         let (offset, len) = (self.offset, self.buf.len() as u64);
-        self.offset += len;
         if self.behind.is_none() && offset >= BEHIND_FROM && self.mode == WriteMode::Temporary {
             self.behind = Behind::start(self.file.clone(), self.holes);
         }
@@ -653,6 +673,7 @@ impl Output {
                 self.buf.clear();
             }
         }
+        self.offset += len;
         Ok(())
     }
 }
