@@ -346,6 +346,37 @@ fn files_that_are_written_anew_lose_what_was_kept_of_them() {
     }
 }
 
+/// A copy that becomes a backup has what `--fake-super` keeps, in its attribute.
+#[test]
+fn backups_of_files_in_place_keep_their_owners_in_an_attribute() {
+    const KEPT: &str = "user.rsync.%stat";
+    for program in [Program::Stock, Program::Arsync] {
+        for (kept, mode, expected) in
+            [("", 0o640, "100440 0,0 1:1000"), ("100751 0,0 5:6", 0o751, "100751 0,0 5:6")]
+        {
+            let dir = tempfile::tempdir().unwrap();
+            let at = |name: &str| dir.path().join(name);
+            for (tree, text) in [("src", "new text"), ("dst", "old")] {
+                fs::create_dir(at(tree)).unwrap();
+                fs::write(at(tree).join("f"), text).unwrap();
+            }
+            fs::set_permissions(at("dst/f"), fs::Permissions::from_mode(0o440)).unwrap();
+            std::os::unix::fs::chown(at("dst/f"), Some(1), Some(1000)).unwrap();
+            if !kept.is_empty() {
+                let none = rustix::fs::XattrFlags::empty();
+                rustix::fs::setxattr(at("dst/f"), KEPT, kept.as_bytes(), none).unwrap();
+            }
+            let out = run(program, dir.path(), &["-ab", "--inplace", "--fake-super", "src/", "dst/"]);
+            assert_eq!(out.code, Some(0), "{program:?} {kept}: {out:?}");
+            let mut value = vec![0u8; 100];
+            let len = rustix::fs::getxattr(at("dst/f~"), KEPT, &mut value[..]).unwrap_or(0);
+            let stat = fs::metadata(at("dst/f~")).unwrap();
+            let found = (stat.mode() & 0o7777, stat.uid(), &value[..len]);
+            assert_eq!(found, (mode, 0, expected.as_bytes()), "{program:?} {kept}");
+        }
+    }
+}
+
 /// Nothing is written outside, and the link is none of what is copied.
 #[test]
 fn kept_directory_links_that_lead_out_of_the_destination() {

@@ -144,7 +144,11 @@ impl Backups {
         if let BackupBy::Copy { whole_seconds, summed } = by
             && stat.is_regular()
         {
-            let mut attrs = self.copies.attrs(&stat, shared);
+            let mut shown = stat;
+            if shared.setter().is_fake() {
+                fake::overlay(Handle::Name(&from.dir, from.name), false, &mut shown)?;
+            }
+            let mut attrs = self.copies.attrs(&shown, shared);
             attrs.mtime = attrs.mtime.map(|(sec, nsec)| (sec, if whole_seconds { 0 } else { nsec }));
             // As the reference makes one, which then has these permissions.
             let private = if summed { 0o600 } else { stat.mode & 0o700 };
@@ -196,9 +200,9 @@ impl Backups {
         let copy = Handle::File(&file);
         self.copies.files.carry(Handle::File(&original), copy);
         let made = to_stat(&fstat(&file)?);
-        if let Err((step, error)) = meta::apply(copy, &made, attrs) {
-            let dir = self.dir.as_ref().map_or_else(Vec::new, |dir| [dir.named.path(), b"/"].concat());
-            let path = [&dir, name.bytes(), &self.suffix].concat();
+        let dir = self.dir.as_ref().map_or_else(Vec::new, |dir| [dir.named.path(), b"/"].concat());
+        let path = [&dir, name.bytes(), &self.suffix].concat();
+        if let Err((step, error)) = shared.setter().apply(copy, &path, &made, attrs, None) {
             shared.setter().fail(step.op(), &path, &[], port(error));
             let private = Attrs { mode: Some(private), ..Attrs::default() };
             meta::apply(copy, &made, &private).map_err(|(_, error)| error)?;
