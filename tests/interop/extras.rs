@@ -368,7 +368,7 @@ fn backups_of_files_in_place_keep_their_owners_in_an_attribute() {
             }
             let out = run(program, dir.path(), &["-ab", "--inplace", "--fake-super", "src/", "dst/"]);
             assert_eq!(out.code, Some(0), "{program:?} {kept}: {out:?}");
-            let mut value = vec![0u8; 100];
+            let mut value = [0u8; 100];
             let len = rustix::fs::getxattr(at("dst/f~"), KEPT, &mut value[..]).unwrap_or(0);
             let stat = fs::metadata(at("dst/f~")).unwrap();
             let found = (stat.mode() & 0o7777, stat.uid(), &value[..len]);
