@@ -523,7 +523,7 @@ where
         let received = match self.incoming.receive(self.r, head, &mut sink, &context).await {
             Ok(received) => received,
             Err(error) => {
-                if let Some(output) = sink.output.filter(|_| sink.literal > 0) {
+                if let Some(output) = sink.torn.or(sink.output.filter(|_| sink.literal > 0)) {
                     self.keep_interrupted(entry, wanted_mode, output).await;
                 }
                 return Err(error);
