@@ -330,7 +330,8 @@ fn a_daemon_that_leaves_in_the_handshake_has_sent_nothing() {
 /// Sources on several file systems: each is copied as far as its own goes.
 #[test]
 fn each_source_stays_on_its_own_file_system() {
-    let namespace = || Command::new("unshare").args(["-m", "true"]).status().is_ok_and(|status| status.success());
+    let namespace =
+        || Command::new("unshare").args(["-m", "true"]).status().is_ok_and(|status| status.success());
     if !needs("a mount namespace, for another file system", geteuid().is_root() && namespace()) {
         return;
     }
@@ -379,6 +380,55 @@ fn few_open_files_are_enough_for_many_directories() {
         for place in ["l", "r"] {
             let text = fs::read_to_string(dir.path().join(format!("{to}/{place}/99/a/b/f")));
             assert_eq!(text.unwrap(), "99", "{program:?} {place}");
+        }
+    }
+}
+
+/// Files below `/sys` have less than they say; so has one that is truncated while it is read.
+#[test]
+fn a_file_that_has_less_than_it_says_is_no_success() {
+    let file = "/sys/devices/system/cpu/online";
+    if !needs("a file of /sys that is shorter than its size", fs::metadata(file).is_ok_and(|m| m.len() > 512))
+    {
+        return;
+    }
+    let ways = [
+        ("", "discarded", "discarded", "old"),
+        ("--no-W", "discarded", "discarded", "old"),
+        ("--inplace", "retained", "retained", "new"),
+        ("--partial", "discarded", "discarded", "new"),
+        ("--partial-dir=.p", "discarded", "put into partial-dir", "old"),
+    ];
+    for (option, first, second, left) in ways {
+        for program in BOTH {
+            for remote in [false, true] {
+                let dir = tree(&["dst"], &["dst/online=old"]);
+                let shell = fake_shell(dir.path());
+                let path = format!("--rsync-path={}", program.path());
+                let far = format!("h:{file}");
+                let mut words = vec!["-tv"];
+                words.extend((!option.is_empty()).then_some(option));
+                match remote {
+                    true => words.extend(["-e", shell.to_str().unwrap(), &path, &far]),
+                    false => words.push(file),
+                }
+                words.push("dst/");
+                let out = run(program, dir.path(), &words);
+                let what = format!("{program:?} {words:?}: {out:?}");
+                assert_eq!(out.code, Some(23), "{what}");
+                let read = format!("read errors mapping \"{file}\": No data available (61)");
+                assert_eq!(out.stderr.matches(&read).count(), 2, "{what}");
+                let told = format!("{}{}", out.stdout, out.stderr);
+                for line in [
+                    format!("WARNING: online failed verification -- update {first} (will try again)."),
+                    format!("ERROR: online failed verification -- update {second}."),
+                ] {
+                    assert!(told.contains(&line), "{what}");
+                }
+                let stands = fs::read(dir.path().join("dst/online")).unwrap();
+                assert_eq!(stands == b"old", left == "old", "{what}");
+                assert_eq!(dir.path().join("dst/.p/online").exists(), option == "--partial-dir=.p", "{what}");
+            }
         }
     }
 }

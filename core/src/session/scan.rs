@@ -686,14 +686,16 @@ impl<'a, S: Source, O: Observer> Scanner<'a, S, O> {
         if !is_argument && self.is_excluded(scope, path.name, stat.is_dir()) {
             return Ok(None);
         }
-        if stat.is_dir() && select.one_file_system > 0 && !is_argument {
-            if self.device_around(path).is_some_and(|dev| dev != stat.dev) {
-                if select.one_file_system > 1 {
-                    self.shared.report(Role::Sender, &Notice::SkippingMountPoint(path.name));
-                    return Ok(None);
-                }
-                dir_flags = EntryFlags::MOUNT_DIR;
+        if stat.is_dir()
+            && select.one_file_system > 0
+            && !is_argument
+            && self.device_around(path).is_some_and(|dev| dev != stat.dev)
+        {
+            if select.one_file_system > 1 {
+                self.shared.report(Role::Sender, &Notice::SkippingMountPoint(path.name));
+                return Ok(None);
             }
+            dir_flags = EntryFlags::MOUNT_DIR;
         }
         if !self.can_travel(path.base, name, target.as_deref()) {
             return Ok(None);

@@ -78,7 +78,8 @@ mod tests {
 
     #[test]
     fn what_is_kept_shrinks_with_the_limit() {
-        for (limit, kept) in [(0, 1), (16, 1), (20, 1), (32, 2), (64, 6), (136, 16), (256, 32), (1 << 20, 32)] {
+        for (limit, kept) in [(0, 1), (16, 1), (20, 1), (32, 2), (64, 6), (136, 16), (256, 32), (1 << 20, 32)]
+        {
             assert_eq!(share(32, limit), kept, "{limit}");
         }
         assert_eq!(share(64, u64::MAX), 64);
