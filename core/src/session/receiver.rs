@@ -665,7 +665,17 @@ async fn promote<T: Target, O: Observer>(side: &DestSide<'_, T, O>, role: Role, 
     }
     match side.target.promote_partial(name).await {
         Ok(()) => true,
-        Err(error) => failed(Op::Rename, name.bytes(), error),
+        Err(error) => failed(Op::RenamePartial, &partial_name(side, name), error),
+    }
+}
+
+/// Where a file waits for its name.
+fn partial_name<T, O: Observer>(side: &DestSide<'_, T, O>, name: RelName<'_>) -> Vec<u8> {
+    let partial = side.shared.options.transfer.partial_dir.as_deref().unwrap_or_default();
+    let (dir, base) = name.split();
+    match dir {
+        Some(dir) if !partial.starts_with(b"/") => [dir, b"/", partial, b"/", base].concat(),
+        _ => [partial, b"/", base].concat(),
     }
 }
 
