@@ -351,7 +351,7 @@ impl<'a, S: Source, T: Target, O: Observer, C: LocalCopy<S, T>> LocalOutlet<'a, 
             entry.entry.mode,
             model.as_ref().filter(|s| decide::holds_data(s, options)),
             options,
-            self.side.mask(name).await,
+            self.side.mask(Role::Receiver, name).await,
         );
         let write_mode = match request.basis {
             _ if transfer.inplace => WriteMode::InPlace,

@@ -477,7 +477,7 @@ where
             entry.entry.mode,
             model.as_ref().filter(|s| decide::holds_data(s, options)),
             options,
-            self.side.mask(name).await,
+            self.side.mask(Role::Receiver, name).await,
         );
         let partial_in_place = header.basis == BasisType::PartialDir
             && !taken
