@@ -177,9 +177,10 @@ where
                 self.fresh.insert(shown.to_vec());
                 return Ok(());
             }
-            // As the reference: the sticky bit is there from the beginning, unless the directory gets a time. An ACL that
-            // comes in between depends on it.
-            let bits = if decide::keeps_time(FileKind::Dir, options) { 0o777 } else { 0o1777 };
+            // As the reference: the sticky bit is there from the beginning, unless the directory gets a time and its contents
+            // come in a list of their own. An ACL that comes in between depends on it.
+            let in_advance = decide::keeps_time(FileKind::Dir, options) && self.shared().agreed.inc_recurse();
+            let bits = if in_advance { 0o777 } else { 0o1777 };
             let first_mode = self.side.while_filled(wanted_mode) & bits;
             let mut made = self.side.target.make_dir(name, first_mode).await;
             if options.select.relative
