@@ -48,15 +48,15 @@ pub enum NameFault {
     /// It holds a `..` component, or starts with a slash without `-R`.
     #[error("ABORTING due to unsafe pathname from sender")]
     Unsafe,
-    /// Its directory is not the one announced, or not in the list.
+    /// Its directory is not in the list, the only one.
     #[error("ABORTING due to invalid path from sender")]
     WrongDirectory,
+    /// With incremental recursion: it is not in the directory that its list was announced for.
+    #[error("ABORTING due to invalid path from sender")]
+    Outside,
     /// It holds a NUL byte.
     #[error("file name with a NUL byte from sender")]
     Nul,
-    /// It has no counterpart in the charset of this side, and so no directory.
-    #[error("ABORTING due to invalid path from sender: /")]
-    Foreign,
     /// It is empty, or nothing that was asked for.
     #[error("ERROR: rejecting unrequested file-list name")]
     Unrequested,
@@ -64,7 +64,7 @@ pub enum NameFault {
     #[error("ERROR: rejecting excluded file-list name")]
     Excluded,
     /// The transfer root is not a directory.
-    #[error("rejecting non-directory transfer-root entry")]
+    #[error("ERROR: rejecting non-directory transfer-root entry")]
     RootNotDir,
     /// Prefix and rest together are too long, or the prefix is longer than the last name.
     #[error("overflow: name lengths in file list")]
@@ -151,7 +151,7 @@ pub enum ProtocolError {
         len: u32,
     },
     /// A value outside its range.
-    #[error("wire value out of range: {what:?} is {got}, limit {max}")]
+    #[error("{}", RangeText(*what, *got, *max))]
     OutOfRange {
         /// Which value.
         what: Limit,
@@ -201,7 +201,7 @@ pub enum ProtocolError {
         got: i32,
     },
     /// A list for a directory that does not exist.
-    #[error("Invalid dir index: {got} ({count})")]
+    #[error("Invalid dir index: {} (-101 - {})", -101 - i64::from(*got), -100 - i64::from(*count))]
     BadDirNdx {
         /// The directory number.
         got: i32,
@@ -212,7 +212,7 @@ pub enum ProtocolError {
     #[error("rsync: refusing flist for cleared dir_ndx {0}")]
     ClearedDir(u32),
     /// A second list for one directory.
-    #[error("refusing malicious duplicate flist for dir {0}")]
+    #[error("rsync: refusing malicious duplicate flist for dir {0}")]
     DuplicateList(u32),
     /// A name that must not be used.
     #[error("{0}")]
@@ -246,7 +246,7 @@ pub enum ProtocolError {
     #[error("invalid basis_dir index: {0}.")]
     BadBasisDir(u8),
     /// A fuzzy basis without `--fuzzy`.
-    #[error("refusing malicious fuzzy operation")]
+    #[error("rsync: refusing malicious fuzzy operation")]
     UnexpectedFuzzy,
     /// No common algorithm.
     #[error("Failed to negotiate a {what} choice.")]
@@ -284,7 +284,57 @@ pub enum ProtocolError {
     BadTableIndex(&'static str),
 }
 
+/// A value outside its range, as the reference tells of it where it has a text of its own (stock binary).
+struct RangeText(Limit, i64, i64);
+
+impl core::fmt::Display for RangeText {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        let Self(what, got, max) = self;
+        match what {
+            Limit::SumCount => write!(f, "Invalid checksum count {got}"),
+            Limit::BlockLength => write!(f, "Invalid block length {got}"),
+            Limit::ZeroBlockLength => f.write_str("Invalid zero block length"),
+            Limit::ChecksumLength => write!(f, "Invalid checksum length {got}"),
+            Limit::Remainder => write!(f, "Invalid remainder length {got}"),
+            Limit::Nanoseconds => write!(f, "wire value modtime_nsec out of range: {got} not in [0,{max}]"),
+            Limit::LinkTarget => write!(f, "overflow: linkname_len={got}"),
+            Limit::HardLink => write!(f, "hard-link reference out of range: {got} ({max})"),
+            Limit::Alloc => write!(f, "exceeded --max-alloc={max} setting"),
+            _ => write!(f, "wire value out of range: {what:?} is {got}, limit {max}"),
+        }
+    }
+}
+
 impl ProtocolError {
+    /// Whether the role that found it stands in brackets behind its text (stock binary).
+    pub const fn names_role(&self) -> bool {
+        match self {
+            Self::OutOfRange { what, .. } => matches!(
+                what,
+                Limit::SumCount
+                    | Limit::BlockLength
+                    | Limit::ZeroBlockLength
+                    | Limit::ChecksumLength
+                    | Limit::Remainder
+                    | Limit::Nanoseconds
+                    | Limit::Alloc
+            ),
+            fault => matches!(
+                fault,
+                Self::UnknownTag { .. }
+                    | Self::BadMessage { .. }
+                    | Self::MessageTooLong { .. }
+                    | Self::BadNdx { .. }
+                    | Self::NotRegular { .. }
+                    | Self::LatePhase { .. }
+                    | Self::BadDirNdx { .. }
+                    | Self::BadMode(_)
+                    | Self::BadBlock { .. }
+                    | Self::BadGoodbye { .. }
+            ),
+        }
+    }
+
     /// The exit code that goes with the fault (spec: exit codes, limits).
     pub const fn exit_code(&self) -> ExitCode {
         match self {
@@ -295,12 +345,13 @@ impl ProtocolError {
             | Self::Inflate { .. } => ExitCode::STREAM_IO,
             Self::NoCommonAlgorithm { .. } | Self::UnknownAlgorithm { .. } => ExitCode::UNSUPPORTED,
             Self::OutOfRange { what: Limit::Negotiation, .. } => ExitCode::UNSUPPORTED,
-            Self::OutOfRange { what: Limit::FilterRule | Limit::Alloc | Limit::Entries, .. } => {
-                ExitCode::MALLOC
-            }
+            Self::OutOfRange {
+                what: Limit::FilterRule | Limit::Alloc | Limit::Entries | Limit::LinkTarget,
+                ..
+            } => ExitCode::MALLOC,
             Self::Name(NameFault::Overflow) => ExitCode::MALLOC,
             Self::Name(
-                NameFault::Unsafe | NameFault::Unrequested | NameFault::Excluded | NameFault::Foreign,
+                NameFault::Unsafe | NameFault::Unrequested | NameFault::Excluded | NameFault::Outside,
             ) => ExitCode::UNSUPPORTED,
             Self::UnofferedIncRecursion | Self::BadFilterRule => ExitCode::SYNTAX,
             _ => ExitCode::PROTOCOL,

@@ -1,6 +1,7 @@
 //! What a session has to tell beside its items: facts, which the host puts into words.
 
 use crate::{
+    error::ProtocolError,
     flist::acl,
     ports::{PortError, WriteMode},
     stats::Stats,
@@ -365,6 +366,14 @@ pub enum Notice<'a> {
         /// It is a directory.
         dir: bool,
     },
+    /// `ERROR: rejecting unrequested file-list name: NAME` and relatives: what a sender says of a name ends the session with
+    /// this fault.
+    RefusedName {
+        /// What is wrong with it, or with what it stands for.
+        fault: ProtocolError,
+        /// As it came; nothing has been checked.
+        name: &'a [u8],
+    },
     /// `found ".." dir in relative path: X`
     DotDotInRelative(&'a [u8]),
     /// `Invalid checksum-choice for --checksum: none (0)`: there is a file to sum up.
@@ -415,6 +424,7 @@ impl Notice<'_> {
             Self::NoReferent { .. }
             | Self::DotDotInRelative(_)
             | Self::RefusedByDaemon { .. }
+            | Self::RefusedName { .. }
             | Self::FilterFault(_)
             | Self::NoWay { .. }
             | Self::SkippingContents

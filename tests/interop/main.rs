@@ -13,6 +13,7 @@ mod details;
 mod evil_client;
 mod extras;
 mod forbidden;
+mod forged;
 mod further;
 mod large;
 mod links;

@@ -153,6 +153,11 @@ impl Decoder {
         }
     }
 
+    /// The name of the last entry that was read, as it came, with nothing checked.
+    pub fn raw_name(&self) -> &[u8] {
+        &self.raw_name
+    }
+
     /// Reads the id lists of a session with one list; nothing where there are none. Below protocol 30 the caller then reads
     /// the i32 with error bits.
     pub async fn id_lists<R: BufRead, S: MessageSink>(

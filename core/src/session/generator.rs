@@ -454,7 +454,10 @@ where
             // Where a dry run has no destination, the reference looks at no place.
             if !self.side.missing_root && is_refused_orphan(self.shared(), &segment.list, entry) {
                 self.retouch_dirs().await;
-                return Err(ProtocolError::Name(NameFault::WrongDirectory).into());
+                return Err(self
+                    .shared()
+                    .refuse(Role::Generator, ProtocolError::Name(NameFault::WrongDirectory), entry.name())
+                    .into());
             }
             let parent = entry.rel_name().parent();
             if last_parent.replace(parent) != Some(parent)

@@ -80,6 +80,7 @@ impl Guard {
         if self.rules.is_none() && self.requested.is_none() {
             return Ok(());
         }
+        let role = if later { Role::Receiver } else { Role::ReceiverSide };
         for i in 0..list.len() {
             let Some(entry) = list.get(i) else { continue };
             let (name, is_dir) = (entry.name(), entry.entry.is_dir());
@@ -89,7 +90,7 @@ impl Guard {
                 false => rules.check(below(name), is_dir, false).is_excluded(),
             });
             if excluded {
-                return Err(ProtocolError::Name(NameFault::Excluded));
+                return Err(shared.refuse(role, ProtocolError::Name(NameFault::Excluded), name));
             }
             // Nobody asks for an empty name: one that could not be converted.
             let check = |r: &Requested| if name.is_empty() { Request::No } else { r.check(name, is_dir) };
@@ -102,7 +103,9 @@ impl Guard {
                         e.flags.insert(EntryFlags::IMPLIED_DIR);
                     }
                 }
-                Request::No => return Err(ProtocolError::Name(NameFault::Unrequested)),
+                Request::No => {
+                    return Err(shared.refuse(role, ProtocolError::Name(NameFault::Unrequested), name));
+                }
             }
         }
         Ok(())

@@ -19,7 +19,7 @@ use crate::{
     },
     io::{MessageSink, WireReader},
     names::RelName,
-    options::{FilesFrom, SessionOptions},
+    options::FilesFrom,
     ports::{Notice, Observer, Step, Target},
     setup::CompatFlags,
     wire::ndx::{NDX_FLIST_OFFSET, NdxState},
@@ -195,12 +195,16 @@ pub(super) fn drop_duplicates<O: Observer>(shared: &Shared<'_, O>, list: &mut Fi
     });
 }
 
+/// Refuses a name that is not in the directory of its list. One without a directory is told as if it were in the root (stock
+/// binary).
+pub(super) fn outside<O: Observer>(shared: &Shared<'_, O>, role: Role, name: &[u8]) -> ProtocolError {
+    let root: &[u8] = if name.contains(&b'/') { b"" } else { b"/" };
+    shared.refuse(role, ProtocolError::Name(NameFault::Outside), &[root, name].concat())
+}
+
 /// In a session with one list each entry's directory must be in the list (spec: checks, directory parts).
-fn check_parents(
-    list: &FileList,
-    options: &SessionOptions,
-    protocol: crate::version::ProtocolVersion,
-) -> Result<(), ProtocolError> {
+fn check_parents<O: Observer>(shared: &Shared<'_, O>, list: &FileList) -> Result<(), ProtocolError> {
+    let (options, protocol) = (shared.options, shared.agreed.protocol);
     if !protocol.has_names_without_parents() {
         return Ok(());
     }
@@ -216,7 +220,7 @@ fn check_parents(
             continue;
         }
         if !is_listed(list, dir, protocol) && e.kind() != FileKind::Missing {
-            return Err(ProtocolError::Name(NameFault::WrongDirectory));
+            return Err(shared.refuse(Role::Generator, ProtocolError::Name(NameFault::WrongDirectory), name));
         }
         last = dir;
     }
@@ -275,15 +279,31 @@ impl ListReader {
         Self { decoder, read_ndx, mapping: Mapping::default(), guard }
     }
 
+    async fn decode<R: BufRead, S: MessageSink, O: Observer>(
+        &mut self,
+        r: &mut WireReader<R, S>,
+        shared: &Shared<'_, O>,
+        role: Role,
+        start: i32,
+    ) -> Result<(FileList, u32), Error<R::Error>> {
+        let read = self.decoder.list(r, start).await;
+        if let Err(Error::Protocol(fault @ (ProtocolError::Name(_) | ProtocolError::BadMode(_)))) = read
+            && fault != ProtocolError::Name(NameFault::Overflow)
+        {
+            shared.refuse(role, fault, self.decoder.raw_name());
+        }
+        read
+    }
+
     /// One list. Its bytes count as those of the file list; what a replay reads was counted when it was recorded.
-    pub(super) async fn read<R: BufRead, S: MessageSink, O>(
+    pub(super) async fn read<R: BufRead, S: MessageSink, O: Observer>(
         &mut self,
         r: &mut WireReader<R, S>,
         shared: &Shared<'_, O>,
         start: i32,
     ) -> Result<(FileList, u32), Error<R::Error>> {
         let before = r.count_of_frames();
-        let read = self.decoder.list(r, start).await?;
+        let read = self.decode(r, shared, Role::Receiver, start).await?;
         if !shared.options.read_batch {
             shared.stats.borrow_mut().flist_bytes += r.count_of_frames() - before;
         }
@@ -332,7 +352,7 @@ impl ListReader {
         shared: &Shared<'_, O>,
         start: i32,
     ) -> Result<FileList, Error<R::Error>> {
-        let (mut list, errors) = self.decoder.list(r, start).await?;
+        let (mut list, errors) = self.decode(r, shared, Role::ReceiverSide, start).await?;
         self.report_foreign(shared, Role::ReceiverSide);
         received_names(shared, Role::ReceiverSide, &list);
         self.guard.check(shared, &mut list, false)?;
@@ -350,7 +370,7 @@ impl ListReader {
             for e in &list.entries {
                 let name = list.name(e);
                 if name.strip_prefix(b"/").unwrap_or(name).contains(&b'/') {
-                    return Err(ProtocolError::Name(NameFault::WrongDirectory).into());
+                    return Err(outside(shared, Role::ReceiverSide, name).into());
                 }
             }
         }
@@ -368,7 +388,7 @@ pub(super) fn prepare_first<T: Target, O: Observer, E>(
 ) -> Result<(), Error<E>> {
     prepare(shared, target, &mut lists.mapping, &lists.decoder, list, start);
     if !shared.agreed.inc_recurse() {
-        check_parents(list, shared.options, shared.agreed.protocol)?;
+        check_parents(shared, list)?;
     }
     Ok(())
 }

@@ -225,7 +225,7 @@ pub use scan::SourceArgs;
 
 use crate::{
     charset::{Conversion, Toward},
-    error::Role,
+    error::{ProtocolError, Role},
     flist::entry::{FileKind, mode},
     io::Tape,
     mux::MsgTag,
@@ -377,6 +377,12 @@ impl<'a, O: Observer> Shared<'a, O> {
             self.transfer_error.set(true);
         }
         self.observer.notice(role, notice);
+    }
+
+    /// Tells which name a fault that ends the session is about.
+    pub(crate) fn refuse(&self, role: Role, fault: ProtocolError, name: &[u8]) -> ProtocolError {
+        self.report(role, &Notice::RefusedName { fault, name });
+        fault
     }
 
     /// Tells of a step of the work.

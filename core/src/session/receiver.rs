@@ -11,12 +11,12 @@ use super::{
     decide, extended,
     generator::DestSide,
     goodbye::{ItemHeader, read_del_stats, read_stats},
-    incoming_list::{ListReader, prepare, received_names},
+    incoming_list::{ListReader, outside, prepare, received_names},
     lists::{DirRecord, Found, Segment},
     transfer::{FileContext, Incoming, Sink},
 };
 use crate::{
-    error::{Error, NameFault, ProtocolError, Role},
+    error::{Error, ProtocolError, Role},
     exit::ExitCode,
     flist::entry::{EntryFlags, EntryRef, FileList},
     io::WireReader,
@@ -118,16 +118,11 @@ where
         {
             let lists = self.side.lists.borrow();
             let parent = lists.dir(dir).map(|d| d.entry().rel_name());
-            for i in 0..list.len() {
-                if list.get(i).is_some_and(|e| e.name().is_empty()) {
-                    // As the reference: a name without counterpart is in no directory.
-                    return Err(ProtocolError::Name(NameFault::Foreign).into());
-                }
-                let inside = list
-                    .get(i)
-                    .is_some_and(|e| Some(e.rel_name().parent()) == parent && e.rel_name() != RelName::ROOT);
-                if !inside {
-                    return Err(ProtocolError::Name(NameFault::WrongDirectory).into());
+            for entry in (0..list.len()).filter_map(|i| list.get(i)) {
+                let name = entry.rel_name();
+                // A name without counterpart is in no directory.
+                if entry.name().is_empty() || name == RelName::ROOT || Some(name.parent()) != parent {
+                    return Err(outside(shared, Role::Receiver, entry.name()).into());
                 }
             }
         }
@@ -408,7 +403,7 @@ where
                 Ok(Place::Alt(n, name))
             }
             BasisType::Fuzzy | BasisType::FuzzyAlt(_) if transfer.fuzzy == 0 => {
-                Err(ProtocolError::UnexpectedFuzzy.into())
+                Err(self.shared().refuse(Role::Receiver, ProtocolError::UnexpectedFuzzy, sibling).into())
             }
             BasisType::Fuzzy => Ok(Place::Dest(RelName::new(sibling).unwrap_or(name))),
             BasisType::FuzzyAlt(n) => {

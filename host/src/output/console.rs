@@ -45,7 +45,7 @@ use crate::{
         words::{Debug, Info, Levels},
     },
     engine::absolute,
-    session::{Ended, Handshaken, Speak},
+    session::{Ended, Handshaken, Speak, wire},
     vouched::{self, Trust},
 };
 
@@ -82,6 +82,8 @@ pub(crate) struct Console {
     started_at: u64,
     /// The peer said with which code this ends.
     told_to_end: Cell<bool>,
+    /// The reason of the end was told when it was found.
+    told_reason: Cell<bool>,
     /// Who said the last error: the one that the exit line of a fatal error names.
     complained: Cell<Option<Role>>,
     mark: &'static str,
@@ -157,6 +159,7 @@ impl Console {
             started: Instant::now(),
             started_at: now(),
             told_to_end: Cell::new(false),
+            told_reason: Cell::new(false),
             complained: Cell::new(None),
             mark,
             log,
@@ -205,7 +208,7 @@ impl Console {
     /// Shows the end of a run: statistics, the reason of a failure, and the exit line.
     pub(crate) fn finish(&self, ended: Option<&Ended>, code: ExitCode, role: Role) {
         // A daemon's client has heard it.
-        let is_told = self.visitor.is_some() && self.told_to_end.get();
+        let is_told = self.visitor.is_some() && self.told_to_end.get() || self.told_reason.get();
         if let Some(ended) = ended {
             if ended.reason.is_none() {
                 self.log_closing(ended, code);
@@ -492,6 +495,7 @@ impl Observer for Console {
                 return self.scan_line(Some(if together { *before..before + here } else { 0..*here }));
             }
             Notice::DeletionScanned => return self.scan_line(None),
+            Notice::RefusedName { .. } => self.told_reason.set(true),
             _ => {}
         }
         let text = message::text(from, notice, &self.wording(&self.roots.borrow()));
@@ -605,10 +609,10 @@ impl Observer for Console {
     fn ending(&self, code: ExitCode, fault: Option<&ProtocolError>) {
         // Over a socket there is no other way for the last lines; elsewhere `finish` writes them to stderr.
         if self.visitor.is_some() && self.is_framed(MsgTag::Error) {
-            if let Some(fault) = fault {
-                self.emit(MsgTag::Error, fault.to_string().as_bytes());
-            }
             let role = self.complained.get().unwrap_or_else(|| self.route.role());
+            if let Some(fault) = fault.filter(|_| !self.told_reason.get()) {
+                self.emit(MsgTag::Error, wire::fault_text(fault, role).as_bytes());
+            }
             let line = exit_line(code, role);
             self.emit(MsgTag::Error, line.strip_suffix(b"\n").unwrap_or(&line));
             self.told_to_end.set(true);

@@ -3,7 +3,7 @@
 use std::{cell::RefCell, rc::Rc};
 
 use arsync_core::{
-    error::Role,
+    error::{ProtocolError, Role},
     flist::acl::Kind,
     ports::{Notice, Op, WriteMode},
     stats::Stats,
@@ -328,6 +328,11 @@ pub(crate) fn text(from: Role, notice: &Notice<'_>, w: &Wording<'_>) -> Option<V
         Notice::RefusedByDaemon { name, dir } => {
             let what: &[u8] = if dir { b"directory" } else { b"file" };
             plain(&[b"ERROR: daemon refused to receive ", what, b" \"", name, b"\""])
+        }
+        Notice::RefusedName { fault, name } => {
+            let link: &[u8] = if matches!(fault, ProtocolError::Name(_)) { b": " } else { b" for " };
+            let role = if fault.names_role() { format!(" [{from}]") } else { String::new() };
+            plain(&[fault.to_string().as_bytes(), link, name, role.as_bytes()])
         }
         Notice::DotDotInRelative(path) => {
             let root: &[u8] = if path.starts_with(b"/") { b"/" } else { b"" };

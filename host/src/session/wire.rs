@@ -32,7 +32,6 @@ pub(crate) type Fault = Error<transport::Error>;
 
 /// Why a session ended, for the user; none where the exit code says it all or it was said. `read`: bytes that had come.
 pub(crate) fn reason(fault: &Fault, read: u64, role: Role) -> Option<String> {
-    let role = role.name();
     match fault {
         Error::Exit(_) | Error::PeerExit(_) => None,
         Error::Eof => {
@@ -44,12 +43,14 @@ pub(crate) fn reason(fault: &Fault, read: u64, role: Role) -> Option<String> {
             let why = error.0.raw_os_error().map_or_else(|| format!(": {error}"), strerror::suffix);
             Some(format!("rsync: [{role}] {what} error{why}"))
         }
-        // Stray messages are told by whoever reads them.
-        Error::Protocol(fault @ (ProtocolError::UnknownTag { .. } | ProtocolError::BadMessage { .. })) => {
-            Some(format!("{fault} [{role}]"))
-        }
+        Error::Protocol(fault) => Some(fault_text(fault, role)),
         other => Some(other.to_string()),
     }
+}
+
+/// What a peer did wrong, as `role` says it.
+pub(crate) fn fault_text(fault: &ProtocolError, role: Role) -> String {
+    if fault.names_role() { format!("{fault} [{role}]") } else { fault.to_string() }
 }
 
 /// The handshake that goes with the options.
