@@ -212,6 +212,13 @@ pub enum Notice<'a> {
     AttrsChanged(&'a [u8]),
     /// `*** Skipping any contents from this failed directory ***`
     SkippingContents,
+    /// `default_perms_for_dir: sys_acl_get_file(DIR, ACL_TYPE_DEFAULT): REASON, falling back on umask`
+    NoDefaultAcl {
+        /// The directory.
+        dir: &'a [u8],
+        /// Why.
+        error: PortError,
+    },
     /// `could not make way for new KIND: NAME`
     NoWay {
         /// `regular file`, `directory`, `symlink`, `device file`, `special file`
@@ -437,6 +444,7 @@ impl Notice<'_> {
             Self::FailedVerification { again: true, .. }
             | Self::Vanished { .. }
             | Self::ParentAbsent(_)
+            | Self::NoDefaultAcl { .. }
             | Self::Diminished { .. }
             | Self::TooLargeForSums(_)
             | Self::MaxDelete { .. } => Severity::Warning,

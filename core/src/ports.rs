@@ -306,6 +306,8 @@ pub trait Target {
     async fn back_up(&self, _name: RelName<'_>, _by: BackupBy) -> Result<(), PortError> {
         Err(PortError::UNSUPPORTED)
     }
+    /// Makes the directories in which the backup of `name` would be, if it can.
+    async fn make_backup_dirs(&self, _name: RelName<'_>) {}
     /// Moves the partial file to its final name (`--delay-updates`).
     async fn promote_partial(&self, _name: RelName<'_>) -> Result<(), PortError> {
         Err(PortError::UNSUPPORTED)

@@ -245,3 +245,27 @@ fn without_random_letters(line: &str) -> String {
         None => line.to_owned(),
     }
 }
+
+/// Below protocol 29 a receiver is not told whether what it writes in place has a backup: it makes way for one.
+#[test]
+fn directories_for_backups_of_files_that_are_written_in_place() {
+    for program in BOTH {
+        for (protocol, made) in [("--protocol=28", true), ("--protocol=29", false)] {
+            for remote in [false, true] {
+                let dir = tree(&["src/d", "dst"], &["src/d/f=new", "src/g=text", "dst/g=old"]);
+                let shell = fake_shell(dir.path()).display().to_string();
+                let path = format!("--rsync-path={}", program.path());
+                let there = format!("h:{}/dst/", dir.path().display());
+                let words = ["-r", "--inplace", "--backup-dir=old", protocol];
+                let ends = match remote {
+                    true => vec!["-e", &shell, &path, "src/", &there],
+                    false => vec!["src/", "dst/"],
+                };
+                let out = run(program, dir.path(), &[&words[..], &ends].concat());
+                assert_eq!(out.code, Some(0), "{program:?} {protocol}: {out:?}");
+                let found = ["d", "g"].map(|name| dir.path().join("dst/old").join(name).exists());
+                assert_eq!(found, [made, true], "{program:?} {protocol} {remote}");
+            }
+        }
+    }
+}

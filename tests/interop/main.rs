@@ -12,6 +12,7 @@ mod daemon;
 mod details;
 mod evil_client;
 mod extras;
+mod forbidden;
 mod forged;
 mod further;
 mod large;

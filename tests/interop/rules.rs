@@ -1,10 +1,10 @@
 //! Rule files of directories and the order of sources, both programs side by side.
 
-use std::{fs, path::Path};
+use std::{fs, path::Path, thread, time::Duration};
 
 use crate::{
     details::{BOTH, run, tree},
-    peers::Program,
+    peers::{Program, fake_shell},
 };
 
 /// Two sources, rule files above and in them, and names that each of those files hides.
@@ -125,5 +125,28 @@ fn what_rule_files_protect_is_not_deleted_to_make_way() {
             let told = out.stderr.starts_with("could not make way for new regular file: a/b/f\n");
             assert_eq!(told, !gone, "{program:?} {when}: {out:?}");
         }
+    }
+}
+
+/// What was listed before a rule file that ends the run has reached the destination by then.
+#[test]
+fn a_faulty_rule_file_ends_the_run_behind_what_was_sent() {
+    let dir = tree(&["s/d"], &["s/d/.rules=bogus\n", "s/f"]);
+    let shell = fake_shell(dir.path());
+    for (program, new) in BOTH.into_iter().zip(["new", "other"]) {
+        let place = format!("h:{new}/");
+        let shell = shell.to_str().unwrap();
+        let out = run(
+            program,
+            dir.path(),
+            &["-a", "-f", ": .rules", "-e", shell, "--rsync-path=rsync", "s/", &place],
+        );
+        assert_eq!(out.code, Some(1), "{program:?} {out:?}");
+        // The server is not waited for.
+        let is_there = (0..100).any(|_| {
+            thread::sleep(Duration::from_millis(20));
+            dir.path().join(new).is_dir()
+        });
+        assert!(is_there, "{program:?} {out:?}");
     }
 }

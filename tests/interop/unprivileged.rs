@@ -479,16 +479,20 @@ fn a_path_to_the_destination_that_cannot_be_made() {
         let place = |name: &str| dir.join(name).display().to_string();
         for (words, code, told) in [
             (["-r", "--mkpath", "src/", "shut/x/y"], 11, format!("mkdir \"{}\" failed", place("shut/x/y"))),
-            (["-r", "--mkpath", "src/", "src/f/y"], 11, format!("mkdir \"{}\" failed", place("src/f/y"))),
+            (
+                ["-r", "--mkpath", "src/", "src/f/y"],
+                11,
+                format!("mkdir \"{}\" failed: Not a dir", place("src/f/y")),
+            ),
             (
                 ["-r", "--mkpath", "src/f", "shut/x"],
                 3,
                 format!("ERROR: cannot stat destination \"{}\"", place("shut/x")),
             ),
             (
-                ["-r", "--no-mkpath", "src/", "shut/x"],
+                ["-r", "--no-mkpath", "src/", "./shut/x/"],
                 3,
-                format!("ERROR: cannot stat destination \"{}\"", place("shut/x")),
+                format!("ERROR: cannot stat destination \"{}\"", place("./shut/x/")),
             ),
         ] {
             let out = run_as_nobody(program, dir, &words);

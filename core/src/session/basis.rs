@@ -8,7 +8,7 @@ use bytes::Bytes;
 use super::{
     decide,
     fuzzy::{HOPELESS, LIMIT, distance, suffix},
-    generator::{Generator, Outlet, Request},
+    generator::{DestSide, Generator, Outlet, Request},
 };
 use crate::{
     copying::CopyStep,
@@ -49,6 +49,15 @@ struct Candidate {
     stat: Stat,
     /// This run updates it.
     taken: bool,
+}
+
+impl<T, O> DestSide<'_, T, O> {
+    /// The receiver is not told whether there is a backup of a file that it writes in place: it makes way for one, and looks
+    /// for it.
+    pub(super) fn keeps_backup_blindly(&self) -> bool {
+        let transfer = &self.shared.options.transfer;
+        transfer.inplace && transfer.backup && !self.shared.agreed.protocol.has_item_flags()
+    }
 }
 
 /// Where the file that a request names as its basis is. `sibling`: the name that goes with a similar file.

@@ -67,13 +67,13 @@ where
     pub(super) async fn directory(&mut self, ndx: i32, entry: EntryRef<'_>) -> Result<(), Error<L::Error>> {
         let options = self.options();
         let name = self.side.local_name(entry);
-        if self.is_skipped(name.bytes()) {
+        if self.skips(name.bytes()) {
             return Ok(());
         }
         let shown = name.bytes();
         if self.is_refused(name, true) {
             self.report(&Notice::SkippingContents);
-            self.skipped.push(shown.to_vec());
+            self.skipped = Some(shown.to_vec());
             return Ok(());
         }
         let found = self.standing(name).await;
@@ -91,7 +91,7 @@ where
             self.report(&Notice::NotCreating { name: shown, dir: true });
             // What would be in the destination itself is told of by name.
             if name != RelName::ROOT {
-                self.skipped.push(shown.to_vec());
+                self.skipped = Some(shown.to_vec());
             }
             return Ok(());
         }
@@ -99,6 +99,7 @@ where
         if unlisted || stat.is_none() {
             self.need_parents(name).await;
         }
+        self.side.mask(Role::Generator, name).await;
         if unlisted {
             // It is made when something in it needs it.
             return Ok(());
@@ -123,14 +124,15 @@ where
         if let Some(other) = stat.filter(|s| !s.is_dir()) {
             if !self.make_way(name, &other, "directory").await? {
                 self.report(&Notice::SkippingContents);
-                self.skipped.push(shown.to_vec());
+                self.skipped = Some(shown.to_vec());
                 return Ok(());
             }
             in_the_way = Some(other.kind());
             stat = None;
         }
         let before = existed.as_ref().filter(|_| !created);
-        let wanted_mode = decide::dest_mode(entry.entry.mode, before, options, self.side.mask(name).await);
+        let wanted_mode =
+            decide::dest_mode(entry.entry.mode, before, options, self.side.mask(Role::Generator, name).await);
         let missing = stat.is_none();
         created |= missing;
         let mut late = None;
@@ -175,9 +177,10 @@ where
                 self.fresh.insert(shown.to_vec());
                 return Ok(());
             }
-            // As the reference: the sticky bit is there from the beginning, unless the directory gets a time. An ACL that
-            // comes in between depends on it.
-            let bits = if decide::keeps_time(FileKind::Dir, options) { 0o777 } else { 0o1777 };
+            // As the reference: the sticky bit is there from the beginning, unless the directory gets a time and its contents
+            // come in a list of their own. An ACL that comes in between depends on it.
+            let in_advance = decide::keeps_time(FileKind::Dir, options) && self.shared().agreed.inc_recurse();
+            let bits = if in_advance { 0o777 } else { 0o1777 };
             let first_mode = self.side.while_filled(wanted_mode) & bits;
             let mut made = self.side.target.make_dir(name, first_mode).await;
             if options.select.relative
@@ -189,7 +192,7 @@ where
             if let Err(error) = made {
                 self.failed(Op::GeneratorMkdir, shown, error);
                 self.report(&Notice::SkippingContents);
-                self.skipped.push(shown.to_vec());
+                self.skipped = Some(shown.to_vec());
                 return Ok(());
             }
             self.fresh.insert(shown.to_vec());
@@ -197,7 +200,8 @@ where
         }
         if let Some(stat) = existed {
             let handed_down = if created && !options.preserve.perms { stat.mode & 0o2000 } else { 0 };
-            let changed = self.dir_attrs(ndx, entry, name, (wanted_mode, handed_down), &stat).await;
+            let modes = (wanted_mode, handed_down);
+            let changed = self.dir_attrs(ndx, entry, name, modes, &stat, created).await;
             // A new one has the permissions already that the mask keeps from one that is made by the reference.
             if let Some(flags) = late
                 && (changed || missing && self.is_masked(name, wanted_mode).await)
@@ -228,6 +232,7 @@ where
         name: RelName<'_>,
         (wanted_mode, handed_down): (u32, u32),
         stat: &Stat,
+        created: bool,
     ) -> bool {
         let options = self.options();
         if options.dry_run {
@@ -235,7 +240,8 @@ where
         }
         let keeps = decide::keeps_time(FileKind::Dir, options);
         let opened = self.side.while_filled(wanted_mode);
-        let set = self.set_attrs(entry, name, opened | handed_down, stat, false, false).await;
+        // Of one that stands the time is set at once too, which says whether it may be; not of one that is being filled.
+        let set = self.set_attrs(entry, name, opened | handed_down, stat, !created, false).await;
         let time = keeps.then_some((entry.entry.mtime, entry.entry.nsec));
         // As the reference does: only the right to write is taken away again, or all where attributes come behind the item.
         let pending = self.shared().extended.is_pending(entry.extra().xattrs);
@@ -249,7 +255,7 @@ where
         let differs = time.is_some_and(|time| !decide::same_time(window, time, (stat.mtime, stat.nsec)));
         if time.is_some() || final_mode.is_some() {
             let number = self.side.lists.borrow().dir_number(ndx);
-            self.retouch.push(name.bytes(), number, time, final_mode, differs);
+            self.retouch.push(name.bytes(), number, time, final_mode, differs && created);
         }
         // Behind a failure nothing more is set.
         set.is_some_and(|changed| changed || differs)

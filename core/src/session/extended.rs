@@ -14,6 +14,7 @@ use super::{
     generator::DestSide,
     goodbye::ItemHeader,
     io_error,
+    mask::KnownMask,
     names::{NameRules, stored_names},
     scan::below,
     standing::report_attrs,
@@ -43,8 +44,7 @@ pub(crate) struct State {
     /// As they travel.
     pub(crate) tables: Rc<Tables>,
     receiving: RefCell<Receiving>,
-    /// Creation mask inside the directory that was asked for last.
-    mask: RefCell<Option<(Vec<u8>, u32)>>,
+    pub(super) mask: RefCell<Option<KnownMask>>,
 }
 
 #[derive(Debug, Default)]
@@ -406,10 +406,22 @@ impl<T: Target, O: Observer> DestSide<'_, T, O> {
         wanted_mode: u32,
         against: Option<Place<'_>>,
     ) -> ItemFlags {
+        let acl = match against {
+            Some(at) => self.acl_flag(entry, wanted_mode, at).await,
+            None => ItemFlags::empty(),
+        };
+        acl | self.xattr_flag(entry, against).await
+    }
+
+    /// The part of [`Self::extended_flags`] for the ACL.
+    pub(super) async fn acl_flag(&self, entry: EntryRef<'_>, wanted_mode: u32, at: Place<'_>) -> ItemFlags {
+        let same = self.same_acls(entry, wanted_mode, at).await;
+        if same { ItemFlags::empty() } else { ItemFlags::REPORT_ACL }
+    }
+
+    /// The part of [`Self::extended_flags`] for the attributes.
+    pub(super) async fn xattr_flag(&self, entry: EntryRef<'_>, against: Option<Place<'_>>) -> ItemFlags {
         let mut flags = ItemFlags::empty();
-        if let Some(at) = against {
-            flags.set(ItemFlags::REPORT_ACL, !self.same_acls(entry, wanted_mode, at).await);
-        }
         let number = entry.extra().xattrs;
         let mut pending = None;
         if self.shared.options.preserve.xattrs > 0 {
@@ -702,12 +714,16 @@ impl<T: Target, O: Observer> DestSide<'_, T, O> {
         if stat.kind() != entry.entry.kind() {
             return;
         }
-        let xattrs = self.xattr_changes(entry.extra().xattrs, name, Some(at)).await;
+        let mut extended = self.extended(entry, name, Some(at), true).await.unwrap_or_default();
         let attrs = self.attrs_with_xattrs(entry, &stat);
-        if xattrs.is_empty() && attrs == Attrs::default() {
+        let preserve = &self.shared.options.preserve;
+        if !preserve.acls && extended.xattrs.is_empty() && attrs == Attrs::default() {
             return;
         }
-        let extended = Extended { xattrs, ..Extended::default() };
+        if preserve.fake_super {
+            // It is in an attribute already, and stays there.
+            (extended.acl, extended.default_acl) = (None, None);
+        }
         match self.target.set_extended(at, &stat, &attrs, &extended).await {
             Ok(_) => {}
             Err((step, error)) => report_attrs(self.shared, role, name.bytes(), step, error),
@@ -768,26 +784,5 @@ impl<T: Target, O: Observer> DestSide<'_, T, O> {
                 Notice::Failed { op: f.op, name: &f.path, base: None, other: &f.xattr, error: f.error };
             self.shared.report(role, &notice);
         }
-    }
-
-    /// The creation mask inside the directory of a name: its default ACL takes the place of the process's
-    /// mask (spec: permissions). With `-p` no mask is used.
-    pub(super) async fn mask(&self, name: RelName<'_>) -> u32 {
-        let umask = self.rights.umask;
-        if self.shared.options.preserve.perms || self.missing_root {
-            return umask;
-        }
-        let dir = if name == RelName::ROOT { name } else { name.parent() };
-        if let Some((known, mask)) = &*self.shared.extended.mask.borrow()
-            && known == dir.bytes()
-        {
-            return *mask;
-        }
-        let mask = match self.target.inherited_acl(dir).await {
-            Ok(Some(acl)) => !acl.permissions() & 0o777,
-            _ => umask,
-        };
-        *self.shared.extended.mask.borrow_mut() = Some((dir.bytes().to_vec(), mask));
-        mask
     }
 }

@@ -123,8 +123,8 @@ pub(super) struct Generator<'a, T, O, L> {
     pub(super) phases_ended: u8,
     pub(super) receiver_finished: bool,
     pub(super) in_progress: u32,
-    /// Directories that are skipped with everything below them.
-    pub(super) skipped: Vec<Vec<u8>>,
+    /// A directory that is skipped with everything below it.
+    pub(super) skipped: Option<Vec<u8>>,
     /// Directories made by this run: their contents need no look.
     pub(super) fresh: HashSet<Vec<u8>>,
     /// Directories whose time or mode is set at the end.
@@ -164,7 +164,7 @@ where
             phases_ended: 0,
             receiver_finished: false,
             in_progress: 0,
-            skipped: Vec::new(),
+            skipped: None,
             fresh: HashSet::new(),
             retouch: Retouches::default(),
             deleting: super::deletion::State::default(),
@@ -571,12 +571,14 @@ where
         Ok(())
     }
 
-    /// A file will not come. Another member of its link group takes over.
+    /// A file will not come. Another member of its link group takes over, from protocol 30 on: before that the generator is
+    /// not told.
     async fn gave_up(&mut self, ndx: i32) -> Result<(), Error<L::Error>> {
         let found = self.side.lists.borrow().find(ndx)?;
         let Found::Entry(segment) = found else { return Ok(()) };
         self.less_in_progress(&segment);
-        let Some(entry) = segment.get(ndx) else { return Ok(()) };
+        let takes_over = self.shared().agreed.protocol.has_io_messages();
+        let Some(entry) = segment.get(ndx).filter(|_| takes_over) else { return Ok(()) };
         self.no_leader(ndx, entry).await
     }
 
@@ -584,8 +586,19 @@ where
         self.fresh.contains(dir)
     }
 
+    /// Whether an entry is in the directory that is skipped. That is forgotten at the first entry behind it that is not in
+    /// it, as in the reference: a member of a link group, or, below protocol 29, a name that is listed between the directory
+    /// and what is in it.
+    pub(super) fn skips(&mut self, name: &[u8]) -> bool {
+        let skipped = self.is_skipped(name);
+        if !skipped {
+            self.skipped = None;
+        }
+        skipped
+    }
+
     pub(super) fn is_skipped(&self, name: &[u8]) -> bool {
-        self.skipped.iter().any(|dir| {
+        self.skipped.as_ref().is_some_and(|dir| {
             dir.as_slice() == b"."
                 || name.strip_prefix(dir.as_slice()).is_some_and(|r| matches!(r.first(), None | Some(b'/')))
         })
@@ -617,7 +630,7 @@ where
         {
             group.closed |= segment.turn(ndx) >= group.last;
         }
-        if self.is_skipped(name.bytes()) || self.is_refused(name, false) {
+        if self.skips(name.bytes()) || self.is_refused(name, false) {
             return self.no_leader(ndx, entry).await;
         }
         let shown = entry.rel_name();
@@ -626,6 +639,7 @@ where
             return self.delete_missing(name).await;
         }
         self.need_parents(name).await;
+        self.side.mask(Role::Generator, name).await;
         if kind == FileKind::Regular {
             return self.regular(ndx, segment, redo).await;
         }

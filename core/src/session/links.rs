@@ -10,7 +10,7 @@ use super::{
     lists::{Found, Segment},
 };
 use crate::{
-    error::Error,
+    error::{Error, Role},
     flist::entry::{EntryFlags, EntryRef, FileKind},
     item::ItemFlags,
     names::RelName,
@@ -253,6 +253,10 @@ where
         let found = self.side.lists.borrow().find(ndx);
         let Ok(Found::Entry(segment)) = found else { return Ok(()) };
         segment.in_progress.set(segment.in_progress.get().saturating_sub(1));
+        if let Some(entry) = segment.get(ndx) {
+            // It waited, so that its own directory is none that is skipped.
+            self.skips(self.side.local_name(entry).bytes());
+        }
         self.regular(ndx, &segment, false).await
     }
 
@@ -303,7 +307,8 @@ where
         let alternate = if compares { self.same_as_alternate(entry, name, leads).await } else { None };
         // What stands in the way is shown as changed, whatever its kind.
         let before = stat.as_ref().or(alternate.as_ref().map(|a| &a.stat));
-        let mode = decide::dest_mode(entry.entry.mode, before, options, self.side.mask(name).await);
+        let mode =
+            decide::dest_mode(entry.entry.mode, before, options, self.side.mask(Role::Generator, name).await);
         if !options.dry_run
             && let Err(error) = target.hard_link(Place::Dest(leader), name, replace).await
         {
@@ -351,8 +356,12 @@ where
         standing: &Stat,
     ) -> Result<(), Error<L::Error>> {
         let options = self.options();
-        let wanted_mode =
-            decide::dest_mode(entry.entry.mode, Some(standing), options, self.side.mask(name).await);
+        let wanted_mode = decide::dest_mode(
+            entry.entry.mode,
+            Some(standing),
+            options,
+            self.side.mask(Role::Generator, name).await,
+        );
         let mut flags = self.flags_of(entry, wanted_mode, Some(standing), ItemFlags::LOCAL_CHANGE);
         if !options.preserve.times {
             flags.remove(ItemFlags::REPORT_TIME);

@@ -196,6 +196,7 @@ mod item_lines;
 mod links;
 pub mod lists;
 mod lookout;
+mod mask;
 mod names;
 mod outlet;
 mod prune;

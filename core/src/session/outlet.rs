@@ -329,6 +329,9 @@ impl<'a, S: Source, T: Target, O: Observer, C: LocalCopy<S, T>> LocalOutlet<'a, 
         } else {
             None
         };
+        if self.side.keeps_backup_blindly() && !request.redo {
+            target.make_backup_dirs(name).await;
+        }
         let whole = transfer.whole_file.unwrap_or(true) || shared.agreed.transfer_sum == ChecksumKind::None;
         // Without `-p` the file has the permissions of what it is made from.
         let sibling = sibling_name(name, request.xname.as_deref().unwrap_or_default());
@@ -351,7 +354,7 @@ impl<'a, S: Source, T: Target, O: Observer, C: LocalCopy<S, T>> LocalOutlet<'a, 
             entry.entry.mode,
             model.as_ref().filter(|s| decide::holds_data(s, options)),
             options,
-            self.side.mask(name).await,
+            self.side.mask(Role::Receiver, name).await,
         );
         let write_mode = match request.basis {
             _ if transfer.inplace => WriteMode::InPlace,

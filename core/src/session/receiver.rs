@@ -368,7 +368,8 @@ where
         if !self.shared().agreed.protocol.has_item_flags() {
             // The kind of basis does not travel: it is the backup of a file that is written in place, or the
             // partial file, or what stands there, or the alternate file, whichever there is first.
-            if transfer.inplace && transfer.backup && !redo {
+            if self.side.keeps_backup_blindly() && !redo {
+                self.side.target.make_backup_dirs(name).await;
                 let backup = self.side.target.stat(Place::Backup(name), false).await;
                 if matches!(backup, Ok(Some(s)) if s.is_regular()) {
                     return Ok(Place::Backup(name));
@@ -472,7 +473,7 @@ where
             entry.entry.mode,
             model.as_ref().filter(|s| decide::holds_data(s, options)),
             options,
-            self.side.mask(name).await,
+            self.side.mask(Role::Receiver, name).await,
         );
         let partial_in_place = header.basis == BasisType::PartialDir
             && !taken

@@ -11,7 +11,7 @@ use super::{
     receiver::sibling_name,
 };
 use crate::{
-    error::Error,
+    error::{Error, Role},
     flist::entry::{EntryFlags, EntryRef, mode},
     item::{BasisType, ItemFlags},
     names::RelName,
@@ -75,8 +75,12 @@ where
             }
             stat = None;
         }
-        let wanted_mode =
-            decide::dest_mode(entry.entry.mode, like.as_ref(), options, self.side.mask(name).await);
+        let wanted_mode = decide::dest_mode(
+            entry.entry.mode,
+            like.as_ref(),
+            options,
+            self.side.mask(Role::Generator, name).await,
+        );
         let consults = !redo
             && match options.transfer.alt_dest_kind {
                 None => false,

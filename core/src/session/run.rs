@@ -203,6 +203,10 @@ async fn say_exit<W: ChunkWrite, O: Observer, E>(
         }
         _ => i32::from(code.0).to_le_bytes().to_vec(),
     };
+    // What was said before the fault is still acted upon; messages overtake what waits to be written.
+    if w.flush().await.is_err() {
+        return false;
+    }
     w.message(MsgTag::ErrorExit, &payload).await.is_ok() && w.flush().await.is_ok()
 }
 

@@ -5,7 +5,7 @@ use super::{
     generator::{Generator, Outlet},
 };
 use crate::{
-    error::Error,
+    error::{Error, Role},
     flist::entry::{EntryRef, FileKind},
     item::ItemFlags,
     names::RelName,
@@ -47,8 +47,12 @@ where
             FileKind::Block | FileKind::Char => "device file",
             _ => "special file",
         };
-        let wanted_mode =
-            decide::dest_mode(entry.entry.mode, stat.as_ref(), options, self.side.mask(name).await);
+        let wanted_mode = decide::dest_mode(
+            entry.entry.mode,
+            stat.as_ref(),
+            options,
+            self.side.mask(Role::Generator, name).await,
+        );
         let same_kind = stat.filter(|s| s.kind() == kind);
         let same = match (same_kind, kind) {
             (None, _) => false,

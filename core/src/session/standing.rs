@@ -142,7 +142,8 @@ where
             Ok(changed) => Some(changed),
             Err((step, error)) => {
                 report_attrs(self.shared(), Role::Generator, name.bytes(), step, error);
-                None
+                // As the reference: a time that cannot be set counts as a change.
+                (step == AttrStep::Times).then_some(true)
             }
         }
     }
@@ -165,7 +166,10 @@ where
         stat: &Stat,
     ) -> Result<(), Error<L::Error>> {
         let mut flags = self.flags_of(entry, wanted_mode, Some(stat), ItemFlags::empty());
-        flags |= self.side.extended_flags(entry, wanted_mode, Some(Place::Dest(name))).await;
+        let here = Place::Dest(name);
+        flags |= self.side.acl_flag(entry, wanted_mode, here).await;
+        self.open_to_reading(name, wanted_mode, stat).await;
+        flags |= self.side.xattr_flag(entry, Some(here)).await;
         let same_extended = !flags.intersects(ItemFlags::REPORT_ACL | ItemFlags::REPORT_XATTR);
         let changed = self.set_attrs(entry, name, wanted_mode, stat, true, same_extended).await;
         if !self.options().dry_run {
@@ -184,6 +188,24 @@ where
             self.outlet.success(ndx, entry).await?;
         }
         Ok(())
+    }
+
+    /// Its owner may not read the attributes of what stands; with the permissions that it gets, that is possible.
+    async fn open_to_reading(&self, name: RelName<'_>, wanted_mode: u32, stat: &Stat) {
+        let (options, rights) = (self.options(), &self.side.rights);
+        let opens = !stat.mode & wanted_mode & 0o400 != 0;
+        if !opens
+            || options.preserve.xattrs == 0
+            || options.dry_run
+            || rights.super_user
+            || stat.uid != rights.euid
+            || stat.kind() == FileKind::Symlink
+        {
+            return;
+        }
+        let attrs = Attrs { mode: Some(wanted_mode), ..Attrs::default() };
+        // A failure shows when all is set.
+        let _ = self.side.target.set_attrs(Place::Dest(name), stat, &attrs).await;
     }
 
     /// What was not transferred, for `-vv`.

@@ -541,6 +541,11 @@ impl Target for TreeTarget {
         self.shared.backups().back_up(&self.shared, name, by).map_err(port)
     }
 
+    async fn make_backup_dirs(&self, name: RelName<'_>) {
+        // A failure shows when there is something to back up.
+        let _ = self.shared.backups().prepare(&self.shared, name);
+    }
+
     async fn promote_partial(&self, name: RelName<'_>) -> Result<(), PortError> {
         let from = self.spot(Place::Partial(name)).map_err(port)?;
         let to = self.tree().at(name).map_err(port)?;

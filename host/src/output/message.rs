@@ -222,6 +222,13 @@ pub(crate) fn text(from: Role, notice: &Notice<'_>, w: &Wording<'_>) -> Option<V
         Notice::AttrsChanged(name) if info(Info::Name, 2) && !w.itemizes => plain(&[name]),
         Notice::AttrsChanged(_) => None,
         Notice::SkippingContents => plain(&[b"*** Skipping any contents from this failed directory ***"]),
+        Notice::NoDefaultAcl { dir, error } => plain(&[
+            b"default_perms_for_dir: sys_acl_get_file(",
+            dir,
+            b", ACL_TYPE_DEFAULT): ",
+            strerror::text(error.0).as_bytes(),
+            b", falling back on umask",
+        ]),
         Notice::NoWay { kind, name } => {
             plain(&[b"could not make way for new ", kind.as_bytes(), b": ", name])
         }

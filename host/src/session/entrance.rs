@@ -92,7 +92,8 @@ impl<O: Speak> DestEntrance<'_, O> {
         // Below a module the path is shown as it was asked for.
         text.extend(match roots.module {
             Some(_) => roots.quoted_below(&roots.start, path),
-            None => [b"\"", &absolute(path)[..], b"\""].concat(),
+            None if path.starts_with(b"/") => [b"\"", path, b"\""].concat(),
+            None => [b"\"", &absolute(b".")[..], b"/", path, b"\""].concat(),
         });
         drop(roots);
         text.extend_from_slice(tail.as_bytes());
@@ -199,7 +200,12 @@ impl<O: Speak> DestEntrance<'_, O> {
             let part = path.get(..end).unwrap_or_default();
             let errno = match stat(part) {
                 Ok(st) if FileType::from_raw_mode(st.st_mode) == FileType::Directory => continue,
-                Ok(_) => Errno::EXIST,
+                // As the reference, which opens the directories on the way one by one.
+                Ok(_) => match path.get(end..).unwrap_or_default().iter().filter(|&&b| b == b'/').count() {
+                    0 => Errno::EXIST,
+                    1 => Errno::NOTDIR,
+                    _ => Errno::LOOP,
+                },
                 Err(errno) => errno,
             };
             if errno != Errno::NOENT {

@@ -88,7 +88,8 @@ impl<S: Source, T: Target, O: Observer, C: LocalCopy<S, T>> LocalOutlet<'_, S, T
             self.side.lends_mode(at, self.side.target.stat(at, false).await.ok().flatten()).await
         };
         let model = standing.as_ref().filter(|s| decide::holds_data(s, options));
-        let wanted_mode = decide::dest_mode(entry.entry.mode, model, options, self.side.mask(name).await);
+        let wanted_mode =
+            decide::dest_mode(entry.entry.mode, model, options, self.side.mask(Role::Receiver, name).await);
         let attrs =
             decide::wanted(entry.entry, &entry.extra(), wanted_mode, options, &self.side.rights, true);
         let extended = self.side.extended(entry, name, None, true).await;
