@@ -54,9 +54,7 @@ pub enum CopyEnd {
     Commit(CommitStep, PortError),
     /// The source could not be opened.
     Open(PortError),
-    /// The source could not be read to its end.
-    Read(PortError),
-    /// Nothing was done: it is to be copied when its turn comes.
+    /// Nothing is there: it is to be copied when its turn comes. So is what cannot be read to its end.
     Refused,
 }
 

@@ -57,8 +57,10 @@ pub enum Op {
     HardLink,
     /// `link FULL => X failed`, where X is an alternate file that is copied then
     LinkAlternate,
-    /// `rename FULL -> "NAME"`
+    /// `rename FULL -> "NAME"`, where FULL is the temporary file
     Rename,
+    /// `rename failed for FULL (from OTHER)`, where OTHER is the partial file
+    RenamePartial,
     /// `mkstemp FULL failed`
     Mkstemp,
     /// `open FULL failed` of an in-place target

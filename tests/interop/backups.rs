@@ -7,12 +7,16 @@ use std::{
         ffi::OsStrExt,
         fs::{MetadataExt, PermissionsExt, symlink},
     },
+    path::Path,
+    process::Command,
 };
+
+use rustix::process::geteuid;
 
 use crate::{
     details::{BOTH, children, run, tree},
     links::PRIVATE,
-    needs::needs_root,
+    needs::{needs, needs_root},
     peers::{Program, fake_shell},
 };
 
@@ -186,6 +190,59 @@ fn copies_above_the_destination_have_their_attributes() {
             let mode = |name: &str| fs::metadata(at(name)).unwrap().mode() & 0o7777;
             assert_eq!([mode("dst/f"), mode("bak/f")], [bits, kept], "{program:?} {option}");
         }
+    }
+}
+
+/// What can neither be linked nor renamed is copied; that it cannot be replaced either is an error of its own.
+#[test]
+fn files_that_may_not_change_get_backups() {
+    let names = ["f", "d/f"];
+    let fixed = |dir: &Path, what: &str| {
+        let files = names.map(|name| dir.join(name));
+        Command::new("chattr").arg(what).args(files).status().is_ok_and(|status| status.success())
+    };
+    let probe = tree(&["d"], &names);
+    let can = geteuid().is_root() && fixed(probe.path(), "+i") && fixed(probe.path(), "-i");
+    if !needs("files that may not change (chattr +i)", can) {
+        return;
+    }
+    let temporaries = ["rename \"TO/.f.XXXXXX\" -> \"f\"", "rename \"TO/d/.f.XXXXXX\" -> \"d/f\""];
+    let partials =
+        ["rename failed for \"TO/f\" (from .~tmp~/f)", "rename failed for \"TO/d/f\" (from d/.~tmp~/f)"];
+    for program in BOTH {
+        for (words, told, has_backup) in [
+            (&["-a"][..], temporaries, false),
+            (&["-ab"], temporaries, true),
+            (&["-ab", "--delay-updates"], partials, true),
+        ] {
+            let dir = tree(
+                &["src/d", "dst/d"],
+                &["src/f=new text", "src/d/f=new text", "dst/f=old", "dst/d/f=old"],
+            );
+            let to = dir.path().join("dst");
+            assert!(fixed(&to, "+i"));
+            let out = run(program, dir.path(), &[words, &["src/", "dst/"]].concat());
+            assert!(fixed(&to, "-i"));
+            let what = format!("{program:?} {words:?}: {out:?}");
+            assert_eq!(out.code, Some(23), "{what}");
+            let mut lines: Vec<String> = out.stderr.lines().map(without_random_letters).collect();
+            lines.pop();
+            let told = told.map(|text| text.replace("TO", to.to_str().unwrap()));
+            let told = told.map(|text| format!("rsync: [receiver] {text}: Operation not permitted (1)"));
+            assert_eq!(lines, told, "{what}");
+            for name in names {
+                assert_eq!(fs::read(to.join(name)).unwrap(), b"old", "{what}");
+                let backup = fs::read(to.join(format!("{name}~"))).ok();
+                assert_eq!(backup.as_deref(), has_backup.then_some(&b"old"[..]), "{what}");
+            }
+        }
+    }
+}
+
+fn without_random_letters(line: &str) -> String {
+    match line.find(".f.") {
+        Some(at) => format!("{}XXXXXX{}", &line[..at + 3], &line[at + 9..]),
+        None => line.to_owned(),
     }
 }
 

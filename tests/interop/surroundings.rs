@@ -11,10 +11,11 @@ use std::{
     time::{Duration, Instant},
 };
 
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Pid, Signal, geteuid, kill_process};
 
 use crate::{
     details::{BOTH, children, run, tree},
+    needs::needs,
     peers::{self, Program, fake_shell},
 };
 
@@ -323,5 +324,111 @@ fn a_daemon_that_leaves_in_the_handshake_has_sent_nothing() {
         let lines = "rsync: connection unexpectedly closed (0 bytes received so far) [Receiver]\n\
              rsync error: error in rsync protocol data stream (code 12) [Receiver=3.5.0]";
         assert_eq!((out.code, &*without_place(&out.stderr)), (Some(12), lines), "{program:?}");
+    }
+}
+
+/// Sources on several file systems: each is copied as far as its own goes.
+#[test]
+fn each_source_stays_on_its_own_file_system() {
+    let namespace =
+        || Command::new("unshare").args(["-m", "true"]).status().is_ok_and(|status| status.success());
+    if !needs("a mount namespace, for another file system", geteuid().is_root() && namespace()) {
+        return;
+    }
+    let script = "set -e; mount --make-rprivate /; for d in b c; do mount -t tmpfs none src/$d; done; \
+                  for d in a b c; do mkdir -p src/$d/in/deep; echo $d > src/$d/in/deep/f; done; \
+                  mkdir src/c/m; mount -t tmpfs none src/c/m; echo m > src/c/m/hidden; exec \"$@\"";
+    for program in BOTH {
+        for words in [&["-rx"][..], &["-rx", "--no-i-r"], &["-rxR"]] {
+            let dir = tree(&["src/a", "src/b", "src/c"], &[]);
+            let mut line = peers::command("unshare", dir.path());
+            line.args(["-m", "sh", "-c", script, "sh", program.path()]).args(words);
+            line.args(["src/a", "src/b", "src/c", "dst/"]);
+            let out = peers::run(&mut line);
+            assert_eq!((out.code, &*out.stderr), (Some(0), ""), "{program:?} {words:?}");
+            let to = dir.path().join(if words == ["-rxR"] { "dst/src" } else { "dst" });
+            for name in ["a", "b", "c"] {
+                let text = fs::read_to_string(to.join(name).join("in/deep/f"));
+                assert_eq!(text.unwrap(), format!("{name}\n"), "{program:?} {words:?}");
+            }
+            assert!(children(&to.join("c/m")).is_empty(), "{program:?} {words:?}");
+        }
+    }
+}
+
+/// Many directories, and few files that may be open at once.
+#[test]
+fn few_open_files_are_enough_for_many_directories() {
+    let dir = tree(&["src"], &[]);
+    for n in 0..100 {
+        fs::create_dir_all(dir.path().join(format!("src/{n}/a/b"))).unwrap();
+        for name in ["f", "a/f", "a/b/f"] {
+            fs::write(dir.path().join(format!("src/{n}/{name}")), n.to_string()).unwrap();
+        }
+    }
+    let shell = fake_shell(dir.path());
+    for program in BOTH {
+        let to = format!("dst-{program:?}");
+        let (path, remote) =
+            (format!("--rsync-path={}", program.path()), format!("h:{}/{to}/r/", dir.path().display()));
+        let local = format!("{to}/l/");
+        for way in [&["src/", &local][..], &["-e", shell.to_str().unwrap(), &path, "src/", &remote]] {
+            let limited = ["-c", "ulimit -n 20; exec \"$@\"", "sh", program.path(), "-a", "--mkpath"];
+            let out = peers::run(peers::command("/bin/sh", dir.path()).args(limited).args(way));
+            assert_eq!((out.code, &*out.stderr), (Some(0), ""), "{program:?} {way:?}");
+        }
+        for place in ["l", "r"] {
+            let text = fs::read_to_string(dir.path().join(format!("{to}/{place}/99/a/b/f")));
+            assert_eq!(text.unwrap(), "99", "{program:?} {place}");
+        }
+    }
+}
+
+/// Files below `/sys` have less than they say; so has one that is truncated while it is read.
+#[test]
+fn a_file_that_has_less_than_it_says_is_no_success() {
+    let file = "/sys/devices/system/cpu/online";
+    if !needs("a file of /sys that is shorter than its size", fs::metadata(file).is_ok_and(|m| m.len() > 512))
+    {
+        return;
+    }
+    let ways = [
+        ("", "discarded", "discarded", "old"),
+        ("--no-W", "discarded", "discarded", "old"),
+        ("--inplace", "retained", "retained", "new"),
+        ("--partial", "discarded", "discarded", "new"),
+        ("--partial-dir=.p", "discarded", "put into partial-dir", "old"),
+    ];
+    for (option, first, second, left) in ways {
+        for program in BOTH {
+            for remote in [false, true] {
+                let dir = tree(&["dst"], &["dst/online=old"]);
+                let shell = fake_shell(dir.path());
+                let path = format!("--rsync-path={}", program.path());
+                let far = format!("h:{file}");
+                let mut words = vec!["-tv"];
+                words.extend((!option.is_empty()).then_some(option));
+                match remote {
+                    true => words.extend(["-e", shell.to_str().unwrap(), &path, &far]),
+                    false => words.push(file),
+                }
+                words.push("dst/");
+                let out = run(program, dir.path(), &words);
+                let what = format!("{program:?} {words:?}: {out:?}");
+                assert_eq!(out.code, Some(23), "{what}");
+                let read = format!("read errors mapping \"{file}\": No data available (61)");
+                assert_eq!(out.stderr.matches(&read).count(), 2, "{what}");
+                let told = format!("{}{}", out.stdout, out.stderr);
+                for line in [
+                    format!("WARNING: online failed verification -- update {first} (will try again)."),
+                    format!("ERROR: online failed verification -- update {second}."),
+                ] {
+                    assert!(told.contains(&line), "{what}");
+                }
+                let stands = fs::read(dir.path().join("dst/online")).unwrap();
+                assert_eq!(stands == b"old", left == "old", "{what}");
+                assert_eq!(dir.path().join("dst/.p/online").exists(), option == "--partial-dir=.p", "{what}");
+            }
+        }
     }
 }

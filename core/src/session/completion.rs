@@ -3,12 +3,13 @@
 
 use alloc::{collections::VecDeque, vec::Vec};
 
-use super::{Event, generator::DestSide};
+use super::{Event, decide, generator::DestSide};
 use crate::{
     error::Role,
     exit::ExitCode,
+    flist::entry::EntryRef,
     names::RelName,
-    ports::{Attrs, CommitStep, Notice, Observer, Op, PortError, Target},
+    ports::{Attrs, CommitStep, Destination, Notice, Observer, Op, PortError, Target, WriteMode},
 };
 
 /// Completions that may be under way at a time, and the bytes of their files.
@@ -27,6 +28,48 @@ pub(super) fn report_backup<T: Target, O: Observer>(
     if !matches!(committed, Err((CommitStep::Backup, _))) {
         side.shared.report(Role::Receiver, &Notice::BackedUp(name.bytes()));
     }
+}
+
+/// A file does not have the data that it should have: what came of it is kept as far as that is wanted. `redo`: it was asked
+/// for again already.
+pub(super) async fn unverified<T: Target, O: Observer>(
+    side: &DestSide<'_, T, O>,
+    entry: EntryRef<'_>,
+    name: RelName<'_>,
+    wanted_mode: u32,
+    mode: WriteMode,
+    mut output: T::Output,
+    redo: bool,
+) -> Result<(), ExitCode> {
+    let (options, target) = (side.shared.options, side.target);
+    let transfer = &options.transfer;
+    let kept = if transfer.inplace {
+        "retained"
+    } else if mode == WriteMode::PartialInPlace && !transfer.delay_updates {
+        "put into partial-dir"
+    } else {
+        "discarded"
+    };
+    let notice = Notice::FailedVerification { name: entry.rel_name().bytes(), kept, again: !redo };
+    side.shared.report(Role::Receiver, &notice);
+    let attrs = decide::wanted(entry.entry, &entry.extra(), wanted_mode, options, &side.rights, false);
+    side.attach(&mut output, entry, false).await;
+    let to = if transfer.inplace {
+        Destination::Final { backup: false }
+    } else if side.is_taken(name) {
+        target.discard(output).await;
+        return Ok(());
+    } else if transfer.partial_dir.is_some() {
+        Destination::Partial
+    } else if transfer.partial {
+        Destination::KeptPartial { backup: transfer.backup && !redo }
+    } else {
+        target.discard(output).await;
+        return Ok(());
+    };
+    let result = target.commit(output, &attrs, to).await;
+    report_commit(side, name, result)?;
+    Ok(())
 }
 
 /// Reports what failed; false: the file is not in place. An error ends the session.

@@ -81,9 +81,9 @@ impl<S: Source, T: Target> LocalCopy<S, T> for InTurn {
             let piece = buf.get_mut(..n).unwrap_or_default();
             match source.read_at(&file, offset, piece).await {
                 Ok(got) if got == n => {}
-                other => {
+                _ => {
                     target.discard(output).await;
-                    return CopyEnd::Read(other.err().unwrap_or(PortError::NO_DATA));
+                    return CopyEnd::Refused;
                 }
             }
             if let Err(error) = target.write(&mut output, piece).await {

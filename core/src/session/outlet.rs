@@ -10,7 +10,7 @@ use super::{
     Event,
     alike::{Alike, Opened},
     basis::basis_place,
-    completion::{report_backup, report_commit},
+    completion::{report_backup, report_commit, unverified},
     decide,
     generator::{DestSide, Outlet, Request},
     io_error,
@@ -368,7 +368,8 @@ impl<'a, S: Source, T: Target, O: Observer, C: LocalCopy<S, T>> LocalOutlet<'a, 
         };
         let sibling = sibling_name(name, request.xname.as_deref().unwrap_or_default());
         let place = basis_place(request, name, &sibling);
-        let unverified = append == Append::Verify && start > 0 && !self.same_start(&file, place, start).await;
+        let other_start =
+            append == Append::Verify && start > 0 && !self.same_start(&file, place, start).await;
         let create =
             Create { name, mode: write_mode, file_mode: wanted_mode, size: stat.size, append_from: start };
         let basis = match request.basis_len {
@@ -404,27 +405,27 @@ impl<'a, S: Source, T: Target, O: Observer, C: LocalCopy<S, T>> LocalOutlet<'a, 
             }
         };
         context.progress(stat.size, start, true);
-        let read_fine = match copied {
-            Ok(read_fine) => read_fine,
+        let fault = match copied {
+            Ok(fault) => fault,
             Err(CopyFault::Write(error)) => {
                 target.discard(output).await;
                 self.failed(Role::Receiver, Op::Write, name.bytes(), None, error);
                 return Err(Error::Exit(ExitCode::FILE_IO));
             }
         };
-        if !read_fine {
-            if write_mode != WriteMode::Temporary {
-                self.leave(entry, wanted_mode, output).await;
-            } else {
-                target.discard(output).await;
-            }
-            return Ok(Event::Failed(ndx));
+        if let Some(error) = fault {
+            self.sender_fault(io_error::GENERAL);
+            self.failed(Role::Sender, Op::ReadErrors, path.name, Some(path.base), error);
         }
         if after {
             let figures = self.figures(entry, stat.size - start).await;
             self.show(entry, request.flags, request.basis, None, Some(figures));
         }
-        if unverified {
+        if fault.is_some() {
+            unverified(self.side, entry, name, wanted_mode, write_mode, output, request.redo).await?;
+            return Ok(if request.redo { Event::Failed(ndx) } else { Event::Redo(ndx) });
+        }
+        if other_start {
             let shown = entry.rel_name().bytes();
             let again = Notice::FailedVerification { name: shown, kept: "retained", again: true };
             shared.report(Role::Receiver, &again);
@@ -466,13 +467,22 @@ impl<'a, S: Source, T: Target, O: Observer, C: LocalCopy<S, T>> LocalOutlet<'a, 
         self.side.report_failures(Role::Receiver);
     }
 
-    fn read_error(&self, context: &FileContext<'_, '_, O>, error: PortError) {
-        let entry = context.entry;
-        self.sender_fault(io_error::GENERAL);
-        self.failed(Role::Sender, Op::ReadErrors, below(entry.name()), Some(entry.entry.base), error);
+    /// Reads a piece. After an error or an early end it goes on with zeros: the file keeps its length, and its data is known
+    /// to be wrong.
+    async fn read(&self, file: &S::File, offset: u64, piece: &mut [u8], fault: &mut Option<PortError>) {
+        if fault.is_none() {
+            let read = self.source.read_at(file, offset, piece).await;
+            if read == Ok(piece.len()) {
+                return;
+            }
+            *fault = Some(read.err().unwrap_or(PortError::NO_DATA));
+            piece.get_mut(read.unwrap_or(0)..).unwrap_or_default().fill(0);
+        } else {
+            piece.fill(0);
+        }
     }
 
-    /// The whole data from `start` on. `Ok(false)`: the source could not be read, which was reported.
+    /// The whole data from `start` on, and what of it could not be read.
     async fn whole(
         &mut self,
         file: &S::File,
@@ -480,8 +490,9 @@ impl<'a, S: Source, T: Target, O: Observer, C: LocalCopy<S, T>> LocalOutlet<'a, 
         size: u64,
         output: &mut T::Output,
         context: &FileContext<'_, '_, O>,
-    ) -> Result<bool, CopyFault> {
+    ) -> Result<Option<PortError>, CopyFault> {
         let mut buf = core::mem::take(&mut self.buf);
+        let mut fault = None;
         let mut offset = start;
         context.first_progress(start, size);
         while offset < size {
@@ -490,22 +501,14 @@ impl<'a, S: Source, T: Target, O: Observer, C: LocalCopy<S, T>> LocalOutlet<'a, 
                 buf.resize(n, 0);
             }
             let piece = buf.get_mut(..n).unwrap_or_default();
-            let got = match self.source.read_at(file, offset, piece).await {
-                Ok(got) if got == n => got,
-                other => {
-                    self.read_error(context, other.err().unwrap_or(PortError::NO_DATA));
-                    self.buf = buf;
-                    return Ok(false);
-                }
-            };
-            let piece = buf.get(..got).unwrap_or_default();
+            self.read(file, offset, piece, &mut fault).await;
             self.side.target.write(output, piece).await.map_err(CopyFault::Write)?;
             offset += n as u64;
             context.progress(offset, start, false);
         }
         self.buf = buf;
         context.shared.stats.borrow_mut().literal += size - start;
-        Ok(true)
+        Ok(fault)
     }
 
     /// Whether both files have the same first `len` bytes (`--append-verify`).
@@ -528,8 +531,8 @@ impl<'a, S: Source, T: Target, O: Observer, C: LocalCopy<S, T>> LocalOutlet<'a, 
         true
     }
 
-    /// The data by comparison with a basis (`--no-whole-file`); without an output the comparison alone. `Ok(false)`: it came to
-    /// no end.
+    /// The data by comparison with a basis (`--no-whole-file`); without an output the comparison alone. And
+    /// what could not be read.
     async fn delta(
         &mut self,
         file: &S::File,
@@ -537,7 +540,7 @@ impl<'a, S: Source, T: Target, O: Observer, C: LocalCopy<S, T>> LocalOutlet<'a, 
         basis: &OpenBasis<T::Basis>,
         mut output: Option<&mut T::Output>,
         context: &FileContext<'_, '_, O>,
-    ) -> Result<bool, CopyFault> {
+    ) -> Result<Option<PortError>, CopyFault> {
         let shared = context.shared;
         let target = self.side.target;
         let agreed = &shared.agreed;
@@ -546,7 +549,7 @@ impl<'a, S: Source, T: Target, O: Observer, C: LocalCopy<S, T>> LocalOutlet<'a, 
         // Nothing verifies what is left in place, so that the sums have to be beyond doubt there.
         let Some(head) = SumHead::for_basis(basis.len, block, agreed.protocol, basis.in_place, digest_len)
         else {
-            let Some(output) = output else { return Ok(false) };
+            let Some(output) = output else { return Ok(None) };
             return self.whole(file, 0, size, output, context).await;
         };
         let name = self.side.local_name(context.entry).bytes();
@@ -558,16 +561,12 @@ impl<'a, S: Source, T: Target, O: Observer, C: LocalCopy<S, T>> LocalOutlet<'a, 
         let old = core::mem::take(&mut self.old);
         let finder = Alike::new(opened, head, sums, basis.overwritten, old).await;
         let mut search = Search::new(finder, size, core::mem::take(&mut self.buf), context);
+        let mut fault = None;
         loop {
             let (from, room) = search.room();
-            match self.source.read_at(file, from, room).await {
-                Ok(got) if got == room.len() => {}
-                other => {
-                    if output.is_some() {
-                        self.read_error(context, other.err().unwrap_or(PortError::NO_DATA));
-                    }
-                    return Ok(false);
-                }
+            self.read(file, from, room, &mut fault).await;
+            if output.is_none() && fault.is_some() {
+                return Ok(fault);
             }
             loop {
                 let found = search.next().await;
@@ -598,7 +597,7 @@ impl<'a, S: Source, T: Target, O: Observer, C: LocalCopy<S, T>> LocalOutlet<'a, 
         let finder;
         (self.buf, finder) = search.finish();
         self.old = finder.into_buffer();
-        Ok(true)
+        Ok(fault)
     }
 }
 

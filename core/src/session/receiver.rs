@@ -7,7 +7,7 @@ use embedded_io_async::BufRead;
 
 use super::{
     Event, Inbox, Shared,
-    completion::{Completions, report_backup, report_commit},
+    completion::{Completions, report_backup, report_commit, unverified},
     decide, extended,
     generator::DestSide,
     goodbye::{ItemHeader, read_del_stats, read_stats},
@@ -546,7 +546,15 @@ where
             let replaces = standing.is_some();
             return self.complete(ndx, segment, entry, name, wanted_mode, output, place, replaces).await;
         }
-        self.mismatch(ndx, segment, entry, name, wanted_mode, output, redo).await
+        unverified(self.side, entry, name, wanted_mode, write_mode, output, redo).await?;
+        event!("file {} failed its checksum, asked for again: {}", ndx, !redo);
+        if redo {
+            shared.event(Event::Failed(ndx));
+        } else {
+            segment.mark(ndx, EntryFlags::REDO);
+            shared.event(Event::Redo(ndx));
+        }
+        Ok(())
     }
 
     #[allow(clippy::too_many_arguments, reason = "what is known of one file")]
@@ -615,58 +623,6 @@ where
         self.side.attach(&mut output, entry, false).await;
         let _ = self.side.target.commit(output, &attrs, to).await;
     }
-
-    #[allow(clippy::too_many_arguments, reason = "what is known of one file")]
-    async fn mismatch(
-        &mut self,
-        ndx: i32,
-        segment: &Segment,
-        entry: EntryRef<'_>,
-        name: RelName<'_>,
-        wanted_mode: u32,
-        mut output: T::Output,
-        redo: bool,
-    ) -> Result<(), Error<R::Error>> {
-        let shared = self.shared();
-        let options = shared.options;
-        let transfer = &options.transfer;
-        let target = self.side.target;
-        let kept = if transfer.inplace {
-            "retained"
-        } else if transfer.partial_dir.is_some() && !transfer.delay_updates {
-            "put into partial-dir"
-        } else {
-            "discarded"
-        };
-        let notice = Notice::FailedVerification { name: entry.rel_name().bytes(), kept, again: !redo };
-        shared.report(Role::Receiver, &notice);
-        let attrs =
-            decide::wanted(entry.entry, &entry.extra(), wanted_mode, options, &self.side.rights, false);
-        self.side.attach(&mut output, entry, false).await;
-        if transfer.inplace {
-            let result = target.commit(output, &attrs, Destination::Final { backup: false }).await;
-            report_commit(self.side, name, result)?;
-        } else if self.side.is_taken(name) {
-            target.discard(output).await;
-        } else if transfer.partial_dir.is_some() {
-            let result = target.commit(output, &attrs, Destination::Partial).await;
-            report_commit(self.side, name, result)?;
-        } else if transfer.partial {
-            let backup = transfer.backup && !redo;
-            let result = target.commit(output, &attrs, Destination::KeptPartial { backup }).await;
-            report_commit(self.side, name, result)?;
-        } else {
-            target.discard(output).await;
-        }
-        event!("file {} failed its checksum, asked for again: {}", ndx, !redo);
-        if redo {
-            shared.event(Event::Failed(ndx));
-        } else {
-            segment.mark(ndx, EntryFlags::REDO);
-            shared.event(Event::Redo(ndx));
-        }
-        Ok(())
-    }
 }
 
 /// `--delay-updates`: moves the finished files to their names, in list order.
@@ -705,7 +661,17 @@ async fn promote<T: Target, O: Observer>(side: &DestSide<'_, T, O>, role: Role, 
     }
     match side.target.promote_partial(name).await {
         Ok(()) => true,
-        Err(error) => failed(Op::Rename, name.bytes(), error),
+        Err(error) => failed(Op::RenamePartial, &partial_name(side, name), error),
+    }
+}
+
+/// Where a file waits for its name.
+fn partial_name<T, O: Observer>(side: &DestSide<'_, T, O>, name: RelName<'_>) -> Vec<u8> {
+    let partial = side.shared.options.transfer.partial_dir.as_deref().unwrap_or_default();
+    let (dir, base) = name.split();
+    match dir {
+        Some(dir) if !partial.starts_with(b"/") => [dir, b"/", partial, b"/", base].concat(),
+        _ => [partial, b"/", base].concat(),
     }
 }
 

@@ -62,8 +62,8 @@ pub(super) struct Scanner<'a, S, O> {
     last_parent: (u32, Vec<u8>),
     /// With `-R` and one list: the directories on the way to the last argument, and the rules inside each.
     way: Vec<(Vec<u8>, Scope)>,
-    /// Device of each argument's tree, by base, for `-x`.
-    devices: Vec<(u32, u64)>,
+    /// Device of each argument that is a directory, by base and name, for `-x`.
+    devices: HashMap<(u32, Vec<u8>), u64>,
     /// Directories that were named with a slash under `-R`.
     slashed: hashbrown::HashSet<Vec<u8>>,
     dot_root_sent: bool,
@@ -92,7 +92,7 @@ impl<'a, S: Source, O: Observer> Scanner<'a, S, O> {
             scopes: HashMap::new(),
             last_parent: (0, Vec::new()),
             way: Vec::new(),
-            devices: Vec::new(),
+            devices: HashMap::new(),
             slashed: hashbrown::HashSet::new(),
             dot_root_sent: false,
             root_entered: false,
@@ -104,6 +104,18 @@ impl<'a, S: Source, O: Observer> Scanner<'a, S, O> {
     /// What is read.
     pub(super) fn source(&self) -> &'a S {
         self.source
+    }
+
+    /// The device of the innermost argument that a path is below.
+    fn device_around(&self, path: SourcePath<'_>) -> Option<u64> {
+        let mut name = path.name;
+        loop {
+            name = memchr::memrchr(b'/', name).map_or(&b""[..], |slash| &name[..slash]);
+            let device = self.devices.get(&(path.base, name.to_vec()));
+            if device.is_some() || name.is_empty() {
+                return device.copied();
+            }
+        }
     }
 
     fn failed(&self, op: Op, path: SourcePath<'_>, error: PortError) {
@@ -260,8 +272,9 @@ impl<'a, S: Source, O: Observer> Scanner<'a, S, O> {
             self.shared.report(Role::Sender, &Notice::SkippingDirectory(&name));
             return Ok(());
         }
-        if select.one_file_system > 0 {
-            self.devices.push((base, stat.dev));
+        if select.one_file_system > 0 && stat.is_dir() {
+            let top = Some(below(&name)).filter(|&name| name != b".").unwrap_or_default();
+            self.devices.insert((base, top.to_vec()), stat.dev);
         }
         if select.relative && argument.kind == ArgKind::Slash {
             self.slashed.insert(name.clone());
@@ -673,15 +686,16 @@ impl<'a, S: Source, O: Observer> Scanner<'a, S, O> {
         if !is_argument && self.is_excluded(scope, path.name, stat.is_dir()) {
             return Ok(None);
         }
-        if stat.is_dir() && select.one_file_system > 0 && !is_argument {
-            let top = self.devices.iter().rev().find(|(base, _)| *base == path.base).map(|(_, dev)| *dev);
-            if top.is_some_and(|dev| dev != stat.dev) {
-                if select.one_file_system > 1 {
-                    self.shared.report(Role::Sender, &Notice::SkippingMountPoint(path.name));
-                    return Ok(None);
-                }
-                dir_flags = EntryFlags::MOUNT_DIR;
+        if stat.is_dir()
+            && select.one_file_system > 0
+            && !is_argument
+            && self.device_around(path).is_some_and(|dev| dev != stat.dev)
+        {
+            if select.one_file_system > 1 {
+                self.shared.report(Role::Sender, &Notice::SkippingMountPoint(path.name));
+                return Ok(None);
             }
+            dir_flags = EntryFlags::MOUNT_DIR;
         }
         if !self.can_travel(path.base, name, target.as_deref()) {
             return Ok(None);

@@ -221,7 +221,8 @@ pub(crate) fn resolve(mut cli: Cli, world: &World<'_>) -> Result<Resolved, Stop>
         None => recursive || list_only || cli.files_from.is_some(),
     };
     let deleting = cli.delete || cli.delete_excluded || timings > 0;
-    if deleting && !dirs {
+    // Without operands the usage is told instead.
+    if deleting && !dirs && (cli.server || !cli.operands.is_empty()) {
         return Err(fail("--delete does not work without --recursive (-r) or --dirs (-d)."));
     }
     if let Some(root) = &cli.confine_root {
@@ -236,6 +237,9 @@ pub(crate) fn resolve(mut cli: Cli, world: &World<'_>) -> Result<Resolved, Stop>
     let backup = backups(&cli)?;
     let partial = partials(&cli, world)?;
 
+    if cli.files_from.is_some() && !cli.server && cli.operands.len() != 2 {
+        return Err(Stop::Usage(Role::Client));
+    }
     let files_from = name_list(&cli, role)?;
     if cli.server && !cli.sender && matches!(files_from, NameList::Stdin) {
         // What comes in there is the session itself.
@@ -250,9 +254,6 @@ pub(crate) fn resolve(mut cli: Cli, world: &World<'_>) -> Result<Resolved, Stop>
         let (start, args) = operands.split_first().ok_or(Stop::Usage(role))?;
         Route::Server { sender: cli.sender, start: start.clone(), args: args.to_vec() }
     } else {
-        if cli.files_from.is_some() && operands.len() != 2 {
-            return Err(Stop::Usage(Role::Client));
-        }
         let options = RouteOptions {
             read_batch: batch.read.is_some(),
             shell_given: cli.rsh.is_some(),

@@ -12,7 +12,9 @@ use std::{
     thread::JoinHandle,
 };
 
-/// Results that may wait to be taken.
+use super::fds::affordable;
+
+/// Results that may wait to be taken; they may hold open files.
 const KEPT: usize = 64;
 
 /// Cheap reads are begun together, up to this cost and number, and a reader is woken for so much: a wake-up costs as much
@@ -154,7 +156,7 @@ impl<K: Hash + Eq + Clone + Send + 'static, R: Send + 'static, J: Send + 'static
             done: BTreeMap::new(),
             front: 0,
             back: 0,
-            kept: KEPT,
+            kept: affordable(KEPT),
             keeps_all: false,
             least: 1,
             most: usize::MAX,

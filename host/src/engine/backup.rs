@@ -172,7 +172,11 @@ impl Backups {
         }
         shared.tree().forget_link(name.bytes());
         match renameat(&from.dir, from.name, &to.dir, &*to.name) {
-            Err(Errno::XDEV) => {
+            // Also what can neither be linked nor renamed (`chattr +i`).
+            Err(error)
+                if error == Errno::XDEV
+                    || error == Errno::PERM && by == BackupBy::Link && stat.is_regular() =>
+            {
                 copy(&from.dir, from.name, &stat, &to, &all_of(&stat), Carried::ALL)?;
                 match by {
                     BackupBy::Rename => unlinkat(&from.dir, from.name, AtFlags::empty()),

@@ -17,7 +17,7 @@ use rustix::{
     io::{self, Errno},
 };
 
-use super::confine::Confinement;
+use super::{confine::Confinement, fds::affordable};
 
 /// What is done with symlinks in the directory part of a name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -199,7 +199,7 @@ impl Cache {
         let entry = Entry { path: path.into(), dir, used: self.clock };
         if let Some(old) = self.entries.iter_mut().find(|e| *e.path == *path) {
             *old = entry;
-        } else if self.entries.len() < CACHED {
+        } else if self.entries.len() < affordable(CACHED) {
             self.entries.push(entry);
         } else if let Some(oldest) = self.entries.iter_mut().min_by_key(|e| e.used) {
             *oldest = entry;

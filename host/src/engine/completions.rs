@@ -9,6 +9,7 @@ use rustix::io::Errno;
 use super::{
     backlog::{Piece, parent},
     draft::Draft,
+    fds::affordable,
     pool::{Pool, Task},
     processors,
     write::Shared,
@@ -35,7 +36,7 @@ impl Completions {
     /// Takes a file on and returns the number of its completion; gives back what has to be completed at once.
     pub fn begin(&self, shared: &Arc<Shared>, draft: Draft, attrs: &Attrs) -> Result<u64, Draft> {
         let open = match draft.output() {
-            Some(output) if output.is_temporary() && self.open.load(Ordering::Relaxed) < OPEN => {
+            Some(output) if output.is_temporary() && self.open.load(Ordering::Relaxed) < affordable(OPEN) => {
                 self.open.fetch_add(1, Ordering::Relaxed);
                 Some(self.open.clone())
             }

@@ -1,4 +1,5 @@
-//! Open files by what the kernel shows of them in `/proc/self/fd`, also for a process that has changed its root.
+//! Open files: by what the kernel shows of them in `/proc/self/fd`, also for a process that has changed its root; and how
+//! many may be kept.
 
 use core::sync::atomic::{AtomicBool, Ordering};
 use std::{
@@ -9,10 +10,29 @@ use std::{
 use rustix::{
     fs::{CWD, Mode, OFlags, openat, readlinkat},
     io::{self, Errno},
+    process::{Resource, getrlimit},
 };
+
+/// Files that are open in any session, whatever is kept.
+const NEEDED: u64 = 16;
+/// With so many files at most, everything that is worth keeping can be kept.
+const AMPLE: u64 = 256;
 
 /// The process has changed its root: `/proc` has no path any more.
 static JAILED: AtomicBool = AtomicBool::new(false);
+
+/// How many of so many files may be kept open that can be opened again: fewer where the process is short of them
+/// (`ulimit -n`).
+pub fn affordable(wanted: usize) -> usize {
+    static LIMIT: OnceLock<u64> = OnceLock::new();
+    let limit = *LIMIT.get_or_init(|| getrlimit(Resource::Nofile).current.unwrap_or(AMPLE));
+    share(wanted, limit)
+}
+
+fn share(wanted: usize, limit: u64) -> usize {
+    let spare = limit.clamp(NEEDED, AMPLE) - NEEDED;
+    (wanted as u64 * spare / (AMPLE - NEEDED)).max(1) as usize
+}
 
 /// Has the process change its root, and keeps what will be needed of `/proc`.
 pub fn enter_jail(change_root: impl FnOnce() -> io::Result<()>) -> io::Result<()> {
@@ -55,6 +75,15 @@ mod tests {
     use std::{fs, os::unix::ffi::OsStrExt};
 
     use super::*;
+
+    #[test]
+    fn what_is_kept_shrinks_with_the_limit() {
+        for (limit, kept) in [(0, 1), (16, 1), (20, 1), (32, 2), (64, 6), (136, 16), (256, 32), (1 << 20, 32)]
+        {
+            assert_eq!(share(32, limit), kept, "{limit}");
+        }
+        assert_eq!(share(64, u64::MAX), 64);
+    }
 
     #[test]
     fn open_files_are_found() {

@@ -112,10 +112,7 @@ fn copy(job: &Job, buf: &mut [u8]) -> CopyEnd {
     if job.in_place {
         return copy_in_place(job, &file, &Create { mode: WriteMode::InPlace, ..create }, buf);
     }
-    let n = match read_start(&file, job.size, buf) {
-        Ok(n) => n,
-        Err(error) => return CopyEnd::Read(port(error)),
-    };
+    let Ok(n) = read_start(&file, job.size, buf) else { return CopyEnd::Refused };
     if n <= SMALL
         && let Some(pace) = job.reader.pace()
     {
@@ -156,11 +153,10 @@ fn copy_in_place(job: &Job, file: &OwnedFd, create: &Create<'_>, buf: &mut [u8])
 }
 
 fn large(job: &Job, file: &OwnedFd, create: &Create<'_>, to: Destination) -> CopyEnd {
-    let size = match fstat(file) {
-        Ok(st) => st.st_size.cast_unsigned(),
-        Err(error) => return CopyEnd::Read(port(error)),
-    };
+    let Ok(st) = fstat(file) else { return CopyEnd::Refused };
+    let size = st.st_size.cast_unsigned();
     match job.target.copy(file, create, job.reader.pace()) {
+        Ok(out) if out.written() < size => CopyEnd::Refused,
         Ok(mut out) => {
             if let Some(extended) = &job.extended {
                 out.attach(extended.clone());
@@ -173,6 +169,8 @@ fn large(job: &Job, file: &OwnedFd, create: &Create<'_>, to: Destination) -> Cop
         Err(error @ (Errno::NOSPC | Errno::DQUOT | Errno::FBIG)) => {
             CopyEnd::Commit(CommitStep::Write, port(error))
         }
+        // Of reading or of writing.
+        Err(Errno::IO) => CopyEnd::Refused,
         Err(error) => CopyEnd::Commit(CommitStep::Create, port(error)),
     }
 }
@@ -183,8 +181,12 @@ fn read_start(file: &OwnedFd, size: u64, buf: &mut [u8]) -> rustix::io::Result<u
         // A read would change the time of the last access, or find what is no content, as below `/proc`.
         return Ok(0);
     }
-    // A regular file is read short at its end only.
-    rustix::io::retry_on_intr(|| rustix::io::pread(file, &mut *buf, 0))
+    // A regular file is read short at its end only, and where it has less than it says, as below `/sys`.
+    let n = rustix::io::retry_on_intr(|| rustix::io::pread(file, &mut *buf, 0))?;
+    if n < buf.len() && (n as u64) < size && (n as u64) < fstat(file)?.st_size.cast_unsigned() {
+        return Err(Errno::NODATA);
+    }
+    Ok(n)
 }
 
 #[cfg(test)]

@@ -625,6 +625,11 @@ impl Output {
         self.mode == WriteMode::Temporary
     }
 
+    /// Bytes that are in the file, or were left out as a hole.
+    pub const fn written(&self) -> u64 {
+        self.offset
+    }
+
     /// Bytes that are still in memory.
     pub const fn unwritten(&self) -> usize {
         self.buf.len()

@@ -127,7 +127,7 @@ impl<S: Source, T: Target, O: Observer, C: LocalCopy<S, T>> LocalOutlet<'_, S, T
         let entry = context.entry;
         let path = SourcePath { base: entry.entry.base, name: below(entry.name()) };
         match self.source.open(path).await {
-            Ok((file, stat)) => matches!(self.delta(&file, stat.size, basis, None, context).await, Ok(true)),
+            Ok((file, stat)) => matches!(self.delta(&file, stat.size, basis, None, context).await, Ok(None)),
             Err(_) => false,
         }
     }
@@ -179,14 +179,7 @@ impl<S: Source, T: Target, O: Observer, C: LocalCopy<S, T>> LocalOutlet<'_, S, T
                 }
                 Ok(report_commit(self.side, name, Err((step, error)))?)
             }
-            CopyEnd::Refused => Ok(false),
-            CopyEnd::Read(error) | CopyEnd::Open(error) => {
-                context.first_progress(0, entry.entry.size);
-                self.sender_fault(io_error::GENERAL);
-                self.failed(Role::Sender, Op::ReadErrors, below(entry.name()), base, error);
-                context.progress(entry.entry.size, 0, true);
-                Ok(false)
-            }
+            CopyEnd::Refused | CopyEnd::Open(_) => Ok(false),
         }
     }
 }
