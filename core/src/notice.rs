@@ -3,7 +3,7 @@
 use crate::{
     error::ProtocolError,
     flist::acl,
-    ports::{PortError, WriteMode},
+    ports::{AttrStep, PortError, WriteMode},
     stats::Stats,
 };
 
@@ -77,6 +77,10 @@ pub enum Op {
     SetTimes,
     /// `failed to set permissions on FULL`
     SetPermissions,
+    /// `failed to modify permissions on FULL`: a directory that is to be filled cannot be opened to its user
+    ModifyPermissions,
+    /// Setting an attribute, under the temporary name that the file had
+    OnTemporary(AttrStep),
     /// `delete_file: unlink(NAME) failed`
     Unlink,
     /// `delete_file: rmdir(NAME) failed`

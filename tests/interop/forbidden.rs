@@ -205,3 +205,63 @@ fn attributes_of_what_becomes_readable() {
         assert_eq!(told, (Some(0), ".f...p..... f\n", ""), "{program:?}");
     }
 }
+
+/// A directory that its user may not write, and that belongs to another one, gets its permissions first, and is then opened
+/// for what comes into it. Neither is possible.
+#[test]
+fn directories_of_another_user_that_are_to_be_filled() {
+    if !needs_root("files of another user") {
+        return;
+    }
+    let failed = |what: &str| {
+        format!("rsync: [generator] failed to {what} permissions on \"d\": Operation not permitted (1)")
+    };
+    let (set, modify) = (failed("set"), failed("modify"));
+    let mkstemp = "rsync: [receiver] mkstemp \"d/.f\" failed: Permission denied (13)".to_owned();
+    for program in BOTH {
+        for (words, standing, told) in [
+            ("-rp", 0o755, vec![modify.clone(), set.clone(), mkstemp.clone()]),
+            ("-rp", 0o555, vec![modify.clone(), mkstemp.clone()]),
+            ("-r", 0o555, vec![modify.clone(), mkstemp.clone()]),
+            ("-r", 0o755, vec![mkstemp.clone()]),
+        ] {
+            let bench = bench(program);
+            let dir = bench.path();
+            fs::create_dir_all(dir.join("dst/d")).unwrap();
+            source(dir, &["d/f"], &[]);
+            for (name, mode) in [("src/d", 0o555), ("dst/d", standing), ("src", 0o755), ("dst", 0o755)] {
+                fs::set_permissions(dir.join(name), Permissions::from_mode(mode)).unwrap();
+            }
+            let out = push(program, dir, &[words]);
+            assert_eq!(out.code, Some(23), "{program:?} {words} {standing:o}: {out:?}");
+            assert_eq!(lines(&out.stderr, dir), told, "{program:?} {words} {standing:o}");
+        }
+    }
+}
+
+/// What cannot be set on a file that was received is told of with its temporary name.
+#[test]
+fn owners_of_files_that_were_received() {
+    if !needs_root("files of another user") {
+        return;
+    }
+    for program in BOTH {
+        for (words, name) in [(&["-ro"][..], ".f.XXXXXX"), (&["-ro", "--inplace"], "f")] {
+            let bench = bench(program);
+            let dir = bench.path();
+            for name in ["src", "dst"] {
+                fs::create_dir(dir.join(name)).unwrap();
+            }
+            source(dir, &["f"], &[]);
+            give_away(&dir.join("dst"));
+            std::os::unix::fs::chown(dir.join("src/f"), Some(5), None).unwrap();
+            let out = push(program, dir, &[words, &["--super"]].concat());
+            let mut err = out.stderr.replace(&format!("{}/dst/", dir.display()), "");
+            if let Some(at) = err.find(".f.") {
+                err.replace_range(at + 3..at + 9, "XXXXXX");
+            }
+            let told = format!("rsync: [receiver] chown \"{name}\" failed: Operation not permitted (1)\n");
+            assert!(out.code == Some(23) && err.starts_with(&told), "{program:?} {words:?}: {out:?}");
+        }
+    }
+}

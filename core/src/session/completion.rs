@@ -3,7 +3,7 @@
 
 use alloc::{collections::VecDeque, vec::Vec};
 
-use super::{Event, decide, generator::DestSide, standing::report_attrs};
+use super::{Event, decide, generator::DestSide};
 use crate::{
     error::Role,
     exit::ExitCode,
@@ -87,7 +87,7 @@ pub(super) fn report_commit<T: Target, O: Observer>(
     };
     match step {
         CommitStep::Attrs(step) => {
-            report_attrs(side.shared, Role::Receiver, name, step, error);
+            failed(if side.shared.options.transfer.inplace { step.op() } else { Op::OnTemporary(step) }, &[]);
             return Ok(true);
         }
         CommitStep::Rename => failed(Op::Rename, name),

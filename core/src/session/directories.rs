@@ -12,7 +12,7 @@ use crate::{
     flist::entry::{EntryFlags, EntryRef, FileKind},
     item::ItemFlags,
     names::RelName,
-    ports::{AttrStep, Notice, Observer, Op, Place, PortError, Stat, Step, Target},
+    ports::{AttrStep, Attrs, Notice, Observer, Op, Place, PortError, Stat, Step, Target},
 };
 
 /// What directories get when their contents do not change any more, kept for each of them until the end: their names
@@ -241,7 +241,19 @@ where
         let keeps = decide::keeps_time(FileKind::Dir, options);
         let opened = self.side.while_filled(wanted_mode);
         // Of one that stands the time is set at once too, which says whether it may be; not of one that is being filled.
-        let set = self.set_attrs(entry, name, opened | handed_down, stat, !created, false).await;
+        // What belongs to another user cannot be opened, in all likelihood: that is tried behind everything else.
+        let (first, later) = match stat.uid == self.side.rights.euid || options.preserve.fake_super {
+            true => (opened, None),
+            false => (wanted_mode, Some(opened).filter(|&opened| opened != wanted_mode)),
+        };
+        let set = self.set_attrs(entry, name, first | handed_down, stat, !created, false).await;
+        let stays = match later {
+            Some(mode) => {
+                let now = Stat { mode: wanted_mode | handed_down, ..*stat };
+                !self.opens_to_its_user(name, &now, mode | handed_down).await
+            }
+            None => false,
+        };
         let time = keeps.then_some((entry.entry.mtime, entry.entry.nsec));
         // As the reference does: only the right to write is taken away again, or all where attributes come behind the item.
         let pending = self.shared().extended.is_pending(entry.extra().xattrs);
@@ -250,7 +262,8 @@ where
             false => wanted_mode,
         };
         let withdrawn = complete & 0o200 == 0 || pending;
-        let final_mode = (self.side.while_filled(complete) != complete && withdrawn).then_some(complete);
+        let final_mode =
+            (self.side.while_filled(complete) != complete && withdrawn && !stays).then_some(complete);
         let window = options.select.modify_window;
         let differs = time.is_some_and(|time| !decide::same_time(window, time, (stat.mtime, stat.nsec)));
         if time.is_some() || final_mode.is_some() {
@@ -259,6 +272,16 @@ where
         }
         // Behind a failure nothing more is set.
         set.is_some_and(|changed| changed || differs)
+    }
+
+    /// Gives a directory the permissions that it has while it is filled; false: it cannot get them, which was reported.
+    async fn opens_to_its_user(&self, name: RelName<'_>, stat: &Stat, mode: u32) -> bool {
+        let attrs = Attrs { mode: Some(mode), ..Attrs::default() };
+        let opened = self.side.target.set_attrs(Place::Dest(name), stat, &attrs).await;
+        if let Err((_, error)) = opened {
+            self.failed(Op::ModifyPermissions, name.bytes(), error);
+        }
+        opened.is_ok()
     }
 
     /// Without implied directories the parents of a name may be missing.
@@ -315,7 +338,7 @@ where
             let Ok(Some(stat)) = self.side.target.stat(Place::Dest(name), false).await else { continue };
             let window = self.options().select.modify_window;
             let time = time.filter(|t| !decide::same_time(window, *t, (stat.mtime, stat.nsec)));
-            let attrs = crate::ports::Attrs { mtime: time, mode: file_mode, ..Default::default() };
+            let attrs = Attrs { mtime: time, mode: file_mode, ..Default::default() };
             if let Err((step, error)) = self.side.target.set_attrs(Place::Dest(name), &stat, &attrs).await
                 && (differed || step != AttrStep::Times)
             {

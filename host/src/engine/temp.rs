@@ -224,7 +224,7 @@ impl Drop for Temp {
 }
 
 /// The name up to its variable part: `.BASE.` (spec: temporary file).
-fn stem(base: &[u8], hidden: bool) -> Vec<u8> {
+pub(crate) fn stem(base: &[u8], hidden: bool) -> Vec<u8> {
     let base = if hidden { base.strip_prefix(b".").unwrap_or(base) } else { base };
     let mut len = base.len();
     if len > MAX_BASE {

@@ -10,7 +10,10 @@ use arsync_core::{
 };
 
 use super::strerror;
-use crate::cli::words::{Debug, Info, Levels};
+use crate::{
+    cli::words::{Debug, Info, Levels},
+    engine::temp::stem,
+};
 
 /// The directories that names in messages are relative to.
 #[derive(Debug, Default)]
@@ -379,6 +382,8 @@ fn failed(op: Op, name: &[u8], other: &[u8], full: &[u8], w: &Wording<'_>) -> Ve
         Op::Chgrp => around("chgrp ", " failed"),
         Op::SetTimes => around("failed to set times on ", ""),
         Op::SetPermissions => around("failed to set permissions on ", ""),
+        Op::ModifyPermissions => around("failed to modify permissions on ", ""),
+        Op::OnTemporary(step) => failed(step.op(), name, other, &temporary(name, w), w),
         Op::Unlink => [b"delete_file: unlink(", name, b") failed"].concat(),
         Op::Rmdir => [b"delete_file: rmdir(", name, b") failed"].concat(),
         Op::Backup => [b"delete_file: make_backup(", name, b") failed"].concat(),
@@ -419,13 +424,9 @@ fn temporary(name: &[u8], w: &Wording<'_>) -> Vec<u8> {
         Some(i) => (&name[..i + 1], &name[i + 1..]),
         None => (&[][..], name),
     };
-    match w.temp_dir {
-        Some(temp) => w.roots.quoted(None, &[temp, b"/", base, b".XXXXXX"].concat()),
-        None => {
-            let dot: &[u8] = if base.first() == Some(&b'.') { b"" } else { b"." };
-            w.roots.quoted(None, &[dir, dot, base, b".XXXXXX"].concat())
-        }
-    }
+    let stem = stem(base, w.temp_dir.is_none());
+    let dir = w.temp_dir.map_or_else(|| dir.to_vec(), |temp| [temp, b"/"].concat());
+    w.roots.quoted(None, &[&dir[..], &stem, b"XXXXXX"].concat())
 }
 
 fn delta_totals(stats: &Stats) -> Vec<u8> {
