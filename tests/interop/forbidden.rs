@@ -10,7 +10,7 @@ use std::{
 
 use crate::{
     needs::needs_root,
-    peers::{Outcome, Program, fake_shell},
+    peers::{self, Outcome, Program, fake_shell, script},
     unprivileged::{bench, give_away, run, run_as_nobody},
 };
 
@@ -262,6 +262,55 @@ fn owners_of_files_that_were_received() {
             }
             let told = format!("rsync: [receiver] chown \"{name}\" failed: Operation not permitted (1)\n");
             assert!(out.code == Some(23) && err.starts_with(&told), "{program:?} {words:?}: {out:?}");
+        }
+    }
+}
+
+/// Attributes that cannot be read are told of, and count as none; those that are not wanted stay then.
+#[test]
+fn attributes_of_what_may_not_be_read() {
+    if !needs_root("what nobody may read can be read by root") {
+        return;
+    }
+    for program in BOTH {
+        for (words, wanted, told) in [("-rptXi", true, ".f........x f\n"), ("-rptXi", false, "")] {
+            let bench = bench(program);
+            let dir = bench.path();
+            for name in ["src", "dst"] {
+                fs::create_dir(dir.join(name)).unwrap();
+                let path = dir.join(name).join("f");
+                fs::write(&path, "text").unwrap();
+                if wanted || name == "dst" {
+                    rustix::fs::setxattr(&path, "user.a", b"value", rustix::fs::XattrFlags::empty()).unwrap();
+                }
+                fs::File::options().write(true).open(&path).unwrap().set_modified(UNIX_EPOCH).unwrap();
+                fs::set_permissions(&path, Permissions::from_mode(0o222)).unwrap();
+            }
+            give_away(&dir.join("dst"));
+            let shell = dir.join("shell");
+            let uid = "setpriv --reuid 65534 --regid 65534 --clear-groups";
+            script(&shell, &format!("shift\nexec {uid} /bin/sh -c \"$*\""));
+            let path = match program {
+                Program::Stock => "--rsync-path=rsync".to_owned(),
+                Program::Arsync => format!("--rsync-path={}", dir.join("program").display()),
+            };
+            let to = format!("host:{}/dst/", dir.display());
+            let out = peers::run(peers::command(program.path(), dir).args([
+                words,
+                "-e",
+                shell.to_str().unwrap(),
+                &path,
+                "src/f",
+                &to,
+            ]));
+            let error = format!(
+                "rsync: [generator] get_xattr_data: lgetxattr(\"{}/dst/f\",\"user.a\",0) failed: Permission denied (13)\n",
+                dir.display()
+            );
+            let starts = out.stderr.starts_with(&error);
+            assert!(out.code == Some(23) && out.stdout == told && starts, "{program:?} {wanted}: {out:?}");
+            let kept = rustix::fs::getxattr(dir.join("dst/f"), "user.a", &mut [0; 9][..]);
+            assert_eq!(kept, Ok(5), "{program:?} {wanted}");
         }
     }
 }

@@ -54,14 +54,16 @@ struct Receiving {
     /// The item in the generator's hands differs: its set, and the attributes whose values are wanted. The
     /// attributes are set when the sender's answer is there.
     pending: Option<(u32, Vec<u32>)>,
+    /// The attributes of what stands in the place of that item cannot be read: the generator leaves them as they are.
+    unread: bool,
 }
 
 /// An attribute as the receiving side wants it.
 #[derive(Debug, Clone)]
-struct Held {
+pub(super) struct Held {
     /// Number on the wire.
-    item: u32,
-    name: Vec<u8>,
+    pub(super) item: u32,
+    pub(super) name: Vec<u8>,
     value: HeldValue,
 }
 
@@ -72,7 +74,7 @@ enum HeldValue {
 }
 
 impl Held {
-    fn is(&self, value: &[u8], sums: ValueSums) -> bool {
+    pub(super) fn is(&self, value: &[u8], sums: ValueSums) -> bool {
         match &self.value {
             HeldValue::Known(known) => known == value,
             HeldValue::Short { len, sum, .. } => {
@@ -81,7 +83,7 @@ impl Held {
         }
     }
 
-    fn is_short(&self) -> bool {
+    pub(super) fn is_short(&self) -> bool {
         matches!(self.value, HeldValue::Short { .. })
     }
 }
@@ -125,7 +127,7 @@ impl State {
         self.receiving.borrow().names.clone()
     }
 
-    fn set(&self, number: u32) -> Option<Rc<Vec<Held>>> {
+    pub(super) fn set(&self, number: u32) -> Option<Rc<Vec<Held>>> {
         let at = usize::try_from(number).ok()?.checked_sub(1)?;
         self.receiving.borrow().sets.get(at).cloned()
     }
@@ -176,7 +178,7 @@ impl State {
     }
 }
 
-fn value_sums<O>(shared: &Shared<'_, O>) -> ValueSums {
+pub(super) fn value_sums<O>(shared: &Shared<'_, O>) -> ValueSums {
     ValueSums::new(shared.agreed.protocol, shared.agreed.seed)
 }
 
@@ -424,12 +426,20 @@ impl<T: Target, O: Observer> DestSide<'_, T, O> {
         let mut flags = ItemFlags::empty();
         let number = entry.extra().xattrs;
         let mut pending = None;
+        let mut unread = false;
         if self.shared.options.preserve.xattrs > 0 {
-            let (differs, wanted) = self.compare_xattrs(number, against).await;
+            let here = match against {
+                Some(at) => self.attributes_at(at).await,
+                None => Some(Vec::new()),
+            };
+            unread = here.is_none();
+            let (differs, wanted) = self.compare_xattrs(number, &here.unwrap_or_default());
             flags.set(ItemFlags::REPORT_XATTR, differs);
             pending = differs.then_some((number, wanted));
         }
-        self.shared.extended.receiving.borrow_mut().pending = pending;
+        let mut receiving = self.shared.extended.receiving.borrow_mut();
+        (receiving.pending, receiving.unread) = (pending, unread);
+        drop(receiving);
         flags
     }
 
@@ -495,11 +505,10 @@ impl<T: Target, O: Observer> DestSide<'_, T, O> {
     /// ACL and attributes are those wanted.
     pub(super) async fn same_extended(&self, entry: EntryRef<'_>, wanted_mode: u32, at: Place<'_>) -> bool {
         self.same_acls(entry, wanted_mode, at).await
-            && (self.shared.options.preserve.xattrs == 0
-                || !self.compare_xattrs(entry.extra().xattrs, Some(at)).await.0)
+            && (self.shared.options.preserve.xattrs == 0 || self.differs_from(entry.extra().xattrs, at).await)
     }
 
-    fn failed(&self, op: Op, at: Place<'_>, xattr: &[u8], error: PortError) {
+    pub(super) fn failed(&self, op: Op, at: Place<'_>, xattr: &[u8], error: PortError) {
         let notice = Notice::Failed { op, name: at.name().bytes(), base: None, other: xattr, error };
         self.shared.report(Role::Generator, &notice);
     }
@@ -538,8 +547,8 @@ impl<T: Target, O: Observer> DestSide<'_, T, O> {
         true
     }
 
-    /// Names of the attributes that count here, sorted.
-    async fn names_at(&self, at: Place<'_>) -> Vec<Vec<u8>> {
+    /// Names of the attributes that count here.
+    pub(super) async fn names_at(&self, at: Place<'_>) -> Vec<Vec<u8>> {
         let Some(rules) = self.shared.extended.names() else { return Vec::new() };
         let mut names = match self.target.xattr_names(at).await {
             Ok(names) => names,
@@ -551,36 +560,7 @@ impl<T: Target, O: Observer> DestSide<'_, T, O> {
             }
         };
         names.retain(|name| rules.visible(name));
-        names.sort_unstable();
         names
-    }
-
-    /// Whether attributes differ, and which values are not known on this side.
-    async fn compare_xattrs(&self, number: u32, against: Option<Place<'_>>) -> (bool, Vec<u32>) {
-        let Some(set) = self.shared.extended.set(number) else { return (false, Vec::new()) };
-        let here = match against {
-            Some(at) => self.names_at(at).await,
-            None => Vec::new(),
-        };
-        let mut differs = here.len() != set.len();
-        let mut wanted = Vec::new();
-        for xattr in set.iter() {
-            let mut same = false;
-            if let (Some(at), Ok(_)) = (against, here.binary_search(&xattr.name)) {
-                same = self
-                    .target
-                    .xattr(at, &xattr.name)
-                    .await
-                    .is_ok_and(|value| xattr.is(&value, value_sums(self.shared)));
-            }
-            if !same {
-                differs = true;
-                if xattr.is_short() {
-                    wanted.push(xattr.item);
-                }
-            }
-        }
-        (differs, wanted)
     }
 
     /// A value that was not sent because something here has it.
@@ -601,10 +581,11 @@ impl<T: Target, O: Observer> DestSide<'_, T, O> {
     async fn xattr_changes(&self, number: u32, name: RelName<'_>, at: Option<Place<'_>>) -> Vec<XattrChange> {
         let mut changes = Vec::new();
         let Some(set) = self.shared.extended.set(number) else { return changes };
-        let here = match at {
+        let mut here = match at {
             Some(at) => self.names_at(at).await,
             None => Vec::new(),
         };
+        here.sort_unstable();
         for xattr in set.iter() {
             if let (Some(at), Ok(_)) = (at, here.binary_search(&xattr.name))
                 && self
@@ -682,7 +663,8 @@ impl<T: Target, O: Observer> DestSide<'_, T, O> {
         name: RelName<'_>,
     ) -> Option<Extended> {
         let waits = self.shared.extended.is_pending(entry.extra().xattrs);
-        self.extended(entry, name, Some(Place::Dest(name)), !waits).await
+        let unread = self.shared.extended.receiving.borrow().unread;
+        self.extended(entry, name, Some(Place::Dest(name)), !waits && !unread).await
     }
 
     /// Has the completion of a file set its ACL and attributes. `generator`: the attributes may have to wait for

@@ -210,6 +210,7 @@ mod search;
 mod sender;
 mod special;
 mod standing;
+mod standing_xattrs;
 mod transfer;
 mod wire_outlet;
 
