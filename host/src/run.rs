@@ -28,7 +28,7 @@ use crate::{
         resolve::Resolved,
     },
     daemon, ending,
-    engine::{Identity, NoIdentity, absolute},
+    engine::{Identity, NoIdentity, TooMany, absolute, expand_anywhere},
     output::{console::Console, exit_line::exit_line, log_file::LogFile, message::Roots, strerror},
     session::{
         self, Refusal,
@@ -69,7 +69,9 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> u8 {
     };
     let command = match cli::command(&meant, &world) {
         Ok(Command::Secluded(iconv)) => {
-            stream_args(iconv.as_deref()).and_then(|strings| cli::secluded(&argv, strings, &world))
+            let command =
+                stream_args(iconv.as_deref()).and_then(|strings| cli::secluded(&argv, strings, &world));
+            command.and_then(without_wildcards)
         }
         other => other,
     };
@@ -128,6 +130,19 @@ fn stream_args(iconv: Option<&[u8]>) -> Result<Vec<Vec<u8>>, Stop> {
         }
     }
     Err(closed())
+}
+
+/// No shell has expanded what comes through the stream.
+fn without_wildcards(mut command: Command) -> Result<Command, Stop> {
+    if let Command::Session(resolved) = &mut command
+        && let Route::Server { args, .. } = &mut resolved.route
+    {
+        *args = expand_anywhere(core::mem::take(args)).map_err(|TooMany| {
+            let text = "the patterns of the request match too many files";
+            Failure::plain(text, ExitCode::SYNTAX, Role::Server)
+        })?;
+    }
+    Ok(command)
 }
 
 fn closed() -> Stop {

@@ -432,3 +432,41 @@ fn a_file_that_has_less_than_it_says_is_no_success() {
         }
     }
 }
+
+/// With `-s` no shell expands what is asked for: the server does, on either side.
+#[test]
+fn a_server_expands_protected_wildcards() {
+    for program in BOTH {
+        let dir =
+            tree(&["src/d/e", "src/.h"], &["src/a1", "src/a2", "src/b c", "src/[x]", "src/x", "src/d/a1"]);
+        let shell = fake_shell(dir.path());
+        let path = format!("--rsync-path={}", program.path());
+        let at = dir.path().to_str().unwrap();
+        for (pattern, code, expected) in [
+            ("*", 0, "[x] a1 a2 b c x .h d"),
+            ("a?", 0, "a1 a2"),
+            ("[x]", 0, "x"),
+            ("[ab]*", 0, "a1 a2 b c"),
+            ("*/a1", 0, "a1"),
+            ("b *", 0, "b c"),
+            ("./*/", 0, ". a1 e"),
+            (".h*", 0, ".h"),
+            ("z*", 23, ""),
+            ("a\\1", 23, ""),
+        ] {
+            let what = format!("h:{at}/src/{pattern}");
+            let words = ["-s", "--list-only", "-e", shell.to_str().unwrap(), &path, &what];
+            let out = run(program, dir.path(), &words);
+            let names: Vec<&str> = out.stdout.lines().filter_map(|line| line.get(46..)).collect();
+            assert_eq!(
+                (out.code, &*names.join(" ")),
+                (Some(code), expected),
+                "{program:?} {pattern}: {out:?}"
+            );
+        }
+        let to = format!("h:{at}/src/[d]/");
+        let out = run(program, dir.path(), &["-s", "-e", shell.to_str().unwrap(), &path, "src/x", &to]);
+        assert_eq!((out.code, &*out.stderr), (Some(0), ""), "{program:?}");
+        assert!(dir.path().join("src/d/x").exists(), "{program:?}");
+    }
+}

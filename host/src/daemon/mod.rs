@@ -11,7 +11,6 @@ mod auth;
 mod config;
 mod connection;
 mod dialogue;
-mod glob;
 mod hooks;
 mod impose;
 mod journal;

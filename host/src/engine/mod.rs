@@ -24,6 +24,7 @@ mod extended;
 mod fake;
 mod fds;
 mod forward;
+mod glob;
 mod ids;
 mod listing;
 mod meta;
@@ -50,6 +51,7 @@ use rustix::io::Errno;
 pub(crate) use self::{
     beneath::{Links, Tree},
     charset::Iconv,
+    glob::{Expander, TooMany, expand_anywhere},
 };
 #[allow(unused_imports, reason = "used by the sessions")]
 pub use self::{

@@ -1,9 +1,10 @@
-//! Wildcards in the paths that a client asks for: a daemon expands them below its module.
+//! Wildcards in the paths that a client asks for: a daemon expands them below its module, another server anywhere where no
+//! shell has done it (`-s`).
 
 use arsync_core::filter::wildmatch;
-use rustix::fs::{Dir, OFlags};
+use rustix::fs::{CWD, Dir, Mode, OFlags, openat};
 
-use crate::engine::{Links, Tree};
+use super::beneath::{Links, Tree};
 
 /// What the paths may come to for which the patterns of one request stand, those of directories on the way included, bytes.
 /// A few million of usual length: more than their file list has room for. Symlinks can make one file stand for
@@ -14,22 +15,22 @@ const EACH: usize = 48;
 
 /// The patterns of a request stand for more paths than are kept.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct TooMany;
+pub(crate) struct TooMany;
 
 /// Expands the patterns of one request, which share a budget.
-pub(super) struct Expander<'a> {
+pub(crate) struct Expander<'a> {
     root: &'a Tree,
     left: usize,
 }
 
 impl<'a> Expander<'a> {
-    /// For patterns below `root`. Links that lead outside are not followed.
-    pub(super) const fn new(root: &'a Tree) -> Self {
+    /// For patterns below `root`, with its policy for symlinks.
+    pub(crate) const fn new(root: &'a Tree) -> Self {
         Self { root, left: BUDGET }
     }
 
     /// The paths that a pattern stands for, in order; itself if there are none.
-    pub(super) fn expand(&mut self, pattern: &[u8]) -> Result<Vec<Vec<u8>>, TooMany> {
+    pub(crate) fn expand(&mut self, pattern: &[u8]) -> Result<Vec<Vec<u8>>, TooMany> {
         if !is_wild(pattern) {
             return Ok(vec![pattern.to_vec()]);
         }
@@ -46,23 +47,41 @@ impl<'a> Expander<'a> {
             }
             found = next;
         }
-        found
-            .retain(|path| self.root.open_with(path, OFlags::PATH | OFlags::NOFOLLOW, Links::Inside).is_ok());
+        found.retain(|path| {
+            self.root.open_with(path, OFlags::PATH | OFlags::NOFOLLOW, self.root.links()).is_ok()
+        });
         Ok(if found.is_empty() { vec![pattern.to_vec()] } else { found })
     }
 }
 
-/// The names in a directory that match, sorted.
+/// The paths that these stand for, relative ones from the working directory.
+pub(crate) fn expand_anywhere(patterns: Vec<Vec<u8>>) -> Result<Vec<Vec<u8>>, TooMany> {
+    let open =
+        |path: &str| openat(CWD, path, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty());
+    let (Ok(top), Ok(here)) = (open("/"), open(".")) else { return Ok(patterns) };
+    let (top, here) = (Tree::new(top, Links::Any), Tree::new(here, Links::Any));
+    let (mut from_top, mut from_here) = (Expander::new(&top), Expander::new(&here));
+    let mut paths = Vec::new();
+    for pattern in patterns {
+        match pattern.strip_prefix(b"/") {
+            Some(below) => {
+                paths.extend(from_top.expand(below)?.iter().map(|path| [b"/", &path[..]].concat()));
+            }
+            None => paths.append(&mut from_here.expand(&pattern)?),
+        }
+    }
+    Ok(paths)
+}
+
+/// The names in a directory that match, sorted. Those with a dot in front are as good as others (stock binary).
 fn matches(root: &Tree, dir: &[u8], pattern: &[u8]) -> Vec<Vec<u8>> {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY;
-    let Ok(entries) = root.open_with(dir, flags, Links::Inside).and_then(|fd| Dir::read_from(&fd)) else {
+    let Ok(entries) = root.open_with(dir, flags, root.links()).and_then(|fd| Dir::read_from(&fd)) else {
         return Vec::new();
     };
     let names = entries.filter_map(Result::ok).map(|entry| entry.file_name().to_bytes().to_vec());
-    let shown = |name: &Vec<u8>| !name.starts_with(b".") || pattern.starts_with(b".");
     let real = |name: &Vec<u8>| name != b"." && name != b"..";
-    let mut names: Vec<_> =
-        names.filter(|name| real(name) && shown(name) && wildmatch(pattern, name)).collect();
+    let mut names: Vec<_> = names.filter(|name| real(name) && wildmatch(pattern, name)).collect();
     names.sort_unstable();
     names
 }
@@ -99,6 +118,7 @@ mod tests {
         assert_eq!(of("[x]"), ["[x]"]);
         assert_eq!(of("\\[x\\]"), ["[x]"]);
         assert_eq!(of(".*"), [".h"]);
+        assert_eq!(of("*"), [".h", "[x]", "a1", "a2", "b", "out"]);
         assert_eq!(of("none*"), ["none*"]);
         assert_eq!(of("a2/"), ["a2/"]);
         assert_eq!(of("../s*"), ["../s*"]);
