@@ -67,8 +67,9 @@ impl Pace {
     }
 }
 
-/// Copies all of `from` to the start of the empty file `to`; returns the number of bytes. `size`: what `from`
-/// is expected to hold. The length of `to` is right afterwards, also with holes.
+/// Copies `from` up to `size` to the start of the empty file `to`; returns the number of bytes, which are fewer where the file
+/// ends earlier. What is appended meanwhile is left out: that might never end. The length of `to` is right afterwards, also
+/// with holes.
 pub fn copy_contents(from: &OwnedFd, to: &OwnedFd, size: u64, holes: Holes) -> io::Result<u64> {
     copy_paced(from, to, size, holes, None)
 }
@@ -90,9 +91,10 @@ pub fn copy_paced(
         if ioctl_ficlone(to, from).is_ok() {
             return Ok(rustix::fs::fstat(to)?.st_size.cast_unsigned());
         }
-        loop {
+        while done < size {
             let (mut source, mut target) = (done, done);
-            match copy_file_range(from, Some(&mut source), to, Some(&mut target), RANGE) {
+            let range = usize::try_from(size - done).unwrap_or(RANGE).min(RANGE);
+            match copy_file_range(from, Some(&mut source), to, Some(&mut target), range) {
                 Ok(0) => break,
                 Ok(n) => done += n as u64,
                 Err(Errno::INTR) => {}
@@ -104,15 +106,16 @@ pub fn copy_paced(
     }
     // Also what `copy_file_range` has left.
     let piece = pace.map_or(PIECE, Pace::piece);
-    let mut buf = vec![0; piece.min(usize::try_from(size).unwrap_or(PIECE).saturating_add(1))];
-    loop {
-        let n = read_full(from, done, &mut buf)?;
+    let mut buf = vec![0; piece.min(usize::try_from(size - done).unwrap_or(PIECE))];
+    while done < size {
+        let len = usize::try_from(size - done).unwrap_or(piece).min(buf.len());
+        let n = read_full(from, done, &mut buf[..len])?;
         write_at(to, done, &buf[..n], holes)?;
         done += n as u64;
         if let Some(pace) = pace {
             pace.copied(n as u64);
         }
-        if n < buf.len() {
+        if n < len {
             break;
         }
     }
@@ -294,16 +297,18 @@ mod tests {
         data[650_000..].fill(0);
         fs::write(tmp.path().join("a"), &data).unwrap();
         let from: OwnedFd = File::open(tmp.path().join("a")).unwrap().into();
+        // What is behind the size came later.
         for (holes, size) in [
             (Holes::Written, 700_001),
             (Holes::Written, 5),
+            (Holes::Written, 300_001),
             (Holes::Skipped, 700_001),
             (Holes::Skipped, 5),
             (Holes::Punched, 700_001),
         ] {
             let to: OwnedFd = File::create(tmp.path().join("b")).unwrap().into();
-            assert_eq!(copy_contents(&from, &to, size, holes), Ok(700_001));
-            assert!(fs::read(tmp.path().join("b")).unwrap() == data, "{holes:?}");
+            assert_eq!(copy_contents(&from, &to, size, holes), Ok(size));
+            assert!(fs::read(tmp.path().join("b")).unwrap() == data[..size as usize], "{holes:?}");
             if holes != Holes::Written {
                 assert!(fs::metadata(tmp.path().join("b")).unwrap().blocks() * 512 < 500_000, "{holes:?}");
             }
