@@ -409,6 +409,23 @@ fn directories_that_nobody_describes_are_no_more_open_than_their_default_acl_say
     }
 }
 
+/// `-A` takes the default ACL of a directory away before files come into it: they have the permissions that the process's mask
+/// leaves them.
+#[test]
+fn files_in_a_directory_that_loses_its_default_acl() {
+    for program in BOTH {
+        let dir = source();
+        let dest = dir.path().join("d");
+        fs::set_permissions(dir.path().join("s/a"), fs::Permissions::from_mode(0o774)).unwrap();
+        let path = CString::new(dest.as_os_str().as_bytes()).unwrap();
+        rustix::fs::setxattr(&path, "system.posix_acl_default", PRIVATE, rustix::fs::XattrFlags::empty())
+            .unwrap_or_else(|e| panic!("ACLs are needed in {}: {e}", dest.display()));
+        run(program, dir.path(), &["-rA", "--no-p", "s/", "d/"]);
+        let mode = fs::metadata(dest.join("a")).unwrap().mode() & 0o7777;
+        assert_eq!(mode, 0o754, "{program:?}");
+    }
+}
+
 /// What could not be set on a file of somebody else is told of each of its names.
 #[test]
 fn further_names_say_what_could_not_be_set() {

@@ -44,7 +44,7 @@ pub(crate) struct State {
     /// As they travel.
     pub(crate) tables: Rc<Tables>,
     receiving: RefCell<Receiving>,
-    pub(super) mask: RefCell<Option<KnownMask>>,
+    pub(super) masks: RefCell<Vec<KnownMask>>,
 }
 
 #[derive(Debug, Default)]

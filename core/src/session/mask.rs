@@ -6,46 +6,47 @@ use super::generator::DestSide;
 use crate::{
     error::Role,
     names::RelName,
-    ports::{Notice, Observer, PortError, Target},
+    ports::{Notice, Observer, Target},
 };
 
-/// The creation mask inside the directory that was asked for last.
+/// The creation mask inside the directory that a role asked for last.
 #[derive(Debug)]
 pub(super) struct KnownMask {
+    role: Role,
     dir: Vec<u8>,
     mask: u32,
-    /// There is no such directory. Each role says so.
-    missing: Option<(PortError, Vec<Role>)>,
 }
 
 impl<T: Target, O: Observer> DestSide<'_, T, O> {
     /// The creation mask inside the directory of a name: its default ACL takes the place of the process's
-    /// mask (spec: permissions). With `-p` no mask is used.
+    /// mask (spec: permissions). With `-p` no mask is used. When the receiver asks, the generator may have changed that ACL:
+    /// each role asks for itself, as in the reference.
     pub(super) async fn mask(&self, role: Role, name: RelName<'_>) -> u32 {
         let umask = self.rights.umask;
         if self.shared.options.preserve.perms || self.missing_root {
             return umask;
         }
         let dir = if name == RelName::ROOT { name } else { name.parent() };
-        let mut known = self.shared.extended.mask.borrow_mut().take();
-        if known.as_ref().is_none_or(|known| known.dir != dir.bytes()) {
-            let (mask, missing) = match self.target.inherited_acl(dir).await {
-                Ok(Some(acl)) => (!acl.permissions() & 0o777, None),
-                Err(error) if error.is_not_found() => (umask, Some((error, Vec::new()))),
-                _ => (umask, None),
-            };
-            known = Some(KnownMask { dir: dir.bytes().to_vec(), mask, missing });
+        let masks = &self.shared.extended.masks;
+        let known = masks
+            .borrow()
+            .iter()
+            .find(|known| known.role == role && known.dir == dir.bytes())
+            .map(|k| k.mask);
+        if let Some(mask) = known {
+            return mask;
         }
-        let Some(mut known) = known else { return umask };
-        if let Some((error, told)) = &mut known.missing
-            && !told.contains(&role)
-            && !self.shared.options.dry_run
-        {
-            told.push(role);
-            self.shared.report(role, &Notice::NoDefaultAcl { dir: dir.bytes(), error: *error });
-        }
-        let mask = known.mask;
-        *self.shared.extended.mask.borrow_mut() = Some(known);
+        let mask = match self.target.inherited_acl(dir).await {
+            Ok(Some(acl)) => !acl.permissions() & 0o777,
+            Err(error) if error.is_not_found() && !self.shared.options.dry_run => {
+                self.shared.report(role, &Notice::NoDefaultAcl { dir: dir.bytes(), error });
+                umask
+            }
+            _ => umask,
+        };
+        let mut masks = masks.borrow_mut();
+        masks.retain(|known| known.role != role);
+        masks.push(KnownMask { role, dir: dir.bytes().to_vec(), mask });
         mask
     }
 }
