@@ -47,8 +47,11 @@ impl<'a> Expander<'a> {
             }
             found = next;
         }
+        // A last component without wildcards need not be there (stock binary).
+        let flags = OFlags::PATH | OFlags::DIRECTORY;
         found.retain(|path| {
-            self.root.open_with(path, OFlags::PATH | OFlags::NOFOLLOW, self.root.links()).is_ok()
+            let dir = path.iter().rposition(|&b| b == b'/').map_or(&b"."[..], |slash| &path[..slash]);
+            self.root.open_with(dir, flags, self.root.links()).is_ok()
         });
         Ok(if found.is_empty() { vec![pattern.to_vec()] } else { found })
     }
