@@ -104,10 +104,24 @@ pub enum Limit {
     Negotiation,
     /// text message
     Text,
-    /// ACL
-    Acl,
-    /// extended attributes
-    Xattr,
+    /// number of an ACL
+    AclIndex,
+    /// number of a default ACL
+    DefaultAclIndex,
+    /// number of named entries of an ACL
+    AclCount,
+    /// permissions in an ACL
+    AclAccess,
+    /// number of a set of extended attributes
+    XattrIndex,
+    /// number of extended attributes of an item
+    XattrCount,
+    /// length of the name of an extended attribute
+    XattrName,
+    /// length of the value of an extended attribute
+    XattrValue,
+    /// length of all extended attributes of an item
+    XattrTotal,
     /// one allocation
     Alloc,
     /// number of entries in a file list
@@ -217,6 +231,9 @@ pub enum ProtocolError {
     /// A name that must not be used.
     #[error("{0}")]
     Name(NameFault),
+    /// The name of an extended attribute does not end with its only NUL.
+    #[error("Invalid xattr name received (missing trailing \\0).")]
+    BadXattrName,
     /// A mode that is no file type.
     #[error("invalid file mode 0{0:o}")]
     BadMode(u32),
@@ -299,6 +316,17 @@ impl core::fmt::Display for RangeText {
             Limit::Nanoseconds => write!(f, "wire value modtime_nsec out of range: {got} not in [0,{max}]"),
             Limit::LinkTarget => write!(f, "overflow: linkname_len={got}"),
             Limit::HardLink => write!(f, "hard-link reference out of range: {got} ({max})"),
+            Limit::AclIndex => write!(f, "recv_acl_index: ACL_TYPE_ACCESS ACL index {got} > {max}"),
+            Limit::DefaultAclIndex => write!(f, "recv_acl_index: ACL_TYPE_DEFAULT ACL index {got} > {max}"),
+            Limit::AclCount => write!(f, "wire value ACL count out of range: {got} not in [0,{max}]"),
+            Limit::AclAccess => write!(f, "recv_acl_access: value out of range: {got:x}"),
+            Limit::XattrIndex => write!(f, "receive_xattr: xa index {got} out of range"),
+            Limit::XattrCount => write!(f, "wire value xattr count out of range: {got} not in [0,{max}]"),
+            Limit::XattrName => write!(f, "wire size xattr name_len out of range: {got} > {max}"),
+            Limit::XattrValue if *got < 0 => {
+                write!(f, "wire size xattr datum_len out of range: {got} > {}", i32::MAX)
+            }
+            Limit::XattrValue => f.write_str("xattr datum_len exceeds per-value limit"),
             Limit::Alloc => write!(f, "exceeded --max-alloc={max} setting"),
             _ => write!(f, "wire value out of range: {what:?} is {got}, limit {max}"),
         }
@@ -318,6 +346,10 @@ impl ProtocolError {
                     | Limit::Remainder
                     | Limit::Nanoseconds
                     | Limit::Alloc
+                    | Limit::AclCount
+                    | Limit::XattrCount
+                    | Limit::XattrName
+                    | Limit::XattrValue
             ),
             fault => matches!(
                 fault,
@@ -343,6 +375,11 @@ impl ProtocolError {
             | Self::MessageTooLong { .. }
             | Self::VarintOverflow
             | Self::Inflate { .. } => ExitCode::STREAM_IO,
+            Self::OutOfRange {
+                what: Limit::AclIndex | Limit::DefaultAclIndex | Limit::AclAccess | Limit::XattrIndex,
+                ..
+            } => ExitCode::STREAM_IO,
+            Self::BadXattrName => ExitCode::FILE_IO,
             Self::NoCommonAlgorithm { .. } | Self::UnknownAlgorithm { .. } => ExitCode::UNSUPPORTED,
             Self::OutOfRange { what: Limit::Negotiation, .. } => ExitCode::UNSUPPORTED,
             Self::OutOfRange {

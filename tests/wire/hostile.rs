@@ -237,34 +237,42 @@ fn with_record(acls: bool, record: &[u8]) -> Error<core::convert::Infallible> {
 
 #[test]
 fn acl_records_have_ranges() {
-    let range = |got, max| ProtocolError::OutOfRange { what: Limit::Acl, got, max }.into();
+    let range = |what, got, max| ProtocolError::OutOfRange { what, got, max }.into();
     // An item of an empty table, and a negative one.
-    let index: Error<_> = ProtocolError::BadTableIndex("ACL").into();
-    assert_eq!(with_record(true, &[1]), index);
-    assert_eq!(with_record(true, &[0xf0, 0xff, 0xff, 0xff, 0xff]), index);
+    assert_eq!(with_record(true, &[1]), range(Limit::AclIndex, 1, 0));
+    assert_eq!(with_record(true, &[0xf0, 0xff, 0xff, 0xff, 0xff]), range(Limit::AclIndex, -1, 0));
     // Permissions of 8; of a named entry with the bits 0x20; 65537 entries; -1 entries.
-    assert_eq!(with_record(true, &[0, 2, 8]), range(8, 7));
-    assert_eq!(with_record(true, &[0, 0x10, 1, 5, 0x20]), range(32, 31));
-    assert_eq!(with_record(true, &[0, 0x10, 0xc1, 1, 0]), range(65_537, 65_536));
-    assert_eq!(with_record(true, &[0, 0x10, 0xf0, 0xff, 0xff, 0xff, 0xff]), range(-1, 65_536));
+    assert_eq!(with_record(true, &[0, 2, 8]), range(Limit::AclAccess, 8, 7));
+    assert_eq!(with_record(true, &[0, 0x10, 1, 5, 0x20]), range(Limit::AclAccess, 8, 7));
+    assert_eq!(with_record(true, &[0, 0x10, 0xc1, 1, 0]), range(Limit::AclCount, 65_537, 65_536));
+    assert_eq!(
+        with_record(true, &[0, 0x10, 0xf0, 0xff, 0xff, 0xff, 0xff]),
+        range(Limit::AclCount, -1, 65_536)
+    );
 }
 
 #[test]
 fn attribute_records_have_ranges() {
-    let range = |got, max| ProtocolError::OutOfRange { what: Limit::Xattr, got, max }.into();
-    let name: Error<_> = ProtocolError::BadTableIndex("xattr name").into();
-    assert_eq!(with_record(false, &[1]), ProtocolError::BadTableIndex("xattr").into());
+    let range = |what, got, max| ProtocolError::OutOfRange { what, got, max }.into();
+    let name: Error<_> = ProtocolError::BadXattrName.into();
+    assert_eq!(with_record(false, &[1]), range(Limit::XattrIndex, 1, 0));
     // 65537 attributes; a name of no length, of 4097 bytes; a value of -1 bytes and of 128 MiB and one.
-    assert_eq!(with_record(false, &[0, 0xc1, 1, 0]), range(65_537, 65_536));
-    assert_eq!(with_record(false, &[0, 1, 0, 0]), range(0, 4096));
-    assert_eq!(with_record(false, &[0, 1, 0x90, 1]), range(4097, 4096));
-    assert_eq!(with_record(false, &[0, 1, 2, 0xf0, 0xff, 0xff, 0xff, 0xff]), range(-1, 134_217_728));
-    assert_eq!(with_record(false, &[0, 1, 2, 0xe8, 1, 0, 0]), range(134_217_729, 134_217_728));
+    assert_eq!(with_record(false, &[0, 0xc1, 1, 0]), range(Limit::XattrCount, 65_537, 65_536));
+    assert_eq!(with_record(false, &[0, 1, 0, 0]), name);
+    assert_eq!(with_record(false, &[0, 1, 0x90, 1]), range(Limit::XattrName, 4097, 4096));
+    assert_eq!(
+        with_record(false, &[0, 1, 2, 0xf0, 0xff, 0xff, 0xff, 0xff]),
+        range(Limit::XattrValue, -1, 134_217_728)
+    );
+    assert_eq!(
+        with_record(false, &[0, 1, 2, 0xe8, 1, 0, 0]),
+        range(Limit::XattrValue, 134_217_729, 134_217_728)
+    );
     // Four values of 128 MiB, of which only digests travel: with their names they are more than 512 MiB.
     let large = [&[2, 0xe8, 0, 0, 0][..], b"a\0", &[0; 16]].concat();
     assert_eq!(
         with_record(false, &[&[0, 5][..], &large.repeat(4)].concat()),
-        range(536_870_920, 536_870_912)
+        range(Limit::XattrTotal, 536_870_920, 536_870_912)
     );
     // Names end in their only NUL.
     assert_eq!(with_record(false, &[0, 1, 2, 0, b'a', b'b']), name);
@@ -306,10 +314,11 @@ fn block_numbers_must_lie_in_the_basis() {
                 }
             }
         };
-        assert_eq!(fails(&[0x20, 3, 0, 0, 0]), Some(ProtocolError::BadToken));
+        let behind = ProtocolError::BadBlock { got: 3, count: 3 };
+        assert_eq!(fails(&[0x20, 3, 0, 0, 0]), Some(behind));
         assert_eq!(fails(&[0x20, 0xff, 0xff, 0xff, 0xff]), Some(ProtocolError::BadToken));
-        assert_eq!(fails(&[0x21, 0, 0, 0, 0, 3, 0]), Some(ProtocolError::BadToken));
-        assert_eq!(fails(&[0x83]), Some(ProtocolError::BadToken));
+        assert_eq!(fails(&[0x21, 0, 0, 0, 0, 3, 0]), Some(behind));
+        assert_eq!(fails(&[0x83]), Some(behind));
         assert_eq!(fails(&[0x01]), Some(ProtocolError::BadToken));
         // What decompresses to nothing sensible.
         let junk = fails(&[0x40, 8, 0xff, 0xfe, 0xfd, 0xfc, 0xfb, 0xfa, 0xf9, 0xf8, 0x40, 1, 0]);
@@ -341,14 +350,14 @@ fn requests_for_attributes_have_numbers() {
     let below: Error<_> = ProtocolError::BadTableIndex("xattr request").into();
     assert_eq!(request(&[1, 0xf0, 0xfe, 0xff, 0xff, 0xff]), Err(below));
     assert_eq!(request(&[1, 1]), Err(Error::Eof));
-    let many = ProtocolError::OutOfRange { what: Limit::Xattr, got: 65_537, max: 65_536 };
+    let many = ProtocolError::OutOfRange { what: Limit::XattrCount, got: 65_537, max: 65_536 };
     assert_eq!(request(&[1; 70_000]), Err(many.into()));
     // A value of -1 bytes.
     let value =
         block_on_ready(read_value(&mut reader(&[1, 0xf0, 0xff, 0xff, 0xff, 0xff]), 0, &mut Vec::new()));
     assert_eq!(
         value,
-        Err(ProtocolError::OutOfRange { what: Limit::Xattr, got: -1, max: 134_217_728 }.into())
+        Err(ProtocolError::OutOfRange { what: Limit::XattrValue, got: -1, max: 134_217_728 }.into())
     );
 }
 

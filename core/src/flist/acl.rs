@@ -15,7 +15,7 @@
 //! | each: id; permissions | | varint; varint, shifted left by 2, plus 2 for a user, plus 1 if a name follows |
 //! | each: name | that bit | byte length and bytes |
 //!
-//! A number outside of the table is [`BadTableIndex`](crate::error::ProtocolError::BadTableIndex), a value outside of its range
+//! A number outside of the table and a value outside of its range are
 //! [`OutOfRange`](crate::error::ProtocolError::OutOfRange). Names stand behind ids in a session with several lists only.
 //! Example, a file of mode 0664 with `u:1000:rw-`, `g:33:r--`, `g::r--`: `00 12 04 02 83 e8 1a 21 10`; the next file
 //! with the same ACL: `02`.
@@ -273,8 +273,8 @@ impl Encoder {
     }
 }
 
-fn range(got: i32, max: u32) -> ProtocolError {
-    ProtocolError::OutOfRange { what: Limit::Acl, got: i64::from(got), max: i64::from(max) }
+fn out_of_range(what: Limit, got: i32, max: u32) -> ProtocolError {
+    ProtocolError::OutOfRange { what, got: i64::from(got), max: i64::from(max) }
 }
 
 impl Decoder {
@@ -286,8 +286,10 @@ impl Decoder {
     ) -> Result<u32, Error<R::Error>> {
         let n = r.varint().await?;
         if n != 0 {
-            let known = u32::try_from(n).ok().filter(|n| self.tables.acls(kind).borrow().get(*n).is_some());
-            return known.ok_or_else(|| ProtocolError::BadTableIndex("ACL").into());
+            #[allow(clippy::cast_possible_truncation, reason = "tables end below 2^31")]
+            let count = self.tables.acls(kind).borrow().items.len() as u32;
+            let what = if kind == Kind::Access { Limit::AclIndex } else { Limit::DefaultAclIndex };
+            return Ok(u32::try_from(n).ok().filter(|n| *n <= count).ok_or(out_of_range(what, n, count))?);
         }
         let acl = self.acl_literal(r).await?;
         Ok(self.tables.acls(kind).borrow_mut().push(acl))
@@ -311,21 +313,27 @@ impl Decoder {
         ] {
             if flags & bit != 0 {
                 let perms = r.varint().await?;
-                *slot = Some(u8::try_from(perms).ok().filter(|p| *p <= 7).ok_or(range(perms, 7))?);
+                *slot = Some(u8::try_from(perms).ok().filter(|p| *p <= 7).ok_or(out_of_range(
+                    Limit::AclAccess,
+                    perms,
+                    7,
+                ))?);
             }
         }
         if flags & NAME_LIST == 0 {
             return Ok(acl);
         }
         let count = r.varint().await?;
-        let count = u32::try_from(count)
-            .ok()
-            .filter(|n| *n <= MAX_ACL_ENTRIES)
-            .ok_or(range(count, MAX_ACL_ENTRIES))?;
+        let count = u32::try_from(count).ok().filter(|n| *n <= MAX_ACL_ENTRIES).ok_or(out_of_range(
+            Limit::AclCount,
+            count,
+            MAX_ACL_ENTRIES,
+        ))?;
         for _ in 0..count {
             let id = r.varint().await? as u32;
             let xbits = r.varint().await?;
-            let bits = u32::try_from(xbits).ok().filter(|b| *b <= 31).ok_or(range(xbits, 31))?;
+            let bits = u32::try_from(xbits).ok().filter(|b| *b <= 31);
+            let bits = bits.ok_or(out_of_range(Limit::AclAccess, xbits >> 2, 7))?;
             let entry = Named { id, user: bits & 2 != 0, perms: (bits >> 2) as u8 };
             if bits & 1 != 0 {
                 let len = r.u8().await?;

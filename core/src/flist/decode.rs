@@ -125,7 +125,7 @@ impl Decoder {
     /// | `.` that is no directory | [`NameFault::RootNotDir`] |
     /// | a mode without a type | [`ProtocolError::BadMode`] |
     /// | a size, nanoseconds, the length of a target, a group, an ACL or attributes out of range | [`ProtocolError::OutOfRange`] |
-    /// | a number outside of the tables of ACLs and attributes | [`ProtocolError::BadTableIndex`] |
+    /// | a number outside of the tables of ACLs and attributes | [`ProtocolError::OutOfRange`] |
     pub async fn list<R: BufRead, S: MessageSink>(
         &mut self,
         r: &mut WireReader<R, S>,

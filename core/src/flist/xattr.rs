@@ -10,9 +10,9 @@
 //! | name | bytes, the last one NUL and no other |
 //! | value | the bytes, if they are at most 32; else the MD5 of the value, 16 bytes, unseeded whatever the session's checksum |
 //!
-//! All names and values of a file together have at most 512 MiB. A number outside of the table and a name without its NUL
-//! are [`BadTableIndex`](crate::error::ProtocolError::BadTableIndex), what is too long or too many
-//! [`OutOfRange`](crate::error::ProtocolError::OutOfRange).
+//! All names and values of a file together have at most 512 MiB. A number outside of the table, and what is too long or too
+//! many, are [`OutOfRange`](crate::error::ProtocolError::OutOfRange), a name without its NUL
+//! [`BadXattrName`](crate::error::ProtocolError::BadXattrName).
 //!
 //! A long value that the destination lacks is asked for behind the header of the item, if its flags have
 //! [`REPORT_XATTR`](crate::item::ItemFlags::REPORT_XATTR) and it is no dry run: by the numbers of the attributes
@@ -229,9 +229,9 @@ impl Encoder {
     }
 }
 
-fn bounded(got: i32, min: u32, max: u32) -> Result<u32, ProtocolError> {
-    u32::try_from(got).ok().filter(|n| (min..=max).contains(n)).ok_or(ProtocolError::OutOfRange {
-        what: Limit::Xattr,
+fn bounded(what: Limit, got: i32, max: u32) -> Result<u32, ProtocolError> {
+    u32::try_from(got).ok().filter(|n| *n <= max).ok_or(ProtocolError::OutOfRange {
+        what,
         got: i64::from(got),
         max: i64::from(max),
     })
@@ -245,19 +245,20 @@ impl Decoder {
     ) -> Result<u32, Error<R::Error>> {
         let n = r.varint().await?;
         if n != 0 {
-            let known = u32::try_from(n).ok().filter(|n| *n as usize <= self.tables.xattrs.borrow().len());
-            return known.ok_or_else(|| ProtocolError::BadTableIndex("xattr").into());
+            #[allow(clippy::cast_possible_truncation, reason = "tables end below 2^31")]
+            let count = self.tables.xattrs.borrow().len() as u32;
+            return Ok(bounded(Limit::XattrIndex, n, count)?);
         }
-        let count = bounded(r.varint().await?, 0, MAX_XATTRS)?;
+        let count = bounded(Limit::XattrCount, r.varint().await?, MAX_XATTRS)?;
         let mut set = Set::new();
         let mut total = 0u64;
         for _ in 0..count {
-            let name_len = bounded(r.varint().await?, 1, MAX_XATTR_NAME)?;
-            let len = bounded(r.varint().await?, 0, MAX_XATTR_VALUE)?;
+            let name_len = bounded(Limit::XattrName, r.varint().await?, MAX_XATTR_NAME)?;
+            let len = bounded(Limit::XattrValue, r.varint().await?, MAX_XATTR_VALUE)?;
             total += u64::from(name_len) + u64::from(len);
             if total > MAX_XATTR_SET {
                 return Err(ProtocolError::OutOfRange {
-                    what: Limit::Xattr,
+                    what: Limit::XattrTotal,
                     got: i64::try_from(total).unwrap_or(i64::MAX),
                     max: MAX_XATTR_SET as i64,
                 }
@@ -266,7 +267,7 @@ impl Decoder {
             let mut name = Vec::new();
             r.append(name_len as usize, &mut name).await?;
             if name.pop() != Some(0) || name.contains(&0) {
-                return Err(ProtocolError::BadTableIndex("xattr name").into());
+                return Err(ProtocolError::BadXattrName.into());
             }
             let value = if len as usize > MAX_PLAIN {
                 let mut sum = ValueDigest::default();
@@ -292,7 +293,7 @@ pub async fn read_request<R: BufRead, S: MessageSink>(
     while let Some(number) = next_number(r, last).await? {
         last = number;
         numbers.push(number);
-        bounded(i32::try_from(numbers.len()).unwrap_or(i32::MAX), 0, MAX_XATTRS)?;
+        bounded(Limit::XattrCount, i32::try_from(numbers.len()).unwrap_or(i32::MAX), MAX_XATTRS)?;
     }
     Ok(numbers)
 }
@@ -317,7 +318,7 @@ pub async fn read_value<R: BufRead, S: MessageSink>(
     value: &mut Vec<u8>,
 ) -> Result<Option<u32>, Error<R::Error>> {
     let Some(number) = next_number(r, last).await? else { return Ok(None) };
-    let len = bounded(r.varint().await?, 0, MAX_XATTR_VALUE)?;
+    let len = bounded(Limit::XattrValue, r.varint().await?, MAX_XATTR_VALUE)?;
     value.clear();
     r.append(len as usize, value).await?;
     Ok(Some(number))

@@ -7,7 +7,7 @@ use hashbrown::HashSet;
 
 use super::{Entrance, Shared, decide::group_allowed, guard::Guard, io_error};
 use crate::{
-    error::{Error, NameFault, ProtocolError, Role},
+    error::{Error, Limit, NameFault, ProtocolError, Role},
     exit::ExitCode,
     flist::{
         Format,
@@ -287,7 +287,13 @@ impl ListReader {
         start: i32,
     ) -> Result<(FileList, u32), Error<R::Error>> {
         let read = self.decoder.list(r, start).await;
-        if let Err(Error::Protocol(fault @ (ProtocolError::Name(_) | ProtocolError::BadMode(_)))) = read
+        if let Err(Error::Protocol(fault)) = read
+            && matches!(
+                fault,
+                ProtocolError::Name(_)
+                    | ProtocolError::BadMode(_)
+                    | ProtocolError::OutOfRange { what: Limit::XattrIndex, .. }
+            )
             && fault != ProtocolError::Name(NameFault::Overflow)
         {
             shared.refuse(role, fault, self.decoder.raw_name());

@@ -314,8 +314,12 @@ impl TokenDecoder {
         }
         let further = run.unwrap_or(0);
         let last = first + i64::from(further);
-        if first < 0 || last >= i64::from(self.blocks).min(0x7fff_ffff) {
+        if first < 0 || last >= 0x7fff_ffff {
             return Err(ProtocolError::BadToken);
+        }
+        let blocks = i64::from(self.blocks);
+        if last >= blocks {
+            return Err(ProtocolError::BadBlock { got: first.max(blocks), count: self.blocks });
         }
         self.previous = last;
         Ok(Some(Found::Blocks(first as u32, u32::from(further) + 1)))

@@ -19,8 +19,8 @@
 //! | `80` to `bf` | | the last block of the file's last record (at first 0) plus the low 6 bits |
 //! | `c0` to `ff` | u16 LE *k* | the same, and the *k* blocks behind it |
 //!
-//! A block that the basis does not have is [`BadBlock`](crate::error::ProtocolError::BadBlock) without a compressor, else
-//! [`BadToken`](crate::error::ProtocolError::BadToken), as are another first byte and a *k* of 0; an empty record, one that does not decompress
+//! A block that the basis does not have is [`BadBlock`](crate::error::ProtocolError::BadBlock); with a compressor, a number that is none, another
+//! first byte and a *k* of 0 are [`BadToken`](crate::error::ProtocolError::BadToken); an empty record, one that does not decompress
 //! and one that is not flushed are [`Inflate`](crate::error::ProtocolError::Inflate).
 //!
 //! | | the data of all records together | matched blocks | at a new file |
@@ -376,10 +376,14 @@ mod tests {
         assert_eq!(failure(None, b"\xf7\xff\xff\xff"), ProtocolError::BadBlock { got: 8, count: 8 });
         assert_eq!(failure(None, b"\0\0\0\x80"), ProtocolError::BadBlock { got: 0x7fff_ffff, count: 8 });
         for bad in [
-            &b"\x88"[..],                  // block 8 of 8
-            b"\x87\x81",                   // 7 + 1
-            b"\xc7\x01\x00",               // 7 and one more
-            b"\xc0\x00\x00",               // an empty run
+            &b"\x88"[..],    // block 8 of 8
+            b"\x87\x81",     // 7 + 1
+            b"\xc7\x01\x00", // 7 and one more
+        ] {
+            assert_eq!(failure(z, bad), ProtocolError::BadBlock { got: 8, count: 8 }, "{bad:x?}");
+        }
+        for bad in [
+            &b"\xc0\x00\x00"[..],          // an empty run
             b"\x20\xff\xff\xff\xff",       // negative
             b"\x20\xff\xff\xff\x7f",       // the largest number
             b"\x21\xff\xff\xff\x7f\x01\0", // past it
