@@ -505,7 +505,8 @@ impl<T: Target, O: Observer> DestSide<'_, T, O> {
     /// ACL and attributes are those wanted.
     pub(super) async fn same_extended(&self, entry: EntryRef<'_>, wanted_mode: u32, at: Place<'_>) -> bool {
         self.same_acls(entry, wanted_mode, at).await
-            && (self.shared.options.preserve.xattrs == 0 || self.differs_from(entry.extra().xattrs, at).await)
+            && (self.shared.options.preserve.xattrs == 0
+                || !self.differs_from(entry.extra().xattrs, at).await)
     }
 
     pub(super) fn failed(&self, op: Op, at: Place<'_>, xattr: &[u8], error: PortError) {
