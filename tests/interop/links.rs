@@ -530,3 +530,32 @@ fn a_dry_run_looks_for_the_place_of_attributes() {
         }
     }
 }
+
+/// What an alternate directory has is the same only if its attributes are.
+#[test]
+fn an_alternate_file_with_other_attributes_is_not_the_same() {
+    for program in BOTH {
+        let dir = tempfile::tempdir().unwrap();
+        let at = |name: &str| dir.path().join(name);
+        fs::create_dir(at("s")).unwrap();
+        for (name, value) in [("equal", "one"), ("other", "one"), ("long", &"v".repeat(50))] {
+            fs::write(at("s").join(name), name).unwrap();
+            set_xattr(&at("s").join(name), value.as_bytes());
+        }
+        run(program, dir.path(), &["-aX", "s/", "alt/"]);
+        set_xattr(&at("alt/other"), b"two");
+        for (option, links) in
+            [("--link-dest=../alt", 2), ("--compare-dest=../alt", 0), ("--copy-dest=../alt", 1)]
+        {
+            let out = run(program, dir.path(), &["-aXi", option, "s/", "d/"]);
+            let nlink = |name: &str| fs::metadata(at("d").join(name)).map_or(0, |meta| meta.nlink());
+            assert_eq!(
+                ["equal", "long", "other"].map(nlink),
+                [links, links, 1],
+                "{program:?} {option}: {out:?}"
+            );
+            assert_eq!(xattr(&at("d/other")).as_deref(), Some(&b"one"[..]), "{program:?} {option}");
+            fs::remove_dir_all(at("d")).unwrap();
+        }
+    }
+}
