@@ -61,11 +61,13 @@ impl Requested {
                 out.add_literal(name, relative);
                 continue;
             }
-            let text = protect(&name);
-            out.add(&text);
+            let protected = protect(&name);
             if recursive || dirs {
-                out.add(&[&text[..], if recursive { b"/**" } else { b"/*" }].concat());
+                out.add(&[&protected[..], if recursive { b"/**" } else { b"/*" }].concat());
             }
+            // Without wildcards it is no pattern.
+            let text = if name.iter().any(|&b| is_wild(b)) { protected } else { name };
+            out.add(&text);
             if relative {
                 for at in memchr::memchr_iter(b'/', &text).filter(|&at| at > 0) {
                     let parent = [&text[..at], b"/"].concat();
@@ -154,9 +156,6 @@ fn is_wild(b: u8) -> bool {
 
 /// In a pattern with wildcards, a backslash that protects none of them stands for itself.
 fn protect(name: &[u8]) -> Vec<u8> {
-    if !name.iter().any(|&b| is_wild(b)) {
-        return name.to_vec();
-    }
     let mut out = Vec::with_capacity(name.len());
     for (i, &b) in name.iter().enumerate() {
         if b == b'\\' && !name.get(i + 1).is_some_and(|&next| is_wild(next)) {
@@ -224,6 +223,13 @@ mod tests {
             assert_eq!(r.check(name, false), Request::Yes, "{}", name.escape_ascii());
         }
         assert_eq!(r.check(b"a2", false), Request::No);
+        let r = asked(&["b\\c"], "r");
+        assert_eq!(r.check(b"b\\c", true), Request::Yes);
+        assert_eq!(r.check(b"b\\c/d/e", false), Request::Yes);
+        assert_eq!(r.check(b"bc/d", false), Request::No);
+        let r = asked(&["b\\c/d"], "Rr");
+        assert_eq!(r.check(b"b\\c", true), Request::Parent);
+        assert_eq!(r.check(b"b\\c/d/e", false), Request::Yes);
     }
 
     #[test]
