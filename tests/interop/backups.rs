@@ -269,3 +269,18 @@ fn directories_for_backups_of_files_that_are_written_in_place() {
         }
     }
 }
+
+/// None is made behind a `..`.
+#[test]
+fn no_directories_above_the_destination_for_files_that_are_written_in_place() {
+    for program in BOTH {
+        let dir = tree(&["src/d", "dst"], &["src/d/f=new"]);
+        let out = run(
+            program,
+            dir.path(),
+            &["-r", "--inplace", "--backup-dir=../old", "--protocol=28", "src/", "dst/"],
+        );
+        assert_eq!(out.code, Some(0), "{program:?}: {out:?}");
+        assert!(!dir.path().join("old").exists(), "{program:?}");
+    }
+}

@@ -136,6 +136,16 @@ impl Backups {
         self.spot(shared, name)
     }
 
+    /// Makes the directories in which the backup of `name` would be. As in the reference, none behind a `..`.
+    pub fn make_dirs(&self, shared: &Shared, name: RelName<'_>) -> io::Result<()> {
+        match &self.dir {
+            Some(dir) if !dir.named.path().split(|&b| b == b'/').any(|part| part == b"..") => {
+                dir.make(shared, name, &self.copies)
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// Gives what stands at `name` its backup name.
     pub fn back_up(&self, shared: &Shared, name: RelName<'_>, by: BackupBy) -> io::Result<()> {
         let from = shared.tree().at(name)?;

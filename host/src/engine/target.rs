@@ -543,7 +543,7 @@ impl Target for TreeTarget {
 
     async fn make_backup_dirs(&self, name: RelName<'_>) {
         // A failure shows when there is something to back up.
-        let _ = self.shared.backups().prepare(&self.shared, name);
+        let _ = self.shared.backups().make_dirs(&self.shared, name);
     }
 
     async fn promote_partial(&self, name: RelName<'_>) -> Result<(), PortError> {
