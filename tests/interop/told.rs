@@ -9,7 +9,7 @@ use std::{
 use crate::{
     details::{BOTH, run, touch, tree},
     needs::needs_root,
-    peers::fake_shell,
+    peers::{self, fake_shell},
     unprivileged,
 };
 
@@ -500,8 +500,8 @@ fn deletions_hear_of_errors_in_the_first_directory() {
             fs::set_permissions(dir.join("src/d/locked"), mode).unwrap();
             let shell = fake_shell(dir);
             let path = match server {
-                crate::peers::Program::Stock => server.path().to_owned(),
-                crate::peers::Program::Arsync => {
+                peers::Program::Stock => server.path().to_owned(),
+                peers::Program::Arsync => {
                     fs::copy(server.path(), dir.join("server")).unwrap();
                     dir.join("server").display().to_string()
                 }
@@ -530,8 +530,11 @@ fn a_server_of_old_protocols_is_silent_when_its_client_is_gone() {
             let (path, from) =
                 (format!("--rsync-path={}", server.path()), format!("h:{}/src/", dir.path().display()));
             let words = ["-r", protocol, "-e", shell.to_str().unwrap(), &path, &from, "no/where/"];
-            let out = run(crate::peers::Program::Stock, dir.path(), &words);
-            assert_eq!((out.code, out.stderr.lines().count()), (Some(11), lines), "{server:?}: {out:?}");
+            // The pipe ends when both have said everything; a client does not wait for its server.
+            let all = r#"{ rsync "$@"; echo "code $?"; } 2>&1 | cat"#;
+            let out = peers::run(peers::command("sh", dir.path()).args(["-c", all, "sh"]).args(words));
+            let (codes, told): (Vec<_>, Vec<_>) = out.stdout.lines().partition(|l| l.starts_with("code"));
+            assert_eq!((&codes[..], told.len()), (&["code 11"][..], lines), "{server:?}: {out:?}");
         }
     }
 }
