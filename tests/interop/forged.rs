@@ -42,7 +42,7 @@ fn sender(dir: &Path, incremental: bool, data: &[u8]) -> String {
     said.extend_from_slice(&(7 << 24 | u32::try_from(data.len()).unwrap()).to_le_bytes());
     said.extend_from_slice(data);
     fs::write(dir.join("said"), said).unwrap();
-    script(&dir.join("sender"), "cat \"${0%/*}/said\"\nexec cat >&2").to_str().unwrap().to_owned()
+    script(&dir.join("sender"), "cat \"${0%/*}/said\"\nexec cat >/dev/null").to_str().unwrap().to_owned()
 }
 
 /// Incremental recursion, what is said, options, the code, and the message.
