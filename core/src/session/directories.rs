@@ -99,6 +99,7 @@ where
         if unlisted || stat.is_none() {
             self.need_parents(name).await;
         }
+        // Asked for whatever becomes of the entry: that its directory is missing is told of here.
         self.side.mask(Role::Generator, name).await;
         if unlisted {
             // It is made when something in it needs it.

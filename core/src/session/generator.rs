@@ -639,6 +639,7 @@ where
             return self.delete_missing(name).await;
         }
         self.need_parents(name).await;
+        // Asked for whatever becomes of the entry: that its directory is missing is told of here.
         self.side.mask(Role::Generator, name).await;
         if kind == FileKind::Regular {
             return self.regular(ndx, segment, redo).await;

@@ -129,7 +129,7 @@ impl Backups {
     }
 
     /// The same; the directories are made.
-    pub fn prepare<'n>(&self, shared: &Shared, name: RelName<'n>) -> io::Result<Spot<'n>> {
+    fn prepare<'n>(&self, shared: &Shared, name: RelName<'n>) -> io::Result<Spot<'n>> {
         if let Some(dir) = &self.dir {
             dir.make(shared, name, &self.copies)?;
         }
