@@ -164,6 +164,28 @@ impl OpenFile {
     }
 }
 
+/// The name of a merge file as its text says where it is: without doubled slashes, slashes at the end, `.`, and `..`
+/// behind a name. A `.` at the end stays: it asks for a directory.
+fn plain(name: &[u8]) -> Vec<u8> {
+    let absolute = name.starts_with(b"/");
+    let mut parts: Vec<&[u8]> = Vec::new();
+    for part in name.split(|&b| b == b'/') {
+        match part {
+            b"" | b"." => {}
+            b".." if parts.last().is_some_and(|last| *last != b"..") => {
+                parts.pop();
+            }
+            b".." if absolute => {}
+            _ => parts.push(part),
+        }
+    }
+    if parts.is_empty() && !absolute || !parts.is_empty() && name.ends_with(b"/.") {
+        parts.push(b".");
+    }
+    let path = parts.join(&b'/');
+    if absolute { [b"/", &*path].concat() } else { path }
+}
+
 impl Loader {
     /// Adds one rule. A merge rule leaves a file wanted.
     pub(super) fn text(&mut self, cx: &mut Context<'_>, text: &[u8], form: Form) -> Result<(), FilterError> {
@@ -281,8 +303,10 @@ impl Loader {
         }
         match parsed.kind {
             Kind::Merge => {
-                self.exclude_self(cx, parsed);
-                self.merge(cx, parsed, source(), file)
+                let name = plain(parsed.pattern);
+                let parsed = Parsed { pattern: &name, ..*parsed };
+                self.exclude_self(cx, &parsed);
+                self.merge(cx, &parsed, source(), file)
             }
             Kind::DirMerge => {
                 self.exclude_self(cx, parsed);

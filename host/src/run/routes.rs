@@ -57,7 +57,7 @@ pub(super) fn start(
         }
         Route::Server { sender, args, .. } => start.server(*sender, args, refusal, visit),
         Route::Batch { dest } => {
-            let Batch::Read(batch) = batch else { return Err(ExitCode::FILE_IO) };
+            let (Batch::Read(batch), Ok(dest)) = (batch, dest) else { return Err(ExitCode::FILE_IO) };
             start.replay(batch, dest)
         }
     }
