@@ -589,3 +589,80 @@ fn options_for_the_other_side() {
         assert!(out.stderr.contains("protocol version 32\n"), "{program:?}: {out:?}");
     }
 }
+
+/// Without `--fake-super`, what it noted down is an attribute like others: it goes where the source has none.
+#[test]
+fn notes_of_fake_super_are_attributes_to_others() {
+    for program in [Program::Stock, Program::Arsync] {
+        for (words, lines, left) in [
+            (&["-aiX"][..], ".f...p....x f\n", 0),
+            (&["-niaX"], ".f...p....x f\n", 2),
+            (&["-aiX", "--fake-super"], ".f...pog..x f\n", 0),
+            (&["-riX"], ".f........x f\n", 0),
+        ] {
+            let dir = tempfile::tempdir().unwrap();
+            let at = |name: &str| dir.path().join(name);
+            fs::create_dir(at("src")).unwrap();
+            fs::write(at("src/f"), "text").unwrap();
+            run(Program::Stock, dir.path(), &["-a", "src/", "dst"]);
+            fs::set_permissions(at("src/f"), fs::Permissions::from_mode(0o640)).unwrap();
+            let names = ["user.rsync.%stat", "user.rsync.%other"];
+            for (name, value) in names.into_iter().zip(["100600 0,0 5:6", "x"]) {
+                let none = rustix::fs::XattrFlags::empty();
+                rustix::fs::setxattr(at("dst/f"), name, value.as_bytes(), none).unwrap();
+            }
+            let out = run(program, dir.path(), &[words, &["--size-only", "src/", "dst/"]].concat());
+            assert_eq!((out.code, out.stdout.as_str()), (Some(0), lines), "{program:?} {words:?}: {out:?}");
+            let kept = |name: &&str| rustix::fs::getxattr(at("dst/f"), *name, &mut [0u8; 100]).is_ok();
+            assert_eq!(names.iter().filter(|name| kept(name)).count(), left, "{program:?} {words:?}");
+        }
+    }
+}
+
+/// Links that lead around in a circle are followed as often as the system follows them in one path.
+#[test]
+fn links_in_a_circle_end() {
+    for program in [Program::Stock, Program::Arsync] {
+        for words in [&["-aL"][..], &["-ak"], &["-aL", "--no-inc-recursive"]] {
+            let dir = tempfile::tempdir().unwrap();
+            fs::create_dir_all(dir.path().join("src/d")).unwrap();
+            fs::write(dir.path().join("src/d/f"), "").unwrap();
+            std::os::unix::fs::symlink(".", dir.path().join("src/d/l")).unwrap();
+            let out = run(program, dir.path(), &[words, &["src/", "dst"]].concat());
+            assert_eq!(out.code, Some(23), "{program:?} {words:?}: {out:?}");
+            assert_eq!(
+                out.stderr.matches("Too many levels of symbolic links (40)").count(),
+                1,
+                "{program:?}"
+            );
+            let last = dir.path().join("dst/d").join("l/".repeat(41));
+            assert!(last.join("../f").is_file() && !last.join("f").exists(), "{program:?} {words:?}");
+        }
+    }
+}
+
+/// Of a file that stands for a symlink, no more is its target than a target can hold.
+#[test]
+fn files_that_stand_for_symlinks_with_too_much_in_them() {
+    for program in [Program::Stock, Program::Arsync] {
+        for (text, target) in [
+            ("a\0b", Some("a".to_owned())),
+            (&"x".repeat(5000), Some("x".repeat(4095))),
+            ("", None),
+            ("\0b", None),
+        ] {
+            let dir = tempfile::tempdir().unwrap();
+            let at = |name: &str| dir.path().join(name);
+            fs::create_dir(at("src")).unwrap();
+            fs::write(at("src/l"), text).unwrap();
+            let none = rustix::fs::XattrFlags::empty();
+            rustix::fs::setxattr(at("src/l"), "user.rsync.%stat", b"120777 0,0 0:0", none).unwrap();
+            let out = run(program, dir.path(), &["-a", "--fake-super", "src/", "dst"]);
+            assert_eq!(fs::read_to_string(at("dst/l")).ok(), target, "{program:?}");
+            let empty = format!("skipping symlink with 0-length value: \"{}\"\n", at("src/l").display());
+            let (code, told) = if target.is_some() { (0, String::new()) } else { (23, empty) };
+            assert_eq!(out.code, Some(code), "{program:?}: {out:?}");
+            assert!(out.stderr.starts_with(&told), "{program:?}: {out:?}");
+        }
+    }
+}

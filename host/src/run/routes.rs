@@ -196,6 +196,9 @@ impl Start<'_> {
         if options.report.names && resolved.cli.verbose == 0 {
             args.argv.insert(1, b"--info=NAME".to_vec());
         }
+        if let Some(words) = resolved.cli.words.debug_words() {
+            args.argv.insert(1, [b"--debug=", words.as_bytes()].concat());
+        }
         if !options.max_protocol().has_capabilities() {
             args.argv.insert(1, [b"-e", TWIN_LETTERS].concat());
         }
