@@ -450,3 +450,25 @@ fn what_comes_with_attributes_in_front_of_all_files_is_set_first() {
         assert_eq!(fs::metadata(at("two/a")).unwrap().permissions().mode() & 0o777, 0o644, "{program:?}");
     }
 }
+
+/// The end of a list that was recorded comes while a link waits here for a file behind it. The reference hangs here.
+#[test]
+fn links_wait_behind_the_recorded_end_of_their_list() {
+    for recorder in BOTH {
+        let dir = tempfile::tempdir().unwrap();
+        let at = |name: &str| dir.path().join(name);
+        fs::create_dir_all(at("src/.h/z")).unwrap();
+        fs::create_dir(at("src/y")).unwrap();
+        fs::write(at("src/l"), "data\n").unwrap();
+        fs::hard_link(at("src/l"), at("src/.h/c")).unwrap();
+        fs::create_dir_all(at("one/.h")).unwrap();
+        let copied = Command::new("cp").args(["-p"]).arg(at("src/l")).arg(at("one/.h/c")).status();
+        assert!(copied.unwrap().success());
+        let out = run(recorder, dir.path(), &["-aH", "--write-batch=b", "src/", "one/"]);
+        assert_eq!(out.0, 0, "{recorder:?}: {out:?}");
+        let out = run(Program::Arsync, dir.path(), &["-aH", "--read-batch=b", "two/"]);
+        let missing =
+            "(No batched update for \".h/c\")\n(No batched update for \"l\")\nrsync error: some files";
+        assert!(out.0 == 23 && out.2.starts_with(missing), "{recorder:?}: {out:?}");
+    }
+}
