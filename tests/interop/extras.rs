@@ -588,3 +588,54 @@ fn attributes_bring_permissions() {
         assert_eq!(mode(""), 0o2755, "{program:?}");
     }
 }
+
+/// Without `--fake-super`, what it noted down is an attribute like others: it goes where the source has none.
+#[test]
+fn notes_of_fake_super_are_attributes_to_others() {
+    for program in [Program::Stock, Program::Arsync] {
+        for (words, lines, left) in [
+            (&["-aiX"][..], ".f...p....x f\n", 0),
+            (&["-niaX"], ".f...p....x f\n", 2),
+            (&["-aiX", "--fake-super"], ".f...pog..x f\n", 0),
+            (&["-riX"], ".f........x f\n", 0),
+        ] {
+            let dir = tempfile::tempdir().unwrap();
+            let at = |name: &str| dir.path().join(name);
+            fs::create_dir(at("src")).unwrap();
+            fs::write(at("src/f"), "text").unwrap();
+            run(Program::Stock, dir.path(), &["-a", "src/", "dst"]);
+            fs::set_permissions(at("src/f"), fs::Permissions::from_mode(0o640)).unwrap();
+            let names = ["user.rsync.%stat", "user.rsync.%other"];
+            for (name, value) in names.into_iter().zip(["100600 0,0 5:6", "x"]) {
+                let none = rustix::fs::XattrFlags::empty();
+                rustix::fs::setxattr(at("dst/f"), name, value.as_bytes(), none).unwrap();
+            }
+            let out = run(program, dir.path(), &[words, &["--size-only", "src/", "dst/"]].concat());
+            assert_eq!((out.code, out.stdout.as_str()), (Some(0), lines), "{program:?} {words:?}: {out:?}");
+            let kept = |name: &&str| rustix::fs::getxattr(at("dst/f"), *name, &mut [0u8; 100]).is_ok();
+            assert_eq!(names.iter().filter(|name| kept(name)).count(), left, "{program:?} {words:?}");
+        }
+    }
+}
+
+/// Links that lead around in a circle are followed as often as the system follows them in one path.
+#[test]
+fn links_in_a_circle_end() {
+    for program in [Program::Stock, Program::Arsync] {
+        for words in [&["-aL"][..], &["-ak"], &["-aL", "--no-inc-recursive"]] {
+            let dir = tempfile::tempdir().unwrap();
+            fs::create_dir_all(dir.path().join("src/d")).unwrap();
+            fs::write(dir.path().join("src/d/f"), "").unwrap();
+            std::os::unix::fs::symlink(".", dir.path().join("src/d/l")).unwrap();
+            let out = run(program, dir.path(), &[words, &["src/", "dst"]].concat());
+            assert_eq!(out.code, Some(23), "{program:?} {words:?}: {out:?}");
+            assert_eq!(
+                out.stderr.matches("Too many levels of symbolic links (40)").count(),
+                1,
+                "{program:?}"
+            );
+            let last = dir.path().join("dst/d").join("l/".repeat(41));
+            assert!(last.join("../f").is_file() && !last.join("f").exists(), "{program:?} {words:?}");
+        }
+    }
+}

@@ -68,10 +68,11 @@ impl NameRules {
         (!self.internal(&name)).then_some(name)
     }
 
-    /// Receiver: an attribute of a file here is compared, and removed where the sender's has none.
+    /// Receiver: an attribute of a file here is compared, and removed where the sender's has none. Only `--fake-super`
+    /// keeps what it has noted down (stock binary: without it, that goes as any other attribute).
     pub(super) fn visible(&self, name: &[u8]) -> bool {
         let space = if self.root { !name.starts_with(b"system.") } else { name.starts_with(b"user.") };
-        self.filtered(name).unwrap_or(space) && !self.internal(name) && !(self.fake && KEPT.contains(&name))
+        self.filtered(name).unwrap_or(space) && !(self.fake && KEPT.contains(&name))
     }
 }
 
@@ -131,6 +132,8 @@ mod tests {
         assert!(!rules(false, false, 1, &[]).visible(b"security.x"));
         assert!(!rules(true, true, 1, &[]).visible(b"user.rsync.%stat"));
         assert!(rules(true, true, 1, &[]).visible(b"user.rsync.trusted.t"));
+        assert!(rules(true, true, 1, &[]).visible(b"user.rsync.%other"));
+        assert!(rules(false, false, 1, &[]).visible(b"user.rsync.%stat"));
         let only = rules(true, false, 1, &["+x user.*", "-x *"]);
         assert!(only.visible(b"user.a") && !only.visible(b"trusted.t"));
     }

@@ -1,6 +1,9 @@
 //! Digests of whole files: one by one, or several at once where the algorithm gains by that.
 
-use core::{cell::RefCell, hash::Hash};
+use core::{
+    cell::{Cell, RefCell},
+    hash::Hash,
+};
 use std::os::fd::OwnedFd;
 
 use arsync_core::checksum::{ChecksumKind, Digest, Hasher, LANES, Md5Lanes};
@@ -22,8 +25,10 @@ const WORTH_LANES: usize = 3;
 /// Digests that may wait to be asked for.
 pub const KEPT: usize = 1024;
 
+// Kept from file to file: for small files, memory that is new each time costs more than what is read into it.
 thread_local! {
     static BUFFER: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
+    static LANE_BUFFERS: Cell<[Vec<u8>; LANES]> = const { Cell::new([const { Vec::new() }; LANES]) };
 }
 
 /// Hashes a file from its start to its end, unseeded. `size`: what it is expected to hold; there the end is not
@@ -151,7 +156,7 @@ struct Group {
 impl Group {
     fn new(jobs: Vec<Job>) -> Self {
         let digests = jobs.iter().map(|_| None).collect();
-        let lanes = core::array::from_fn(|_| Lane::default());
+        let lanes = LANE_BUFFERS.take().map(|buf| Lane { buf, ..Lane::default() });
         Self { jobs: jobs.into_iter().enumerate(), lanes, sums: Md5Lanes::new(), digests }
     }
 
@@ -159,6 +164,7 @@ impl Group {
         loop {
             let active = (0..LANES).filter(|&lane| self.supply(lane)).count();
             if active == 0 {
+                LANE_BUFFERS.set(self.lanes.map(|lane| lane.buf));
                 return self.digests;
             }
             self.hash(active);

@@ -156,12 +156,7 @@ impl Reader {
     }
 
     fn list(&self, name: &[u8], fakes: bool) -> io::Result<Listing> {
-        let at = self.at(name)?;
-        let mut flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        if !self.ways.follow_dirs && at.name != b"." && !name.ends_with(b"/") {
-            flags |= OFlags::NOFOLLOW;
-        }
-        let dir = Arc::new(openat(&at.dir, at.name, flags, Mode::empty())?);
+        let dir = Arc::new(self.open_dir(name)?);
         self.listed.admits(&*dir)?;
         if self.ways.enters_dirs {
             // A directory that cannot be searched is of no use: said once, not for each name in it.
@@ -169,6 +164,19 @@ impl Reader {
         }
         let (children, error) = children(&dir, fakes);
         Ok(Listing { dir, children, error })
+    }
+
+    /// Opens a directory that is to be read.
+    fn open_dir(&self, name: &[u8]) -> io::Result<OwnedFd> {
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        if self.ways.follow_dirs {
+            // By its whole path: after 40 symlinks on the way the system ends what leads around in a circle.
+            let name = if name.is_empty() { &b"."[..] } else { name };
+            return openat(self.tree.root()?, name, flags, Mode::empty());
+        }
+        let at = self.at(name)?;
+        let named = at.name != b"." && !name.ends_with(b"/");
+        openat(&at.dir, at.name, if named { flags | OFlags::NOFOLLOW } else { flags }, Mode::empty())
     }
 }
 
@@ -586,6 +594,23 @@ mod tests {
         assert!(block_on(copying.open(path("fl"))).is_ok());
         assert!(block_on(copying.open(path("dl/f"))).is_ok());
         assert_eq!(block_on(copying.read_dir(path("dl"))).unwrap().0.len(), 1);
+    }
+
+    /// What a chain of links that leads nowhere else would list for ever ends where the system ends it.
+    #[test]
+    fn links_in_a_circle_are_followed_forty_times() {
+        let tmp = tempfile::tempdir().unwrap();
+        fs::create_dir(tmp.path().join("d")).unwrap();
+        symlink(".", tmp.path().join("d/l")).unwrap();
+        let mut options = SessionOptions::default();
+        options.select.copy_links = true;
+        let source = source(&options, tmp.path());
+        let mut name = String::from("d");
+        for round in 0..=40 {
+            assert_eq!(block_on(source.read_dir(path(&name))).unwrap().0.len(), 1, "{round}");
+            name += "/l";
+        }
+        assert_eq!(block_on(source.read_dir(path(&name))).unwrap_err(), PortError(40));
     }
 
     #[test]
