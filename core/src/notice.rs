@@ -158,6 +158,13 @@ pub enum Notice<'a> {
         /// See `Failed`.
         base: u32,
     },
+    /// `skipping symlink with 0-length value: FULL`
+    EmptyLink {
+        /// Name at the sender.
+        name: &'a [u8],
+        /// See `Failed`.
+        base: u32,
+    },
     /// `copying unsafe symlink "X" -> "Y"`
     CopyingUnsafe {
         /// The link.
@@ -428,6 +435,7 @@ impl Notice<'_> {
                 _ => Severity::TransferError,
             },
             Self::NoReferent { .. }
+            | Self::EmptyLink { .. }
             | Self::DotDotInRelative(_)
             | Self::RefusedByDaemon { .. }
             | Self::RefusedName { .. }

@@ -639,3 +639,29 @@ fn links_in_a_circle_end() {
         }
     }
 }
+
+/// Of a file that stands for a symlink, no more is its target than a target can hold.
+#[test]
+fn files_that_stand_for_symlinks_with_too_much_in_them() {
+    for program in [Program::Stock, Program::Arsync] {
+        for (text, target) in [
+            ("a\0b", Some("a".to_owned())),
+            (&"x".repeat(5000), Some("x".repeat(4095))),
+            ("", None),
+            ("\0b", None),
+        ] {
+            let dir = tempfile::tempdir().unwrap();
+            let at = |name: &str| dir.path().join(name);
+            fs::create_dir(at("src")).unwrap();
+            fs::write(at("src/l"), text).unwrap();
+            let none = rustix::fs::XattrFlags::empty();
+            rustix::fs::setxattr(at("src/l"), "user.rsync.%stat", b"120777 0,0 0:0", none).unwrap();
+            let out = run(program, dir.path(), &["-a", "--fake-super", "src/", "dst"]);
+            assert_eq!(fs::read_to_string(at("dst/l")).ok(), target, "{program:?}");
+            let empty = format!("skipping symlink with 0-length value: \"{}\"\n", at("src/l").display());
+            let (code, told) = if target.is_some() { (0, String::new()) } else { (23, empty) };
+            assert_eq!(out.code, Some(code), "{program:?}: {out:?}");
+            assert!(out.stderr.starts_with(&told), "{program:?}: {out:?}");
+        }
+    }
+}

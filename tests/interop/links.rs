@@ -10,6 +10,8 @@ use std::{
     path::Path,
 };
 
+use rustix::fs::{CWD, FileType, Mode, makedev, mknodat};
+
 use crate::{
     details::{set_xattr, xattr},
     needs::{needs, needs_root},
@@ -557,5 +559,44 @@ fn an_alternate_file_with_other_attributes_is_not_the_same() {
             assert_eq!(xattr(&at("d/other")).as_deref(), Some(&b"one"[..]), "{program:?} {option}");
             fs::remove_dir_all(at("d")).unwrap();
         }
+    }
+}
+
+/// With `--link-dest`, names of a group that are linked in the alternate directory too are nothing new, whatever they name.
+#[test]
+fn groups_of_an_alternate_directory_that_are_no_files() {
+    if !needs_root("to make a device") {
+        return;
+    }
+    for program in BOTH {
+        let dir = tempfile::tempdir().unwrap();
+        let at = |name: &str| dir.path().join(name);
+        fs::create_dir(at("s")).unwrap();
+        symlink("there", at("s/l1")).unwrap();
+        for (name, kind, device) in
+            [("s/p1", FileType::Fifo, 0), ("s/c1", FileType::CharacterDevice, makedev(1, 7))]
+        {
+            mknodat(CWD, at(name), kind, Mode::from_raw_mode(0o644), device).unwrap();
+        }
+        for (name, more) in [("s/l1", "s/l2"), ("s/p1", "s/p2"), ("s/c1", "s/c2")] {
+            fs::hard_link(at(name), at(more)).unwrap();
+        }
+        run(Program::Stock, dir.path(), &["-aH", "s/", "alt"]);
+        fs::hard_link(at("s/p1"), at("s/p3")).unwrap();
+        let out = run(program, dir.path(), &["-aiiH", "--link-dest=../alt", "s/", "d"]);
+        let lines: Vec<_> = out.stdout.lines().skip(2).collect();
+        assert_eq!(
+            lines,
+            [
+                "hD          c1",
+                "hD          c2 => c1",
+                "hL          l1 -> there",
+                "hL          l2 => l1",
+                "hS          p1",
+                "hS          p2 => p1",
+                "hS+++++++++ p3 => p1",
+            ],
+            "{program:?}"
+        );
     }
 }

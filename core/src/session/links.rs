@@ -302,8 +302,10 @@ where
                 replace = true;
             }
         }
-        // What waited, or was said to be superfluous, comes as a new link; so does what is no regular file.
-        let compares = stat.is_none() && joins == Joins::AtOnce && entry.entry.kind() == FileKind::Regular;
+        // What waited, or was said to be superfluous, comes as a new link; so does what is no regular file, unless it
+        // is linked in the alternate directory too.
+        let to_link = options.transfer.alt_dest_kind == Some(AltDestKind::Link);
+        let compares = stat.is_none() && joins == Joins::AtOnce && (to_link || entry.entry.is_regular());
         let alternate = if compares { self.same_as_alternate(entry, name, leads).await } else { None };
         // What stands in the way is shown as changed, whatever its kind.
         let before = stat.as_ref().or(alternate.as_ref().map(|a| &a.stat));
@@ -333,8 +335,7 @@ where
         if stat.is_some_and(|s| s.kind() == FileKind::Symlink) {
             flags |= self.side.acl_instead_of_none(entry);
         }
-        let was_linked = stat.is_none() && options.transfer.alt_dest_kind == Some(AltDestKind::Link);
-        if was_linked && alternate.is_some() && !flags.is_significant() {
+        if stat.is_none() && to_link && alternate.is_some() && !flags.is_significant() {
             // The directory to link to has the same group: nothing is new for a user.
             self.report_unchanged(entry, false);
             if options.report.unchanged && options.report.itemize {

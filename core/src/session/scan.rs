@@ -676,7 +676,7 @@ impl<'a, S: Source, O: Observer> Scanner<'a, S, O> {
             }
             if target.as_ref().is_some_and(Vec::is_empty) {
                 self.shared.add_io_error(io_error::GENERAL);
-                self.failed(Op::ReadlinkStat, path, PortError::NOT_FOUND);
+                self.shared.report(Role::Sender, &Notice::EmptyLink { name: path.name, base: path.base });
                 return Ok(None);
             }
         }

@@ -93,7 +93,7 @@ pub fn write_link(file: &OwnedFd, target: &[u8]) -> Result<(), Errno> {
     xattr::set(on, ATTRIBUTE, &kept.format())
 }
 
-/// The target of a file that stands for a symlink.
+/// The target of a file that stands for a symlink: no more of its text than a target can be.
 pub fn read_link(dir: &OwnedFd, name: &[u8]) -> Result<Vec<u8>, Errno> {
     let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
     let file = openat(dir, name, flags, Mode::empty())?;
@@ -102,7 +102,9 @@ pub fn read_link(dir: &OwnedFd, name: &[u8]) -> Result<Vec<u8>, Errno> {
     if stat.kind() != FileKind::Symlink {
         return Err(Errno::INVAL);
     }
-    read_limited(&file, MAX_PATH)
+    let mut target = read_limited(&file, MAX_PATH - 1)?;
+    target.truncate(memchr::memchr(0, &target).unwrap_or(target.len()));
+    Ok(target)
 }
 
 /// Permissions of the inode itself.

@@ -149,8 +149,13 @@ impl Reader {
     }
 
     fn open_file(&self, name: &[u8], follow: bool) -> io::Result<OwnedFd> {
-        let at = self.at(name)?;
-        let file = self.ways.reading.open(&at.dir, at.name, follow)?;
+        let file = if follow && self.ways.follow_files {
+            // By its whole path, as a directory is.
+            self.ways.reading.open(self.tree.root()?, name, true)?
+        } else {
+            let at = self.at(name)?;
+            self.ways.reading.open(&at.dir, at.name, follow)?
+        };
         self.listed.admits(&file)?;
         Ok(file)
     }

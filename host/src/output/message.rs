@@ -156,6 +156,9 @@ pub(crate) fn text(from: Role, notice: &Notice<'_>, w: &Wording<'_>) -> Option<V
         Notice::ParentAbsent(name) => plain(&[b"WARNING: parent dir is absent in the file list: ", name]),
         Notice::SkippingDirectory(name) => plain(&[b"skipping directory ", name]),
         Notice::NoReferent { name, base } => plain(&[b"symlink has no referent: ", &full(Some(base), name)]),
+        Notice::EmptyLink { name, base } => {
+            plain(&[b"skipping symlink with 0-length value: ", &full(Some(base), name)])
+        }
         Notice::CopyingUnsafe { name, target } => {
             at_level(Info::Symsafe, &[b"copying unsafe symlink \"", name, b"\" -> \"", target, b"\""])
         }
@@ -534,5 +537,7 @@ mod tests {
         );
         let referent = Notice::NoReferent { name: b"x", base: 1 };
         assert_eq!(shown(Role::Sender, &referent, 0), "symlink has no referent: \"/tmp/ex/lk/x\"");
+        let empty = Notice::EmptyLink { name: b"x", base: 1 };
+        assert_eq!(shown(Role::Sender, &empty, 0), "skipping symlink with 0-length value: \"/tmp/ex/lk/x\"");
     }
 }
