@@ -189,11 +189,11 @@ fn recorded_local_runs_tell_what_they_do() {
     for program in [Program::Stock, Program::Arsync] {
         let dir = bench();
         let at = |name: &str| dir.path().join(name);
-        for (name, size) in [("src/file-2.txt", 5000), ("one/file-1.txt", 4000)] {
+        for (name, size) in [("src/file-2.txt", 5000), ("three/file-1.txt", 4000)] {
             fs::create_dir_all(at(name).parent().unwrap()).unwrap();
             fs::write(at(name), vec![b'x'; size]).unwrap();
         }
-        let words = ["-y", "--debug=fuzzy2", "--write-batch=batch", "src/file-2.txt", "one/"];
+        let words = ["-y", "--debug=fuzzy2", "--write-batch=batch", "src/file-2.txt", "three/"];
         let (code, out, err) = run(program, dir.path(), &words);
         let lines =
             "fuzzy distance for file-1.txt = 1.00001\nfuzzy basis selected for file-2.txt: file-1.txt\n";
@@ -466,5 +466,27 @@ fn what_comes_with_attributes_in_front_of_all_files_is_set_first() {
         assert_eq!((code, &*stderr), (0, ""), "{program:?}: {stdout}");
         assert!(stdout.contains("\na is uptodate\n"), "{program:?}: {stdout}");
         assert_eq!(fs::metadata(at("two/a")).unwrap().permissions().mode() & 0o777, 0o644, "{program:?}");
+    }
+}
+
+/// The end of a list that was recorded comes while a link waits here for a file behind it. The reference hangs here.
+#[test]
+fn links_wait_behind_the_recorded_end_of_their_list() {
+    for recorder in BOTH {
+        let dir = tempfile::tempdir().unwrap();
+        let at = |name: &str| dir.path().join(name);
+        fs::create_dir_all(at("src/.h/z")).unwrap();
+        fs::create_dir(at("src/y")).unwrap();
+        fs::write(at("src/l"), "data\n").unwrap();
+        fs::hard_link(at("src/l"), at("src/.h/c")).unwrap();
+        fs::create_dir_all(at("one/.h")).unwrap();
+        let copied = Command::new("cp").args(["-p"]).arg(at("src/l")).arg(at("one/.h/c")).status();
+        assert!(copied.unwrap().success());
+        let out = run(recorder, dir.path(), &["-aH", "--write-batch=b", "src/", "one/"]);
+        assert_eq!(out.0, 0, "{recorder:?}: {out:?}");
+        let out = run(Program::Arsync, dir.path(), &["-aH", "--read-batch=b", "two/"]);
+        let missing =
+            "(No batched update for \".h/c\")\n(No batched update for \"l\")\nrsync error: some files";
+        assert!(out.0 == 23 && out.2.starts_with(missing), "{recorder:?}: {out:?}");
     }
 }

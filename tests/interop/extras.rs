@@ -421,6 +421,35 @@ fn backups_of_files_in_place_keep_their_owners_in_an_attribute() {
     }
 }
 
+/// `-J` is about symlinks that stand, also where `--fake-super` has files stand for them; new files have times.
+#[test]
+fn files_that_stand_for_symlinks_have_times_when_they_are_new() {
+    const SOURCE: i64 = 1_577_836_800;
+    for program in [Program::Stock, Program::Arsync] {
+        let dir = tempfile::tempdir().unwrap();
+        let at = |name: &str| dir.path().join(name);
+        fs::create_dir(at("src")).unwrap();
+        std::os::unix::fs::symlink("x", at("src/l")).unwrap();
+        let touch = |path: &str, seconds: i64| {
+            let time = rustix::fs::Timespec { tv_sec: seconds, tv_nsec: 0 };
+            let times = rustix::fs::Timestamps { last_access: time, last_modification: time };
+            rustix::fs::utimensat(CWD, at(path), &times, rustix::fs::AtFlags::SYMLINK_NOFOLLOW).unwrap();
+        };
+        touch("src/l", SOURCE);
+        let copied = || {
+            let out = run(program, dir.path(), &["-rltUJ", "--fake-super", "src/", "dst/"]);
+            assert_eq!(out.code, Some(0), "{program:?}: {out:?}");
+            let stat = fs::symlink_metadata(at("dst/l")).unwrap();
+            assert!(stat.is_file(), "{program:?}");
+            (stat.atime(), stat.mtime())
+        };
+        assert_eq!(copied(), (SOURCE, SOURCE), "{program:?}");
+        touch("dst/l", 1_000_000_000);
+        // Its target is read to be compared, which may change the other time.
+        assert_eq!(copied().1, 1_000_000_000, "{program:?}");
+    }
+}
+
 /// Nothing is written outside, and the link is none of what is copied.
 #[test]
 fn kept_directory_links_that_lead_out_of_the_destination() {

@@ -5,6 +5,7 @@ use std::{
     fs::{self, Permissions},
     os::unix::fs::PermissionsExt,
     path::Path,
+    process::Command,
     time::UNIX_EPOCH,
 };
 
@@ -312,5 +313,43 @@ fn attributes_of_what_may_not_be_read() {
             let kept = rustix::fs::getxattr(dir.join("dst/f"), "user.a", &mut [0; 9][..]);
             assert_eq!(kept, Ok(5), "{program:?} {wanted}");
         }
+    }
+}
+
+/// An ACL that cannot be set changes nothing, and no default ACL is tried behind it.
+#[test]
+fn acls_of_what_belongs_to_somebody_else() {
+    if !needs_root("files of another user") {
+        return;
+    }
+    for program in BOTH {
+        let dir = bench(program);
+        source(dir.path(), &["f", "d/x"], &[]);
+        let at = |name: &str| dir.path().join(name);
+        fs::create_dir_all(at("dst/d")).unwrap();
+        for (name, acl) in [("f", "u:1000:r"), ("d", "u:1000:rx,d:u:1000:rx")] {
+            let set = Command::new("setfacl").args(["-m", acl]).arg(at("src").join(name)).status().unwrap();
+            assert!(set.success());
+        }
+        for name in ["f", "d/x"] {
+            let copied =
+                Command::new("cp").arg("-p").args([at("src").join(name), at("dst").join(name)]).status();
+            assert!(copied.unwrap().success());
+        }
+        let set = Command::new("setfacl").arg("-b").arg(at("dst/f")).status().unwrap();
+        assert!(set.success());
+        for name in ["dst/f", "dst/d/x"] {
+            std::os::unix::fs::chown(at(name), Some(0), Some(0)).unwrap();
+        }
+        let out = run_as_nobody(program, dir.path(), &["-rtOAvv", "src/", "dst/"]);
+        let told = lines(&out.stdout, dir.path());
+        for line in ["f is uptodate", "d/x is uptodate"] {
+            assert!(told.iter().any(|l| l == line), "{program:?}: {told:?}");
+        }
+        let expected = [
+            "rsync: [generator] set_acl: xacl_set(d, ACL_TYPE_ACCESS): Operation not permitted (1)",
+            "rsync: [generator] set_acl: xacl_set(f, ACL_TYPE_ACCESS): Operation not permitted (1)",
+        ];
+        assert_eq!(lines(&out.stderr, dir.path()), expected, "{program:?}");
     }
 }

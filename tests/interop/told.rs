@@ -538,3 +538,22 @@ fn a_server_of_old_protocols_is_silent_when_its_client_is_gone() {
         }
     }
 }
+
+/// What a server says overtakes the items that it still holds: also behind a few MiB that were summed up.
+#[test]
+fn messages_overtake_items_with_sums() {
+    for server in BOTH {
+        let dir = tree(&["src", "dst"], &[]);
+        for (name, len) in [("src/a", 2_000_001), ("dst/a", 2_000_000)] {
+            fs::write(dir.path().join(name), vec![b'x'; len]).unwrap();
+        }
+        symlink("a", dir.path().join("src/l")).unwrap();
+        let shell = fake_shell(dir.path());
+        let (path, to) =
+            (format!("--rsync-path={}", server.path()), format!("h:{}/dst/", dir.path().display()));
+        let words = ["-dI", "--out-format=%n", "-e", shell.to_str().unwrap(), &path, "src/", &to];
+        let out = run(server, dir.path(), &words);
+        assert_eq!(out.code, Some(0), "{server:?}: {out:?}");
+        assert_eq!(out.stdout, "skipping non-regular file \"l\"\na\n", "{server:?}");
+    }
+}

@@ -215,15 +215,15 @@ pub fn wanted(
 ) -> Attrs {
     let p = &options.preserve;
     let kind = entry.kind();
+    // A new file that stands for a symlink has times of its own.
+    let own_times = kind == FileKind::Symlink && p.fake_super;
     Attrs {
         mode: (kind != FileKind::Symlink || p.fake_super).then_some(wanted_mode),
         uid: (p.owner && rights.super_user).then_some(entry.uid),
         gid: (p.group && group_allowed(entry.gid, rights)).then_some(entry.gid),
-        // A file that stands for a symlink has a time of its own.
-        mtime: (times
-            && (keeps_time(kind, options) || (kind == FileKind::Symlink && p.fake_super && p.times)))
+        mtime: (times && (keeps_time(kind, options) || own_times && p.times))
             .then_some((entry.mtime, entry.nsec)),
-        atime: (p.atimes > 0 && keeps_atime(kind, options) && times).then_some(extra.atime),
+        atime: (p.atimes > 0 && times && (keeps_atime(kind, options) || own_times)).then_some(extra.atime),
         rdev: kind.is_device().then_some(extra.rdev),
     }
 }

@@ -411,11 +411,7 @@ where
                 (lists.get(at), lists.get(at + 1).is_none_or(|next| !next.generated.get()))
             };
             let Some(segment) = segment else { return Ok(()) };
-            if !segment.generated.get()
-                || segment.in_progress.get() > 0
-                || segment.to_redo.get() > 0
-                || (current && keep_current)
-            {
+            if !segment.is_settled() || (current && keep_current) {
                 return Ok(());
             }
             self.lists_done += 1;

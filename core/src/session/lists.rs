@@ -57,6 +57,10 @@ impl Segment {
     pub fn get(&self, ndx: i32) -> Option<EntryRef<'_>> {
         self.position(ndx).and_then(|i| self.list.get(i))
     }
+    /// The generator is through with it and waits for nothing of it.
+    pub fn is_settled(&self) -> bool {
+        self.generated.get() && self.in_progress.get() == 0 && self.to_redo.get() == 0
+    }
     /// The place of an index among the entries of all lists.
     pub fn place(&self, ndx: i32) -> u64 {
         self.before + u64::try_from(ndx - self.start).unwrap_or(0)

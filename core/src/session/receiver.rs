@@ -40,6 +40,8 @@ pub(super) struct Receiver<'a, 'r, 'i, R, T, O> {
     pub(super) incoming: Incoming,
     completions: Completions<'a, T, O>,
     phase: u8,
+    /// Lists that are marked as done and still needed.
+    pub(super) held: usize,
     /// Entries of the first list.
     first_count: usize,
     /// What was read before.
@@ -61,7 +63,7 @@ where
         let first_count = side.lists.borrow().oldest().map_or(0, |list| list.list.len());
         let completions = Completions::new(side);
         let begins_at = r.count();
-        Ok(Self { side, r, lists, incoming, completions, phase: 0, first_count, begins_at })
+        Ok(Self { side, r, lists, incoming, completions, phase: 0, held: 0, first_count, begins_at })
     }
 
     pub(super) fn shared(&self) -> &'a Shared<'a, O> {
@@ -159,17 +161,8 @@ where
                     if shared.options.read_batch {
                         self.end_of_recording().await;
                     }
-                    if shared.agreed.inc_recurse() {
-                        let (freed, more) = {
-                            let mut lists = self.side.lists.borrow_mut();
-                            (lists.free_oldest().is_some(), !lists.is_empty())
-                        };
-                        if freed {
-                            self.side.freed.set(self.side.freed.get() + 1);
-                            if more {
-                                continue;
-                            }
-                        }
+                    if shared.agreed.inc_recurse() && self.list_ends() {
+                        continue;
                     }
                     self.phase += 1;
                     if self.phase == 2 && shared.options.transfer.delay_updates {
@@ -204,6 +197,25 @@ where
         }
         shared.event(Event::Finished);
         Ok(())
+    }
+
+    /// The oldest list that was not marked before is; true if others are behind it, whose marks come.
+    fn list_ends(&mut self) -> bool {
+        let mut lists = self.side.lists.borrow_mut();
+        let unmarked = lists.len() - self.held;
+        if unmarked == 0 {
+            return false;
+        }
+        self.held += 1;
+        // Whoever recorded a batch may have been done with a list from which a link waits here for a later one.
+        while self.held > 0
+            && lists.oldest().is_some_and(|l| !self.shared().options.read_batch || l.is_settled())
+        {
+            lists.free_oldest();
+            self.side.freed.set(self.side.freed.get() + 1);
+            self.held -= 1;
+        }
+        unmarked > 1
     }
 
     /// What comes next. Completions under way are reported before anything is waited for: the peer may wait for what

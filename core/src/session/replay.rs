@@ -178,7 +178,7 @@ impl<'a, R: BufRead, T: Target, O: Observer> Receiver<'a, '_, '_, R, T, O> {
         let segments: Vec<Rc<Segment>> = {
             let lists = self.side.lists.borrow();
             // With several lists each mark ends the oldest one.
-            let ended = if self.shared().agreed.inc_recurse() { 1 } else { lists.len() };
+            let ended = if self.shared().agreed.inc_recurse() { self.held + 1 } else { lists.len() };
             (0..ended).filter_map(|i| lists.get(i)).collect()
         };
         self.shared().give_up_missing(&segments).await;

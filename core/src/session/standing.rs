@@ -94,7 +94,8 @@ where
         }
     }
 
-    /// Sets attributes of something in place; whether that changed anything, or `None`: it failed, which was reported.
+    /// Sets attributes of something in place, and its `times` if asked to; whether that changed anything, or `None`: it
+    /// failed, which was reported.
     /// `same_extended`: its ACL and extended attributes were found to be those wanted.
     pub(super) async fn set_attrs(
         &self,
@@ -105,6 +106,7 @@ where
         times: bool,
         same_extended: bool,
     ) -> Option<bool> {
+        let wants_atime = times;
         // What was not transferred keeps its nanoseconds where the window says that the times are equal; digests
         // that are equal set them exactly.
         let select = &self.options().select;
@@ -119,7 +121,8 @@ where
         let exact_too = exact && attrs.mtime.is_some();
         // A file whose digest was made has been read.
         let was_read = select.checksum && entry.entry.is_regular();
-        attrs.atime = attrs.atime.filter(|&time| time != stat.atime || exact_too || was_read);
+        attrs.atime =
+            attrs.atime.filter(|&time| wants_atime && (time != stat.atime || exact_too || was_read));
         if self.options().dry_run {
             return Some(self.side.would_change(entry, name, wanted_mode, stat, &attrs).await);
         }
@@ -171,7 +174,9 @@ where
         self.open_to_reading(name, wanted_mode, stat).await;
         flags |= self.side.xattr_flag(entry, Some(here)).await;
         let same_extended = !flags.intersects(ItemFlags::REPORT_ACL | ItemFlags::REPORT_XATTR);
-        let changed = self.set_attrs(entry, name, wanted_mode, stat, true, same_extended).await;
+        // `-J` is also about a file that stands for a symlink.
+        let times = !(entry.entry.is_symlink() && self.options().preserve.omit_link_times);
+        let changed = self.set_attrs(entry, name, wanted_mode, stat, times, same_extended).await;
         if !self.options().dry_run {
             // An owner that could not be set takes no bits away.
             let seen = match entry.entry.is_dir() || changed.is_none() {

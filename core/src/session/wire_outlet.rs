@@ -39,8 +39,10 @@ pub(super) struct WireOutlet<'a, 'w, W, T, O> {
     summed: u64,
 }
 
-/// So much of basis files is summed up before the sender gets what there is: it has something to search meanwhile.
-const KICK: u64 = 1 << 20;
+/// So much of basis files is summed up before the sender gets what there is: it has something to search meanwhile. The
+/// reference waits until its buffer is full, which is the case after some 12 MiB of small files; until then messages overtake
+/// the items.
+const KICK: u64 = 8 << 20;
 
 impl<'a, 'w, W: ChunkWrite, T: Target, O: Observer> WireOutlet<'a, 'w, W, T, O> {
     pub(super) fn new(side: &'a DestSide<'a, T, O>, w: &'w mut WireWriter<W, Vec<u8>>) -> Self {

@@ -70,8 +70,10 @@ impl Setter {
             return fake::apply(on, attrs, xattrs, acls, failed);
         }
         let before_mode = |perms, wanted| {
+            // As in the reference, the default ACL is not tried where this one could not be set.
+            let access =
+                self.set_access(on, path, standing.kind(), perms, wanted, extended.acl.as_ref()).ok()?;
             let default = self.set_default(on, path, extended.default_acl.as_ref());
-            let access = self.set_access(on, path, standing.kind(), perms, wanted, extended.acl.as_ref());
             access.or(default.then_some(perms))
         };
         meta::apply_around(on, standing, attrs, xattrs, before_mode)
@@ -106,7 +108,7 @@ impl Setter {
         true
     }
 
-    /// Gives a file the access ACL. Returns the permissions that it has afterwards, if they were touched.
+    /// Gives a file the access ACL. Returns the permissions that it has afterwards, if they were touched; an error was noted.
     fn set_access(
         &self,
         on: Handle<'_>,
@@ -115,18 +117,18 @@ impl Setter {
         perms: u32,
         wanted: Option<u32>,
         acl: Option<&Acl>,
-    ) -> Option<u32> {
-        let acl = acl?;
+    ) -> Result<Option<u32>, ()> {
+        let Some(acl) = acl else { return Ok(None) };
         let final_perms = wanted.unwrap_or(perms);
         let here = match acl::read(on, false, Kind::Access, false) {
             Ok(here) => here.unwrap_or_default(),
             Err(error) => {
                 self.fail(Op::GetTargetAcl(Kind::Access), path, &[], port(error));
-                return None;
+                return Ok(None);
             }
         };
         if acl.same_access(&here, final_perms) {
-            return None;
+            return Ok(None);
         }
         let mut full = acl.clone().for_mode(final_perms);
         // Between this call and the change of mode nobody may get more than before and after.
@@ -146,11 +148,9 @@ impl Setter {
                 None => full.group_obj = Some(0),
             }
         }
-        match acl::write_access(on, &full) {
-            Ok(()) => {}
-            Err(error) => self.fail(Op::SetAcl(Kind::Access), path, &[], port(error)),
-        }
-        meta::stat_of(on).ok().map(|now| now.mode & mode::PERMS)
+        acl::write_access(on, &full)
+            .map_err(|error| self.fail(Op::SetAcl(Kind::Access), path, &[], port(error)))?;
+        Ok(meta::stat_of(on).ok().map(|now| now.mode & mode::PERMS))
     }
 
     fn set_default(&self, on: Handle<'_>, path: &[u8], acl: Option<&Acl>) -> bool {
@@ -170,10 +170,7 @@ impl Setter {
         } else {
             (Op::SetAcl(Kind::Default), acl::write_default(on, acl))
         };
-        if let Err(error) = done {
-            self.fail(op, path, &[], port(error));
-        }
-        true
+        done.map_err(|error| self.fail(op, path, &[], port(error))).is_ok()
     }
 
     /// Fake-super: an ACL goes to an attribute.
