@@ -176,6 +176,7 @@ fn merge_files_are_where_their_text_says() {
             let first = out.stderr.lines().next().unwrap_or_default();
             assert_eq!((out.code, first), (Some(code), text), "{program:?} {rule}");
         }
+        // In a directory's file a name with a slash is one in that directory.
         fs::write(dir.path().join("src/.f"), ". nosuch/../g/\n").unwrap();
         fs::write(dir.path().join("src/g"), "- f\n").unwrap();
         let out = run(program, dir.path(), &["-ai", "-f", ": .f", "src/", "dst/"]);

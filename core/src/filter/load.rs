@@ -304,9 +304,8 @@ impl Loader {
         match parsed.kind {
             Kind::Merge => {
                 let name = plain(parsed.pattern);
-                let parsed = Parsed { pattern: &name, ..*parsed };
-                self.exclude_self(cx, &parsed);
-                self.merge(cx, &parsed, source(), file)
+                self.exclude_self(cx, &Parsed { pattern: &name, ..*parsed });
+                self.merge(cx, parsed, source(), file)
             }
             Kind::DirMerge => {
                 self.exclude_self(cx, parsed);
@@ -373,9 +372,10 @@ impl Loader {
             Some(dir) => [&dir.plain_base, parsed.pattern].concat(),
             None => parsed.pattern.to_vec(),
         };
+        let path = plain(&path);
         let name = match file {
             Some(outer) => [b"a file named at ", outer].concat(),
-            None => parsed.pattern.to_vec(),
+            None => plain(parsed.pattern),
         };
         let template = Template {
             form: match parsed.bare {
