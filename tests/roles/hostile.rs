@@ -359,6 +359,20 @@ fn serve_from(fs: &Fs, options: &SessionOptions, agreed: Agreed, requests: &[u8]
 }
 
 #[test]
+fn a_sender_takes_messages_that_are_for_a_receiver() {
+    let served = |tag, payload: &[u8]| {
+        let stream = [frame(tag, payload), frame(MsgTag::Data, &[0])].concat();
+        serve_from(&source(), &options(), agreed(32, false), &stream)
+    };
+    let bad = |tag, len| Error::Protocol(ProtocolError::BadMessage { tag, len });
+    for tag in [MsgTag::IoError, MsgTag::NoSend] {
+        assert_eq!(served(tag, &[1, 0, 0, 0]), Error::Eof);
+        assert_eq!(served(tag, &[1, 0]), bad(tag, 2));
+    }
+    assert_eq!(served(MsgTag::IoTimeout, &[1, 0, 0, 0]), bad(MsgTag::IoTimeout, 4));
+}
+
+#[test]
 fn sources_are_removed_only_where_that_was_asked_for() {
     let success = |ndx: i32| frame(MsgTag::Success, &ndx.to_le_bytes());
     let files = |fs: &Fs| fs.all().len();

@@ -67,7 +67,8 @@ impl<O: Observer> MessageSink for Inbox<'_, O> {
                 self.sender
             }
             T::Success => self.sender && len == 4,
-            T::NoSend | T::IoError => !self.sender && len == 4,
+            // A sender has no use for them, and takes them (stock binary).
+            T::NoSend | T::IoError => len == 4,
             T::IoTimeout => client && len == 4,
             T::Noop => len == 0,
             T::ErrorExit => len == 0 || len == 4,
@@ -95,6 +96,7 @@ impl<O: Observer> MessageSink for Inbox<'_, O> {
                 shared.observer.peer_text(T::ErrorXfer, &self.payload);
             }
             tag if tag.is_text() => shared.observer.peer_text(tag, &self.payload),
+            T::IoError | T::NoSend if self.sender => {}
             T::IoError => shared.add_io_error(value as u32 & 7),
             T::Success => {
                 let mut waiting = shared.successes.borrow_mut();
