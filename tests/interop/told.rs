@@ -36,6 +36,23 @@ fn rules_that_leave_out_dangling_links_are_told() {
     }
 }
 
+/// Names that come twice are told of though there is no place for them.
+#[test]
+fn duplicates_are_told_of_without_a_destination() {
+    for program in BOTH {
+        for (words, told) in [
+            (&["-avv"][..], "src from file list (2)"),
+            (&["-avv", "--no-i-r"], "src from file list (1), src/f from file list (3)"),
+        ] {
+            let dir = tree(&["src"], &["src/f"]);
+            let out = run(program, dir.path(), &[words, &["src", "src", "none/dst/"]].concat());
+            let lines = out.stdout.lines().filter_map(|line| line.strip_prefix("removing duplicate name "));
+            assert_eq!(lines.collect::<Vec<_>>().join(", "), told, "{program:?} {words:?}: {out:?}");
+            assert_eq!(out.code, Some(11), "{program:?} {words:?}");
+        }
+    }
+}
+
 /// Lines of deletions have the permissions that `--chmod` would make of those that went.
 #[test]
 fn deletions_in_a_pull_show_changed_permissions() {

@@ -8,7 +8,11 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crate::peers::{self, Outcome, Program};
+use crate::{
+    details::{old, touch},
+    peers::{self, Outcome, Program},
+    snapshot::{difference, snapshot},
+};
 
 const BOTH: [Program; 2] = [Program::Stock, Program::Arsync];
 
@@ -352,6 +356,88 @@ fn lsyncd_keeps_a_directory_in_step() {
     step("a deleted directory");
     drop(watcher);
     assert!(!log().to_lowercase().contains("error"), "{}", log());
+}
+
+/// Command lines of programs, twice each with a change in between: snapshots of Timeshift and rsync-time-backup, a synced
+/// folder of Vagrant, containers of vzdump, releases of Deployer, a remote of git-annex. `S`: the remote shell.
+const WRAPPED: &[(&str, &str)] = &[
+    (
+        "-aii --recursive --verbose --delete --force --stats --sparse --delete-excluded --exclude=cache/** src/ dst/",
+        "dst",
+    ),
+    (
+        "-D --numeric-ids --links --hard-links --one-file-system --itemize-changes --times --recursive --perms --owner \
+         --group --stats --human-readable --compress --link-dest=../old -- src/ dst/",
+        "dst",
+    ),
+    (
+        "--verbose --archive --delete -z --copy-links --no-owner --no-group --rsync-path=P -e S --exclude .vagrant/ src/ \
+         vagrant@h:HERE/dst",
+        "dst",
+    ),
+    (
+        "--stats -h --numeric-ids -aH --delete --no-whole-file --sparse --one-file-system --relative src//./ \
+         src//./docs dst",
+        "dst",
+    ),
+    ("-rzcE --delete --rsync-path=P -e S src/ u@h:HERE/dst/", "dst"),
+    (
+        "-s --perms -p -t --delete --recursive --partial-dir=.rsync-partial --inplace --rsync-path=P -e S src/docs/ h:HERE/dst/",
+        "dst",
+    ),
+];
+
+#[test]
+fn command_lines_of_programs_make_the_same_trees() {
+    for (line, made) in WRAPPED {
+        let results = BOTH.map(|program| {
+            let start = std::time::SystemTime::now();
+            let dir = tempfile::tempdir().unwrap();
+            let here = dir.path().canonicalize().unwrap();
+            for name in ["src/docs/deep", "src/cache", "src/empty", "old/docs", "dst"] {
+                fs::create_dir_all(here.join(name)).unwrap();
+            }
+            for (name, text) in
+                [("src/docs/a", "a"), ("src/docs/b~", "b"), ("src/cache/x", "x"), ("old/docs/a", "a")]
+            {
+                fs::write(here.join(name), text.repeat(3000)).unwrap();
+                old(&here.join(name));
+            }
+            fs::hard_link(here.join("src/docs/a"), here.join("src/docs/deep/hard")).unwrap();
+            symlink("docs/a", here.join("src/link")).unwrap();
+            let shell = peers::fake_shell(&here);
+            let at = here.to_str().unwrap();
+            let words: Vec<String> = line
+                .split_whitespace()
+                .map(|word| match word {
+                    "S" => shell.to_str().unwrap().to_owned(),
+                    "--rsync-path=P" => format!("--rsync-path={}", program.path()),
+                    _ => word.replace("HERE", at),
+                })
+                .collect();
+            let words: Vec<&str> = words.iter().map(String::as_str).collect();
+            let first = run(program, &here, &words);
+            fs::write(here.join("src/docs/a"), "changed").unwrap();
+            fs::remove_file(here.join("src/docs/b~")).unwrap();
+            touch(&here.join("src/docs/a"), &["-d", "2021-01-01"]);
+            let second = run(program, &here, &words);
+            let items = |out: &Outcome| {
+                let told = out
+                    .stdout
+                    .lines()
+                    .filter(|line| !line.contains(" bytes") && !line.starts_with("File list"));
+                (
+                    out.code,
+                    told.filter(|line| !line.contains("speedup")).map(str::to_owned).collect::<Vec<_>>(),
+                )
+            };
+            (snapshot(&here.join(made), start), [items(&first), items(&second)])
+        });
+        let [(stock, told), (own, own_told)] = results;
+        assert_eq!(told[0].0, Some(0), "{line}: {told:?}");
+        assert_eq!(own_told, told, "{line}");
+        assert_eq!(difference(&stock, &own), None, "{line}");
+    }
 }
 
 /// A process that ends with its test.

@@ -708,7 +708,15 @@ where
     received_names(shared, Role::ReceiverSide, &list);
     let mut mapping = Mapping::new(shared, entrance).map_err(Error::Exit)?;
     shared.step(Role::ReceiverSide, &Step::Destination { count: facts.count });
-    let entered = entrance.enter(&facts).await.map_err(Error::Exit)?;
+    let entered = match entrance.enter(&facts).await {
+        Ok(entered) => entered,
+        Err(code) => {
+            // A sender looks through its list whatever becomes of the destination.
+            crate::flist::order::sort(&mut list, shared.agreed.protocol);
+            drop_duplicates(shared, &mut list, start);
+            return Err(Error::Exit(code));
+        }
+    };
     let scope = dest_filters.scope(FilterSide::Receiver, &entered.target.root_path());
     shared.extended.receive(shared, &scope, entered.target.rights().super_user);
     prepare(shared, Some(&entered.target), &mut mapping, &Names(source), &mut list, start);
