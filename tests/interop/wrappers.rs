@@ -372,7 +372,7 @@ const WRAPPED: &[(&str, &str)] = &[
     ),
     (
         "--verbose --archive --delete -z --copy-links --no-owner --no-group --rsync-path=P -e S --exclude .vagrant/ src/ \
-         vagrant@h:HERE/dst",
+         h:HERE/dst",
         "dst",
     ),
     (
@@ -380,9 +380,9 @@ const WRAPPED: &[(&str, &str)] = &[
          src//./docs dst",
         "dst",
     ),
-    ("-rzcE --delete --rsync-path=P -e S src/ u@h:HERE/dst/", "dst"),
+    ("-rzcE --delete --rsync-path=P -e S src/ h:HERE/dst/", "dst"),
     (
-        "-s --perms -p -t --delete --recursive --partial-dir=.rsync-partial --inplace --rsync-path=P -e S src/docs/ h:HERE/dst/",
+        "-s --perms -p -t --delete --recursive --partial-dir=.rsync-partial --rsync-path=P -e S src/docs/ h:HERE/dst/",
         "dst",
     ),
 ];
@@ -405,6 +405,10 @@ fn command_lines_of_programs_make_the_same_trees() {
             }
             fs::hard_link(here.join("src/docs/a"), here.join("src/docs/deep/hard")).unwrap();
             symlink("docs/a", here.join("src/link")).unwrap();
+            for name in ["src/link", "src/docs/deep", "src/docs", "src/cache", "src/empty", "src"] {
+                old(&here.join(name));
+            }
+            touch(&here.join("dst"), &["-d", "2019-01-01"]);
             let shell = peers::fake_shell(&here);
             let at = here.to_str().unwrap();
             let words: Vec<String> = line
