@@ -14,7 +14,7 @@ use crate::{
     chmod::Chmod,
     delta::SumHead,
     error::{Error, ProtocolError},
-    filter::{FilterConfig, FilterList, Syntax, wildmatch},
+    filter::{FilterConfig, FilterList, FilterSide, Syntax, Verdict, wildmatch},
     flist::{Format, decode::Decoder, order},
     io::{MessageFault, MessageSink, WireReader, WireWriter},
     limits::MAX_TEXT,
@@ -38,7 +38,7 @@ use crate::{
 pub type Target = (&'static str, fn(&[u8]));
 
 /// All targets.
-pub const TARGETS: [Target; 16] = [
+pub const TARGETS: [Target; 17] = [
     ("integers", integers),
     ("mux", mux),
     ("setup", setup),
@@ -46,6 +46,7 @@ pub const TARGETS: [Target; 16] = [
     ("batch", batch),
     ("flist", flist),
     ("filter_rules", filter_rules),
+    ("rule_files", rule_files),
     ("wildmatch", wildmatch_pair),
     ("tokens_plain", |data| tokens(data, CompressKind::None)),
     ("tokens_zlib", |data| tokens(data, CompressKind::Zlib)),
@@ -282,6 +283,53 @@ pub fn filter_rules(data: &[u8]) {
     if let Ok(chmod) = Chmod::parse(data) {
         let mode = chmod.apply(0o100_644, false, 0o022);
         assert_eq!(mode & 0o170_000, 0o100_000, "a change of permissions keeps the type");
+    }
+}
+
+/// Files of rules, with 0xff between them; each is known by its number, in any directory. They are read as merge files,
+/// which may name each other, and as those of directories, which cannot go before the rules that were typed.
+pub fn rule_files(data: &[u8]) {
+    /// Files that are handed out: files that name each other again and again are a tree without end.
+    const MOST: usize = 500;
+    let (choice, data) = choose(data);
+    let files: Vec<&[u8]> = data.split(|&b| b == 0xff).collect();
+    let mut handed_out = 0;
+    let mut read = |path: &[u8]| {
+        assert!(!path.is_empty() && !path.contains(&0), "{}", path.escape_ascii());
+        handed_out += 1;
+        let name = path.rsplit(|&b| b == b'/').next().unwrap_or_default();
+        let number = core::str::from_utf8(name).ok().and_then(|name| name.parse::<usize>().ok());
+        number.filter(|_| handed_out <= MOST).and_then(|number| files.get(number)).map(|file| file.to_vec())
+    };
+    let config = || FilterConfig {
+        from0: choice & 1 != 0,
+        delete_excluded: choice & 2 != 0,
+        ..FilterConfig::default()
+    };
+    let mut merged = FilterList::new(config());
+    let mut whole = |path: &[u8]| read(path).ok_or(PortError::NOT_FOUND);
+    let _ = merged.add_filter(b". 0", &mut whole);
+    let _ = merged.add_from(b"1", choice & 4 != 0, &mut whole);
+    for warning in merged.take_warnings() {
+        let _ = warning.message();
+    }
+    let mut typed = FilterList::new(config());
+    for rule in [&b"-sr hidden"[..], b"+sr shown", b": 0", b":C /top/1"] {
+        assert_eq!(typed.add_filter(rule, &mut whole), Ok(()));
+    }
+    for side in [FilterSide::Sender, FilterSide::Receiver] {
+        for list in [&merged, &typed] {
+            let mut scope = list.scope(side, b"/top/src");
+            for dir in [&b""[..], b"d", b"d/e"] {
+                let Ok(inner) = scope.enter(dir, &mut read) else { break };
+                let _ = inner.check(b"d/e/f", false, true);
+                let _ = inner.check_xattr(b"user.x");
+                scope = inner;
+            }
+        }
+        let Ok(scope) = typed.scope(side, b"/top/src").enter(b"d", &mut read) else { continue };
+        assert_eq!(scope.check(b"d/hidden", false, false), Verdict::Exclude);
+        assert_eq!(scope.check(b"d/shown", false, false), Verdict::Include);
     }
 }
 

@@ -88,7 +88,7 @@ pub enum Op {
     /// backing up failed
     Backup,
     /// `copy_file FULL => X`
-    CopyFile,
+    CopyFile(WriteMode),
     /// `open FULL`: what is to be copied on this side, or the copy where that is made in place
     OpenCopied,
     /// `write FULL`: a copy on this side
@@ -430,7 +430,7 @@ impl Notice<'_> {
         match self {
             Self::Failed { op, .. } => match op {
                 Op::OpenBasis => Severity::Error,
-                Op::CopyFile | Op::LinkAlternate => Severity::Info,
+                Op::CopyFile(_) | Op::LinkAlternate => Severity::Info,
                 Op::Fallocate => Severity::Warning,
                 _ => Severity::TransferError,
             },

@@ -121,10 +121,9 @@ pub struct Preserve {
     pub super_user: Option<bool>,
     /// `--fake-super`
     pub fake_super: bool,
-    /// `--chmod`, applied by the client; see [`crate::chmod`].
+    /// `--chmod` of this side; see [`crate::chmod`]. A server has one by `-M` or of its own, as a daemon's `incoming
+    /// chmod` and `outgoing chmod`.
     pub chmod: Option<crate::chmod::Chmod>,
-    /// This server applies `chmod` (a daemon's `incoming chmod` and `outgoing chmod`).
-    pub chmod_by_server: bool,
     /// `--usermap`, `--chown`: text of the list, parsed on the receiving side.
     pub usermap: Option<Vec<u8>>,
     /// `--groupmap`, `--chown`; see `usermap`.
@@ -507,7 +506,6 @@ mod tests {
             super_user: None,
             fake_super: false,
             chmod: None,
-            chmod_by_server: false,
             usermap: None,
             groupmap: None,
             open_noatime: false,

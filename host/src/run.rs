@@ -20,7 +20,7 @@ use crate::{
         self, Command,
         aliases::{self, Alias},
         asked::{Dirs, Recurse},
-        failure::{Failure, Stop},
+        failure::{Failure, Heard, Refused, Stop},
         help,
         operands::Route,
         options::OPTIONS,
@@ -29,12 +29,17 @@ use crate::{
     },
     daemon, ending,
     engine::{Identity, NoIdentity, TooMany, absolute, expand_anywhere},
-    output::{console::Console, exit_line::exit_line, log_file::LogFile, message::Roots, strerror},
+    output::{
+        console::Console,
+        exit_line::exit_line,
+        log_file::{self, LogFile},
+        message::Roots,
+        strerror,
+    },
     session::{
         self, Refusal,
         batch::{self, Recording, Replayed},
-        filters::{self, Ruler},
-        interrupt,
+        filters, interrupt,
     },
     vouched::Trust,
 };
@@ -69,22 +74,22 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> u8 {
     };
     let command = match cli::command(&meant, &world) {
         Ok(Command::Secluded(iconv)) => {
-            let command =
-                stream_args(iconv.as_deref()).and_then(|strings| cli::secluded(&argv, strings, &world));
-            command.and_then(without_wildcards)
+            let strings = stream_args(iconv.as_deref()).map_err(Refused::from);
+            strings
+                .and_then(|strings| cli::secluded(&argv, strings, &world))
+                .and_then(|command| Ok(without_wildcards(command)?))
         }
         other => other,
     };
-    let code = match command.and_then(standing_somewhere) {
+    let code = match command.and_then(|command| Ok(standing_somewhere(command)?)) {
         Ok(Command::Session(resolved)) => {
             let words = core::iter::once(name).chain(argv).map(OsString::into_vec).collect::<Vec<_>>();
-            let log = resolved.log.as_ref().map(|(path, _)| path.clone());
-            prepared(*resolved, &words)
-                .unwrap_or_else(|failure| stopped(&Stop::from(failure).logged(log.as_ref()), program, now))
+            let heard = Heard { all: true, ..Heard::of(&resolved.cli) };
+            prepared(*resolved, &words).unwrap_or_else(|stop| stopped(&Refused { stop, heard }, program, now))
         }
         Ok(Command::Daemon(cli)) => daemon::run(&cli, &shown),
         Ok(Command::Secluded(_)) => ExitCode::UNSUPPORTED,
-        Err(stop) => stopped(&stop, program, now),
+        Err(refused) => stopped(&refused, program, now),
     };
     code.0
 }
@@ -150,52 +155,77 @@ fn closed() -> Stop {
 }
 
 /// Prints what parsing ended with.
-fn stopped(stop: &Stop, program: &str, now: i64) -> ExitCode {
-    match stop {
+fn stopped(refused: &Refused, program: &str, now: i64) -> ExitCode {
+    let Refused { stop, heard } = refused;
+    // Rules are read as they come, and in front of the word that ended it.
+    if let Some((text, code)) = filters::fault(&heard.rules, heard.insecure_links) {
+        let stop = Stop::Fail(Failure::plain(text, code, Role::Client));
+        let heard = Heard { rules: Vec::new(), all: false, ..heard.clone() };
+        return stopped(&Refused { stop, heard }, program, now);
+    }
+    let usage;
+    let (text, role) = match stop {
+        Stop::Print(text) if heard.server => {
+            ending::write_stderr(text);
+            return stop.exit_code();
+        }
         Stop::Print(text) => {
             let _ = std::io::stdout().lock().write_all(text);
+            return stop.exit_code();
         }
         Stop::Usage(role) => {
-            ending::write_stderr(help::usage(program).as_bytes());
-            ending::write_stderr(&exit_line(ExitCode::SYNTAX, *role));
+            usage = help::usage(program).into_bytes();
+            (&usage, *role)
         }
-        Stop::Fail(failure) => {
-            let exit_line = exit_line(failure.code, failure.role);
-            let log = failure.log.as_ref().and_then(|path| LogFile::open(path, Trust::Own).ok());
-            ending::write_stderr(&failure.text);
-            ending::write_stderr(&exit_line);
-            if let Some(log) = log {
-                log.line(now, failure.text.trim_ascii_end());
-                if failure.role == Role::Sender {
-                    log.line(now, b"sent 0 bytes  received 0 bytes  total size 0");
-                }
-                log.line(now, exit_line.trim_ascii_end());
-            }
+        Stop::Fail(failure) => (&failure.text, failure.role),
+    };
+    let exit_line = exit_line(stop.exit_code(), role);
+    let log = heard.log.as_ref().and_then(|path| {
+        let opened = LogFile::open(path, Trust::Own);
+        if let Err(error) = &opened
+            && heard.all
+        {
+            let speaker = if role == Role::Server { Role::Server } else { Role::Client };
+            let (text, note) = log_file::unusable(speaker, path, error);
+            ending::write_stderr(&[&text[..], b"\n"].concat());
+            let _ = std::io::stdout().lock().write_all(&[note, b"\n"].concat());
         }
+        opened.ok()
+    });
+    ending::write_stderr(text);
+    ending::write_stderr(&exit_line);
+    if let Some(log) = log {
+        for line in text.trim_ascii_end().split(|&b| b == b'\n') {
+            log.line(now, line);
+        }
+        if role == Role::Sender {
+            log.line(now, b"sent 0 bytes  received 0 bytes  total size 0");
+        }
+        log.line(now, exit_line.trim_ascii_end());
     }
     stop.exit_code()
 }
 
 /// Opens batch files, then runs. `words`: the argument vector, the program's name first.
-fn prepared(mut resolved: Resolved, words: &[Vec<u8>]) -> Result<ExitCode, Failure> {
-    let mut batch = Batch::None;
-    let names = match Names::of(&resolved) {
-        Ok(names) => names,
-        // Rules are read with the options.
-        Err(failure) => return bad_rules(&resolved).ok_or(failure),
+fn prepared(mut resolved: Resolved, words: &[Vec<u8>]) -> Result<ExitCode, Stop> {
+    let file = match &resolved.read_batch {
+        Some(name) => Some(batch::open(name, Trust::of(resolved.opts.select.insecure_links))?),
+        None => None,
     };
+    if let Route::Batch { dest: Err(stop) } = &resolved.route {
+        return Err(stop.clone());
+    }
+    let names = Names::of(&resolved)?;
     let iconv = names.is_some();
-    if let Some(name) = &resolved.read_batch {
+    let batch = if let Some(file) = file {
         let raised = raised(&resolved);
-        match batch::open(name, &mut resolved.opts, iconv, raised) {
-            Ok(replayed) => batch = Batch::Read(replayed),
-            // Rules that cannot be used come before a batch file that cannot.
-            Err(failure) => return bad_rules(&resolved).ok_or(failure),
-        }
+        Batch::Read(batch::begin(file, &mut resolved.opts, iconv, raised)?)
     } else if let Some(name) = resolved.batch_to_write() {
         batch_refuses(&resolved)?;
-        batch = Batch::Write(Recording::create(name, &resolved.opts, iconv)?);
-    }
+        Batch::Write(Recording::create(name, &resolved.opts, iconv)?)
+    } else {
+        Batch::None
+    };
     if resolved.is_local_pair() && resolved.batch_to_write().is_none() {
         // Without a batch file the two processes are a local run nevertheless.
         resolved.opts.transfer.whole_file.get_or_insert(true);
@@ -217,17 +247,6 @@ fn enter_start(resolved: &Resolved) -> Option<Refusal> {
     let outro = format!("\" failed{}", strerror::suffix(error.raw_os_error().unwrap_or_default()));
     let text = [intro.as_bytes(), &absolute(start), outro.as_bytes()].concat();
     Some(Refusal { texts: vec![text], code: ExitCode::FILE_SELECT, names_awaited: false })
-}
-
-/// Reports rules that cannot be used, if there are any.
-fn bad_rules(resolved: &Resolved) -> Option<ExitCode> {
-    let (roots, outbox) = (Rc::new(RefCell::new(Roots::here())), Rc::new(Outbox::new()));
-    let console = Console::new(resolved, roots, outbox, None, None);
-    let config = filters::config(&resolved.opts, resolved.from0, true);
-    let ruler = Ruler::client(&resolved.opts.select);
-    let code = filters::build(&resolved.filters, config, true, &ruler, &console).err()?;
-    console.finish(None, code, Role::Client);
-    Some(code)
 }
 
 /// The identity of `--copy-as`. Where another program is started first, it is taken later.

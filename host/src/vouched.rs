@@ -57,7 +57,8 @@ pub(crate) fn file(path: &[u8], flags: OFlags, mode: u32, trust: Trust) -> std::
     Ok(open_at(CWD, path, flags | OFlags::CLOEXEC, Mode::from_raw_mode(mode), trust)?.into())
 }
 
-/// Opens a path that begins at a directory. Fails with `ELOOP` where somebody else's symlink is on the way.
+/// Opens a path that begins at a directory. Fails with `ELOOP` where somebody else's symlink is on the way, and with
+/// `EISDIR` where a file is wanted and the path ends in a slash.
 pub(crate) fn open_at(
     base: impl AsFd,
     path: &[u8],
@@ -71,12 +72,18 @@ pub(crate) fn open_at(
     if trust == Trust::All {
         return openat(base, path, flags, mode);
     }
+    let asks_for_file = !flags.intersects(OFlags::PATH | OFlags::DIRECTORY);
     let mut way = Way { here: None, parts: VecDeque::new(), links: 0 };
     way.prepend(path)?;
     loop {
         let at = way.here.as_ref().map_or(base.as_fd(), AsFd::as_fd);
         let Some(part) = way.parts.pop_front() else { return openat(at, ".", flags, mode) };
         let is_last = way.parts.is_empty();
+        let part = match &*part {
+            b"" if is_last && asks_for_file => return Err(Errno::ISDIR),
+            b"" => b"."[..].into(),
+            _ => part,
+        };
         let (wanted, mode) = if is_last { (flags, mode) } else { (DIR, Mode::empty()) };
         let opened = match openat(at, &*part, wanted | OFlags::NOFOLLOW, mode).and_then(no_link(wanted)) {
             // A symlink, or something that is no directory.
@@ -121,9 +128,9 @@ impl Way {
         if path.starts_with(b"/") {
             self.here = Some(openat(CWD, "/", DIR, Mode::empty())?);
         }
-        // A slash at the end asks for a directory.
+        // A slash at the end asks for a directory: a part without a name, which is no file.
         if path.ends_with(b"/") {
-            self.parts.push_front(b"."[..].into());
+            self.parts.push_front(b""[..].into());
         }
         for part in path.split(|&b| b == b'/').rev().filter(|part| !part.is_empty()) {
             self.parts.push_front(part.into());
@@ -204,17 +211,23 @@ mod tests {
             ("../d/e/../e/f", "d/up"),
             ("round", "round"),
             ("nowhere", "dangling"),
+            ("d//", "slash"),
         ] {
             symlink(target, dir.join(name)).unwrap();
         }
         symlink(dir.join("d"), dir.join("absolute")).unwrap();
-        for name in ["d/e/f", "relative/e/f", "chain/f", "d/up", "absolute/../absolute/e/./f", "d//e/f"] {
+        for name in
+            ["d/e/f", "slash/e/f", "relative/e/f", "chain/f", "d/up", "absolute/../absolute/e/./f", "d//e/f"]
+        {
             assert_eq!(text(&dir.join(name), Trust::Own).as_deref(), Ok("text"), "{name}");
         }
         for (name, error) in [
             ("round", Errno::LOOP),
             ("dangling", Errno::NOENT),
             ("d/e/f/", Errno::NOTDIR),
+            ("d/e/", Errno::ISDIR),
+            ("slash", Errno::ISDIR),
+            ("slash/", Errno::ISDIR),
             ("d/e/f/g", Errno::NOTDIR),
             ("chain/g", Errno::NOENT),
             ("", Errno::ISDIR),

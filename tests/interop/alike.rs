@@ -568,3 +568,38 @@ fn clients_of_old_versions_are_told_why_a_session_ends() {
         assert!(first(&out).starts_with("ABORTING due to invalid path from sender"), "{program:?}: {out:?}");
     });
 }
+
+/// A client's `-M--chmod` comes before what the module makes of permissions.
+#[test]
+fn permissions_are_changed_by_client_and_module() {
+    let dir = bench();
+    fs::set_permissions(dir.path().join("d/a"), fs::Permissions::from_mode(0o666)).unwrap();
+    let id = format!(
+        "uid = {}\ngid = {}\n",
+        rustix::process::getuid().as_raw(),
+        rustix::process::getgid().as_raw()
+    );
+    let text = format!(
+        "{id}read only = no\n[m]\npath = DIR/d\noutgoing chmod = o=r\nincoming chmod = o=r\n[plain]\npath = DIR/d\n"
+    );
+    each(dir.path(), &text, |program, daemon| {
+        for (module, option, mode) in [
+            ("m", "-M--chmod=g=,o=w", 0o604),
+            ("m", "-M--chmod=u=r", 0o464),
+            ("plain", "-M--chmod=g=,o=w", 0o602),
+        ] {
+            let pull = dir.path().join("got");
+            let _ = fs::remove_file(&pull);
+            let got = stock(dir.path(), &["-p", option, &daemon.url(&format!("{module}/a")), "got"]);
+            assert_eq!((got.code, &*got.stderr), (Some(0), ""), "{program:?}");
+            let got = stock(dir.path(), &["-p", option, "d/a", &daemon.url(&format!("{module}/b"))]);
+            assert_eq!((got.code, &*got.stderr), (Some(0), ""), "{program:?}");
+            let modes = [pull, dir.path().join("d/b")].map(|path| {
+                let mode = fs::metadata(&path).unwrap().permissions().mode();
+                fs::remove_file(&path).unwrap();
+                mode & 0o7777
+            });
+            assert_eq!(modes, [mode; 2], "{program:?} {module} {option}");
+        }
+    });
+}

@@ -185,6 +185,24 @@ fn recorded_local_runs_show_as_much_as_others() {
     }
 }
 
+/// The process at the destination tells what was asked for, which no other machine is told.
+#[test]
+fn recorded_local_runs_tell_what_they_do() {
+    for program in [Program::Stock, Program::Arsync] {
+        let dir = bench();
+        let at = |name: &str| dir.path().join(name);
+        for (name, size) in [("src/file-2.txt", 5000), ("three/file-1.txt", 4000)] {
+            fs::create_dir_all(at(name).parent().unwrap()).unwrap();
+            fs::write(at(name), vec![b'x'; size]).unwrap();
+        }
+        let words = ["-y", "--debug=fuzzy2", "--write-batch=batch", "src/file-2.txt", "three/"];
+        let (code, out, err) = run(program, dir.path(), &words);
+        let lines =
+            "fuzzy distance for file-1.txt = 1.00001\nfuzzy basis selected for file-2.txt: file-1.txt\n";
+        assert_eq!((code, out.as_str(), err.as_str()), (0, lines, ""), "{program:?}");
+    }
+}
+
 #[test]
 fn the_script_replays_the_batch() {
     let dir = bench();

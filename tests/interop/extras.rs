@@ -589,6 +589,36 @@ fn attributes_bring_permissions() {
     }
 }
 
+/// Options for the other side alone hold in a local copy, whose receiver is another process, and `--chmod` is one that
+/// each side applies to what it has.
+#[test]
+fn options_for_the_other_side() {
+    for program in [Program::Stock, Program::Arsync] {
+        let dir = bench();
+        let mode = |name: &str| fs::metadata(dir.path().join(name)).unwrap().permissions().mode() & 0o7777;
+        fs::set_permissions(dir.path().join("src/a"), fs::Permissions::from_mode(0o666)).unwrap();
+        let shell = peers::fake_shell(dir.path());
+        let (shell, path) = (shell.to_str().unwrap(), format!("--rsync-path={}", program.path()));
+        let there = |name: &str| format!("h:{}/{name}/", dir.path().display());
+        for (from, to) in [
+            ("src/".to_owned(), "one/".to_owned()),
+            ("src/".to_owned(), there("two")),
+            (there("src"), "three/".to_owned()),
+        ] {
+            let words = ["-a", "--chmod=F-w", "-M--chmod=Fo=", "-e", shell, &path, &from, &to];
+            let out = run(program, dir.path(), &words);
+            assert_eq!((out.code, &*out.stderr), (Some(0), ""), "{program:?} {from} {to}");
+        }
+        assert_eq!(["one/a", "two/a", "three/a"].map(mode), [0o460; 3], "{program:?}");
+        let out = run(program, dir.path(), &["-a", "-M--bogus", "src/", "four/"]);
+        let first = out.stderr.lines().next();
+        assert_eq!((out.code, first), (Some(12), Some("rsync: on remote machine: --bogus: unknown option")));
+        let out = run(program, dir.path(), &["-a", "-M--version", "src/", "four/"]);
+        assert_eq!(out.code, Some(12), "{program:?}: {out:?}");
+        assert!(out.stderr.contains("protocol version 32\n"), "{program:?}: {out:?}");
+    }
+}
+
 /// Without `--fake-super`, what it noted down is an attribute like others: it goes where the source has none.
 #[test]
 fn notes_of_fake_super_are_attributes_to_others() {

@@ -463,6 +463,40 @@ fn further_names_say_what_could_not_be_set() {
     }
 }
 
+/// A file that is there and cannot be read is missing as a basis: a later name of its group may do.
+#[test]
+fn names_that_cannot_be_read_do_not_lead() {
+    if !needs_root("files of another user") {
+        return;
+    }
+    for program in BOTH {
+        for (readable, first, second) in
+            [(false, ">f+++++++++ b", "hf.sTp..... a => b"), (true, ">f.sT...... b", "hf.sTp..... a => b")]
+        {
+            let bench = unprivileged::bench(program);
+            let dir = bench.path();
+            let at = |name: &str| dir.join(name);
+            for tree in ["src", "dst"] {
+                fs::create_dir(at(tree)).unwrap();
+                fs::write(at(tree).join("a"), tree.repeat(tree.len() * usize::from(tree == "dst") + 1))
+                    .unwrap();
+            }
+            fs::hard_link(at("src/a"), at("src/b")).unwrap();
+            fs::write(at("dst/b"), "other").unwrap();
+            for (name, closed) in [("dst/a", true), ("dst/b", !readable)] {
+                let mode = if closed { 0 } else { 0o644 };
+                fs::set_permissions(at(name), fs::Permissions::from_mode(mode)).unwrap();
+            }
+            for tree in ["src", "dst"] {
+                unprivileged::give_away(&at(tree));
+            }
+            let out =
+                unprivileged::run_as_nobody(program, dir, &["-rlpHi", "--no-whole-file", "src/", "dst/"]);
+            assert_eq!(files(&out), [first, second], "{program:?}: {out:?}");
+        }
+    }
+}
+
 /// The names that waited for a file are compared with what has them in the working directory.
 #[test]
 fn a_dry_run_without_a_destination_looks_where_it_works() {

@@ -306,7 +306,8 @@ fn copies_of_alternates_that_fail() {
             command.uid(65534).gid(65534).args(["-rti", "--copy-dest=../alt", shown, "src/", "dst/"]);
             let out = peers::run(&mut command);
             assert!(out.stdout.ends_with(">f+++++++++ f\n"), "{program:?} {shown}: {out:?}");
-            let start = format!("rsync: [generator] copy_file \"{}/dst/../alt/f\" => ", dir.path().display());
+            let start =
+                format!("rsync: [generator] copy_file \"{}/dst/../alt/f\" => .f.", dir.path().display());
             assert_eq!(out.stdout.starts_with(&start), wanted, "{program:?} {shown}: {out:?}");
             let told = format!(
                 "rsync: [generator] open \"{}/dst/../alt/f\": Permission denied (13)\n",

@@ -1,10 +1,10 @@
 //! Rule files of directories and the order of sources, both programs side by side.
 
-use std::{fs, path::Path, thread, time::Duration};
+use std::{fs, os::unix::fs::symlink, path::Path, thread, time::Duration};
 
 use crate::{
     details::{BOTH, run, tree},
-    peers::{Program, fake_shell},
+    peers::{self, Outcome, Program, fake_shell},
 };
 
 /// Two sources, rule files above and in them, and names that each of those files hides.
@@ -149,4 +149,118 @@ fn a_faulty_rule_file_ends_the_run_behind_what_was_sent() {
         });
         assert!(is_there, "{program:?} {out:?}");
     }
+}
+
+/// The name of a merge file is where its text leads, whatever is on the way.
+#[test]
+fn merge_files_are_where_their_text_says() {
+    for program in BOTH {
+        let dir = tree(&["src", "d"], &["rules=q x\n", "src/f"]);
+        let read = "Unknown filter rule: <rule from rules line 1>";
+        for (rule, code, text) in [
+            (". rules/", 1, read),
+            (". ./rules", 1, read),
+            (". d/../rules", 1, read),
+            (". nosuch//..//./rules", 1, read),
+            (".e d/../rules//", 1, read),
+            (". rules/.", 11, "rsync: [client] failed to open exclude file rules/.: Not a directory (20)"),
+            (
+                ". nosuch/",
+                11,
+                "rsync: [client] failed to open exclude file nosuch: No such file or directory (2)",
+            ),
+            (". //", 11, "rsync: [client] failed to open exclude file /: Is a directory (21)"),
+            (". d/", 0, ""),
+        ] {
+            let out = run(program, dir.path(), &["-a", "-f", rule, "src/", "dst/"]);
+            let first = out.stderr.lines().next().unwrap_or_default();
+            assert_eq!((out.code, first), (Some(code), text), "{program:?} {rule}");
+        }
+        // In a directory's file a name with a slash is one in that directory.
+        fs::write(dir.path().join("src/.f"), ". nosuch/../g/\n").unwrap();
+        fs::write(dir.path().join("src/g"), "- f\n").unwrap();
+        let out = run(program, dir.path(), &["-ai", "-f", ": .f", "src/", "dst/"]);
+        assert!(!out.stdout.contains(" f\n") && out.stdout.contains(" g\n"), "{program:?}: {out:?}");
+    }
+}
+
+/// A path that ends in a slash, or a symlink whose target does, is not the name of a file.
+#[test]
+fn lists_of_rules_and_names_are_no_directories() {
+    for program in BOTH {
+        let dir = tree(&["src", "d"], &["src/f"]);
+        symlink("d/", dir.path().join("link")).unwrap();
+        for name in ["d/", "link", "/"] {
+            let out = run(program, dir.path(), &["-a", &format!("--exclude-from={name}"), "src/", "dst/"]);
+            let text = format!("rsync: [client] failed to open exclude file {name}: Is a directory (21)");
+            assert_eq!((out.code, out.stderr.lines().next()), (Some(11), Some(&*text)), "{program:?}");
+            let out = run(program, dir.path(), &["-a", &format!("--files-from={name}"), "src/", "dst/"]);
+            let text = format!("rsync: failed to open files-from file {name}: Is a directory");
+            assert_eq!((out.code, out.stderr.lines().next()), (Some(1), Some(&*text)), "{program:?}");
+        }
+        let out = run(program, dir.path(), &["-a", "--exclude-from=d", "src/", "dst/"]);
+        assert_eq!((out.code, &*out.stderr), (Some(0), ""), "{program:?}");
+    }
+}
+
+/// Rules are read as they come: in front of what is wrong behind them, of the log and of what the words mean together.
+#[test]
+fn what_is_wrong_first_is_told_first() {
+    let batch = "rsync: [Receiver] Batch file \"DIR/none\" open error: No such file or directory (2)";
+    let rules = "rsync: [client] failed to open exclude file none: No such file or directory (2)";
+    for (words, code, first, last) in [
+        (&["-f", "q x", "--bogus", "src", "dst"][..], 1, "Unknown filter rule: q x", "client"),
+        (&["--bogus", "-f", "q x", "src", "dst"], 1, "rsync: --bogus: unknown option", "client"),
+        (&["--exclude-from=none", "--max-size=q", "src", "dst"], 11, rules, "client"),
+        (&["--exclude-from=none", "--version"], 11, rules, "client"),
+        (&["-f", "q x", "--delete", "src", "dst"], 1, "Unknown filter rule: q x", "client"),
+        (&["-f", "q x", "--log-file=none/log"], 1, "Unknown filter rule: q x", "client"),
+        (&["-f", "q x", "--read-batch=none"], 1, "Unknown filter rule: q x", "client"),
+        (&["--read-batch=none"], 11, batch, "Receiver"),
+        (&["--read-batch=none", "h:d"], 11, batch, "Receiver"),
+        (&["--read-batch=none", "--iconv=bogus", "dst"], 11, batch, "Receiver"),
+        (
+            &["-a", "--log-file=none/log"],
+            1,
+            "rsync: [client] failed to open log-file none/log: No such file or directory (2)",
+            "Receiver",
+        ),
+        (&["-a"], 1, "rsync  version 3.5.0  protocol version 32", "Receiver"),
+        (&[], 1, "rsync  version 3.5.0  protocol version 32", "client"),
+    ] {
+        for program in BOTH {
+            let dir = tree(&["src"], &["src/f"]);
+            let out = named_rsync(program, dir.path(), words);
+            let here = dir.path().canonicalize().unwrap().display().to_string();
+            let text = out.stderr.replace(&here, "DIR");
+            assert_eq!((out.code, text.lines().next()), (Some(code), Some(first)), "{program:?} {words:?}");
+            let role = format!(" [{last}=3.5.0]");
+            assert!(text.trim_end().ends_with(&role), "{program:?} {words:?}: {text}");
+        }
+    }
+}
+
+/// The usage goes to the log, too.
+#[test]
+fn a_log_gets_what_the_user_gets() {
+    for program in BOTH {
+        let dir = tree(&["src"], &["src/f"]);
+        let out = named_rsync(program, dir.path(), &["-a", "--log-file=log"]);
+        let log = fs::read_to_string(dir.path().join("log")).unwrap();
+        let logged: Vec<_> =
+            log.lines().map(|line| line.split_once("] ").map_or("", |(_, text)| text)).collect();
+        assert_eq!(logged, out.stderr.lines().collect::<Vec<_>>(), "{program:?}");
+    }
+}
+
+/// The program under the name of the reference, which its usage says.
+fn named_rsync(program: Program, dir: &Path, words: &[&str]) -> Outcome {
+    if program == Program::Stock {
+        return run(program, dir, words);
+    }
+    let link = dir.join("rsync");
+    if !link.exists() {
+        symlink(program.path(), &link).unwrap();
+    }
+    peers::run(peers::command(&link, dir).args(words))
 }

@@ -371,6 +371,21 @@ fn symlinks_are_munged_where_the_root_is_not_changed() {
     }
 }
 
+/// Where a module lies is not told with what an option names and does not exist (text: stock binary).
+#[test]
+fn missing_directories_of_options_are_named_as_the_client_named_them() {
+    let dir = tempfile::tempdir().unwrap();
+    for name in ["d", "src"] {
+        fs::create_dir(dir.path().join(name)).unwrap();
+    }
+    let daemon = serve(dir.path(), "[m]\npath = DIR/d\nread only = no\n");
+    for program in CLIENTS {
+        let words = ["-r", "--compare-dest=../none", "src/", &daemon.url("m/x/")];
+        let out = client(program, dir.path(), &[], &words);
+        assert_eq!(out.stderr, "--compare-dest arg does not exist: ../none\n", "{program}: {out:?}");
+    }
+}
+
 #[test]
 fn a_module_can_be_the_root_of_its_process() {
     if !needs_root("nobody else may change the root") {

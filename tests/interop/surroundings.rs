@@ -103,21 +103,30 @@ fn without_a_stderr_that_takes_anything_a_run_ends() {
     }
 }
 
-/// A stdout that takes nothing ends a run that writes line by line; in blocks it is not noticed.
+/// A stdout that takes nothing ends a run that writes line by line; in blocks it is not noticed, nor what is said in the
+/// end line by line.
 #[test]
 fn a_full_stdout_counts_where_it_is_not_written_in_blocks() {
     for program in BOTH {
-        for (outbuf, code) in [("--outbuf=N", 13), ("--outbuf=L", 13), ("--outbuf=B", 0)] {
+        for (outbuf, what, code) in [
+            ("--outbuf=N", "-v", 13),
+            ("--outbuf=L", "-v", 13),
+            ("--outbuf=B", "-v", 0),
+            ("--outbuf=N", "--stats", 13),
+            ("--outbuf=L", "--stats", 0),
+            ("--outbuf=N", "--info=progress2", 13),
+            ("--outbuf=L", "--info=progress2", 0),
+        ] {
             let dir = tree(&["src", "dst"], &["src/file=x"]);
             let full = fs::File::options().write(true).open("/dev/full").unwrap();
             let out = peers::command(program.path(), dir.path())
-                .args(["-av", outbuf, "src/", "dst/"])
+                .args(["-a", what, outbuf, "src/", "dst/"])
                 .stdin(Stdio::null())
                 .stdout(full)
                 .stderr(Stdio::piped())
                 .output()
                 .unwrap();
-            assert_eq!(out.status.code(), Some(code), "{program:?} {outbuf}");
+            assert_eq!(out.status.code(), Some(code), "{program:?} {outbuf} {what}");
             let text = without_place(&String::from_utf8(out.stderr).unwrap());
             let last = "rsync error: errors with program diagnostics (code 13) [sender=3.5.0]";
             assert_eq!(text.lines().any(|line| line == last), code == 13, "{program:?} {outbuf}: {text}");

@@ -164,6 +164,28 @@ impl OpenFile {
     }
 }
 
+/// The name of a merge file as its text says where it is: without doubled slashes, slashes at the end, `.`, and `..`
+/// behind a name. A `.` at the end stays: it asks for a directory.
+fn plain(name: &[u8]) -> Vec<u8> {
+    let absolute = name.starts_with(b"/");
+    let mut parts: Vec<&[u8]> = Vec::new();
+    for part in name.split(|&b| b == b'/') {
+        match part {
+            b"" | b"." => {}
+            b".." if parts.last().is_some_and(|last| *last != b"..") => {
+                parts.pop();
+            }
+            b".." if absolute => {}
+            _ => parts.push(part),
+        }
+    }
+    if parts.is_empty() && !absolute || !parts.is_empty() && name.ends_with(b"/.") {
+        parts.push(b".");
+    }
+    let path = parts.join(&b'/');
+    if absolute { [b"/", &*path].concat() } else { path }
+}
+
 impl Loader {
     /// Adds one rule. A merge rule leaves a file wanted.
     pub(super) fn text(&mut self, cx: &mut Context<'_>, text: &[u8], form: Form) -> Result<(), FilterError> {
@@ -281,7 +303,8 @@ impl Loader {
         }
         match parsed.kind {
             Kind::Merge => {
-                self.exclude_self(cx, parsed);
+                let name = plain(parsed.pattern);
+                self.exclude_self(cx, &Parsed { pattern: &name, ..*parsed });
                 self.merge(cx, parsed, source(), file)
             }
             Kind::DirMerge => {
@@ -349,9 +372,10 @@ impl Loader {
             Some(dir) => [&dir.plain_base, parsed.pattern].concat(),
             None => parsed.pattern.to_vec(),
         };
+        let path = plain(&path);
         let name = match file {
             Some(outer) => [b"a file named at ", outer].concat(),
-            None => parsed.pattern.to_vec(),
+            None => plain(parsed.pattern),
         };
         let template = Template {
             form: match parsed.bare {

@@ -378,9 +378,9 @@ fn an_absolute_path_reads_all_directories_above() {
 #[test]
 fn merge_files_of_a_directory_are_found_by_their_kind_of_name() {
     let tree = files(&[
-        ("d/.r", ". plain\n. ./sub\n. /abs"),
+        ("d/.r", ". plain\n. x/../sub\n. //abs/"),
         ("plain", "- p"),
-        ("d/./sub", "- s\n: .n"),
+        ("d/sub", "- s\n: .n"),
         ("/abs", "- a"),
         ("d/.n", "- n"),
         ("d/e/.n", "!\n- m"),

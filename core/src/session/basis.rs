@@ -314,7 +314,7 @@ where
                     (CopyStep::Write, _) => self.failed(Op::WriteCopy(mode), name.bytes(), error),
                 }
                 if (step, mode) != (CopyStep::Create, WriteMode::Temporary) {
-                    let (op, other) = (Op::CopyFile, name.bytes());
+                    let (op, other) = (Op::CopyFile(mode), name.bytes());
                     self.report(&Notice::Failed { op, name: &path, base: None, other, error });
                 }
                 return false;

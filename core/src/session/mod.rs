@@ -430,11 +430,9 @@ impl<'a, O: Observer> Shared<'a, O> {
         if self.local { self.agreed.protocol.carried_time(time) } else { time }
     }
 
-    /// A mode as `--chmod` changes it, where this side does that.
+    /// A mode as `--chmod` of this side changes it.
     pub(crate) fn chmodded(&self, mode: u32) -> u32 {
-        let preserve = &self.options.preserve;
-        let chmod = preserve.chmod.as_ref().filter(|_| self.is_client() || preserve.chmod_by_server);
-        match (chmod, FileKind::from_mode(mode)) {
+        match (&self.options.preserve.chmod, FileKind::from_mode(mode)) {
             (None, _) | (_, None | Some(FileKind::Missing | FileKind::Symlink)) => mode,
             (Some(chmod), Some(kind)) => {
                 let perms = chmod.apply(mode & mode::PERMS, kind == FileKind::Dir, self.umask.get());

@@ -203,16 +203,23 @@ where
             self.failed(Op::GeneratorStat, entry.rel_name().bytes(), error);
             return self.no_leader(ndx, entry).await;
         }
-        // A later member of a link group may have something to start from.
-        if !redo
-            && entry.entry.flags.contains(EntryFlags::HLINKED)
-            && let Some(group) = self.groups.get_mut(&entry.extra().link_group)
-            && !group.closed
-        {
-            group.put_off(ndx, segment, Missing::New);
+        if !redo && self.waits_for_others(ndx, segment, entry) {
             return Ok(());
         }
         self.request(ndx, segment, new, None, None, redo).await
+    }
+
+    /// Whether a missing file is put off, because a later member of its link group may have something to start from.
+    fn waits_for_others(&mut self, ndx: i32, segment: &Rc<Segment>, entry: EntryRef<'_>) -> bool {
+        let linked = entry.entry.flags.contains(EntryFlags::HLINKED);
+        let group = if linked { self.groups.get_mut(&entry.extra().link_group) } else { None };
+        match group {
+            Some(group) if !group.closed => {
+                group.put_off(ndx, segment, Missing::New);
+                true
+            }
+            _ => false,
+        }
     }
 
     /// `-c` marks transferred files as changed; one that is asked for again was marked before.
@@ -279,6 +286,9 @@ where
         if let Some(entry) = segment.get(ndx)
             && self.lacks_basis(entry, &request).await
         {
+            if !redo && self.waits_for_others(ndx, segment, entry) {
+                return Ok(());
+            }
             let doing = ItemFlags::TRANSFER | ItemFlags::IS_NEW | self.change_flag(redo);
             let flags = doing | self.side.extended_flags(entry, 0, None).await;
             request = Request { flags, redo, append, fresh, ..Request::default() };

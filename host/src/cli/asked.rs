@@ -300,5 +300,5 @@ pub(crate) enum Line {
     /// A client or a server.
     Run(Box<Cli>),
     /// `--daemon`.
-    Daemon(Box<DaemonCli>),
+    Daemon,
 }

@@ -2,6 +2,8 @@
 
 use arsync_core::{error::Role, exit::ExitCode};
 
+use super::asked::{Cli, FilterArg};
+
 /// A message and the exit code that goes with it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Failure {
@@ -11,8 +13,6 @@ pub(crate) struct Failure {
     pub(crate) code: ExitCode,
     /// What the process was when it failed.
     pub(crate) role: Role,
-    /// The log that was named by then, which gets it too.
-    pub(crate) log: Option<Vec<u8>>,
 }
 
 impl Failure {
@@ -27,7 +27,7 @@ impl Failure {
     pub(crate) fn plain(text: impl Into<Vec<u8>>, code: ExitCode, role: Role) -> Self {
         let mut text = text.into();
         text.push(b'\n');
-        Self { text, code, role, log: None }
+        Self { text, code, role }
     }
 }
 
@@ -49,14 +49,6 @@ impl From<Failure> for Stop {
 }
 
 impl Stop {
-    /// The same, also for a log.
-    pub(crate) fn logged(mut self, log: Option<&Vec<u8>>) -> Self {
-        if let Self::Fail(failure) = &mut self {
-            failure.log = log.cloned();
-        }
-        self
-    }
-
     /// Exit code of the process.
     pub(crate) const fn exit_code(&self) -> ExitCode {
         match self {
@@ -64,5 +56,46 @@ impl Stop {
             Self::Usage(_) => ExitCode::SYNTAX,
             Self::Fail(failure) => failure.code,
         }
+    }
+}
+
+/// What a command line had said when it was given up.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Heard {
+    /// The log, which gets the message too.
+    pub(crate) log: Option<Vec<u8>>,
+    /// All words were understood: that the log cannot be opened is told.
+    pub(crate) all: bool,
+    /// A client's rules, the faults of which come first.
+    pub(crate) rules: Vec<FilterArg>,
+    /// This is a server, whose stdout belongs to the session.
+    pub(crate) server: bool,
+    /// `--insecure-links`: how the files of these rules are opened.
+    pub(crate) insecure_links: bool,
+}
+
+impl Heard {
+    /// What was typed so far.
+    pub(crate) fn of(cli: &Cli) -> Self {
+        Self {
+            log: cli.log_file.clone().filter(|path| !path.is_empty()),
+            all: false,
+            rules: if cli.server { Vec::new() } else { cli.filters.clone() },
+            server: cli.server,
+            insecure_links: cli.insecure_links,
+        }
+    }
+}
+
+/// A command line that leads to no session.
+#[derive(Debug)]
+pub(crate) struct Refused {
+    pub(crate) stop: Stop,
+    pub(crate) heard: Heard,
+}
+
+impl From<Stop> for Refused {
+    fn from(stop: Stop) -> Self {
+        Self { stop, heard: Heard::default() }
     }
 }

@@ -24,8 +24,8 @@ use std::{ffi::OsString, os::unix::ffi::OsStringExt};
 
 use arsync_core::{error::Role, exit::ExitCode};
 
-use asked::{Cli, DaemonCli, Line};
-use failure::{Failure, Stop};
+use asked::{Cli, DaemonCli};
+use failure::{Failure, Heard, Refused, Stop};
 use parse::World;
 use resolve::Resolved;
 
@@ -42,11 +42,16 @@ pub(crate) enum Command {
 }
 
 /// Parses and resolves a command line (without the program's name) and refuses what this build cannot do.
-pub(crate) fn command(argv: &[OsString], world: &World<'_>) -> Result<Command, Stop> {
-    match parse::parse(argv, world)? {
-        Line::Daemon(cli) => Ok(Command::Daemon(cli)),
-        Line::Run(cli) if needs_secluded(&cli) => Ok(Command::Secluded(cli.iconv)),
-        Line::Run(cli) => session(*cli, world),
+pub(crate) fn command(argv: &[OsString], world: &World<'_>) -> Result<Command, Refused> {
+    if argv.is_empty() {
+        return Err(Stop::Usage(Role::Client).into());
+    }
+    let mut cli = Cli::default();
+    match parse::parse_into(&mut cli, argv, world) {
+        Ok(Some(daemon)) => Ok(Command::Daemon(Box::new(daemon))),
+        Ok(None) if needs_secluded(&cli) => Ok(Command::Secluded(cli.iconv)),
+        Ok(None) => session(cli, world),
+        Err(stop) => Err(Refused { stop, heard: Heard::of(&cli) }),
     }
 }
 
@@ -55,12 +60,14 @@ pub(crate) fn secluded(
     first: &[OsString],
     strings: Vec<Vec<u8>>,
     world: &World<'_>,
-) -> Result<Command, Stop> {
+) -> Result<Command, Refused> {
     let mut argv = first.to_vec();
     argv.extend(strings.into_iter().skip(1).map(OsString::from_vec));
-    match parse::parse(&argv, world)? {
-        Line::Run(cli) => session(*cli, world),
-        Line::Daemon(_) => Err(hack()),
+    let mut cli = Cli::default();
+    match parse::parse_into(&mut cli, &argv, world) {
+        Ok(None) => session(cli, world),
+        Ok(Some(_)) => Err(hack().into()),
+        Err(stop) => Err(Refused { stop, heard: Heard::of(&cli) }),
     }
 }
 
@@ -74,15 +81,21 @@ fn hack() -> Stop {
     Failure::plain("Attempt to hack rsync thwarted!", ExitCode::SYNTAX, Role::Server).into()
 }
 
-fn session(cli: Cli, world: &World<'_>) -> Result<Command, Stop> {
-    let log = cli.log_file.clone();
-    let resolved = resolve::resolve(cli, world).map_err(|stop| stop.logged(log.as_ref()))?;
-    Ok(Command::Session(Box::new(resolved)))
+fn session(cli: Cli, world: &World<'_>) -> Result<Command, Refused> {
+    let heard = Heard::of(&cli);
+    match resolve::resolve(cli, world) {
+        Ok(resolved) => Ok(Command::Session(Box::new(resolved))),
+        Err(stop) => {
+            let all = matches!(stop, Stop::Usage(_));
+            Err(Refused { stop, heard: Heard { all, ..heard } })
+        }
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use asked::Line;
     use remote_shell::ShellCommand;
 
     /// Text on stderr, exit code and role of a line that is refused.
@@ -98,7 +111,7 @@ mod tests {
                 }
                 Ok(())
             }),
-            Ok(Line::Daemon(_)) => Ok(()),
+            Ok(Line::Daemon) => Ok(()),
             Err(stop) => Err(stop),
         };
         match line {
@@ -185,7 +198,7 @@ mod tests {
         ("--read-batch=b|--remove-source-files|s|d", "rsync: --read-batch cannot be used with --remove-source-files", 1, "client"),
         ("--read-batch=b|--remove-sent-files|s|d", "rsync: --read-batch cannot be used with --remove-sent-files", 1, "client"),
         ("--delete-before|--delete-after|s|d", "rsync: You may not combine multiple --delete-WHEN options.", 1, "client"),
-        ("--delete", "Err(Usage(Client))", 0, ""),
+        ("--delete", "Err(Usage(ReceiverSide))", 0, ""),
         ("--files-from=nofile|s", "Err(Usage(Client))", 0, ""),
         ("--files-from=nofile|s|d|e", "Err(Usage(Client))", 0, ""),
         ("--delete|s|d", "rsync: --delete does not work without --recursive (-r) or --dirs (-d).", 1, "client"),

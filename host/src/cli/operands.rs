@@ -182,8 +182,8 @@ pub(crate) enum Route {
     },
     /// `--read-batch`: no source.
     Batch {
-        /// Where to.
-        dest: Vec<u8>,
+        /// Where to; or what is wrong with the operands, which is told when the file is open.
+        dest: Result<Vec<u8>, Stop>,
     },
     /// This process was started by the other side.
     Server {
@@ -234,21 +234,16 @@ fn fail(text: impl Into<Vec<u8>>, role: Role) -> Stop {
 
 /// Decides from where to where, for a client. The checks are made in the order of the reference.
 pub(crate) fn route(operands: &[Vec<u8>], options: &RouteOptions<'_>) -> Result<Route, Stop> {
+    if options.read_batch {
+        return Ok(Route::Batch { dest: batch_dest(operands.last()) });
+    }
     let Some((first, rest)) = operands.split_first() else {
-        return Err(Stop::Usage(Role::Client));
+        return Err(Stop::Usage(Role::ReceiverSide));
     };
     let files_from_host = options.files_from.and_then(|text| match Operand::parse(text) {
         Operand::Remote(spec) => Some(spec),
         Operand::Local(_) => None,
     });
-    if options.read_batch {
-        return match Operand::parse(operands.last().unwrap_or(first)) {
-            Operand::Local(dest) => Ok(Route::Batch { dest }),
-            Operand::Remote(_) => {
-                Err(fail("remote destination is not allowed with --read-batch", Role::Client))
-            }
-        };
-    }
     let reach = |spec: &HostSpec| match (spec.daemon, options.shell_given) {
         (false, _) => Reach::Shell,
         (true, true) => Reach::DaemonOverShell(spec.port),
@@ -332,6 +327,17 @@ pub(crate) fn route(operands: &[Vec<u8>], options: &RouteOptions<'_>) -> Result<
         }
     };
     Ok(route)
+}
+
+/// The place for what a batch file says.
+fn batch_dest(last: Option<&Vec<u8>>) -> Result<Vec<u8>, Stop> {
+    match last.map(|text| Operand::parse(text)) {
+        Some(Operand::Local(dest)) => Ok(dest),
+        Some(Operand::Remote(_)) => {
+            Err(fail("remote destination is not allowed with --read-batch", Role::ReceiverSide))
+        }
+        None => Err(Stop::Usage(Role::ReceiverSide)),
+    }
 }
 
 /// The path of a further source of a pull, which must be on the machine of the first.

@@ -51,26 +51,36 @@ const MAX_ALT_DEST: usize = 20;
 
 /// Parses a vector without the program's name.
 pub(crate) fn parse(argv: &[OsString], world: &World<'_>) -> Result<Line, Stop> {
+    let mut cli = Cli::default();
+    Ok(match parse_into(&mut cli, argv, world)? {
+        Some(_) => Line::Daemon,
+        None => Line::Run(Box::new(cli)),
+    })
+}
+
+/// The same, word by word: after an error `cli` has what was in front of it. The line of a daemon is returned.
+pub(crate) fn parse_into(
+    cli: &mut Cli,
+    argv: &[OsString],
+    world: &World<'_>,
+) -> Result<Option<DaemonCli>, Stop> {
     let posix = world.var("POSIXLY_CORRECT").is_some() || world.var("POSIX_ME_HARDER").is_some();
     let parsed = argv::parse(OPTIONS, argv, posix);
-    let mut cli = Cli::default();
     for given in parsed.options {
         if matches!(given.id, OptId::Daemon | OptId::Config | OptId::Dparam | OptId::Detach | OptId::NoDetach)
         {
-            return daemon(argv, posix, cli.server, world).map(|d| Line::Daemon(Box::new(d)));
+            return daemon(argv, posix, cli.server, world).map(Some);
         }
-        if let Err(stop) = cli.apply(given, world, argv.len()) {
-            return Err(stop.logged(cli.log_file.as_ref()));
-        }
+        cli.apply(given, world, argv.len())?;
     }
     if let Some(fault) = parsed.fault {
         let place = if cli.server { "on remote machine: " } else { "" };
         let text =
             [place.as_bytes(), &printable(&fault.item), b": ", fault.reason.text().as_bytes()].concat();
-        return Err(Stop::from(Failure::option(text, cli.server)).logged(cli.log_file.as_ref()));
+        return Err(Failure::option(text, cli.server).into());
     }
     cli.operands = parsed.operands;
-    Ok(Line::Run(Box::new(cli)))
+    Ok(None)
 }
 
 /// The text with every byte that is not printable ASCII as `\#ooo`.

@@ -86,10 +86,12 @@ impl Resolved {
     }
 
     /// Both ends are on this machine, but in two processes: what a batch file records is what two processes say to
-    /// each other, and where names are converted each side has names of its own.
+    /// each other, where names are converted each side has names of its own, and with `-M` options of its own.
     pub(crate) fn is_local_pair(&self) -> bool {
         matches!(&self.route, Route::Local { dest: Some(_), .. })
-            && (self.batch_to_write().is_some() || self.iconv.is_some())
+            && (self.batch_to_write().is_some()
+                || self.iconv.is_some()
+                || !self.cli.remote_options.is_empty())
     }
 }
 
@@ -209,7 +211,7 @@ pub(crate) fn resolve(mut cli: Cli, world: &World<'_>) -> Result<Resolved, Stop>
     if timings > 1 {
         return Err(fail("You may not combine multiple --delete-WHEN options."));
     }
-    let list_only = cli.list_only || (!cli.server && batch.read.is_none() && cli.operands.len() == 1);
+    let list_only = cli.list_only || (!cli.server && batch.read.is_none() && cli.operands.len() <= 1);
     let recursive = match (cli.recurse, cli.dirs) {
         (_, Some(Dirs::Old)) | (Recurse::Explicit, _) => true,
         (Recurse::Archive, _) => cli.files_from.is_none(),
@@ -221,8 +223,7 @@ pub(crate) fn resolve(mut cli: Cli, world: &World<'_>) -> Result<Resolved, Stop>
         None => recursive || list_only || cli.files_from.is_some(),
     };
     let deleting = cli.delete || cli.delete_excluded || timings > 0;
-    // Without operands the usage is told instead.
-    if deleting && !dirs && (cli.server || !cli.operands.is_empty()) {
+    if deleting && !dirs {
         return Err(fail("--delete does not work without --recursive (-r) or --dirs (-d)."));
     }
     if let Some(root) = &cli.confine_root {
@@ -535,7 +536,6 @@ fn preserve(cli: &Cli, backup: &Backups) -> Preserve {
         },
         fake_super: cli.super_user == Super::Fake,
         chmod: cli.chmod.as_deref().and_then(|list| Chmod::parse(list).ok()),
-        chmod_by_server: false,
         usermap: cli.usermap.as_ref().map(|(list, _)| list.clone()),
         groupmap: cli.groupmap.as_ref().map(|(list, _)| list.clone()),
         open_noatime: cli.open_noatime || cli.atimes > 1,

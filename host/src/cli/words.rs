@@ -197,6 +197,13 @@ impl Choices {
         }
     }
 
+    /// The words of `--debug=` that were set. No other machine is told of them.
+    pub(crate) fn debug_words(&self) -> Option<String> {
+        let words = Debug::ALL.iter().zip(self.debug).filter_map(|(word, level)| Some((word, level?)));
+        let items: Vec<String> = words.map(|(word, level)| format!("{}{level}", word.text())).collect();
+        (!items.is_empty()).then(|| items.join(","))
+    }
+
     /// The value of `--info=` for the other side, if something is to be said (spec: forwarding).
     pub(crate) fn forwarded(&self, remote_is_sender: bool) -> Option<String> {
         let relevant: Vec<(Info, Option<u8>)> = Info::ALL

@@ -126,8 +126,11 @@ pub(super) fn on_options(resolved: &mut Resolved, terms: &Terms<'_>) {
     options.preserve.nameless_ids = terms.numeric;
     options.select.ignore_nonreadable = terms.values.is(Param::IgnoreNonreadable);
     let rules = terms.values.text(if sends { Param::OutgoingChmod } else { Param::IncomingChmod });
-    options.preserve.chmod = rules.and_then(|rules| Chmod::parse(rules).ok());
-    options.preserve.chmod_by_server = options.preserve.chmod.is_some();
+    if let Some(rules) = rules {
+        // Behind those of the client (`-M--chmod`).
+        let all = resolved.cli.chmod.iter().map(Vec::as_slice).chain([rules]).collect::<Vec<_>>().join(&b',');
+        options.preserve.chmod = Chmod::parse(&all).or_else(|_| Chmod::parse(rules)).ok();
+    }
     if let Some(format) = &terms.log_format {
         options.report.logs = true;
         options.report.permissions |= format::uses(format, b"B");

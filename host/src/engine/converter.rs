@@ -47,16 +47,19 @@ pub fn ask(kind: &str, what: &[u8]) -> Option<Option<Vec<u8>>> {
 
 /// The same for a number.
 pub fn ask_number(kind: &str, what: &[u8]) -> Option<Option<u32>> {
-    let answer = ask(kind, what)?;
-    Some(answer.and_then(|text| {
-        let digits = text.iter().all(u8::is_ascii_digit);
-        core::str::from_utf8(&text).ok().filter(|_| digits)?.parse().ok()
-    }))
+    Some(ask(kind, what)?.and_then(|text| number(&text)))
+}
+
+/// A number in digits alone.
+fn number(text: &[u8]) -> Option<u32> {
+    let digits = text.iter().all(u8::is_ascii_digit);
+    core::str::from_utf8(text).ok().filter(|_| digits)?.parse().ok()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::fuzz;
 
     #[test]
     fn questions_and_answers_are_lines() {
@@ -80,5 +83,25 @@ mod tests {
         assert_eq!(program.ask("usr", b"joe").as_deref(), Some(&b"17"[..]));
         assert_eq!(program.ask("usr", b"late"), None);
         assert_eq!(&*asked.lock().unwrap(), b"uid 5\ngrp x\nusr joe\nusr late\n");
+    }
+
+    #[test]
+    fn spoiled_answers_are_one_line_each() {
+        fuzz::run("converter_answers", 20_000, |data| {
+            let ask_all = |answers: Vec<u8>| {
+                let answers = Box::new(std::io::Cursor::new(answers)) as Box<dyn Read + Send>;
+                let mut program =
+                    Program { questions: Box::new(std::io::sink()), answers: BufReader::new(answers) };
+                ["usr", "uid", "grp"].map(|kind| program.ask(kind, b"7"))
+            };
+            for answer in ask_all(data.to_vec()).into_iter().flatten() {
+                assert!((1..1024).contains(&answer.len()) && !answer.contains(&b'\n'));
+                if let Some(number) = number(&answer) {
+                    let digits: Vec<u8> = answer.into_iter().skip_while(|&b| b == b'0').collect();
+                    assert!(number.to_string().as_bytes() == digits || number == 0 && digits.is_empty());
+                }
+            }
+            assert_eq!(ask_all([b"17\n", data].concat())[0].as_deref(), Some(&b"17"[..]));
+        });
     }
 }

@@ -30,11 +30,11 @@ use super::{
     exit_line::exit_line,
     format::{self, View},
     list::{self, ListView},
-    log_file::LogFile,
+    log_file::{self, LogFile},
     message::{self, Roots, Wording},
     progress::Progress,
     stdout::Stdout,
-    steps, strerror,
+    steps,
     summary::{SummaryView, summary},
     visitor::Visitor,
 };
@@ -172,10 +172,9 @@ impl Console {
         };
         if let Some((path, error)) = no_log {
             let role = if server { Role::Server } else { Role::Client };
-            let head = format!("rsync: [{role}] failed to open log-file ");
-            let reason = strerror::suffix(error.raw_os_error().unwrap_or(5));
-            console.emit(MsgTag::Error, &[head.as_bytes(), path, reason.as_bytes()].concat());
-            console.emit(MsgTag::Info, b"Ignoring \"log file\" setting.");
+            let (text, note) = log_file::unusable(role, path, &error);
+            console.emit(MsgTag::Error, &text);
+            console.emit(MsgTag::Info, note);
         }
         if console.levels.debug(Debug::Iconv) > 1 && !server && !console.output.eight_bit {
             console.emit(MsgTag::Info, &[b"msg checking charset: ", &clib::codeset()[..]].concat());
@@ -315,11 +314,15 @@ impl Console {
             && !clib::in_background()
         {
             self.open_line.set(false);
-            self.write_info(text.as_bytes());
+            self.write_aside(text.as_bytes());
         }
         let view = self.summary_view(ended);
         if !self.output.quiet {
-            self.raw(MsgTag::Info, summary(&ended.stats, &view).as_bytes());
+            self.end_line();
+            if self.open_list.replace(false) {
+                self.write_info(b"\n");
+            }
+            self.write_aside(summary(&ended.stats, &view).as_bytes());
         }
     }
 
@@ -351,7 +354,7 @@ impl Console {
     fn destination(&self) -> &[u8] {
         match &self.route {
             Route::Local { dest, .. } | Route::Pull { dest, .. } => dest.as_deref().unwrap_or_default(),
-            Route::Batch { dest } => dest,
+            Route::Batch { dest } => dest.as_deref().unwrap_or_default(),
             Route::Server { args, .. } => args.first().map_or(b"", Vec::as_slice),
             Route::Push { .. } => b"",
         }
@@ -602,7 +605,7 @@ impl Observer for Console {
             return;
         }
         self.open_line.set(!text.ends_with('\n'));
-        self.write_info(text.as_bytes());
+        self.write_aside(text.as_bytes());
         self.stdout.borrow_mut().flush();
     }
 

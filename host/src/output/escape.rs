@@ -57,6 +57,7 @@ fn sequence(text: &[u8]) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::fuzz;
 
     fn shown(text: &[u8], charset: Charset) -> Vec<u8> {
         let mut out = Vec::new();
@@ -82,5 +83,32 @@ mod tests {
         assert_eq!(shown("ä".as_bytes(), Charset::Ascii), b"\\#303\\#244");
         assert_eq!(shown(b"\xff\n", Charset::Bytes), b"\xff\\#012");
         assert_eq!(shown(b"\x9f\xa0", Charset::Log), b"\\#237\xa0");
+    }
+
+    /// What `escape` has done is undone: `\#ooo` is one byte, everything else stays.
+    fn unescaped(shown: &[u8]) -> Vec<u8> {
+        let mut out = Vec::new();
+        let mut rest = shown;
+        while let Some((&b, after)) = rest.split_first() {
+            let escaped = rest.strip_prefix(b"\\#").and_then(|digits| digits.get(..3));
+            let code = escaped.filter(|d| d.iter().all(u8::is_ascii_digit));
+            let byte = code.map(|d| d.iter().fold(0u32, |n, d| n * 8 + u32::from(d - b'0')));
+            out.push(byte.map_or(b, |n| n as u8));
+            rest = if byte.is_some() { &rest[5..] } else { after };
+        }
+        out
+    }
+
+    #[test]
+    fn spoiled_texts_are_shown_so_that_it_can_be_undone() {
+        fuzz::run("escapes", 20_000, |data| {
+            for charset in [Charset::Ascii, Charset::Utf8, Charset::Bytes, Charset::Log] {
+                let text = shown(data, charset);
+                assert!(text.iter().all(|&b| b == b'\t' || b >= b' '), "{}", text.escape_ascii());
+                assert!(charset != Charset::Ascii || text.is_ascii());
+                assert!(charset != Charset::Utf8 || core::str::from_utf8(&text).is_ok());
+                assert_eq!(unescaped(&text), data);
+            }
+        });
     }
 }

@@ -275,6 +275,7 @@ fn value(escape: &Escape, event: &ItemEvent<'_>, view: &View<'_>) -> Option<Vec<
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::fuzz;
     use arsync_core::{
         flist::entry::{FileList, NewEntry},
         item::BasisType,
@@ -378,5 +379,37 @@ mod tests {
         assert!(uses(b"%'12i", b"i"));
         assert!(!uses(b"%%i", b"i"));
         assert!(!uses(b"%", b"i"));
+    }
+
+    /// A format, and with a zero in front of it the name of the item.
+    #[test]
+    fn spoiled_formats_make_lines_of_bounded_length() {
+        fuzz::run("out_format", 20_000, |data| {
+            let (format, name) = match data.iter().position(|&b| b == 0) {
+                Some(at) => (&data[..at], &data[at + 1..]),
+                None => (data, &b"b"[..]),
+            };
+            let name = if name.is_empty() { b"b" } else { name };
+            let list = list(name, 0o104_755, 6, b"");
+            let entry = list.get(0).unwrap();
+            let event = ItemEvent {
+                entry: Some(entry),
+                name: entry.name(),
+                flags: ItemFlags::from_bits_retain(0xa000),
+                link: None,
+                basis: BasisType::Name,
+                transfer: None,
+                kind: FileKind::Regular,
+                perms: 0o755,
+            };
+            let line = expand(format, &event, &VIEW);
+            let sequences = format.iter().filter(|&&b| b == b'%').count();
+            assert!(line.len() <= format.len() + sequences * (name.len() + MAX_WIDTH + 64));
+            if sequences == 0 {
+                assert_eq!(line, format);
+            }
+            assert!(expand(&[b"%-6o|%'5l%%", format].concat(), &event, &VIEW).starts_with(b"send  |    6%"));
+            assert!(uses(&[b"%%%'-7q", format].concat(), b"q"));
+        });
     }
 }

@@ -8,10 +8,12 @@ use std::{
     os::unix::net::UnixDatagram,
 };
 
+use arsync_core::error::Role;
 use rustix::fs::OFlags;
 
 use super::{
     escape::{Charset, escape},
+    strerror,
     time::Local,
 };
 use crate::vouched::{self, Trust};
@@ -21,6 +23,13 @@ const SYSTEM_LOG: &str = "/dev/log";
 /// Priorities of lines there.
 const WARNING: i32 = 4;
 const INFO: i32 = 6;
+
+/// What is told of a log that cannot be opened: an error, and what comes of it.
+pub(crate) fn unusable(role: Role, path: &[u8], error: &io::Error) -> (Vec<u8>, &'static [u8]) {
+    let head = format!("rsync: [{role}] failed to open log-file ");
+    let reason = strerror::suffix(error.raw_os_error().unwrap_or(5));
+    ([head.as_bytes(), path, reason.as_bytes()].concat(), b"Ignoring \"log file\" setting.")
+}
 
 /// An open log.
 #[derive(Debug)]

@@ -137,7 +137,7 @@ pub(crate) fn text(from: Role, notice: &Notice<'_>, w: &Wording<'_>) -> Option<V
     let plain = |parts: &[&[u8]]| Some(parts.concat());
     let at_level = |word, parts: &[&[u8]]| if info(word, 1) { plain(parts) } else { None };
     match *notice {
-        Notice::Failed { op: Op::CopyFile, .. } if !info(Info::Copy, 1) => None,
+        Notice::Failed { op: Op::CopyFile(_), .. } if !info(Info::Copy, 1) => None,
         Notice::Failed { op: Op::LinkAlternate, .. } if !info(Info::Name, 1) => None,
         Notice::Failed { op, name, base, other, error } => {
             let full = match op {
@@ -390,7 +390,10 @@ fn failed(op: Op, name: &[u8], other: &[u8], full: &[u8], w: &Wording<'_>) -> Ve
         Op::Unlink => [b"delete_file: unlink(", name, b") failed"].concat(),
         Op::Rmdir => [b"delete_file: rmdir(", name, b") failed"].concat(),
         Op::Backup => [b"delete_file: make_backup(", name, b") failed"].concat(),
-        Op::CopyFile => [b"copy_file \"", &uncleaned(name, w)[..], b"\" => ", other].concat(),
+        Op::CopyFile(mode) => {
+            let to = if mode == WriteMode::Temporary { temporary_name(other, w) } else { other.to_vec() };
+            [b"copy_file \"", &uncleaned(name, w)[..], b"\" => ", &to[..]].concat()
+        }
         Op::OpenCopied => [b"open \"", &uncleaned(name, w)[..], b"\""].concat(),
         Op::WriteCopy(WriteMode::Temporary) => [b"write ", &temporary(name, w)[..]].concat(),
         Op::WriteCopy(_) => around("write ", ""),
@@ -423,13 +426,18 @@ fn uncleaned(name: &[u8], w: &Wording<'_>) -> Vec<u8> {
 
 /// Path of a temporary file, whose random part nobody knows any more.
 fn temporary(name: &[u8], w: &Wording<'_>) -> Vec<u8> {
+    w.roots.quoted(None, &temporary_name(name, w))
+}
+
+/// The same as the engine calls it.
+fn temporary_name(name: &[u8], w: &Wording<'_>) -> Vec<u8> {
     let (dir, base) = match memchr::memrchr(b'/', name) {
         Some(i) => (&name[..i + 1], &name[i + 1..]),
         None => (&[][..], name),
     };
     let stem = stem(base, w.temp_dir.is_none());
     let dir = w.temp_dir.map_or_else(|| dir.to_vec(), |temp| [temp, b"/"].concat());
-    w.roots.quoted(None, &[&dir[..], &stem, b"XXXXXX"].concat())
+    [&dir[..], &stem, b"XXXXXX"].concat()
 }
 
 fn delta_totals(stats: &Stats) -> Vec<u8> {

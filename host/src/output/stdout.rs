@@ -30,8 +30,26 @@ impl Stdout {
         Self { buffer: Vec::new(), mode, terminal, flushed: Instant::now(), broken: false }
     }
 
-    /// Takes a text.
+    /// Takes a text. That it cannot be written ends the run, unless it is written in blocks.
     pub(super) fn write(&mut self, text: &[u8]) {
+        self.take(text);
+        if self.broken && (self.terminal || matches!(self.mode, Some(OutBuf::None | OutBuf::Line))) {
+            ending::end("", ExitCode::MESSAGE_IO);
+        }
+    }
+
+    /// Takes progress or statistics: line by line, nobody looks what becomes of them.
+    pub(super) fn write_aside(&mut self, text: &[u8]) {
+        if self.terminal || self.mode != Some(OutBuf::Line) {
+            self.write(text);
+        } else {
+            self.take(text);
+            // What comes next is tried, and noticed, again.
+            self.broken = false;
+        }
+    }
+
+    fn take(&mut self, text: &[u8]) {
         self.buffer.extend_from_slice(text);
         let due = match self.mode {
             Some(OutBuf::None) => true,
@@ -43,10 +61,6 @@ impl Stdout {
         };
         if due {
             self.flush();
-            // As in the reference, what is written in blocks may get lost.
-            if self.broken && (self.terminal || matches!(self.mode, Some(OutBuf::None | OutBuf::Line))) {
-                ending::end("", ExitCode::MESSAGE_IO);
-            }
         }
     }
 

@@ -57,7 +57,7 @@ pub(super) fn start(
         }
         Route::Server { sender, args, .. } => start.server(*sender, args, refusal, visit),
         Route::Batch { dest } => {
-            let Batch::Read(batch) = batch else { return Err(ExitCode::FILE_IO) };
+            let (Batch::Read(batch), Ok(dest)) = (batch, dest) else { return Err(ExitCode::FILE_IO) };
             start.replay(batch, dest)
         }
     }
@@ -195,6 +195,9 @@ impl Start<'_> {
         }
         if options.report.names && resolved.cli.verbose == 0 {
             args.argv.insert(1, b"--info=NAME".to_vec());
+        }
+        if let Some(words) = resolved.cli.words.debug_words() {
+            args.argv.insert(1, [b"--debug=", words.as_bytes()].concat());
         }
         if !options.max_protocol().has_capabilities() {
             args.argv.insert(1, [b"-e", TWIN_LETTERS].concat());

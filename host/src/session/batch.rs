@@ -37,10 +37,13 @@ fn failed(path: &[u8], error: &io::Error, code: ExitCode) -> Failure {
     Failure::plain(text.concat(), code, Role::ReceiverSide)
 }
 
-/// The path from the root; an empty one is what is missing below the working directory.
+/// The path from the root, with a slash at its end; an empty one is what is missing below the working directory.
 fn full(path: &[u8]) -> Vec<u8> {
-    let end: &[u8] = if path.is_empty() { b"/" } else { b"" };
-    [&absolute(path)[..], end].concat()
+    let mut full = absolute(path);
+    if (path.is_empty() || path.ends_with(b"/")) && !full.ends_with(b"/") {
+        full.push(b'/');
+    }
+    full
 }
 
 fn create(path: &[u8], mode: u32, trust: Trust) -> io::Result<File> {
@@ -135,28 +138,29 @@ pub(crate) struct Replayed {
     pub(crate) changes: Vec<String>,
 }
 
-/// Opens a batch file and makes the options those of the file. `-` is stdin.
+/// Opens a batch file. `-` is stdin.
+pub(crate) fn open(name: &[u8], trust: Trust) -> Result<File, Failure> {
+    if name == b"-" {
+        let stdin = rustix::stdio::stdin().try_clone_to_owned();
+        return Ok(File::from(stdin.map_err(|e| failed(name, &e, ExitCode::FILE_IO))?));
+    }
+    let file = vouched::read(name, trust).map_err(|e| failed(name, &e, ExitCode::FILE_IO))?;
+    let kind = file.metadata().map_err(|e| failed(name, &e, ExitCode::FILE_IO))?.file_type();
+    if !kind.is_file() && !kind.is_fifo() {
+        let text = [b"Batch file \"", &full(name)[..], b"\" is neither a regular file nor a FIFO"].concat();
+        return Err(Failure::plain(text, ExitCode::FILE_IO, Role::ReceiverSide));
+    }
+    Ok(file)
+}
+
+/// Reads how a batch file begins and makes the options those of the file.
 /// `raised`: options given in a way that differs from what a file can say.
-pub(crate) fn open(
-    name: &[u8],
+pub(crate) fn begin(
+    mut file: File,
     options: &mut SessionOptions,
     iconv: bool,
     raised: StreamFlags,
 ) -> Result<Replayed, Failure> {
-    let mut file = if name == b"-" {
-        let stdin = rustix::stdio::stdin().try_clone_to_owned();
-        File::from(stdin.map_err(|e| failed(name, &e, ExitCode::FILE_IO))?)
-    } else {
-        let file = vouched::read(name, Trust::of(options.select.insecure_links))
-            .map_err(|e| failed(name, &e, ExitCode::FILE_IO))?;
-        let kind = file.metadata().map_err(|e| failed(name, &e, ExitCode::FILE_IO))?.file_type();
-        if !kind.is_file() && !kind.is_fifo() {
-            let text =
-                [b"Batch file \"", &full(name)[..], b"\" is neither a regular file nor a FIFO"].concat();
-            return Err(Failure::plain(text, ExitCode::FILE_IO, Role::ReceiverSide));
-        }
-        file
-    };
     let mut bytes = [0u8; 8];
     fill(&mut file, &mut bytes)?;
     let opening = Opening::decode(bytes);

@@ -166,9 +166,11 @@ impl<O: Speak> DestEntrance<'_, O> {
                 40 => "is not to be used",
                 _ => "does not exist",
             };
-            let shown = match (dir.first(), absolute(path)) {
-                (Some(b'/'), _) => dir,
-                (_, dest) => [dest.strip_suffix(b"/").unwrap_or(&dest), b"/", &dir].concat(),
+            // Where a module lies is not shown to its clients.
+            let in_module = self.roots.borrow().module.as_ref().is_some_and(|(root, _)| root.len() > 1);
+            let shown = match absolute(path) {
+                _ if in_module || dir.starts_with(b"/") => dir,
+                dest => [dest.strip_suffix(b"/").unwrap_or(&dest), b"/", &dir].concat(),
             };
             let text = [kind.as_bytes(), b" arg ", what.as_bytes(), b": ", &shown].concat();
             self.observer.say(MsgTag::Warning, Role::ReceiverSide, &text);

@@ -102,30 +102,9 @@ pub(crate) fn build<O: Speak>(
     observer: &O,
 ) -> Result<FilterList, ExitCode> {
     let mut list = FilterList::new(config);
-    list.set_from0(false);
-    let mut read = |path: &[u8]| ruler.read(path);
-    for arg in args {
-        let added = match arg {
-            FilterArg::Rule(rule) => list.add_filter(rule, &mut read),
-            FilterArg::Exclude(pattern) => list.add_old(pattern, false),
-            FilterArg::Include(pattern) => list.add_old(pattern, true),
-            FilterArg::ExcludeFrom(file) => list.add_from(file, false, &mut read),
-            FilterArg::IncludeFrom(file) => list.add_from(file, true, &mut read),
-            FilterArg::From0(from0) => {
-                list.set_from0(*from0);
-                Ok(())
-            }
-            // The session adds these rules where they belong.
-            FilterArg::CvsExclude => Ok(()),
-            FilterArg::PartialDir(dir) => {
-                let prefix: &[u8] = if perishable { b"-p_" } else { b"-_" };
-                list.add_filter(&[prefix, dir, b"/"].concat(), &mut read)
-            }
-        };
-        if let Err(fault) = added {
-            report(observer, ruler.role, &fault);
-            return Err(fault.exit_code());
-        }
+    if let Err(fault) = add(&mut list, args, perishable, ruler) {
+        observer.say(MsgTag::Error, ruler.role, &message(ruler.role, &fault));
+        return Err(fault.exit_code());
     }
     for warning in list.take_warnings() {
         observer.say(MsgTag::Error, ruler.role, &warning.message());
@@ -133,11 +112,47 @@ pub(crate) fn build<O: Speak>(
     Ok(list)
 }
 
-fn report<O: Speak>(observer: &O, role: Role, fault: &FilterError) {
-    let mut text = fault.message();
-    if let FilterError::Open { error, .. } = fault {
-        let who = format!("rsync: [{}] ", role.name());
-        text = [who.as_bytes(), &text, strerror::suffix(error.0).as_bytes()].concat();
+/// The first fault of a user's rules: its message, and the exit code.
+pub(crate) fn fault(args: &[FilterArg], insecure_links: bool) -> Option<(Vec<u8>, ExitCode)> {
+    let ruler = Ruler::client(&Select { insecure_links, ..Select::default() });
+    let fault = add(&mut FilterList::new(FilterConfig::default()), args, true, &ruler).err()?;
+    Some((message(ruler.role, &fault), fault.exit_code()))
+}
+
+fn add(
+    list: &mut FilterList,
+    args: &[FilterArg],
+    perishable: bool,
+    ruler: &Ruler,
+) -> Result<(), FilterError> {
+    list.set_from0(false);
+    let mut read = |path: &[u8]| ruler.read(path);
+    for arg in args {
+        match arg {
+            FilterArg::Rule(rule) => list.add_filter(rule, &mut read)?,
+            FilterArg::Exclude(pattern) => list.add_old(pattern, false)?,
+            FilterArg::Include(pattern) => list.add_old(pattern, true)?,
+            FilterArg::ExcludeFrom(file) => list.add_from(file, false, &mut read)?,
+            FilterArg::IncludeFrom(file) => list.add_from(file, true, &mut read)?,
+            FilterArg::From0(from0) => list.set_from0(*from0),
+            // The session adds these rules where they belong.
+            FilterArg::CvsExclude => {}
+            FilterArg::PartialDir(dir) => {
+                let prefix: &[u8] = if perishable { b"-p_" } else { b"-_" };
+                list.add_filter(&[prefix, dir, b"/"].concat(), &mut read)?;
+            }
+        }
     }
-    observer.say(MsgTag::Error, role, &text);
+    Ok(())
+}
+
+fn message(role: Role, fault: &FilterError) -> Vec<u8> {
+    let text = fault.message();
+    match fault {
+        FilterError::Open { error, .. } => {
+            let who = format!("rsync: [{}] ", role.name());
+            [who.as_bytes(), &text, strerror::suffix(error.0).as_bytes()].concat()
+        }
+        _ => text,
+    }
 }

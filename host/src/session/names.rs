@@ -46,6 +46,7 @@ fn names(text: &[u8], from0: bool, for_peer: bool) -> Vec<Vec<u8>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::fuzz;
 
     #[test]
     fn lines_end_as_observed() {
@@ -60,5 +61,27 @@ mod tests {
         let text = [&[b'n'; 5000], &b"\nx"[..]].concat();
         assert_eq!(names(&text, false, false), [&[b'n'; 4095], &b"x"[..]]);
         assert_eq!(names(&text, false, true), [&[b'n'; 5000], &b"x"[..]]);
+    }
+
+    /// The first byte says how names end.
+    #[test]
+    fn spoiled_lists_have_names_that_can_be_sent() {
+        fuzz::run("name_list", 20_000, |data| {
+            let Some((&first, text)) = data.split_first() else { return };
+            let from0 = first & 1 != 0;
+            let own = names(text, from0, false);
+            for name in &own {
+                assert!((1..=4095).contains(&name.len()));
+                assert!(!name.contains(&0) && !name.starts_with(b"#") && !name.starts_with(b";"));
+                assert!(from0 || !name.contains(&b'\n') && !name.contains(&b'\r'));
+            }
+            let sent = names(text, from0, true);
+            assert!(sent.iter().map(|name| name.len() + 1).sum::<usize>() <= text.len() + 1);
+            assert!(sent.len() >= own.len());
+            // The peer takes a list apart as it was here.
+            assert_eq!(names(&sent.join(&0), from0, false), own);
+            let more = [text, b"\0last\0#not"].concat();
+            assert_eq!(names(&more, from0, false).last().unwrap(), b"last");
+        });
     }
 }

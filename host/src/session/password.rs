@@ -103,6 +103,7 @@ mod tests {
     use std::{fs, os::unix::ffi::OsStrExt, os::unix::fs::PermissionsExt};
 
     use super::*;
+    use crate::fuzz;
 
     #[test]
     fn the_first_line_with_text_is_the_password() {
@@ -128,5 +129,27 @@ mod tests {
                 path.display()
             ))
         );
+    }
+
+    #[test]
+    fn spoiled_password_files_have_one_line_or_none() {
+        fuzz::run("password_file", 4_000, |data| {
+            let file = tempfile::NamedTempFile::new().unwrap();
+            let name = file.path().as_os_str().as_bytes().to_vec();
+            let read = |text: &[u8]| {
+                fs::write(file.path(), text).unwrap();
+                Password::File(name.clone(), Trust::Own).read("Receiver")
+            };
+            match read(data) {
+                Ok(password) => {
+                    assert!((1..=1024).contains(&password.len()));
+                    assert!(!password.contains(&b'\n') && !password.contains(&b'\r'));
+                    let ends = |b: &u8| matches!(b, b'\n' | b'\r');
+                    assert!(data.split(ends).any(|line| line.starts_with(&password)));
+                }
+                Err(text) => assert!(text.starts_with("ERROR: failed to read a password from /"), "{text}"),
+            }
+            assert_eq!(read(&[b"\r\nsecret\n", data].concat()), Ok(b"secret".to_vec()));
+        });
     }
 }

@@ -5,7 +5,7 @@ use std::io::ErrorKind;
 
 use arsync_core::{
     checksum::ChecksumKind,
-    error::{Error, ProtocolError, Role},
+    error::{Error, Limit, ProtocolError, Role},
     io::{WireReader, WireWriter},
     options::{Compress, SessionOptions},
     session::{Inbox, Outbox, Shared},
@@ -50,6 +50,10 @@ pub(crate) fn reason(fault: &Fault, read: u64, role: Role) -> Option<String> {
 
 /// What a peer did wrong, as `role` says it.
 pub(crate) fn fault_text(fault: &ProtocolError, role: Role) -> String {
+    if let ProtocolError::OutOfRange { what: Limit::FilterRule, .. } = fault {
+        let line = line!();
+        return format!("[{role}] buffer overflow: recv_rules (file=main.rs, line={line})");
+    }
     if fault.names_role() { format!("{fault} [{role}]") } else { fault.to_string() }
 }
 

@@ -35,6 +35,15 @@ impl Console {
         }
     }
 
+    /// The same for progress and statistics.
+    pub(super) fn write_aside(&self, bytes: &[u8]) {
+        if self.server || self.output.stderr == StderrMode::All {
+            self.write_info(bytes);
+        } else {
+            self.stdout.borrow_mut().write_aside(bytes);
+        }
+    }
+
     /// stderr is not buffered. A daemon's need not lead anywhere.
     pub(super) fn to_stderr(&self, bytes: &[u8]) {
         match self.visitor {
