@@ -14,7 +14,7 @@ use std::{
 use rustix::process::geteuid;
 
 use crate::{
-    details::{BOTH, children, run, tree},
+    details::{BOTH, children, run, touch, tree},
     links::PRIVATE,
     needs::{needs, needs_root},
     peers::{Program, fake_shell},
@@ -282,5 +282,26 @@ fn no_directories_above_the_destination_for_files_that_are_written_in_place() {
         );
         assert_eq!(out.code, Some(0), "{program:?}: {out:?}");
         assert!(!dir.path().join("old").exists(), "{program:?}");
+    }
+}
+
+/// A directory for backups has the time of the directory that it is like, until something comes into it.
+#[test]
+fn times_of_new_directories_for_backups() {
+    for program in BOTH {
+        for (words, expected) in [("-rt", true), ("-r", false), ("-rtO", false)] {
+            let dir = tree(&["src/d", "dst/d"], &["src/d/f=new"]);
+            for name in ["src/d", "dst/d"] {
+                touch(&dir.path().join(name), &["-d", "2010-01-01T00:00:00Z"]);
+            }
+            let out = run(
+                program,
+                dir.path(),
+                &[words, "--inplace", "--backup-dir=old", "--protocol=28", "src/", "dst/"],
+            );
+            assert_eq!(out.code, Some(0), "{program:?} {words}: {out:?}");
+            let kept = fs::metadata(dir.path().join("dst/old/d")).unwrap().mtime() == 1_262_304_000;
+            assert_eq!(kept, expected, "{program:?} {words}");
+        }
     }
 }

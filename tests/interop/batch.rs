@@ -4,8 +4,10 @@ use std::{fs, os::unix::fs::PermissionsExt, path::Path, process::Command, time::
 
 use crate::{
     details::set_xattr,
+    needs::needs_root,
     peers::{self, Program},
     snapshot::{Snapshot, difference, snapshot},
+    unprivileged,
 };
 
 const PAIRS: [(Program, Program); 3] = [
@@ -488,5 +490,36 @@ fn links_wait_behind_the_recorded_end_of_their_list() {
         let missing =
             "(No batched update for \".h/c\")\n(No batched update for \"l\")\nrsync error: some files";
         assert!(out.0 == 23 && out.2.starts_with(missing), "{recorder:?}: {out:?}");
+    }
+}
+
+/// A member of a link group that takes over is wanted, though the generator has passed it.
+#[test]
+fn who_takes_over_a_link_group_gets_what_was_recorded_of_it() {
+    if !needs_root("files of another user") {
+        return;
+    }
+    for recorder in BOTH {
+        for reader in BOTH {
+            let dir = unprivileged::bench(Program::Arsync);
+            let at = |name: &str| dir.path().join(name);
+            for name in ["src/d", "one", "two"] {
+                fs::create_dir_all(at(name)).unwrap();
+            }
+            for (name, text) in [("src/a", "data"), ("one/b", "old"), ("two/b", "old")] {
+                fs::write(at(name), text).unwrap();
+            }
+            fs::hard_link(at("src/a"), at("src/b")).unwrap();
+            for (program, words) in [
+                (recorder, ["-rH", "--write-batch=b", "src/", "one/"]),
+                (reader, ["-rH", "--read-batch=b", "two/", "-q"]),
+            ] {
+                let out = unprivileged::run_as_nobody(program, dir.path(), &words);
+                assert_eq!(out.code, Some(23), "{recorder:?} {reader:?}: {out:?}");
+                let names = ["b", "a"].map(|name| out.stderr.contains(&format!(".{name}.")));
+                let missing = out.stderr.contains("batched update");
+                assert_eq!((names, missing), ([true, true], false), "{recorder:?} {reader:?}: {out:?}");
+            }
+        }
     }
 }

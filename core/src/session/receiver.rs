@@ -336,6 +336,9 @@ where
             // The generator asked for nothing of that name.
             return self.discard(ndx, &segment, entry).await;
         }
+        if options.read_batch && entry.entry.flags.contains(EntryFlags::HLINKED) {
+            self.completions.end_all().await?;
+        }
         if options.read_batch && !self.shared().wants(ndx, segment.turn(ndx), redo).await {
             let name = self.side.local_name(entry);
             let notice = Notice::SkippingBatched { name: name.bytes(), resend };

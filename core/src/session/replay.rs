@@ -131,7 +131,9 @@ impl<O: Observer> Shared<'_, O> {
     pub(super) async fn wants(&self, ndx: i32, turn: i32, again: bool) -> bool {
         let replay = &self.replay;
         let wanted = || replay.wanted.borrow().contains(&ndx);
-        let passed = || !again && replay.position.get() >= turn;
+        // What became of files before may still give it work: a member of a link group takes the place of one that failed.
+        let knows_all = || self.events.borrow().is_empty();
+        let passed = || !again && replay.position.get() >= turn && knows_all();
         self.until(|| wanted() || passed()).await;
         replay.wanted.borrow_mut().remove(&ndx)
     }

@@ -54,6 +54,8 @@ struct BackupDir {
 struct Copies {
     perms: bool,
     times: bool,
+    /// Of directories.
+    dir_times: bool,
     atimes: bool,
     owner: bool,
     group: bool,
@@ -106,6 +108,7 @@ impl Backups {
             copies: Copies {
                 perms: preserve.perms,
                 times: preserve.times,
+                dir_times: preserve.times && !preserve.omit_dir_times,
                 atimes: preserve.atimes > 0,
                 owner: preserve.owner,
                 group: preserve.group,
@@ -260,7 +263,12 @@ impl Copies {
         let needed = if fake || rustix::process::geteuid().is_root() { 0 } else { 0o300 };
         // Without `-p` a new directory keeps the group bit that it has from the one above.
         let inherited = if self.perms { 0 } else { made.mode & 0o2000 };
-        let attrs = Attrs { mode: Some(real.mode | needed | inherited), ..self.owners(&real, shared) };
+        let attrs = Attrs {
+            mode: Some(real.mode | needed | inherited),
+            // It stays as long as no backup comes.
+            mtime: self.dir_times.then_some((real.mtime, real.nsec)),
+            ..self.owners(&real, shared)
+        };
         if fake {
             let kept = |kind| acl::read(like, false, kind, true).ok().flatten().unwrap_or_default();
             let acls = Extended {
