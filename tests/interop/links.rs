@@ -497,6 +497,35 @@ fn names_that_cannot_be_read_do_not_lead() {
     }
 }
 
+/// With one list, too, each name of a group that cannot be sent is followed by the next one, and what else there is comes.
+/// Stock rsync as the receiver asks for the third behind the end, and the session ends with code 2 or 12.
+#[test]
+fn groups_that_cannot_be_read_do_not_end_the_session() {
+    if !needs_root("files of another user") {
+        return;
+    }
+    for server in [Program::Arsync, Program::Stock] {
+        let bench = unprivileged::bench(Program::Arsync);
+        let dir = bench.path();
+        fs::create_dir(dir.join("src")).unwrap();
+        fs::write(dir.join("src/a"), "closed").unwrap();
+        for name in ["b", "c", "d"] {
+            fs::hard_link(dir.join("src/a"), dir.join("src").join(name)).unwrap();
+        }
+        fs::write(dir.join("src/open"), "open").unwrap();
+        fs::set_permissions(dir.join("src/a"), fs::Permissions::from_mode(0)).unwrap();
+        unprivileged::give_away(&dir.join("src"));
+        let shell = fake_shell(dir);
+        let from = format!("h:{}/src/", dir.display());
+        let remote = ["-e", shell.to_str().unwrap(), "--rsync-path", server.path()];
+        let words = [&["-aH", "--no-inc-recursive"][..], &remote, &[&from, "dst/"]].concat();
+        let out = unprivileged::run_as_nobody(Program::Arsync, dir, &words);
+        assert_eq!(out.code, Some(23), "{server:?}: {out:?}");
+        assert_eq!(out.stderr.matches("send_files failed to open").count(), 4, "{server:?}: {out:?}");
+        assert_eq!(fs::read_to_string(dir.join("dst/open")).unwrap(), "open", "{server:?}");
+    }
+}
+
 /// The names that waited for a file are compared with what has them in the working directory.
 #[test]
 fn a_dry_run_without_a_destination_looks_where_it_works() {

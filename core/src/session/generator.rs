@@ -123,6 +123,10 @@ pub(super) struct Generator<'a, T, O, L> {
     pub(super) phases_ended: u8,
     pub(super) receiver_finished: bool,
     pub(super) in_progress: u32,
+    /// Without incremental recursion: the DONE behind the list was written, and the members of link groups, with their
+    /// groups, that were asked for behind it.
+    pub(super) walked: bool,
+    pub(super) late: Vec<(i32, u32)>,
     /// A directory that is skipped with everything below it.
     pub(super) skipped: Option<Vec<u8>>,
     /// Directories made by this run: their contents need no look.
@@ -164,6 +168,8 @@ where
             phases_ended: 0,
             receiver_finished: false,
             in_progress: 0,
+            walked: false,
+            late: Vec::new(),
             skipped: None,
             fresh: HashSet::new(),
             retouch: Retouches::default(),
@@ -230,6 +236,7 @@ where
                 self.walk(&segment).await?;
             }
             self.outlet.done().await?;
+            self.walked = true;
         }
         self.step(&Step::Phase(1));
         // The end of phase 0 comes back when the sender has answered everything.
@@ -237,6 +244,11 @@ where
             self.wait_events().await?;
         }
         self.redo_pending().await?;
+        // The sender takes no request behind the next DONE.
+        while self.awaits_late_leader() {
+            self.wait_events().await?;
+            self.redo_pending().await?;
+        }
         self.step(&Step::Phase(2));
         self.outlet.done().await?;
         let delayed = self.options().transfer.delay_updates;
@@ -288,7 +300,7 @@ where
     }
 
     /// The sender says of each file that was asked for whether it comes, and the receiver tells of it.
-    fn expects_answers(&self) -> bool {
+    pub(super) fn expects_answers(&self) -> bool {
         let options = self.options();
         let tells = self.shared().agreed.protocol.has_io_messages();
         tells && !self.shared().local && !options.read_batch && !options.batch_only
@@ -506,7 +518,7 @@ where
                     let found = self.side.lists.borrow().find(ndx);
                     if let Ok(Found::Entry(segment)) = found {
                         segment.to_redo.set(segment.to_redo.get() + 1);
-                        self.less_in_progress(&segment);
+                        self.less_in_progress(ndx, &segment);
                         self.redo.push((ndx, segment));
                     }
                 }
@@ -535,7 +547,8 @@ where
         if self.shared().agreed.inc_recurse() { self.redo_pending().await } else { Ok(()) }
     }
 
-    pub(super) fn less_in_progress(&mut self, segment: &Segment) {
+    pub(super) fn less_in_progress(&mut self, ndx: i32, segment: &Segment) {
+        self.late.retain(|(late, _)| *late != ndx);
         segment.in_progress.set(segment.in_progress.get().saturating_sub(1));
         self.in_progress = self.in_progress.saturating_sub(1);
     }
@@ -556,7 +569,7 @@ where
     async fn arrived(&mut self, ndx: i32) -> Result<(), Error<L::Error>> {
         let found = self.side.lists.borrow().find(ndx);
         let Ok(Found::Entry(segment)) = found else { return Ok(()) };
-        self.less_in_progress(&segment);
+        self.less_in_progress(ndx, &segment);
         let Some(entry) = segment.get(ndx) else { return Ok(()) };
         if self.options().transfer.remove_source.is_some() {
             self.outlet.success(ndx, entry).await?;
@@ -572,7 +585,7 @@ where
     async fn gave_up(&mut self, ndx: i32) -> Result<(), Error<L::Error>> {
         let found = self.side.lists.borrow().find(ndx)?;
         let Found::Entry(segment) = found else { return Ok(()) };
-        self.less_in_progress(&segment);
+        self.less_in_progress(ndx, &segment);
         let takes_over = self.shared().agreed.protocol.has_io_messages();
         let Some(entry) = segment.get(ndx).filter(|_| takes_over) else { return Ok(()) };
         self.no_leader(ndx, entry).await

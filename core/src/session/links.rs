@@ -248,6 +248,16 @@ where
         }
     }
 
+    /// A leader that was asked for behind the list is on its way, and another member would take over if it did not come.
+    pub(super) fn awaits_late_leader(&self) -> bool {
+        self.expects_answers()
+            && self.late.iter().any(|(ndx, group)| {
+                self.groups.get(group).is_some_and(|group| {
+                    group.leader == Some(*ndx) && !(group.waiting.is_empty() && group.put_off.is_empty())
+                })
+            })
+    }
+
     /// A member that waited leads its group now.
     pub(super) async fn takes_over(&mut self, ndx: i32) -> Result<(), Error<L::Error>> {
         let found = self.side.lists.borrow().find(ndx);

@@ -298,6 +298,11 @@ where
         if answered {
             segment.in_progress.set(segment.in_progress.get() + 1);
             self.in_progress += 1;
+            if let Some(entry) =
+                segment.get(ndx).filter(|e| self.walked && e.entry.flags.contains(EntryFlags::HLINKED))
+            {
+                self.late.push((ndx, entry.extra().link_group));
+            }
         }
         self.outlet.request(ndx, segment, request).await?;
         if !answered
