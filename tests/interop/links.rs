@@ -513,7 +513,7 @@ fn groups_that_cannot_be_read_do_not_end_the_session() {
             fs::hard_link(dir.join("src/a"), dir.join("src").join(name)).unwrap();
         }
         fs::write(dir.join("src/open"), "open").unwrap();
-        fs::set_permissions(dir.join("src/a"), fs::Permissions::from_mode(0o000)).unwrap();
+        fs::set_permissions(dir.join("src/a"), fs::Permissions::from_mode(0o0)).unwrap();
         unprivileged::give_away(&dir.join("src"));
         let shell = fake_shell(dir);
         let from = format!("h:{}/src/", dir.display());

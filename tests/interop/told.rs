@@ -574,3 +574,27 @@ fn messages_overtake_items_with_sums() {
         assert_eq!(out.stdout, "skipping non-regular file \"l\"\na\n", "{server:?}");
     }
 }
+
+/// `-E` shows permissions where they change: who may not read may not execute either.
+#[test]
+fn executability_that_nobody_can_have_is_no_change() {
+    for program in BOTH {
+        let dir = tree(&["src", "dst"], &["src/a", "src/b", "src/c", "dst/a", "dst/b", "dst/c"]);
+        for (name, mode) in [
+            ("src/a", 0o711),
+            ("dst/a", 0o222),
+            ("src/b", 0o711),
+            ("dst/b", 0o422),
+            ("src/c", 0o666),
+            ("dst/c", 0o111),
+        ] {
+            fs::set_permissions(dir.path().join(name), fs::Permissions::from_mode(mode)).unwrap();
+            touch(&dir.path().join(name), &["-d", "2010-01-01T00:00:00Z"]);
+        }
+        let out = run(program, dir.path(), &["-dtOEi", "src/", "dst/"]);
+        assert_eq!(out.stdout, ".f...p..... b\n.f...p..... c\n", "{program:?}: {out:?}");
+        let modes = ["a", "b", "c"]
+            .map(|name| fs::metadata(dir.path().join("dst").join(name)).unwrap().mode() & 0o777);
+        assert_eq!(modes, [0o222, 0o522, 0], "{program:?}");
+    }
+}

@@ -174,7 +174,7 @@ pub fn changes(
             }
         } else if p.executability
             && kind == FileKind::Regular
-            && (entry.mode & 0o111 == 0) != (stat.mode & 0o111 == 0)
+            && (wanted_mode & 0o111 == 0) != (stat.mode & 0o111 == 0)
         {
             flags |= ItemFlags::REPORT_PERMS;
         }
