@@ -497,6 +497,42 @@ fn names_that_cannot_be_read_do_not_lead() {
     }
 }
 
+/// Permissions of symlinks are compared, too: what is in the way has others. An alternate file that cannot be read is named.
+#[test]
+fn what_is_in_the_way_of_a_link_or_cannot_be_read_is_told() {
+    if !needs_root("files of another user") {
+        return;
+    }
+    for program in BOTH {
+        let bench = unprivileged::bench(program);
+        let dir = bench.path();
+        let at = |name: &str| dir.join(name);
+        for name in ["src", "dst", "alt"] {
+            fs::create_dir(at(name)).unwrap();
+        }
+        symlink("f", at("src/a")).unwrap();
+        fs::hard_link(at("src/a"), at("src/b")).unwrap();
+        fs::write(at("dst/b"), "in the way").unwrap();
+        fs::write(at("src/f"), "data").unwrap();
+        fs::write(at("alt/f"), "old").unwrap();
+        fs::set_permissions(at("alt/f"), fs::Permissions::from_mode(0)).unwrap();
+        for name in ["src", "dst", "alt"] {
+            unprivileged::give_away(&at(name));
+        }
+        let words = ["-rlpHi", "--no-whole-file", "--link-dest=../alt", "src/", "dst/"];
+        let out = unprivileged::run_as_nobody(program, dir, &words);
+        assert_eq!(
+            out.stdout, "cL+++++++++ a -> f\nhL..Tp..... b => a\n>f+++++++++ f\n",
+            "{program:?}: {out:?}"
+        );
+        let told = format!(
+            "rsync: [generator] failed to open \"{}/dst/../alt/f\", continuing: Permission denied (13)\n",
+            dir.display()
+        );
+        assert_eq!(out.stderr, told, "{program:?}");
+    }
+}
+
 /// With one list, too, each name of a group that cannot be sent is followed by the next one, and what else there is comes.
 /// Stock rsync as the receiver asks for the third behind the end, and the session ends with code 2 or 12.
 #[test]

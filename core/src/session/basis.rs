@@ -58,6 +58,17 @@ impl<T, O> DestSide<'_, T, O> {
         let transfer = &self.shared.options.transfer;
         transfer.inplace && transfer.backup && !self.shared.agreed.protocol.has_item_flags()
     }
+
+    /// Where a file is that could be a basis, as messages name it: below the destination, or as the option says.
+    pub(super) fn basis_path(&self, place: Place<'_>) -> Vec<u8> {
+        match place {
+            Place::Alt(number, name) => {
+                let directory = self.shared.options.transfer.alt_dests.get(usize::from(number));
+                [directory.map_or(&b""[..], Vec::as_slice), b"/", name.bytes()].concat()
+            }
+            other => other.name().bytes().to_vec(),
+        }
+    }
 }
 
 /// Where the file that a request names as its basis is. `sibling`: the name that goes with a similar file.
@@ -392,8 +403,7 @@ where
 
     /// A name in an alternate directory, as that was given.
     fn alternate_path(&self, number: u8, name: RelName<'_>) -> Vec<u8> {
-        let directory = self.options().transfer.alt_dests.get(usize::from(number));
-        [directory.map_or(&b""[..], Vec::as_slice), b"/", name.bytes()].concat()
+        self.side.basis_path(Place::Alt(number, name))
     }
 
     /// The same as a full path. Where there is no destination yet, `..` has been resolved by name.

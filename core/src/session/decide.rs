@@ -167,17 +167,16 @@ pub fn changes(
     if p.atimes > 0 && kind != FileKind::Dir && kind != FileKind::Symlink && extra.atime != stat.atime {
         flags |= ItemFlags::REPORT_ATIME;
     }
-    if kind != FileKind::Symlink || p.fake_super {
-        if p.perms {
-            if (wanted_mode ^ stat.mode) & mode::PERMS != 0 {
-                flags |= ItemFlags::REPORT_PERMS;
-            }
-        } else if p.executability
-            && kind == FileKind::Regular
-            && (wanted_mode & 0o111 == 0) != (stat.mode & 0o111 == 0)
-        {
+    // Of a symlink, too, though nobody can set them (stock binary).
+    if p.perms {
+        if (wanted_mode ^ stat.mode) & mode::PERMS != 0 {
             flags |= ItemFlags::REPORT_PERMS;
         }
+    } else if p.executability
+        && kind == FileKind::Regular
+        && (wanted_mode & 0o111 == 0) != (stat.mode & 0o111 == 0)
+    {
+        flags |= ItemFlags::REPORT_PERMS;
     }
     if p.owner && rights.super_user && entry.uid != stat.uid {
         flags |= ItemFlags::REPORT_OWNER;

@@ -254,7 +254,7 @@ where
         match self.side.target.open_basis(place).await {
             Ok(_) => false,
             Err(error) => {
-                self.failed(Op::OpenBasis, place.name().bytes(), error);
+                self.failed(Op::OpenBasis, &self.side.basis_path(place), error);
                 true
             }
         }

@@ -93,8 +93,8 @@ impl<'a, 'w, W: ChunkWrite, T: Target, O: Observer> WireOutlet<'a, 'w, W, T, O> 
         let (file, len) = match self.side.target.open_basis(place).await {
             Ok(opened) => opened,
             Err(error) => {
-                let notice =
-                    Notice::Failed { op: Op::OpenBasis, name: name.bytes(), base: None, other: &[], error };
+                let path = self.side.basis_path(place);
+                let notice = Notice::Failed { op: Op::OpenBasis, name: &path, base: None, other: &[], error };
                 shared.report(Role::Generator, &notice);
                 return self.w.bytes(&SumHead::EMPTY.encode()).await;
             }

@@ -369,6 +369,9 @@ fn failed(op: Op, name: &[u8], other: &[u8], full: &[u8], w: &Wording<'_>) -> Ve
         Op::GeneratorStat => around("recv_generator: failed to stat ", ""),
         Op::GeneratorMkdir => around("recv_generator: mkdir ", " failed"),
         Op::CopyXattrs => around("gen_entry_copy_xattrs: openat(", ") failed"),
+        Op::OpenBasis if name.starts_with(b"../") => {
+            [b"failed to open \"", &uncleaned(name, w)[..], b"\", continuing"].concat()
+        }
         Op::OpenBasis => around("failed to open ", ", continuing"),
         Op::Symlink => [b"symlink ", full, b" -> \"", other, b"\" failed"].concat(),
         Op::Mknod => around("mknod ", " failed"),
