@@ -515,7 +515,7 @@ fn what_is_in_the_way_of_a_link_or_cannot_be_read_is_told() {
         fs::write(at("dst/b"), "in the way").unwrap();
         fs::write(at("src/f"), "data").unwrap();
         fs::write(at("alt/f"), "old").unwrap();
-        fs::set_permissions(at("alt/f"), fs::Permissions::from_mode(0)).unwrap();
+        fs::set_permissions(at("alt/f"), fs::Permissions::from_mode(0o000)).unwrap();
         for name in ["src", "dst", "alt"] {
             unprivileged::give_away(&at(name));
         }
