@@ -695,3 +695,30 @@ fn files_that_stand_for_symlinks_with_too_much_in_them() {
         }
     }
 }
+
+/// What a symlink leads to that stands where the source has a directory is not looked through for deletions.
+#[test]
+fn deletions_do_not_follow_what_makes_way_for_a_directory() {
+    for program in [Program::Stock, Program::Arsync] {
+        for when in ["--delete-before", "--delete", "--delete-after"] {
+            for words in
+                [&["-aR", "--no-implied-dirs"][..], &["-aR", "--no-implied-dirs", "--no-i-r"], &["-a"]]
+            {
+                let dir = tempfile::tempdir().unwrap();
+                let at = |name: &str| dir.path().join(name);
+                for name in ["src/d", "dst/other"] {
+                    fs::create_dir_all(at(name)).unwrap();
+                    fs::write(at(name).join(&name[..3]), "").unwrap();
+                }
+                std::os::unix::fs::symlink("other", at("dst/d")).unwrap();
+                let out = run(program, &at("src"), &[words, &[when, "d", "../dst/"]].concat());
+                assert_eq!(out.code, Some(0), "{program:?} {when} {words:?}: {out:?}");
+                assert!(
+                    at("dst/other/dst").exists() && at("dst/d/src").exists(),
+                    "{program:?} {when} {words:?}"
+                );
+                assert!(!at("dst/other/src").exists(), "{program:?} {when} {words:?}");
+            }
+        }
+    }
+}

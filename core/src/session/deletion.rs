@@ -88,10 +88,11 @@ where
     O: Observer,
     L: Outlet,
 {
-    /// A symlink that stays where the source has a directory: what it leads to may be wanted under its own name.
+    /// A symlink that stands, still or to the end, where the source has a directory: what it leads to may be wanted under
+    /// its own name.
     async fn is_protected_link(&self, name: RelName<'_>) -> bool {
         let select = &self.options().select;
-        if !select.ignore_existing || select.keep_dirlinks || name == RelName::ROOT {
+        if !select.keeps_links_in_paths() || select.keep_dirlinks || name == RelName::ROOT {
             return false;
         }
         let stat = self.side.target.stat(Place::Dest(name), false).await;
