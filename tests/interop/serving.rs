@@ -386,6 +386,33 @@ fn missing_directories_of_options_are_named_as_the_client_named_them() {
     }
 }
 
+/// Nor with files in such directories that cannot be read.
+#[test]
+fn files_of_alternate_directories_are_named_from_the_module() {
+    if !needs_root("a daemon that serves as somebody else") {
+        return;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o755)).unwrap();
+    for name in ["d/alt", "d/to", "src"] {
+        fs::create_dir_all(dir.path().join(name)).unwrap();
+    }
+    for (name, text) in [("src/f", "new"), ("d/alt/f", "other")] {
+        fs::write(dir.path().join(name), text).unwrap();
+    }
+    fs::set_permissions(dir.path().join("d/alt/f"), fs::Permissions::from_mode(0o000)).unwrap();
+    std::os::unix::fs::chown(dir.path().join("d/to"), Some(65534), Some(65534)).unwrap();
+    let daemon = serve(dir.path(), "[m]\npath = DIR/d\nread only = no\nuid = 65534\ngid = 65534\n");
+    for program in CLIENTS {
+        let words = ["-r", "--no-whole-file", "--compare-dest=../alt", "src/", &daemon.url("m/to/")];
+        let out = client(program, dir.path(), &[], &words);
+        let told =
+            "rsync: [generator] failed to open \"/to/../alt/f\" (in m), continuing: Permission denied (13)";
+        assert_eq!(out.stderr.lines().next(), Some(told), "{program}: {out:?}");
+        fs::remove_file(dir.path().join("d/to/f")).unwrap();
+    }
+}
+
 #[test]
 fn a_module_can_be_the_root_of_its_process() {
     if !needs_root("nobody else may change the root") {

@@ -369,8 +369,9 @@ fn failed(op: Op, name: &[u8], other: &[u8], full: &[u8], w: &Wording<'_>) -> Ve
         Op::GeneratorStat => around("recv_generator: failed to stat ", ""),
         Op::GeneratorMkdir => around("recv_generator: mkdir ", " failed"),
         Op::CopyXattrs => around("gen_entry_copy_xattrs: openat(", ") failed"),
+        // In an alternate directory.
         Op::OpenBasis if name.starts_with(b"../") => {
-            [b"failed to open \"", &uncleaned(name, w)[..], b"\", continuing"].concat()
+            [b"failed to open ", &quoted_uncleaned(name, w)[..], b", continuing"].concat()
         }
         Op::OpenBasis => around("failed to open ", ", continuing"),
         Op::Symlink => [b"symlink ", full, b" -> \"", other, b"\" failed"].concat(),
@@ -395,9 +396,9 @@ fn failed(op: Op, name: &[u8], other: &[u8], full: &[u8], w: &Wording<'_>) -> Ve
         Op::Backup => [b"delete_file: make_backup(", name, b") failed"].concat(),
         Op::CopyFile(mode) => {
             let to = if mode == WriteMode::Temporary { temporary_name(other, w) } else { other.to_vec() };
-            [b"copy_file \"", &uncleaned(name, w)[..], b"\" => ", &to[..]].concat()
+            [b"copy_file ", &quoted_uncleaned(name, w)[..], b" => ", &to[..]].concat()
         }
-        Op::OpenCopied => [b"open \"", &uncleaned(name, w)[..], b"\""].concat(),
+        Op::OpenCopied => [b"open ", &quoted_uncleaned(name, w)[..]].concat(),
         Op::WriteCopy(WriteMode::Temporary) => [b"write ", &temporary(name, w)[..]].concat(),
         Op::WriteCopy(_) => around("write ", ""),
         Op::SenderRemoveParent => [b"sender failed to secure-open-parent ", name].concat(),
@@ -421,10 +422,22 @@ fn acl_type(kind: Kind) -> &'static [u8] {
     }
 }
 
-/// A path at the destination as it is put together, `..` included.
+/// A path at the destination as it is put together, `..` included; in a module, from there.
 fn uncleaned(name: &[u8], w: &Wording<'_>) -> Vec<u8> {
     let dest = w.roots.dest.strip_suffix(b"/").unwrap_or(&w.roots.dest);
-    if name.starts_with(b"/") { name.to_vec() } else { [dest, b"/", name].concat() }
+    let path = if name.starts_with(b"/") { name.to_vec() } else { [dest, b"/", name].concat() };
+    let Some((root, _)) = &w.roots.module else { return path };
+    let root = root.strip_suffix(b"/").unwrap_or(root);
+    path.strip_prefix(root).map(<[u8]>::to_vec).unwrap_or(path)
+}
+
+/// The same in quotes, with the module.
+fn quoted_uncleaned(name: &[u8], w: &Wording<'_>) -> Vec<u8> {
+    let path = uncleaned(name, w);
+    match &w.roots.module {
+        Some((_, module)) => [b"\"", &path[..], b"\" (in ", module, b")"].concat(),
+        None => [b"\"", &path[..], b"\""].concat(),
+    }
 }
 
 /// Path of a temporary file, whose random part nobody knows any more.
