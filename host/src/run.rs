@@ -19,7 +19,7 @@ use crate::{
     cli::{
         self, Command,
         aliases::{self, Alias},
-        asked::{Dirs, Recurse},
+        asked::{Dirs, FilterArg, Recurse},
         failure::{Failure, Heard, Refused, Stop},
         help,
         operands::Route,
@@ -222,6 +222,7 @@ fn prepared(mut resolved: Resolved, words: &[Vec<u8>]) -> Result<ExitCode, Stop>
         Batch::Read(batch::begin(file, &mut resolved.opts, iconv, raised)?)
     } else if let Some(name) = resolved.batch_to_write() {
         batch_refuses(&resolved)?;
+        rules_stand(&resolved)?;
         Batch::Write(Recording::create(name, &resolved.opts, iconv)?)
     } else {
         Batch::None
@@ -277,6 +278,20 @@ fn raised(resolved: &Resolved) -> StreamFlags {
     raised.set(StreamFlags::HARD_LINKS, opts.preserve.hard_links > 1);
     raised.set(StreamFlags::XATTRS, opts.preserve.xattrs > 1);
     raised
+}
+
+/// A fault of the rules is told before a batch file is made anew. Standard input can be read only once.
+fn rules_stand(resolved: &Resolved) -> Result<(), Failure> {
+    let reads_stdin = |arg: &FilterArg| match arg {
+        FilterArg::ExcludeFrom(file) | FilterArg::IncludeFrom(file) => file == b"-",
+        FilterArg::Rule(rule) => rule.ends_with(b"-"),
+        _ => false,
+    };
+    if resolved.filters.iter().any(reads_stdin) {
+        return Ok(());
+    }
+    let fault = filters::fault(&resolved.filters, resolved.opts.select.insecure_links);
+    fault.map_or(Ok(()), |(text, code)| Err(Failure::plain(text, code, Role::Client)))
 }
 
 /// A local run with a batch has no choice of algorithms: the process at the other end would refuse it.

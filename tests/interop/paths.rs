@@ -175,3 +175,36 @@ fn names_that_are_too_long() {
         assert!(out.stderr.starts_with(&told), "{program:?}: {out:?}");
     }
 }
+
+/// A destination that cannot be looked at is told of as it was given.
+#[test]
+fn slashes_at_the_end_of_a_destination() {
+    for program in BOTH {
+        let dir = tree(&["src"], &["src/f", "file"]);
+        for (options, dest, code, told) in [
+            ("-r", "file///", 3, "ERROR: cannot stat destination \"@/file///\": Not a directory (20)"),
+            ("-r", ".//file/.", 3, "ERROR: cannot stat destination \"@/.//file/.\": Not a directory (20)"),
+            ("--mkpath", "file//", 11, "mkdir \"@/file\" failed: File exists (17)"),
+            ("--mkpath", "file/", 11, "mkdir \"@/file/\" failed: File exists (17)"),
+        ] {
+            let told = format!("rsync: [Receiver] {told}");
+            let words = ["-r", options, "src/", dest];
+            assert_eq!(first_fault(program, dir.path(), &words), (Some(code), told), "{program:?} {dest}");
+        }
+    }
+}
+
+/// A fault of the rules comes before a batch file is written over.
+#[test]
+fn a_batch_file_behind_a_fault_of_the_rules() {
+    for program in BOTH {
+        for option in ["--write-batch=batch", "--only-write-batch=batch"] {
+            let dir = tree(&["src", "dst"], &["src/f", "batch=kept"]);
+            let words = ["-r", option, "--exclude-from=none", "src/", "dst/"];
+            let told = "rsync: [client] failed to open exclude file none: No such file or directory (2)";
+            assert_eq!(first_fault(program, dir.path(), &words), (Some(11), told.into()), "{program:?}");
+            assert_eq!(fs::read(dir.path().join("batch")).unwrap(), b"kept", "{program:?} {option}");
+            assert!(!dir.path().join("batch.sh").exists(), "{program:?} {option}");
+        }
+    }
+}

@@ -62,8 +62,8 @@ impl Roots {
         [b"\"", &shown[..], b"\" (in ", module, b")"].concat()
     }
 
-    /// A directory that cannot be entered, as it was given.
-    fn quoted_as_given(&self, dir: &[u8]) -> Vec<u8> {
+    /// A directory that cannot be entered, or a destination, as it was given.
+    pub(crate) fn quoted_as_given(&self, dir: &[u8]) -> Vec<u8> {
         match &self.module {
             None => [b"\"", &as_given(&self.start, dir)[..], b"\""].concat(),
             Some((root, module)) if root == b"/" => {

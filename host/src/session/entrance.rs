@@ -94,7 +94,7 @@ impl<O: Speak> DestEntrance<'_, O> {
         let roots = self.roots.borrow();
         // Below a module the path is shown as it was asked for.
         text.extend(match roots.module {
-            Some(_) => roots.quoted_below(&roots.start, path),
+            Some(_) => roots.quoted_as_given(path),
             None => [b"\"", &as_given(&absolute(b"."), path)[..], b"\""].concat(),
         });
         drop(roots);
@@ -288,7 +288,7 @@ impl<O: Speak> DestEntrance<'_, O> {
             let text = b"Empty destination arg specified (use \".\" or see --old-args).";
             return Err(self.error(ExitCode::SYNTAX, text));
         }
-        let mut dest = dest;
+        let (given, mut dest) = (dest, dest);
         while dest.len() > 1 && dest.ends_with(b"//") {
             dest = dest.get(..dest.len() - 1).unwrap_or(dest);
         }
@@ -313,11 +313,13 @@ impl<O: Speak> DestEntrance<'_, O> {
                 let slash = dest.ends_with(b"/");
                 let makes_path = self.options.select.mkpath && (dest.contains(&b'/') || many);
                 if makes_path {
-                    self.make_path(dest, many || slash)?;
+                    // Of several slashes none is shown, of one it is, as in the reference.
+                    let path = if given == dest { dest } else { dest.strip_suffix(b"/").unwrap_or(dest) };
+                    self.make_path(path, many || slash)?;
                 }
                 if errno != Errno::NOENT {
                     let what = "ERROR: cannot stat destination";
-                    return Err(self.os_error(ExitCode::FILE_SELECT, what, dest, "", errno));
+                    return Err(self.os_error(ExitCode::FILE_SELECT, what, given, "", errno));
                 }
                 if makes_path {
                     if self.options.dry_run && !(many || slash) {
