@@ -9,6 +9,7 @@ use std::{
 use crate::{
     details::{BOTH, run, tree},
     peers::{Program, fake_shell},
+    tree::is_root,
 };
 
 /// The first line of stderr, with `@` for the directory, and the code.
@@ -61,6 +62,7 @@ fn a_slash_at_the_end_of_an_option() {
         for (option, code, told) in [
             ("--link-dest=../none/", 0, "--link-dest arg does not exist: @/dst/../none"),
             ("--link-dest=../none//", 0, "--link-dest arg does not exist: @/dst/../none/"),
+            ("--link-dest=./none/../x", 0, "--link-dest arg does not exist: @/dst/./none/../x"),
             ("--link-dest=../loop", 0, "--link-dest arg does not exist: @/dst/../loop"),
             ("--link-dest=../file/x", 0, "--link-dest arg does not exist: @/dst/../file/x"),
             ("--link-dest=../file/", 0, "--link-dest arg is not a dir: @/dst/../file"),
@@ -191,6 +193,30 @@ fn slashes_at_the_end_of_a_destination() {
             let words = ["-r", options, "src/", dest];
             assert_eq!(first_fault(program, dir.path(), &words), (Some(code), told), "{program:?} {dest}");
         }
+    }
+}
+
+/// The value of an option is not the dot in front of the paths.
+#[test]
+fn a_dot_for_a_daemon() {
+    for program in BOTH {
+        let dir = tree(&["src", "dst"], &["src/f=text"]);
+        let shell = fake_shell(dir.path()).display().to_string();
+        let here = dir.path().display();
+        let ids = if is_root() { "uid = 0\ngid = 0\n" } else { "" };
+        let conf = format!("use chroot = no\n{ids}[m]\npath = {here}\nread only = no\n");
+        fs::write(dir.path().join("conf"), conf).unwrap();
+        let path = format!("--rsync-path={} --config={here}/conf", program.path());
+        for option in ["--temp-dir=.", "--link-dest=.", "--copy-dest=.", "--compare-dest=."] {
+            let out = run(program, dir.path(), &["-ri", option, "-e", &shell, &path, "src/", "h::m/dst/"]);
+            let told = "<f+++++++++ f\n";
+            assert_eq!((out.code, &*out.stdout), (Some(0), told), "{program:?} {option}: {out:?}");
+            fs::remove_file(dir.path().join("dst/f")).unwrap();
+        }
+        let out = run(program, dir.path(), &["-r", "-e", &shell, &path, "src/", "h::m/src/./f/./"]);
+        let told =
+            "rsync: [Receiver] ERROR: cannot stat destination \"src/f/\" (in m): Not a directory (20)\n";
+        assert!(out.stderr.starts_with(told), "{program:?}: {out:?}");
     }
 }
 

@@ -1,7 +1,10 @@
 //! The arguments of a client, from its strings to options and paths (spec: arguments).
 
 use super::dialogue::{Dialogue, Gone};
-use crate::engine::inside;
+use crate::{
+    cli::options::{OPTIONS, Value, by_name},
+    engine::inside,
+};
 
 /// Most arguments.
 const MAX_ARGS: usize = 16_000;
@@ -72,16 +75,26 @@ fn is_secluded(words: &[Vec<u8>]) -> bool {
 
 fn split(words: impl Iterator<Item = Vec<u8>>, secluded: bool) -> Args {
     let mut args = Args { secluded, ..Args::default() };
-    let mut dot = false;
+    let (mut dot, mut lacks_value) = (false, false);
     for word in words {
         match (dot, &*word) {
-            (false, b".") => dot = true,
-            (false, _) if secluded => args.options.push(word),
-            (false, _) => args.options.push(unquoted(&word)),
+            // As a value, as in `--temp-dir .`, it ends nothing.
+            (false, b".") if !lacks_value => dot = true,
+            (false, _) => {
+                let word = if secluded { word } else { unquoted(&word) };
+                lacks_value = !lacks_value && takes_next(&word);
+                args.options.push(word);
+            }
             (true, _) => args.paths.push(word),
         }
     }
     args
+}
+
+/// An option whose value is the next word.
+fn takes_next(word: &[u8]) -> bool {
+    let spec = word.strip_prefix(b"--").and_then(|name| by_name(OPTIONS, name));
+    spec.is_some_and(|spec| spec.value != Value::None)
 }
 
 /// One level of backslashes taken off.

@@ -69,8 +69,16 @@ impl Roots {
             Some((root, module)) if root == b"/" => {
                 [b"\"", &as_given(&self.start, dir)[..], b"\" (in ", module, b")"].concat()
             }
-            // The paths of a client were cleaned.
-            Some(_) => self.quoted_below(&self.start, dir),
+            // The paths of a client are those below the module, cleaned.
+            Some(_) => {
+                let parts = dir.split(|&b| b == b'/').filter(|part| !part.is_empty() && *part != b".");
+                let (root, end): (&[u8], &[u8]) = (
+                    if dir.starts_with(b"/") { b"/" } else { b"" },
+                    if dir.ends_with(b"/") { b"/" } else { b"" },
+                );
+                let cleaned = parts.collect::<Vec<_>>().join(&b'/');
+                self.quoted_below(&self.start, &[root, &cleaned, end].concat())
+            }
         }
     }
 
@@ -101,6 +109,11 @@ pub(crate) fn as_given(dir: &[u8], path: &[u8]) -> Vec<u8> {
         return path.to_vec();
     }
     [dir.strip_suffix(b"/").unwrap_or(dir), b"/", path].concat()
+}
+
+/// An absolute path, cleaned of `.` and `..` components and doubled slashes.
+pub(crate) fn collapsed(path: &[u8]) -> Vec<u8> {
+    join(path, b"")
 }
 
 /// `DIR/NAME`, cleaned of `.` components and doubled slashes; an absolute name stands for itself.

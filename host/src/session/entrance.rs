@@ -26,7 +26,7 @@ use crate::{
     ending,
     engine::{Confinement, IdNames, SetupError, TreeTarget, absolute},
     output::{
-        message::{Roots, as_given},
+        message::{Roots, as_given, collapsed},
         strerror,
     },
     vouched::{self, Trust},
@@ -167,7 +167,7 @@ impl<O: Speak> DestEntrance<'_, O> {
             };
             // Where a module lies is not shown to its clients.
             let in_module = self.roots.borrow().module.as_ref().is_some_and(|(root, _)| root.len() > 1);
-            let shown = if in_module { dir } else { full };
+            let shown = if in_module { dir } else { as_given(&collapsed(&absolute(path)), &dir) };
             let text = [kind.as_bytes(), b" arg ", what.as_bytes(), b": ", &shown].concat();
             self.observer.say(MsgTag::Warning, Role::ReceiverSide, &text);
         }
