@@ -156,16 +156,8 @@ impl<'a, S: Source, T: Target, O: Observer, C: LocalCopy<S, T>> LocalOutlet<'a, 
         link: Option<&[u8]>,
         transfer: Option<FileTransfer>,
     ) {
-        self.side.shared.observer.item(&ItemEvent {
-            entry: Some(entry),
-            name: below(entry.name()),
-            flags,
-            link,
-            basis,
-            transfer,
-            kind: entry.entry.kind(),
-            perms: entry.entry.mode & crate::flist::entry::mode::PERMS,
-        });
+        let event = ItemEvent { link, basis, transfer, ..ItemEvent::of(entry, flags) };
+        self.side.shared.observer.item(&event);
     }
 
     fn step(&self, role: Role, step: &Step<'_>) {
@@ -189,12 +181,6 @@ impl<'a, S: Source, T: Target, O: Observer, C: LocalCopy<S, T>> LocalOutlet<'a, 
     /// The destination hears of what the sender could not read when everything was sent.
     fn sender_fault(&self, bits: u32) {
         self.sender_faults.set(self.sender_faults.get() | bits);
-    }
-
-    fn count_created(&self, flags: ItemFlags, entry: EntryRef<'_>) {
-        if flags.contains(ItemFlags::IS_NEW) {
-            self.side.shared.stats.borrow_mut().created.add(entry.entry.kind());
-        }
     }
 
     fn failed(&self, role: Role, op: Op, name: &[u8], base: Option<u32>, error: PortError) {
@@ -619,7 +605,7 @@ impl<S: Source, T: Target, O: Observer, C: LocalCopy<S, T>> Outlet for LocalOutl
             }
             return Ok(());
         }
-        self.count_created(flags, entry);
+        self.side.shared.count_created(entry, flags);
         self.side.fetch_xattrs(self.source, entry, flags).await;
         let of = self.side.lists.borrow().find(ndx)?;
         self.queue.push_back(Job::Item { ndx, of, flags, xname: xname.map(<[u8]>::to_vec) });
@@ -637,13 +623,9 @@ impl<S: Source, T: Target, O: Observer, C: LocalCopy<S, T>> Outlet for LocalOutl
             request.flags = ItemFlags::TRANSFER | ItemFlags::MISSING_DATA;
         }
         self.list_ahead(segment.start).await?;
-        self.count_created(request.flags, entry);
+        self.side.shared.count_created(entry, request.flags);
         self.side.fetch_xattrs(self.source, entry, request.flags).await;
-        {
-            let mut stats = self.side.shared.stats.borrow_mut();
-            stats.transferred += 1;
-            stats.transferred_size += entry.entry.size;
-        }
+        self.side.shared.stats.borrow_mut().add_transferred(entry.entry);
         let started = self.start_early(ndx, segment, &request).await;
         self.queue.push_back(Job::Copy { ndx, segment: segment.clone(), request, started });
         self.turn().await

@@ -18,7 +18,7 @@ use super::{
 use crate::{
     error::{Error, ProtocolError, Role},
     exit::ExitCode,
-    flist::entry::{EntryFlags, EntryRef, FileList},
+    flist::entry::{EntryFlags, EntryRef, FileList, mode},
     io::WireReader,
     item::{BasisType, ItemFlags},
     names::RelName,
@@ -264,19 +264,8 @@ where
     }
 
     fn show(&self, entry: EntryRef<'_>, header: &ItemHeader, file_mode: u32, transfer: Option<FileTransfer>) {
-        if !self.shared().is_client() && !self.shared().options.report.logs {
-            return;
-        }
-        self.shared().observer.item(&ItemEvent {
-            entry: Some(entry),
-            name: super::scan::below(entry.name()),
-            flags: header.flags,
-            link: header.xname.as_deref().filter(|_| header.flags.contains(ItemFlags::LOCAL_CHANGE)),
-            basis: header.basis,
-            transfer,
-            kind: entry.entry.kind(),
-            perms: file_mode & crate::flist::entry::mode::PERMS,
-        });
+        let perms = file_mode & mode::PERMS;
+        self.shared().show_item(&ItemEvent { transfer, perms, ..ItemEvent::of_header(entry, header) });
     }
 
     async fn item(&mut self, ndx: i32, header: ItemHeader) -> Result<(), Error<R::Error>> {
@@ -293,7 +282,7 @@ where
                     self.shared().standing_for_answer(ndx).await;
                     self.side.set_xattrs(dir.entry(), Role::Receiver).await;
                 }
-                self.count_created(&header, dir.entry());
+                self.shared().count_created(dir.entry(), header.flags);
                 self.show(dir.entry(), &header, dir.entry().entry.mode, None);
                 return Ok(());
             }
@@ -305,7 +294,7 @@ where
         }
         self.takes_on(ndx, entry);
         let has_xattrs = extended::read_reply(self.r, self.shared(), entry, &header).await?;
-        self.count_created(&header, entry);
+        self.shared().count_created(entry, header.flags);
         if !is_transfer {
             if has_xattrs && !self.is_hidden(entry) {
                 self.shared().standing_for_answer(segment.turn(ndx)).await;
@@ -321,12 +310,7 @@ where
             return Err(ProtocolError::LatePhase { phase: self.phase }.into());
         }
         let redo = segment.marks(ndx).contains(EntryFlags::REDO);
-        {
-            // A repetition counts like the first attempt.
-            let mut stats = self.shared().stats.borrow_mut();
-            stats.transferred += 1;
-            stats.transferred_size += entry.entry.size;
-        }
+        self.shared().stats.borrow_mut().add_transferred(entry.entry);
         let options = self.shared().options;
         let resend = segment.marks(ndx).contains(EntryFlags::SENT);
         if options.read_batch && !options.dry_run {
@@ -363,12 +347,6 @@ where
     /// A daemon hides what stands at the entry's name.
     fn is_hidden(&self, entry: EntryRef<'_>) -> bool {
         self.side.scope.is_veiled(self.side.local_name(entry).bytes(), entry.entry.is_dir())
-    }
-
-    fn count_created(&self, header: &ItemHeader, entry: EntryRef<'_>) {
-        if header.flags.contains(ItemFlags::IS_NEW) {
-            self.shared().stats.borrow_mut().created.add(entry.entry.kind());
-        }
     }
 
     /// Which file the sender matched against.

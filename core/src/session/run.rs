@@ -623,11 +623,7 @@ pub(super) fn next_directory(pending: &mut Vec<(u32, u32)>, lists: &Lists) -> Op
 fn count_listed<O>(shared: &Shared<'_, O>, list: &FileList) {
     let mut stats = shared.stats.borrow_mut();
     for entry in (0..list.len()).filter_map(|i| list.get(i)) {
-        let e = entry.entry;
-        stats.listed.add(e.kind());
-        if matches!(e.kind(), FileKind::Regular | FileKind::Symlink) {
-            stats.total_size += e.size;
-        }
+        stats.add_listed(entry.entry);
         let (_, base) = entry.rel_name().split();
         stats.flist_bytes += base.len() as u64 + LISTED_BYTES;
     }

@@ -12,7 +12,7 @@ use super::{
     lists::Segment,
     outlet::TURN,
     receiver::sibling_name,
-    scan::below,
+    sender::send_messages,
 };
 use crate::{
     delta::SumHead,
@@ -55,12 +55,7 @@ impl<'a, 'w, W: ChunkWrite, T: Target, O: Observer> WireOutlet<'a, 'w, W, T, O> 
     }
 
     async fn messages(&mut self) -> Result<(), Error<W::Error>> {
-        while let Some((tag, payload)) = self.shared().outbox.pop() {
-            if self.w.is_framed() {
-                self.w.message(tag, &payload).await?;
-            }
-        }
-        Ok(())
+        send_messages(self.shared(), self.w).await
     }
 
     /// Sends the sums of a basis file.
@@ -155,16 +150,7 @@ impl<W: ChunkWrite, T: Target, O: Observer> Outlet for WireOutlet<'_, '_, W, T, 
                 }
             }
             if itemizes && !options.read_batch {
-                shared.observer.item(&ItemEvent {
-                    entry: Some(entry),
-                    name: below(entry.name()),
-                    flags,
-                    link: xname,
-                    basis: BasisType::Name,
-                    transfer: None,
-                    kind: entry.entry.kind(),
-                    perms: entry.entry.mode & crate::flist::entry::mode::PERMS,
-                });
+                shared.observer.item(&ItemEvent { link: xname, ..ItemEvent::of(entry, flags) });
             }
             return Ok(());
         }
