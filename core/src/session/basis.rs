@@ -104,8 +104,7 @@ where
             let number = u8::try_from(number).ok()?;
             let at = Place::Alt(number, name);
             let Ok(Some(stat)) = target.stat(at, false).await else { continue };
-            let same_kind = stat.kind() == kind || (kind.is_special() && stat.kind() == kind);
-            if !same_kind {
+            if stat.kind() != kind {
                 continue;
             }
             let same = match kind {
@@ -331,8 +330,7 @@ where
                 return false;
             }
         };
-        let attrs =
-            decide::wanted(entry.entry, &entry.extra(), wanted_mode, options, &self.side.rights, true);
+        let attrs = self.side.attrs(entry, wanted_mode);
         self.side.attach(&mut output, entry, true).await;
         let committed = target.commit(output, &attrs, Destination::Final { backup: false }).await;
         self.side.report_failures(crate::error::Role::Generator);

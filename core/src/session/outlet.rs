@@ -10,8 +10,7 @@ use super::{
     Event,
     alike::{Alike, Opened},
     basis::basis_place,
-    completion::{report_backup, report_commit, unverified},
-    decide,
+    completion::{Complete, report_commit, unverified},
     generator::{DestSide, Outlet, Request},
     io_error,
     item_lines::{is_worth_a_line, name_line},
@@ -86,11 +85,6 @@ enum Job<B> {
 
 /// Jobs that may wait; then they are done before more are taken.
 const QUEUE: usize = 1024;
-
-/// Why a local copy of the data failed.
-enum CopyFault {
-    Write(PortError),
-}
 
 impl<'a, S: Source, T: Target, O: Observer, C: LocalCopy<S, T>> LocalOutlet<'a, S, T, O, C> {
     pub(super) fn new(
@@ -176,6 +170,18 @@ impl<'a, S: Source, T: Target, O: Observer, C: LocalCopy<S, T>> LocalOutlet<'a, 
         let base = entry.entry.base;
         self.step(Role::Sender, &Step::Item { name: below(entry.name()), base, ndx });
         self.step(Role::Receiver, &Step::Item { name: self.side.local_name(entry).bytes(), base, ndx });
+    }
+
+    /// Tells why a file cannot be sent.
+    fn not_opened(&self, entry: EntryRef<'_>, error: PortError) {
+        let (name, base) = (below(entry.name()), entry.entry.base);
+        if error.is_not_found() {
+            self.sender_fault(io_error::VANISHED);
+            self.side.shared.report(Role::Sender, &Notice::Vanished { name, base, dir: false });
+        } else {
+            self.sender_fault(io_error::GENERAL);
+            self.failed(Role::Sender, Op::SendOpen, name, Some(base), error);
+        }
     }
 
     /// The destination hears of what the sender could not read when everything was sent.
@@ -290,14 +296,7 @@ impl<'a, S: Source, T: Target, O: Observer, C: LocalCopy<S, T>> LocalOutlet<'a, 
         let (file, stat) = match self.source.open(path).await {
             Ok(opened) => opened,
             Err(error) => {
-                if error.is_not_found() {
-                    self.sender_fault(io_error::VANISHED);
-                    let notice = Notice::Vanished { name: path.name, base: path.base, dir: false };
-                    shared.report(Role::Sender, &notice);
-                } else {
-                    self.sender_fault(io_error::GENERAL);
-                    self.failed(Role::Sender, Op::SendOpen, path.name, Some(path.base), error);
-                }
+                self.not_opened(entry, error);
                 return Ok(Event::Failed(ndx));
             }
         };
@@ -319,29 +318,14 @@ impl<'a, S: Source, T: Target, O: Observer, C: LocalCopy<S, T>> LocalOutlet<'a, 
             target.make_backup_dirs(name).await;
         }
         let whole = transfer.whole_file.unwrap_or(true) || shared.agreed.transfer_sum == ChecksumKind::None;
-        // Without `-p` the file has the permissions of what it is made from.
         let sibling = sibling_name(name, request.xname.as_deref().unwrap_or_default());
-        let by_name = match request.basis {
-            BasisType::Name => true,
-            BasisType::Backup => whole,
-            _ => false,
+        let place = basis_place(request, name, &sibling);
+        let made_from = match request.basis {
+            BasisType::Name => None,
+            BasisType::Backup if whole => None,
+            _ => Some(place),
         };
-        let model = if by_name {
-            None
-        } else {
-            let from = basis_place(request, name, &sibling);
-            self.side.lends_mode(from, target.stat(from, false).await.ok().flatten()).await
-        };
-        let model = match model {
-            None => self.side.lends_mode(Place::Dest(name), standing).await,
-            other => other,
-        };
-        let wanted_mode = decide::dest_mode(
-            entry.entry.mode,
-            model.as_ref().filter(|s| decide::holds_data(s, options)),
-            options,
-            self.side.mask(Role::Receiver, name).await,
-        );
+        let wanted_mode = self.side.received_mode(entry, name, made_from, standing).await;
         let write_mode = match request.basis {
             _ if transfer.inplace => WriteMode::InPlace,
             BasisType::PartialDir => WriteMode::PartialInPlace,
@@ -352,33 +336,16 @@ impl<'a, S: Source, T: Target, O: Observer, C: LocalCopy<S, T>> LocalOutlet<'a, 
             (Append::Off, _) | (_, None) => 0,
             (_, Some(len)) => len.min(stat.size),
         };
-        let sibling = sibling_name(name, request.xname.as_deref().unwrap_or_default());
-        let place = basis_place(request, name, &sibling);
         let other_start =
             append == Append::Verify && start > 0 && !self.same_start(&file, place, start).await;
         let create =
             Create { name, mode: write_mode, file_mode: wanted_mode, size: stat.size, append_from: start };
-        let basis = match request.basis_len {
-            Some(len) if len > 0 && append == Append::Off && !self.copies_whole(request) => {
-                target.open_basis(place).await.ok()
-            }
-            _ => None,
+        let basis = self.open_basis(request, place, write_mode).await;
+        let Some(mut output) = self.side.create(&create).await else {
+            // A sender would have sent it.
+            shared.stats.borrow_mut().literal += stat.size.saturating_sub(start);
+            return Ok(Event::Failed(ndx));
         };
-        let mut output = match target.create(&create).await {
-            Ok(output) => output,
-            Err(error) => {
-                let op = if write_mode == WriteMode::Temporary { Op::Mkstemp } else { Op::OpenInPlace };
-                shared.stats.borrow_mut().literal += stat.size.saturating_sub(start);
-                self.failed(Role::Receiver, op, name.bytes(), None, error);
-                return Ok(Event::Failed(ndx));
-            }
-        };
-        // Only what is written to can hold blocks that stay where they are.
-        let in_place = write_mode != WriteMode::Temporary
-            && matches!(request.basis, BasisType::Name | BasisType::PartialDir | BasisType::Backup);
-        // A backup keeps what is written over.
-        let overwritten = in_place && request.basis != BasisType::Backup;
-        let basis = basis.map(|(file, len)| OpenBasis { file, len, in_place, overwritten });
         let copied = match basis {
             Some(basis) => {
                 // On the heap: few files are searched, and every local run would hold it.
@@ -393,7 +360,7 @@ impl<'a, S: Source, T: Target, O: Observer, C: LocalCopy<S, T>> LocalOutlet<'a, 
         context.progress(stat.size, start, true);
         let fault = match copied {
             Ok(fault) => fault,
-            Err(CopyFault::Write(error)) => {
+            Err(error) => {
                 target.discard(output).await;
                 self.failed(Role::Receiver, Op::Write, name.bytes(), None, error);
                 return Err(Error::Exit(ExitCode::FILE_IO));
@@ -418,36 +385,38 @@ impl<'a, S: Source, T: Target, O: Observer, C: LocalCopy<S, T>> LocalOutlet<'a, 
             self.leave(entry, wanted_mode, output).await;
             return Ok(Event::Redo(ndx));
         }
-        let attrs =
-            decide::wanted(entry.entry, &entry.extra(), wanted_mode, options, &self.side.rights, true);
-        let delayed = self.side.delays(name);
-        let to = if delayed {
-            Destination::Partial
-        } else {
-            Destination::Final { backup: transfer.backup && !transfer.inplace }
-        };
+        let attrs = self.side.attrs(entry, wanted_mode);
+        let complete = Complete { name, attrs, basis: place, replaces: standing.is_some() };
+        let to = complete.destination(self.side);
         self.side.attach(&mut output, entry, false).await;
-        let committed = target.commit(output, &attrs, to).await;
-        if standing.is_some() && matches!(to, Destination::Final { backup: true }) {
-            report_backup(self.side, name, &committed);
+        let placed = complete.put(self.side, output, to).await?;
+        Ok(if placed { Event::Success(ndx) } else { Event::Failed(ndx) })
+    }
+
+    /// Opens what the blocks of a file are looked for in, unless it is copied as a whole.
+    async fn open_basis(
+        &self,
+        request: &Request,
+        place: Place<'_>,
+        write_mode: WriteMode,
+    ) -> Option<OpenBasis<T::Basis>> {
+        let append = request.append.under(self.side.shared.agreed.protocol);
+        if request.basis_len.is_none_or(|len| len == 0) || append != Append::Off || self.copies_whole(request)
+        {
+            return None;
         }
-        if !report_commit(self.side, name, committed)? {
-            return Ok(Event::Failed(ndx));
-        }
-        if transfer.partial_dir.is_some() && !delayed {
-            if matches!(place, Place::Partial(_)) {
-                let _ = target.remove_file(place).await;
-            }
-            target.tidy_partial_dir(name).await;
-        }
-        Ok(Event::Success(ndx))
+        let (file, len) = self.side.target.open_basis(place).await.ok()?;
+        // Only what is written to can hold blocks that stay where they are.
+        let in_place = write_mode != WriteMode::Temporary
+            && matches!(request.basis, BasisType::Name | BasisType::PartialDir | BasisType::Backup);
+        // A backup keeps what is written over.
+        let overwritten = in_place && request.basis != BasisType::Backup;
+        Some(OpenBasis { file, len, in_place, overwritten })
     }
 
     /// Leaves what was written in place, without the time of what is complete.
     async fn leave(&self, entry: EntryRef<'_>, mode: u32, mut output: T::Output) {
-        let shared = self.side.shared;
-        let attrs =
-            decide::wanted(entry.entry, &entry.extra(), mode, shared.options, &self.side.rights, false);
+        let attrs = self.side.attrs_without_times(entry, mode);
         self.side.attach(&mut output, entry, false).await;
         let _ = self.side.target.commit(output, &attrs, Destination::Final { backup: false }).await;
         self.side.report_failures(Role::Receiver);
@@ -468,7 +437,7 @@ impl<'a, S: Source, T: Target, O: Observer, C: LocalCopy<S, T>> LocalOutlet<'a, 
         }
     }
 
-    /// The whole data from `start` on, and what of it could not be read.
+    /// The whole data from `start` on. Returns the first fault in reading; an error is one in writing.
     async fn whole(
         &mut self,
         file: &S::File,
@@ -476,7 +445,7 @@ impl<'a, S: Source, T: Target, O: Observer, C: LocalCopy<S, T>> LocalOutlet<'a, 
         size: u64,
         output: &mut T::Output,
         context: &FileContext<'_, '_, O>,
-    ) -> Result<Option<PortError>, CopyFault> {
+    ) -> Result<Option<PortError>, PortError> {
         let mut buf = core::mem::take(&mut self.buf);
         let mut fault = None;
         let mut offset = start;
@@ -488,7 +457,7 @@ impl<'a, S: Source, T: Target, O: Observer, C: LocalCopy<S, T>> LocalOutlet<'a, 
             }
             let piece = buf.get_mut(..n).unwrap_or_default();
             self.read(file, offset, piece, &mut fault).await;
-            self.side.target.write(output, piece).await.map_err(CopyFault::Write)?;
+            self.side.target.write(output, piece).await?;
             offset += n as u64;
             context.progress(offset, start, false);
         }
@@ -517,8 +486,8 @@ impl<'a, S: Source, T: Target, O: Observer, C: LocalCopy<S, T>> LocalOutlet<'a, 
         true
     }
 
-    /// The data by comparison with a basis (`--no-whole-file`); without an output the comparison alone. And
-    /// what could not be read.
+    /// The data by comparison with a basis (`--no-whole-file`); without an output the comparison alone. Returns the first
+    /// fault in reading; an error is one in writing.
     async fn delta(
         &mut self,
         file: &S::File,
@@ -526,7 +495,7 @@ impl<'a, S: Source, T: Target, O: Observer, C: LocalCopy<S, T>> LocalOutlet<'a, 
         basis: &OpenBasis<T::Basis>,
         mut output: Option<&mut T::Output>,
         context: &FileContext<'_, '_, O>,
-    ) -> Result<Option<PortError>, CopyFault> {
+    ) -> Result<Option<PortError>, PortError> {
         let shared = context.shared;
         let target = self.side.target;
         let agreed = &shared.agreed;
@@ -563,7 +532,7 @@ impl<'a, S: Source, T: Target, O: Observer, C: LocalCopy<S, T>> LocalOutlet<'a, 
                     continue;
                 };
                 if !found.literal.is_empty() {
-                    target.write(output, found.literal).await.map_err(CopyFault::Write)?;
+                    target.write(output, found.literal).await?;
                 }
                 let Some(block) = found.block else { break };
                 // Zeros that stay become holes with `--sparse`.
@@ -574,7 +543,7 @@ impl<'a, S: Source, T: Target, O: Observer, C: LocalCopy<S, T>> LocalOutlet<'a, 
                     // The bytes are at hand: they are those of the source.
                     target.write(output, block.data).await
                 };
-                put.map_err(CopyFault::Write)?;
+                put?;
             }
             if !search.goes_on() {
                 break;

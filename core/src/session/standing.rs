@@ -32,6 +32,38 @@ impl<T: Target, O: Observer> DestSide<'_, T, O> {
         }
         (readable || self.target.open_basis(at).await.is_ok()).then_some(stat)
     }
+
+    /// The mode that a file gets with its data. Without `-p` it has the permissions of what it is made from, or else of
+    /// what it replaces.
+    pub(super) async fn received_mode(
+        &self,
+        entry: EntryRef<'_>,
+        name: RelName<'_>,
+        made_from: Option<Place<'_>>,
+        replaced: Option<Stat>,
+    ) -> u32 {
+        let options = self.shared.options;
+        let mut model = match made_from {
+            Some(at) => self.lends_mode(at, self.target.stat(at, false).await.ok().flatten()).await,
+            None => None,
+        };
+        if model.is_none() {
+            model = self.lends_mode(Place::Dest(name), replaced).await;
+        }
+        let model = model.filter(|stat| decide::holds_data(stat, options));
+        let mask = self.mask(Role::Receiver, name).await;
+        decide::dest_mode(entry.entry.mode, model.as_ref(), options, mask)
+    }
+
+    /// All attributes that a complete item gets.
+    pub(super) fn attrs(&self, entry: EntryRef<'_>, wanted_mode: u32) -> Attrs {
+        decide::wanted(entry.entry, &entry.extra(), wanted_mode, self.shared.options, &self.rights, true)
+    }
+
+    /// The attributes of a file that is not complete: without times, by which a later run would take it for complete.
+    pub(super) fn attrs_without_times(&self, entry: EntryRef<'_>, wanted_mode: u32) -> Attrs {
+        decide::wanted(entry.entry, &entry.extra(), wanted_mode, self.shared.options, &self.rights, false)
+    }
 }
 
 impl<T, O, L> Generator<'_, T, O, L>
@@ -114,8 +146,7 @@ where
         let theirs = (entry.entry.mtime, entry.entry.nsec);
         let times =
             times && (exact || !decide::same_time(select.modify_window, theirs, (stat.mtime, stat.nsec)));
-        let mut attrs =
-            decide::wanted(entry.entry, &entry.extra(), wanted_mode, self.options(), &self.side.rights, true);
+        let mut attrs = self.side.attrs(entry, wanted_mode);
         attrs.mtime = attrs.mtime.filter(|&time| times && time != (stat.mtime, stat.nsec));
         // It travels in whole seconds; an exact time comes with one that has none but these.
         let exact_too = exact && attrs.mtime.is_some();
