@@ -8,7 +8,7 @@ use core::cell::{Cell, RefCell};
 use hashbrown::{HashMap, HashSet};
 
 use super::{
-    Event, Shared,
+    Entered, Event, Shared,
     directories::Retouches,
     incoming_list::{is_refused_orphan, lacks_parent},
     links::{Group, Joins},
@@ -46,6 +46,29 @@ pub(super) struct DestSide<'a, T, O> {
     /// The destination directory was made by this run and not itemized yet.
     pub created_root: Cell<bool>,
     pub delayed: super::delayed::Delayed,
+}
+
+impl<'a, T: Target, O> DestSide<'a, T, O> {
+    /// The side behind an entered destination, with the lists that are known so far.
+    pub(super) fn new(
+        shared: &'a Shared<'a, O>,
+        entered: &'a Entered<T>,
+        scope: Scope,
+        lists: Lists,
+    ) -> DestSide<'a, T, O> {
+        DestSide {
+            shared,
+            target: &entered.target,
+            scope,
+            rights: entered.target.rights(),
+            lists: RefCell::new(lists),
+            freed: Cell::new(0),
+            single_name: entered.single_name.clone(),
+            missing_root: entered.missing_root,
+            created_root: Cell::new(entered.created_root),
+            delayed: super::delayed::Delayed::new(shared.options),
+        }
+    }
 }
 
 impl<T, O> DestSide<'_, T, O> {

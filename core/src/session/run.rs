@@ -1,10 +1,7 @@
 //! Whole sessions: a sender, a receiving side, or both in one process.
 
 use alloc::vec::Vec;
-use core::{
-    cell::{Cell, RefCell},
-    convert::Infallible,
-};
+use core::convert::Infallible;
 
 use embedded_io_async::BufRead;
 use hashbrown::HashMap;
@@ -210,7 +207,10 @@ async fn say_exit<W: ChunkWrite, O: Observer, E>(
     w.message(MsgTag::ErrorExit, &payload).await.is_ok() && w.flush().await.is_ok()
 }
 
-/// Runs the sender behind the handshake, as [`run_receiver`] the other side. Not cancel-safe.
+/// Runs the sender behind the handshake. `rules`: [`Rules::Own`] for a client, [`Rules::FromPeer`] for a server; `args`: what
+/// is sent. Framing, the exit code and what is asked of the transport: as for [`run_receiver`].
+///
+/// Not cancel-safe.
 pub async fn run_sender<'a, R, W, S, O>(
     shared: &'a Shared<'a, O>,
     source: &'a S,
@@ -260,7 +260,8 @@ where
     result
 }
 
-/// Runs the receiving side behind the handshake. `names`: the `--files-from` list that the sender waits for.
+/// Runs the receiving side, generator and receiver, behind the handshake. `rules`: as for [`run_sender`]; `names`: the
+/// `--files-from` list that the sender waits for ([`FilesFrom::Send`]), otherwise `None`.
 ///
 /// Framing is started here. The reader's sink, made with [`Inbox::unattached`], is attached to `shared` before. A session that ends well
 /// can still have had faults: its exit code is that of `Shared::partial_code`; that of an error is `Error::exit_code`. Reads
@@ -315,19 +316,7 @@ where
     O: Observer,
 {
     let options = shared.options;
-    let protocol = shared.agreed.protocol;
-    let cvs = options.select.cvs_exclude;
-    let filters = if shared.side == Side::Server {
-        let texts = if options.push_sends_filters(protocol) { receive_rules(r).await? } else { Vec::new() };
-        let list = rules.for_server(&texts, protocol, FilterSide::Receiver, cvs);
-        list.map_err(|fault| filter_fault(shared, &fault))?
-    } else {
-        let (list, texts) = rules.for_client(protocol, FilterSide::Receiver, cvs)?;
-        if !options.read_batch {
-            send_rules(w, &texts).await?;
-        }
-        list
-    };
+    let filters = exchange_rules(shared, rules, r, w).await?;
     w.flush().await?;
     if let Some(tape) = &shared.tape {
         tape.record(&opening_bytes(&shared.agreed));
@@ -337,20 +326,9 @@ where
     let incremental = shared.agreed.inc_recurse();
     let start = i32::from(incremental);
     let mut reader = ListReader::new(shared, Guard::new(shared, &filters));
-    let before = r.count_of_frames();
     shared.report(Role::ReceiverSide, &Notice::ListStart);
     reader.mapping = Mapping::new(shared, entrance).map_err(Error::Exit)?;
-    let mut list = if options.select.files_from == FilesFrom::Send {
-        let names = names.unwrap_or_default();
-        let (list, ()) = join2(reader.first(r, shared, start), send_names(w, names, shared)).await?;
-        list
-    } else {
-        reader.first(r, shared, start).await?
-    };
-    shared.stats.borrow_mut().flist_bytes = if options.read_batch { 0 } else { r.count_of_frames() - before };
-    if !list.is_empty() || (!incremental && shared.is_client()) {
-        shared.report(Role::ReceiverSide, &Notice::ListDone(list.len()));
-    }
+    let mut list = read_first_list(shared, &mut reader, names.unwrap_or_default(), r, w).await?;
     let first = FirstList::of(&list, shared, &filters);
     if list.is_empty() && shared.side == Side::Client {
         // The sender has nothing and leaves.
@@ -359,7 +337,7 @@ where
             stats.written = w.count();
             stats.read = r.count();
         }
-        return drain_to_end(r).await;
+        return r.drain().await;
     }
     let mut facts = first;
     // A list of one entry: the next one says whether there is more.
@@ -390,19 +368,63 @@ where
     if !incremental {
         shared.step(Role::ReceiverSide, &Step::ListsEnd);
     }
-    let side = DestSide {
-        shared,
-        target: &entered.target,
-        scope: scope.clone(),
-        rights: entered.target.rights(),
-        lists: RefCell::new(lists),
-        freed: Cell::new(0),
-        single_name: entered.single_name.clone(),
-        missing_root: entered.missing_root,
-        created_root: Cell::new(entered.created_root),
-        delayed: super::delayed::Delayed::new(shared.options),
+    talk(&DestSide::new(shared, &entered, scope, lists), reader, second, r, w).await
+}
+
+/// The rules of a receiving side: a client has its own and tells the server those that concern it, a server gets them.
+async fn exchange_rules<R, W, O>(
+    shared: &Shared<'_, O>,
+    rules: Rules,
+    r: &mut WireReader<R, Inbox<'_, O>>,
+    w: &mut WireWriter<W, Vec<u8>>,
+) -> Result<FilterList, Error<R::Error>>
+where
+    R: BufRead,
+    W: ChunkWrite<Error = R::Error>,
+    O: Observer,
+{
+    let options = shared.options;
+    let protocol = shared.agreed.protocol;
+    let cvs = options.select.cvs_exclude;
+    if shared.side == Side::Server {
+        let texts = if options.push_sends_filters(protocol) { receive_rules(r).await? } else { Vec::new() };
+        let list = rules.for_server(&texts, protocol, FilterSide::Receiver, cvs);
+        return list.map_err(|fault| filter_fault(shared, &fault));
+    }
+    let (list, texts) = rules.for_client(protocol, FilterSide::Receiver, cvs)?;
+    if !options.read_batch {
+        send_rules(w, &texts).await?;
+    }
+    Ok(list)
+}
+
+/// The first list of a session. Where the sender waits for `names`, they are sent meanwhile.
+async fn read_first_list<R, W, O>(
+    shared: &Shared<'_, O>,
+    reader: &mut ListReader,
+    names: &[Vec<u8>],
+    r: &mut WireReader<R, Inbox<'_, O>>,
+    w: &mut WireWriter<W, Vec<u8>>,
+) -> Result<FileList, Error<R::Error>>
+where
+    R: BufRead,
+    W: ChunkWrite<Error = R::Error>,
+    O: Observer,
+{
+    let options = shared.options;
+    let incremental = shared.agreed.inc_recurse();
+    let start = i32::from(incremental);
+    let before = r.count_of_frames();
+    let list = if options.select.files_from == FilesFrom::Send {
+        join2(reader.first(r, shared, start), send_names(w, names, shared)).await?.0
+    } else {
+        reader.first(r, shared, start).await?
     };
-    talk(&side, reader, second, r, w).await
+    shared.stats.borrow_mut().flist_bytes = if options.read_batch { 0 } else { r.count_of_frames() - before };
+    if !list.is_empty() || (!incremental && shared.is_client()) {
+        shared.report(Role::ReceiverSide, &Notice::ListDone(list.len()));
+    }
+    Ok(list)
 }
 
 /// Generator and receiver side by side.
@@ -434,12 +456,7 @@ where
         receiver.run().await?;
         receiver.goodbye().await
     };
-    let generate = async {
-        generator.run().await?;
-        // From here on nothing more is said by this side.
-        Ok(())
-    };
-    join2(generate, receive).await.map(drop)
+    join2(generator.run(), receive).await.map(drop)
 }
 
 /// Sends the names of `--files-from`, outside of frames below protocol 31.
@@ -466,12 +483,6 @@ async fn send_names<W: ChunkWrite, O>(
         w.start_framing();
     }
     Ok(())
-}
-
-async fn drain_to_end<R: BufRead, O: Observer>(
-    r: &mut WireReader<R, Inbox<'_, O>>,
-) -> Result<(), Error<R::Error>> {
-    r.drain().await
 }
 
 /// Hands each entry to the observer. Of several lists each is shown behind the directory whose contents it holds, so
@@ -642,7 +653,11 @@ fn count_as_sent(stats: &mut Stats) {
     stats.read = REQUEST_BYTES * (stats.transferred + 1);
 }
 
-/// Runs both ends in this process: no wire, the same decisions.
+/// Runs both ends in this process: no wire, the same decisions. `filters` are the rules of the sender, `dest_filters` those of
+/// the receiving side; `copier` copies whole files ([`InTurn`](super::InTurn) where there is nothing faster). The exit code: as
+/// for [`run_receiver`].
+///
+/// Not cancel-safe.
 pub async fn run_local<'a, S, N, O, C>(
     shared: &'a Shared<'a, O>,
     source: &'a S,
@@ -676,18 +691,6 @@ where
     }
     shared.step(Role::Sender, &Step::ListSent);
     let mut facts = FirstList::of(&list, shared, dest_filters);
-    let mut early = None;
-    if incremental && facts.count == 1 && !shared.options.list_only {
-        // A directory argument: its own list decides whether there is more than one entry.
-        let mut lists = Lists::new(incremental, Numbering::Sorted);
-        let first = lists.push(list.clone(), None);
-        let mut pending = Vec::from([(first.first_dir, first.first_dir + first.dir_count)]);
-        if let Some((_, same)) = next_directory(&mut pending, &lists) {
-            let (list, errors) = list_apart(shared, &mut scanner, &same).await?;
-            facts.count += list.len();
-            early = Some((list, errors));
-        }
-    }
     if shared.options.list_only {
         // Nothing is written, but what options name is looked at.
         Mapping::new(shared, entrance).map_err(Error::Exit)?;
@@ -701,6 +704,11 @@ where
         count_as_sent(&mut shared.stats.borrow_mut());
         return listed;
     }
+    let early = match incremental && facts.count == 1 {
+        true => list_of_only_directory(shared, &mut scanner, &list).await?,
+        false => None,
+    };
+    facts.count += early.as_ref().map_or(0, |(list, _)| list.len());
     received_names(shared, Role::ReceiverSide, &list);
     let mut mapping = Mapping::new(shared, entrance).map_err(Error::Exit)?;
     shared.step(Role::ReceiverSide, &Step::Destination { count: facts.count });
@@ -724,18 +732,7 @@ where
     let mut lists = Lists::new(incremental, Numbering::Sorted);
     let first = lists.push(list, None);
     lists.complete = !incremental;
-    let side = DestSide {
-        shared,
-        target: &entered.target,
-        scope: scope.clone(),
-        rights: entered.target.rights(),
-        lists: RefCell::new(lists),
-        freed: Cell::new(0),
-        single_name: entered.single_name.clone(),
-        missing_root: entered.missing_root,
-        created_root: Cell::new(entered.created_root),
-        delayed: super::delayed::Delayed::new(shared.options),
-    };
+    let side = DestSide::new(shared, &entered, scope, lists);
     let pending = Vec::from([(first.first_dir, first.first_dir + first.dir_count)]);
     let mut local = LocalLists { shared, scanner, early, pending, mapping, links };
     local.announce(&side);
@@ -748,6 +745,21 @@ where
     let ended = Generator::new(&side, outlet).run().await;
     count_as_sent(&mut shared.stats.borrow_mut());
     ended
+}
+
+/// The list behind a first one of a single entry, if that is a directory: it decides whether there is more than one entry.
+async fn list_of_only_directory<S: Source, O: Observer>(
+    shared: &Shared<'_, O>,
+    scanner: &mut Scanner<'_, S, O>,
+    first: &FileList,
+) -> Result<Option<(FileList, u32)>, Error<Infallible>> {
+    let mut lists = Lists::new(true, Numbering::Sorted);
+    let first = lists.push(first.clone(), None);
+    let mut pending = Vec::from([(first.first_dir, first.first_dir + first.dir_count)]);
+    match next_directory(&mut pending, &lists) {
+        Some((_, same)) => list_apart(shared, scanner, &same).await.map(Some),
+        None => Ok(None),
+    }
 }
 
 /// The list of a directory, and the error bits that the destination hears of with it.
