@@ -7,8 +7,9 @@ use bytes::Bytes;
 
 use super::{
     decide,
+    dest_side::DestSide,
     fuzzy::{HOPELESS, LIMIT, distance, suffix},
-    generator::{DestSide, Generator, Outlet, Request},
+    generator::{Generator, Outlet, Request},
 };
 use crate::{
     copying::CopyStep,

@@ -3,7 +3,7 @@
 
 use alloc::{collections::VecDeque, vec::Vec};
 
-use super::{Event, generator::DestSide};
+use super::{Event, dest_side::DestSide};
 use crate::{
     error::Role,
     exit::ExitCode,

@@ -11,7 +11,7 @@ use embedded_io_async::BufRead;
 
 use super::{
     Inbox, Shared, decide,
-    generator::DestSide,
+    dest_side::DestSide,
     goodbye::ItemHeader,
     io_error,
     mask::KnownMask,

@@ -184,6 +184,7 @@ mod copying;
 pub mod decide;
 mod delayed;
 mod deletion;
+mod dest_side;
 mod directories;
 mod extended;
 mod fuzzy;
@@ -195,6 +196,7 @@ mod incoming_list;
 mod item_lines;
 mod links;
 pub mod lists;
+mod local;
 mod lookout;
 mod mask;
 mod names;
@@ -220,8 +222,9 @@ use core::cell::{Cell, RefCell};
 pub use copying::InTurn;
 pub use inbox::Inbox;
 use lists::Numbering;
+pub use local::run_local;
 pub use rules::Rules;
-pub use run::{Entered, Entrance, FirstList, run_local, run_receiver, run_sender};
+pub use run::{Entered, Entrance, FirstList, run_receiver, run_sender};
 pub use scan::SourceArgs;
 
 use crate::{

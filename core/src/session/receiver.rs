@@ -8,8 +8,8 @@ use embedded_io_async::BufRead;
 use super::{
     Event, Inbox, Shared,
     completion::{Complete, Completions, unverified},
+    dest_side::DestSide,
     extended,
-    generator::DestSide,
     goodbye::{ItemHeader, read_del_stats, read_stats},
     incoming_list::{ListReader, outside, prepare, received_names},
     lists::{DirRecord, Found, Segment},

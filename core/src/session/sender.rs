@@ -11,8 +11,7 @@ use super::{
     extended,
     goodbye::{ItemHeader, read_del_stats, stats_bytes, write_del_stats, write_stats},
     io_error,
-    lists::{Found, LOOKAHEAD, Lists, Segment},
-    run::{announce_reads, next_directory},
+    lists::{Found, LOOKAHEAD, Lists, Segment, announce_reads, next_directory},
     scan::{Scanner, SourceArgs, below},
     transfer::{Outgoing, SendPlan},
 };

@@ -4,7 +4,8 @@
 use super::{
     Shared,
     decide::{self, Quick},
-    generator::{DestSide, Generator, Outlet},
+    dest_side::DestSide,
+    generator::{Generator, Outlet},
 };
 use crate::{
     error::{Error, Role},

@@ -5,8 +5,9 @@ use alloc::{rc::Rc, vec::Vec};
 use super::{
     Shared,
     basis::basis_place,
+    dest_side::DestSide,
     extended,
-    generator::{DestSide, Outlet, Request},
+    generator::{Outlet, Request},
     goodbye::{ItemHeader, write_del_stats},
     item_lines::{is_worth_a_line, name_line},
     lists::Segment,
