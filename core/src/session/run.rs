@@ -1,5 +1,9 @@
 //! Whole sessions over a transport: a sender, or a receiving side. Both in one process: [`super::local`].
 
+use alloc::vec::Vec;
+
+use embedded_io_async::BufRead;
+
 use super::{
     Inbox, Shared,
     dest_side::DestSide,
@@ -29,8 +33,6 @@ use crate::{
     setup::Side,
     trace,
 };
-use alloc::vec::Vec;
-use embedded_io_async::BufRead;
 
 /// What the destination argument means can only be said when the first list is there.
 #[allow(async_fn_in_trait, reason = "nothing has to be `Send`")]
