@@ -56,6 +56,18 @@ impl<T: Target, O: Observer> DestSide<'_, T, O> {
         decide::dest_mode(entry.entry.mode, model.as_ref(), options, mask)
     }
 
+    /// Whether what stands somewhere, which has the type of an entry, is the same but for its attributes, as far as that can be
+    /// seen without data: the target of a symlink, the number of a device.
+    pub(super) async fn is_same_thing(&self, entry: EntryRef<'_>, at: Place<'_>, stat: &Stat) -> bool {
+        match stat.kind() {
+            FileKind::Symlink => {
+                self.target.read_link(at).await.is_ok_and(|link| link == entry.link_target())
+            }
+            FileKind::Block | FileKind::Char => stat.rdev == entry.extra().rdev,
+            _ => true,
+        }
+    }
+
     /// All attributes that a complete item gets.
     pub(super) fn attrs(&self, entry: EntryRef<'_>, wanted_mode: u32) -> Attrs {
         decide::wanted(entry.entry, &entry.extra(), wanted_mode, self.shared.options, &self.rights, true)
@@ -286,14 +298,7 @@ where
             return if options.select.checksum { " (sum change)" } else { " (file change)" };
         }
         let at = Place::Dest(self.side.local_name(entry));
-        let same_thing = match stat.kind() {
-            FileKind::Symlink => {
-                self.side.target.read_link(at).await.is_ok_and(|link| link == entry.link_target())
-            }
-            FileKind::Block | FileKind::Char => stat.rdev == entry.extra().rdev,
-            _ => true,
-        };
-        if !same_thing {
+        if !self.side.is_same_thing(entry, at, stat).await {
             return " (file change)";
         }
         let wanted_mode = decide::dest_mode(entry.entry.mode, Some(stat), options, self.side.rights.umask);
