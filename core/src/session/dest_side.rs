@@ -37,8 +37,8 @@ impl<'a, T: Target, O> DestSide<'a, T, O> {
         entered: &'a Entered<T>,
         scope: Scope,
         lists: Lists,
-    ) -> DestSide<'a, T, O> {
-        DestSide {
+    ) -> Self {
+        Self {
             shared,
             target: &entered.target,
             scope,
