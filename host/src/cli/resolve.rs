@@ -2,7 +2,7 @@
 //!
 //! The checks are made in the order of the reference, so that the first complaint is the same one.
 
-use std::{fs::File, ops::RangeInclusive, os::unix::ffi::OsStringExt};
+use std::{fs::File, os::unix::ffi::OsStringExt};
 
 use arsync_core::{
     error::Role,
@@ -137,13 +137,10 @@ const MAX_TEMP_DIR: usize = 4086;
 const MAX_ALLOC_RULE: SizeRule =
     SizeRule { name: "max-alloc", unit: b'B', min: 1 << 20, max: None, zero_is_unlimited: true };
 
-/// Versions that a peer may announce (spec: version numbers); a newer one than ours is brought down to ours.
-const PLAUSIBLE: RangeInclusive<i32> = 20..=40;
-
 /// The version asked for can be negotiated: with a peer, or, where both ends are this program, with itself.
 fn check_protocol(wanted: Option<i32>, local: bool) -> Result<(), Stop> {
     let Some(wanted) = wanted else { return Ok(()) };
-    let text = if !PLAUSIBLE.contains(&wanted) {
+    let text = if !ProtocolVersion::PLAUSIBLE.contains(&wanted) {
         "protocol version mismatch -- is your shell clean?\n(see the rsync manpage for an explanation)"
             .to_owned()
     } else if local && wanted > i32::from(ProtocolVersion::MAX.number()) {
