@@ -73,7 +73,6 @@ pub struct Stats {
     pub matches: u64,
 }
 
-#[cfg(feature = "alloc")]
 impl Stats {
     /// Counts an entry of a file list. What has no data of its own has no part in the total size.
     pub(crate) fn add_listed(&mut self, entry: &crate::flist::entry::Entry) {
