@@ -303,7 +303,7 @@ impl Lists {
         let dirs = || {
             let turns = pending.iter().rev().flat_map(|&(next, end)| next..end).take(UPCOMING);
             let dirs = turns.filter_map(|turn| self.dir_in_turn(turn).and_then(|number| self.dir(number)));
-            dirs.filter(|d| d.entry().name() != b".")
+            dirs.filter(|d| !d.entry().is_root())
         };
         let (mut all, mut fresh, mut first) = (0, 0, 0);
         for dir in dirs() {
@@ -341,7 +341,7 @@ impl Lists {
                     None => self
                         .dir_in_turn(0)
                         .and_then(|number| self.dir(number))
-                        .filter(|d| d.entry().name() == b"."),
+                        .filter(|d| d.entry().is_root()),
                 };
                 dir.cloned().map(Found::Parent).ok_or_else(bad)
             }
@@ -424,7 +424,7 @@ pub(super) fn next_directory(pending: &mut Vec<(u32, u32)>, lists: &Lists) -> Op
         }
         let number = lists.dir_in_turn(top.0)?;
         top.0 += 1;
-        if lists.dir(number).is_some_and(|d| d.entry().name() != b".") {
+        if lists.dir(number).is_some_and(|d| !d.entry().is_root()) {
             break number;
         }
     };

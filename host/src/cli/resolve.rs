@@ -30,6 +30,7 @@ mod fields;
 mod kept;
 
 use algorithms::Algorithms;
+pub(super) use kept::without_dot_slashes;
 use kept::{Backups, backups, batch_files, partials};
 
 /// What a run is to do.

@@ -7,7 +7,7 @@ use arsync_core::{
 
 use super::{
     Algorithms, Walk,
-    kept::{Backups, Partials},
+    kept::{Backups, Partials, without_slash},
 };
 use crate::{
     cli::{
@@ -111,7 +111,10 @@ pub(super) fn delete(cli: &Cli, walk: &Walk) -> Delete {
 }
 
 pub(super) fn transfer(cli: &Cli, backup: Backups, partial: Partials, algorithms: Algorithms) -> Transfer {
-    let (alt_dest_kind, alt_dests) = cli.alt_dest.clone().unzip();
+    let (alt_dest_kind, alt_dests) = match &cli.alt_dest {
+        Some((kind, dirs)) => (Some(*kind), dirs.iter().map(|dir| without_slash(dir).to_vec()).collect()),
+        None => (None, Vec::new()),
+    };
     Transfer {
         whole_file: cli.whole_file,
         inplace: cli.writes_in_place(),
@@ -129,7 +132,7 @@ pub(super) fn transfer(cli: &Cli, backup: Backups, partial: Partials, algorithms
         suffix: backup.suffix,
         fuzzy: level(cli.fuzzy),
         alt_dest_kind,
-        alt_dests: alt_dests.unwrap_or_default(),
+        alt_dests,
         remove_source: cli.remove_source,
         compress: algorithms.compress,
         compress_level: cli.compress_level,
