@@ -112,6 +112,18 @@ fn is_clean(name: &[u8]) -> bool {
     !(dots && len <= 2) && name.len() < MAX_PATH
 }
 
+/// Makes of `out` the name of a child of a directory.
+pub(crate) fn inside(out: &mut Vec<u8>, dir: &[u8], child: &[u8]) {
+    out.clear();
+    if dir != b"." {
+        out.extend_from_slice(dir);
+        if !dir.ends_with(b"/") {
+            out.push(b'/');
+        }
+    }
+    out.extend_from_slice(child);
+}
+
 /// True if following a symlink leaves the transfer tree (spec: unsafe symlinks).
 ///
 /// `path` is the name of the link below the transfer root.

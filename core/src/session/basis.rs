@@ -204,6 +204,7 @@ where
             return Ok(false);
         }
         if alt.level == 3 {
+            self.leader_copied(entry);
             self.mention_given(ndx, entry, flags, None).await?;
         } else {
             self.mention(ndx, entry, flags, None).await?;

@@ -158,13 +158,13 @@ where
             if options.dry_run && options.preserve.xattrs > 0 && name != RelName::ROOT {
                 // As the reference, which begins with a copy of the alternate's attributes, dry run or not. What is in the
                 // way has got them there.
-                let error = match in_the_way {
-                    None => Some(PortError::NOT_FOUND),
-                    Some(FileKind::Symlink) => Some(PortError::LOOP),
-                    Some(_) => None,
-                };
-                if let Some(error) = error {
-                    self.failed(Op::CopyXattrs, shown, error);
+                match in_the_way {
+                    None => match self.blocked_way(name.parent()).await {
+                        None => self.failed(Op::CopyXattrs, shown, PortError::NOT_FOUND),
+                        Some(error) => self.failed(Op::ReachForXattrs, shown, error),
+                    },
+                    Some(FileKind::Symlink) => self.failed(Op::CopyXattrs, shown, PortError::LOOP),
+                    Some(_) => {}
                 }
             }
         }
@@ -257,12 +257,13 @@ where
         };
         let time = keeps.then_some((entry.entry.mtime, entry.entry.nsec));
         // As the reference does: only the right to write is taken away again, or all where attributes come behind the item.
+        // The root, which the reference closes at once, gets exactly what it is to have.
         let pending = self.shared().extended.is_pending(entry.extra().xattrs);
         let complete = match pending && !options.preserve.perms {
             true => decide::mode_with_attributes(entry.entry.mode, stat),
             false => wanted_mode,
         };
-        let withdrawn = complete & 0o200 == 0 || pending;
+        let withdrawn = complete & 0o200 == 0 || pending || name == RelName::ROOT;
         let final_mode =
             (self.side.while_filled(complete) != complete && withdrawn && !stays).then_some(complete);
         let window = options.select.modify_window;
@@ -283,6 +284,19 @@ where
             self.failed(Op::ModifyPermissions, name.bytes(), error);
         }
         opened.is_ok()
+    }
+
+    /// Why a dry run finds no way into a directory; none: it is there, or is the root.
+    async fn blocked_way(&self, dir: RelName<'_>) -> Option<PortError> {
+        let target = self.side.target;
+        let found = target.stat(Place::Dest(dir), false).await;
+        if dir == RelName::ROOT || matches!(found, Ok(Some(stat)) if stat.is_dir()) {
+            return None;
+        }
+        match target.stat(Place::Dest(dir), true).await {
+            Ok(Some(_)) | Err(PortError::NOT_DIR | PortError::LOOP) => Some(PortError::LOOP),
+            _ => Some(PortError::NOT_FOUND),
+        }
     }
 
     /// Without implied directories the parents of a name may be missing.

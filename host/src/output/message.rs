@@ -61,6 +61,16 @@ impl Roots {
         [b"\"", &shown[..], b"\" (in ", module, b")"].concat()
     }
 
+    /// A directory that the sender is to start from, as it was typed.
+    fn quoted_as_typed(&self, dir: &[u8]) -> Vec<u8> {
+        if self.module.is_some() {
+            return self.quoted_below(&self.start, dir);
+        }
+        let start = self.start.strip_suffix(b"/").unwrap_or(&self.start);
+        let (start, slash) = if dir.starts_with(b"/") { (&b""[..], &b""[..]) } else { (start, &b"/"[..]) };
+        [b"\"", start, slash, dir, b"\""].concat()
+    }
+
     /// The destination below the module that a daemon serves.
     pub(crate) fn dest_in_module(&self) -> Option<Vec<u8>> {
         let (root, _) = self.module.as_ref()?;
@@ -141,7 +151,7 @@ pub(crate) fn text(from: Role, notice: &Notice<'_>, w: &Wording<'_>) -> Option<V
         Notice::Failed { op: Op::LinkAlternate, .. } if !info(Info::Name, 1) => None,
         Notice::Failed { op, name, base, other, error } => {
             let full = match op {
-                Op::ChangeDir => w.roots.quoted_below(&w.roots.start, name),
+                Op::ChangeDir => w.roots.quoted_as_typed(name),
                 _ => full(base, name),
             };
             let mut out = format!("rsync: [{from}] ").into_bytes();
@@ -224,9 +234,11 @@ pub(crate) fn text(from: Role, notice: &Notice<'_>, w: &Wording<'_>) -> Option<V
         Notice::OverMaxSize(name) => at_level(Info::Skip, &[name, b" is over max-size"]),
         Notice::UnderMinSize(name) => at_level(Info::Skip, &[name, b" is under min-size"]),
         Notice::UpToDate(name) if info(Info::Name, 2) && !w.itemizes => plain(&[name, b" is uptodate"]),
-        Notice::UpToDate(_) => None,
+        Notice::LinkedToCopy { name, leader } if info(Info::Name, 2) && !w.itemizes => {
+            plain(&[name, b" => ", leader])
+        }
         Notice::AttrsChanged(name) if info(Info::Name, 2) && !w.itemizes => plain(&[name]),
-        Notice::AttrsChanged(_) => None,
+        Notice::UpToDate(_) | Notice::LinkedToCopy { .. } | Notice::AttrsChanged(_) => None,
         Notice::SkippingContents => plain(&[b"*** Skipping any contents from this failed directory ***"]),
         Notice::NoDefaultAcl { dir, error } => plain(&[
             b"default_perms_for_dir: sys_acl_get_file(",
@@ -368,6 +380,7 @@ fn failed(op: Op, name: &[u8], other: &[u8], full: &[u8], w: &Wording<'_>) -> Ve
         Op::Stat => around("stat ", " failed"),
         Op::GeneratorStat => around("recv_generator: failed to stat ", ""),
         Op::GeneratorMkdir => around("recv_generator: mkdir ", " failed"),
+        Op::ReachForXattrs => around("gen_entry_copy_xattrs: secure open of ", " failed"),
         Op::CopyXattrs => around("gen_entry_copy_xattrs: openat(", ") failed"),
         // In an alternate directory.
         Op::OpenBasis if name.starts_with(b"../") => {
