@@ -205,6 +205,19 @@ fn warnings_of_old_protocols() {
     }
 }
 
+/// The larger code of both sides counts in a local copy too: a receiver does not hear of a missing source.
+#[test]
+fn codes_of_both_sides() {
+    for program in BOTH {
+        for (sources, code) in [(&["src/", "none"][..], 25), (&["src/f", "none"], 23), (&["src/"], 25)] {
+            let dir = tree(&["src", "dst"], &["src/f", "dst/extra"]);
+            let words = [&["-r", "--delete", "--max-delete=0"], sources, &["dst/"]].concat();
+            let out = run(program, dir.path(), &words);
+            assert_eq!(out.code, Some(code), "{program:?} {sources:?}: {out:?}");
+        }
+    }
+}
+
 /// A rule file has been read by the time that it is listed.
 #[test]
 fn times_of_access_of_rule_files() {

@@ -309,6 +309,8 @@ pub struct Shared<'a, O> {
     pub io_error: Cell<u32>,
     /// Something was reported that makes the run end with code 23.
     pub transfer_error: Cell<bool>,
+    /// The same by a role of the receiving side of this process.
+    receiving_error: Cell<bool>,
     /// Counters.
     pub stats: RefCell<Stats>,
     pub(crate) events: RefCell<VecDeque<Event>>,
@@ -357,6 +359,7 @@ impl<'a, O: Observer> Shared<'a, O> {
             outbox,
             io_error: Cell::new(0),
             transfer_error: Cell::new(false),
+            receiving_error: Cell::new(false),
             stats: RefCell::default(),
             events: RefCell::default(),
             wake_generator,
@@ -376,6 +379,9 @@ impl<'a, O: Observer> Shared<'a, O> {
     pub fn report(&self, role: Role, notice: &Notice<'_>) {
         if notice.severity() == Severity::TransferError {
             self.transfer_error.set(true);
+            if role != Role::Sender {
+                self.receiving_error.set(true);
+            }
         }
         self.observer.notice(role, notice);
     }
@@ -446,11 +452,19 @@ impl<'a, O: Observer> Shared<'a, O> {
         self.side == Side::Client
     }
 
-    /// The exit code by the error bits and reports: 23 over 24 over 25.
+    /// The exit code of a session that ended well.
+    ///
+    /// Of each side by the error bits and what it reported: 23 over 24 over 25. A process that is both ends has the larger
+    /// one: the receiving side does not hear of a source that is missing, and its 25 hides the sender's 23.
     pub fn partial_code(&self) -> crate::exit::ExitCode {
+        let code = self.code_by(self.transfer_error.get());
+        if self.local { code.max(self.code_by(self.receiving_error.get())) } else { code }
+    }
+
+    fn code_by(&self, transfer_error: bool) -> crate::exit::ExitCode {
         use crate::exit::ExitCode;
         let bits = self.io_error.get();
-        if self.transfer_error.get() || bits & io_error::GENERAL != 0 {
+        if transfer_error || bits & io_error::GENERAL != 0 {
             ExitCode::PARTIAL
         } else if bits & io_error::VANISHED != 0 {
             ExitCode::VANISHED
