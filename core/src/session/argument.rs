@@ -87,7 +87,7 @@ pub fn split_argument(arg: &[u8], relative: bool) -> Result<Argument, Vec<u8>> {
 
 /// A directory without repeated slashes and `.`; `..` stays, as links may lead there.
 fn tidy(dir: &[u8]) -> Vec<u8> {
-    let parts = dir.split(|&b| b == b'/').filter(|part| !matches!(part, b"" | b"."));
+    let parts = dir.split(|&b| b == b'/').filter(|part| !matches!(*part, b"" | b"."));
     let mut out = parts.collect::<Vec<_>>().join(&b'/');
     if dir.starts_with(b"/") {
         out.insert(0, b'/');
