@@ -115,11 +115,10 @@ fn is_clean(name: &[u8]) -> bool {
 /// Makes of `out` the name of a child of a directory.
 pub(crate) fn inside(out: &mut Vec<u8>, dir: &[u8], child: &[u8]) {
     out.clear();
-    if dir != b"." {
-        out.extend_from_slice(dir);
-        if !dir.ends_with(b"/") {
-            out.push(b'/');
-        }
+    // Below `/.`, the root of the file system, names begin with the slash.
+    out.extend_from_slice(if matches!(dir, b"." | b"/.") { &dir[..dir.len() - 1] } else { dir });
+    if !out.is_empty() && !out.ends_with(b"/") {
+        out.push(b'/');
     }
     out.extend_from_slice(child);
 }

@@ -144,25 +144,6 @@ fn mistakes_are_answered_as_by_rsync() {
             format!("rsync: [sender] change_dir \"{here}/missing\" failed: No such file or directory (2)"),
         ),
         (
-            &["-a", "src/..//missing/./x/", "dst"],
-            23,
-            format!(
-                "rsync: [sender] change_dir \"{here}/src/..//missing/./x\" failed: No such file or directory (2)"
-            ),
-        ),
-        (
-            &["-aR", "./src/..//missing/./x", "dst"],
-            23,
-            format!(
-                "rsync: [sender] change_dir \"{here}/src/../missing\" failed: No such file or directory (2)"
-            ),
-        ),
-        (
-            &["-a", "--files-from=/dev/null", "missing/./", "dst"],
-            3,
-            format!("rsync: [sender] change_dir \"{here}/missing/./\" failed: No such file or directory (2)"),
-        ),
-        (
             &["-a", "src/", "no/such/dst/"],
             11,
             format!("rsync: [Receiver] mkdir \"{here}/no/such/dst\" failed: No such file or directory (2)"),

@@ -49,7 +49,7 @@ pub fn split_argument(arg: &[u8], relative: bool) -> Result<Argument, Vec<u8>> {
     }
     let (dir, active) = match memchr::memmem::find(arg, b"/./") {
         Some(0) => (b"/".to_vec(), arg.get(3..).unwrap_or_default()),
-        Some(i) => (tidy(arg.get(..i).unwrap_or_default()), arg.get(i + 3..).unwrap_or_default()),
+        Some(i) => (arg.get(..i).unwrap_or_default().to_vec(), arg.get(i + 3..).unwrap_or_default()),
         None if arg.starts_with(b"/") => (b"/".to_vec(), arg),
         None => (Vec::new(), arg),
     };
@@ -83,18 +83,6 @@ pub fn split_argument(arg: &[u8], relative: bool) -> Result<Argument, Vec<u8>> {
         _ => ArgKind::Plain,
     };
     Ok(Argument { dir, name, kind, dot_root })
-}
-
-/// A directory without repeated slashes and `.`; `..` stays, as links may lead there.
-fn tidy(dir: &[u8]) -> Vec<u8> {
-    let parts = dir.split(|&b| b == b'/').filter(|part| !matches!(*part, b"" | b"."));
-    let mut out = parts.collect::<Vec<_>>().join(&b'/');
-    if dir.starts_with(b"/") {
-        out.insert(0, b'/');
-    } else if out.is_empty() {
-        out.push(b'.');
-    }
-    out
 }
 
 /// A name of a `--files-from` list, kept below the base directory: leading slashes go, `..` cannot climb out.

@@ -61,16 +61,6 @@ impl Roots {
         [b"\"", &shown[..], b"\" (in ", module, b")"].concat()
     }
 
-    /// A directory that the sender is to start from, as it was typed.
-    fn quoted_as_typed(&self, dir: &[u8]) -> Vec<u8> {
-        if self.module.is_some() {
-            return self.quoted_below(&self.start, dir);
-        }
-        let start = self.start.strip_suffix(b"/").unwrap_or(&self.start);
-        let (start, slash) = if dir.starts_with(b"/") { (&b""[..], &b""[..]) } else { (start, &b"/"[..]) };
-        [b"\"", start, slash, dir, b"\""].concat()
-    }
-
     /// The destination below the module that a daemon serves.
     pub(crate) fn dest_in_module(&self) -> Option<Vec<u8>> {
         let (root, _) = self.module.as_ref()?;
@@ -151,7 +141,7 @@ pub(crate) fn text(from: Role, notice: &Notice<'_>, w: &Wording<'_>) -> Option<V
         Notice::Failed { op: Op::LinkAlternate, .. } if !info(Info::Name, 1) => None,
         Notice::Failed { op, name, base, other, error } => {
             let full = match op {
-                Op::ChangeDir => w.roots.quoted_as_typed(name),
+                Op::ChangeDir => w.roots.quoted_below(&w.roots.start, name),
                 _ => full(base, name),
             };
             let mut out = format!("rsync: [{from}] ").into_bytes();
