@@ -42,8 +42,8 @@ impl<T: Target, O: Observer> DestSide<'_, T, O> {
                 self.shared.report(role, &Notice::NoDefaultAcl { dir: dir.bytes(), error });
                 umask
             }
-            // What is no directory stays where it is, as with `--ignore-existing`.
-            Err(PortError::NOT_DIR) => {
+            // What is no directory stays where it is.
+            Err(PortError::NOT_DIR) if self.shared.options.select.ignore_existing => {
                 let error = PortError::ACCESS;
                 self.shared.report(role, &Notice::NoDefaultAcl { dir: dir.bytes(), error });
                 umask
