@@ -40,7 +40,7 @@ pub struct CopyJob<'a> {
     pub size: u64,
     /// The directory was made by this run: nothing can be there, and nobody uses it yet.
     pub fresh: bool,
-    /// Nothing of this name was there, and the file is written under it (`--inplace`).
+    /// The file is written under its name (`--inplace`), whether it was there or not.
     pub in_place: bool,
 }
 

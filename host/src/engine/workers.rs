@@ -135,8 +135,9 @@ fn copy(job: &Job, buf: &mut [u8]) -> CopyEnd {
     large(job, &file, &create, to)
 }
 
-/// Copies a file to the name that it has from the start, if it is one write and nothing has the name. What else there is,
-/// errors of reading among it, is left to its turn: others may see how far it has come.
+/// Copies a file to the name that it has from the start, if it is one write and no other name shows it. What else there is,
+/// errors of reading among it, is left to its turn: others may see how far it has come, and names of one file are written
+/// in their order.
 fn copy_in_place(job: &Job, file: &OwnedFd, create: &Create<'_>, buf: &mut [u8]) -> CopyEnd {
     if job.extended.is_some() || !job.target.takes_small_files() {
         return CopyEnd::Refused;
@@ -145,7 +146,12 @@ fn copy_in_place(job: &Job, file: &OwnedFd, create: &Create<'_>, buf: &mut [u8])
     if let Some(pace) = job.reader.pace() {
         pace.copied(n as u64);
     }
-    match job.target.put_fresh(create, &buf[..n], &job.attrs) {
+    let data = &buf[..n];
+    let put = match job.target.put_fresh(create, data, &job.attrs) {
+        Err((CommitStep::Create, Errno::EXIST)) => job.target.put_over(create, data, &job.attrs),
+        put => put,
+    };
+    match put {
         Ok(()) => CopyEnd::Done(n as u64),
         Err((CommitStep::Create, _)) => CopyEnd::Refused,
         Err((step, error)) => CopyEnd::Commit(step, port(error)),
@@ -191,7 +197,7 @@ fn read_start(file: &OwnedFd, size: u64, buf: &mut [u8]) -> rustix::io::Result<u
 
 #[cfg(test)]
 mod tests {
-    use std::fs;
+    use std::{fs, os::unix::fs::MetadataExt as _};
 
     use arsync_core::{
         options::SessionOptions,
@@ -201,19 +207,24 @@ mod tests {
     use super::*;
     use crate::engine::testing::block_on;
 
-    /// A copy in place has the name from the start, so it is only begun where nothing has it, and where it is one write.
+    /// A copy in place has the name from the start, so it is only begun where it is one write, and no other name shows it.
     #[test]
-    fn in_place_only_what_is_new_and_small_is_copied_ahead() {
+    fn in_place_only_what_is_small_and_has_one_name_is_copied_ahead() {
         let tmp = tempfile::tempdir().unwrap();
         let (from, to) = (tmp.path().join("from"), tmp.path().join("to"));
         for dir in [&from, &to] {
             fs::create_dir(dir).unwrap();
         }
-        for name in ["new", "old"] {
+        for name in ["new", "old", "twice", "empty"] {
             fs::write(from.join(name), "data").unwrap();
         }
         fs::write(from.join("large"), vec![7; SMALL + 1]).unwrap();
-        fs::write(to.join("old"), "longer than that").unwrap();
+        fs::write(from.join("empty"), "").unwrap();
+        for name in ["old", "twice", "empty"] {
+            fs::write(to.join(name), "longer than that").unwrap();
+        }
+        fs::hard_link(to.join("twice"), to.join("other")).unwrap();
+        let inode = fs::metadata(to.join("old")).unwrap().ino();
         let options = SessionOptions::default();
         let source = FileSource::new(&options);
         let base = block_on(source.enter(from.as_os_str().as_encoded_bytes())).unwrap();
@@ -233,9 +244,16 @@ mod tests {
             };
             block_on(workers.finish(&source, &target, workers.start(&source, &target, &job)))
         };
-        assert_eq!(["new", "old", "large"].map(copy), [CopyEnd::Done(4), CopyEnd::Refused, CopyEnd::Refused]);
-        assert_eq!(fs::read(to.join("new")).unwrap(), b"data");
-        assert_eq!(fs::read(to.join("old")).unwrap(), b"longer than that");
-        assert_eq!(fs::read_dir(&to).unwrap().count(), 2);
+        assert_eq!(["new", "old", "empty"].map(copy), [CopyEnd::Done(4), CopyEnd::Done(4), CopyEnd::Done(0)]);
+        assert_eq!(["twice", "large"].map(copy), [CopyEnd::Refused, CopyEnd::Refused]);
+        for (name, data) in [("new", "data"), ("old", "data"), ("empty", ""), ("twice", "longer than that")] {
+            assert_eq!(fs::read(to.join(name)).unwrap(), data.as_bytes(), "{name}");
+        }
+        let old = fs::metadata(to.join("old")).unwrap();
+        assert_eq!(
+            (old.ino(), old.mode(), old.mtime(), old.mtime_nsec()),
+            (inode, 0o100_644, 1_000_000_000, 5)
+        );
+        assert_eq!(fs::read_dir(&to).unwrap().count(), 5);
     }
 }

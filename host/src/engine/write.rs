@@ -552,6 +552,25 @@ impl Shared {
         applied(set)
     }
 
+    /// The complete data of a small file over what it holds (`--inplace`). A file with more names is an error of
+    /// [`CommitStep::Create`], and stays as it is.
+    pub fn put_over(
+        &self,
+        create: &Create<'_>,
+        data: &[u8],
+        attrs: &Attrs,
+    ) -> Result<(), (CommitStep, Errno)> {
+        let create = Create { size: 0, ..*create };
+        let mut out = self.create(&create).map_err(|e| (CommitStep::Create, e))?;
+        let st = fstat(&out.file).map_err(|e| (CommitStep::Create, e))?;
+        if st.st_nlink != 1 || !to_stat(&st).is_regular() {
+            return Err((CommitStep::Create, Errno::MLINK));
+        }
+        write_at(&out.file, 0, data, out.holes).map_err(|e| (CommitStep::Write, e))?;
+        out.offset = data.len() as u64;
+        self.commit(out, attrs, Destination::Final { backup: false })
+    }
+
     /// Device contents may be written (`--write-devices`).
     pub fn writes_devices(&self) -> bool {
         self.write_devices

@@ -39,6 +39,19 @@ impl<S: Source, T: Target, O: Observer, C: LocalCopy<S, T>> LocalOutlet<'_, S, T
                 && !shared.options.report.tells_of_deltas())
     }
 
+    /// A file that is there takes the data of another without more: nothing is compared, kept or set beside.
+    fn is_overwritten_at_once(&self, request: &Request) -> bool {
+        let options = self.side.shared.options;
+        self.copies_whole(request)
+            && !request.redo
+            && !options.transfer.backup
+            && !options.preserve.acls
+            && options.preserve.xattrs == 0
+            // Two names of a directory lead to one file, which is written in the order of its names.
+            && !options.select.keep_dirlinks
+            && !options.select.write_devices
+    }
+
     /// A file needs nothing but its data and its attributes.
     fn is_plain(&self, entry: EntryRef<'_>, request: &Request) -> bool {
         let shared = self.side.shared;
@@ -47,10 +60,9 @@ impl<S: Source, T: Target, O: Observer, C: LocalCopy<S, T>> LocalOutlet<'_, S, T
         let new = request.flags.contains(ItemFlags::IS_NEW);
         request.append == Append::Off
             && request.basis == BasisType::Name
-            && (new || !transfer.inplace)
+            && (new || !transfer.inplace || self.is_overwritten_at_once(request))
             && !transfer.delay_updates
             && !options.dry_run
-            && !options.preserve.fake_super
             && !options.select.copy_devices
             && (new || !transfer.backup)
             && shared.agreed.protocol.has_item_flags()
