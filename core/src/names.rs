@@ -113,6 +113,7 @@ fn is_clean(name: &[u8]) -> bool {
 }
 
 /// Makes of `out` the name of a child of a directory.
+#[cfg(feature = "alloc")]
 pub(crate) fn inside(out: &mut Vec<u8>, dir: &[u8], child: &[u8]) {
     out.clear();
     // Below `/.`, the root of the file system, names begin with the slash.
