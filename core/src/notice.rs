@@ -340,7 +340,7 @@ pub enum Notice<'a> {
         /// Why.
         error: PortError,
     },
-    /// A name that cannot be sent: `skipping overly long name: NAME`
+    /// A name that cannot be sent: `filename overflows max-path len by N: NAME`
     TooLong(&'a [u8]),
     /// The file list begins: `sending incremental file list` and relatives
     ListStart,

@@ -146,6 +146,22 @@ fn names_of_a_file_that_gets_attributes_are_shown_with_them() {
     }
 }
 
+/// So are names in directories behind it that become links to it.
+#[test]
+fn names_that_are_linked_to_a_file_that_gets_attributes_are_shown_with_them() {
+    for program in BOTH {
+        let dir = source();
+        let at = |name: &str| dir.path().join(name);
+        fs::create_dir(at("s/sub")).unwrap();
+        fs::hard_link(at("s/a"), at("s/sub/c")).unwrap();
+        run(program, dir.path(), &["-a", "s/", "d/"]);
+        set_xattr(&at("s/a"), b"new");
+        let out = run(program, dir.path(), &["-aHXi", "s/", "d/"]);
+        let shown = [".f........x a", "hf........x b => a", "hf........x c => a", "hf........x sub/c => a"];
+        assert_eq!(files(&out), shown, "{program:?}");
+    }
+}
+
 /// Where the last name of a group is skipped, the last one that had no place is tried once more; where it has none itself, nothing is.
 #[test]
 fn a_name_without_a_place_is_tried_again() {

@@ -22,6 +22,7 @@ mod matrix;
 mod mixed;
 #[path = "../needs.rs"]
 mod needs;
+mod paths;
 mod peers;
 mod proxy;
 mod reports;

@@ -809,3 +809,70 @@ fn a_group_of_a_set_id_file_that_cannot_be_set_is_told() {
         assert_eq!((out.code, &*out.stdout), (Some(23), ".f.....g... f\n"), "{program:?}: {out:?}");
     }
 }
+
+/// What belongs to somebody else and to another group: nothing is set behind the group, the ACL neither, and so the
+/// permissions stay what is told.
+#[test]
+fn permissions_are_told_where_no_acl_brought_them() {
+    if !needs_root("files of another group") {
+        return;
+    }
+    /// As `setfacl` writes `u::7,u:1:7,g::4,m::4,o::4`.
+    const ACL: &[u8] =
+        b"\x02\0\0\0\x01\0\x07\0\xff\xff\xff\xff\x02\0\x07\0\x01\0\0\0\x04\0\x04\0\xff\xff\xff\xff\
+                         \x10\0\x04\0\xff\xff\xff\xff\x20\0\x04\0\xff\xff\xff\xff";
+    for program in BOTH {
+        for (group, told) in [(0, ".f...p.g.a. f"), (NOBODY, ".f...p...a. f")] {
+            let (bench, dir) = foreign(program, 0o664, group);
+            let file = dir.join("dst/f");
+            rustix::fs::setxattr(&file, "system.posix_acl_access", ACL, rustix::fs::XattrFlags::empty())
+                .unwrap();
+            let out = run_as_nobody(program, &dir, &["-aAi", "src/f", "dst/"]);
+            assert_eq!((out.code, &*out.stdout), (Some(23), &*format!("{told}\n")), "{program:?}: {out:?}");
+            drop(bench);
+        }
+    }
+}
+
+/// `--fake-super` does not try the permissions of what it cannot describe. That nothing is to be described is tried too.
+#[test]
+fn fake_super_leaves_files_of_others_alone() {
+    if !needs_root("files of another user") {
+        return;
+    }
+    const WRITE: &str = "failed to write xattr user.rsync.%stat for";
+    for program in BOTH {
+        for (words, bits, told) in
+            [("-ai", 0o640, ".f...pog... f"), ("-rtpi", 0o640, ".f...p..... f"), ("-rti", 0o644, "")]
+        {
+            let (bench, dir) = foreign(program, bits, 0);
+            let out = run_as_nobody(program, &dir, &[words, "--fake-super", "src/f", "dst/"]);
+            let lines: Vec<_> = out.stdout.lines().collect();
+            let shown: Vec<_> = Some(told).filter(|told| !told.is_empty()).into_iter().collect();
+            assert_eq!((out.code, lines), (Some(23), shown), "{program:?} {words}: {out:?}");
+            let line =
+                format!("rsync: [generator] {WRITE} \"{}/dst/f\": Permission denied (13)", dir.display());
+            assert!(out.stderr.contains(&line), "{program:?} {words}: {out:?}");
+            assert!(!out.stderr.contains("set permissions"), "{program:?} {words}: {out:?}");
+            drop(bench);
+        }
+    }
+}
+
+/// `src/f` of nobody with these permissions, and the same with 0644 at the destination, of somebody else.
+fn foreign(program: Program, bits: u32, group: u32) -> (tempfile::TempDir, std::path::PathBuf) {
+    let bench = bench(program);
+    let dir = bench.path().to_owned();
+    for name in ["src/f", "dst/f"] {
+        fs::create_dir_all(dir.join(name).parent().unwrap()).unwrap();
+        fs::write(dir.join(name), "text").unwrap();
+        mode(&dir, name, 0o644);
+    }
+    let time = fs::metadata(dir.join("dst/f")).unwrap().modified().unwrap();
+    fs::File::options().write(true).open(dir.join("src/f")).unwrap().set_modified(time).unwrap();
+    mode(&dir, "src/f", bits);
+    give_away(&dir.join("src"));
+    chown(dir.join("dst"), Some(NOBODY), Some(NOBODY)).unwrap();
+    chown(dir.join("dst/f"), Some(NOBODY - 1), Some(group)).unwrap();
+    (bench, dir)
+}

@@ -197,6 +197,10 @@ impl<'a> EntryRef<'a> {
         let name = self.name();
         RelName::new(name.strip_prefix(b"/").unwrap_or(name)).unwrap_or(RelName::ROOT)
     }
+    /// The root of the transfer; `/.` where `-R` was asked for `/`.
+    pub fn is_root(&self) -> bool {
+        matches!(self.name(), b"." | b"/.")
+    }
     /// The extra fields, or their defaults.
     pub fn extra(&self) -> Extra {
         self.list.extra(self.entry)

@@ -28,7 +28,7 @@ pub struct Argument {
     pub dot_root: bool,
 }
 
-/// Takes an argument apart. `Err`: the name with a `..` component under `-R`.
+/// Takes an argument apart. `Err`: the name with a `..` component under `-R`, behind the directory that it counts from.
 pub fn split_argument(arg: &[u8], relative: bool) -> Result<Argument, Vec<u8>> {
     if !relative {
         let mut path = arg.to_vec();
@@ -49,7 +49,7 @@ pub fn split_argument(arg: &[u8], relative: bool) -> Result<Argument, Vec<u8>> {
     }
     let (dir, active) = match memchr::memmem::find(arg, b"/./") {
         Some(0) => (b"/".to_vec(), arg.get(3..).unwrap_or_default()),
-        Some(i) => (arg.get(..i).unwrap_or_default().to_vec(), arg.get(i + 3..).unwrap_or_default()),
+        Some(i) => (cleaned(arg.get(..i).unwrap_or_default()), arg.get(i + 3..).unwrap_or_default()),
         None if arg.starts_with(b"/") => (b"/".to_vec(), arg),
         None => (Vec::new(), arg),
     };
@@ -64,7 +64,7 @@ pub fn split_argument(arg: &[u8], relative: bool) -> Result<Argument, Vec<u8>> {
         last = part;
         match part {
             b"" | b"." => {}
-            b".." => return Err(active.to_vec()),
+            b".." => return Err(cleaned(active)),
             part => {
                 if name.len() > usize::from(absolute) {
                     name.push(b'/');
@@ -83,6 +83,13 @@ pub fn split_argument(arg: &[u8], relative: bool) -> Result<Argument, Vec<u8>> {
         _ => ArgKind::Plain,
     };
     Ok(Argument { dir, name, kind, dot_root })
+}
+
+/// A path without its `.` components and doubled slashes.
+fn cleaned(path: &[u8]) -> Vec<u8> {
+    let parts = path.split(|&b| b == b'/').filter(|part| !part.is_empty() && *part != b".");
+    let root: &[u8] = if path.starts_with(b"/") { b"/" } else { b"" };
+    [root, &parts.collect::<Vec<_>>().join(&b'/')].concat()
 }
 
 /// A name of a `--files-from` list, kept below the base directory: leading slashes go, `..` cannot climb out.

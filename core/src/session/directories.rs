@@ -354,6 +354,9 @@ where
             let window = self.options().select.modify_window;
             let time = time.filter(|t| !decide::same_time(window, *t, (stat.mtime, stat.nsec)));
             let attrs = Attrs { mtime: time, mode: file_mode, ..Default::default() };
+            if attrs == Attrs::default() {
+                continue;
+            }
             if let Err((step, error)) = self.side.target.set_attrs(Place::Dest(name), &stat, &attrs).await
                 && (differed || step != AttrStep::Times)
             {

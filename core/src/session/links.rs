@@ -359,6 +359,9 @@ where
         if stat.is_some_and(|s| s.kind() == FileKind::Symlink) {
             flags |= self.side.acl_instead_of_none(entry);
         }
+        if stat.is_some() {
+            flags |= self.xattrs_on_the_way(entry);
+        }
         if stat.is_none() && to_link && alternate.is_some() && !flags.is_significant() {
             // The directory to link to has the same group: nothing is new for a user.
             self.report_unchanged(entry, false);
@@ -392,13 +395,18 @@ where
             flags.remove(ItemFlags::REPORT_TIME);
         }
         flags |= self.side.extended_flags(entry, wanted_mode, Some(Place::Dest(name))).await;
-        let xattrs_come = self.groups.get(&entry.extra().link_group).is_some_and(|group| group.xattrs_come);
-        if xattrs_come {
-            flags |= self.side.xattrs_as_of_leader(entry);
-        }
+        flags |= self.xattrs_on_the_way(entry);
         self.mention_given(ndx, entry, flags, Some(b"")).await?;
         self.report(&Notice::UpToDate(name.bytes()));
         self.linked(ndx, entry).await
+    }
+
+    /// What is told of the attributes of a name whose leader still waits for them.
+    fn xattrs_on_the_way(&self, entry: EntryRef<'_>) -> ItemFlags {
+        match self.groups.get(&entry.extra().link_group) {
+            Some(group) if group.xattrs_come => self.side.xattrs_as_of_leader(entry),
+            _ => ItemFlags::empty(),
+        }
     }
 
     /// The leader was linked to an alternate file, and was not told of yet: in the reference, the others are linked to it first.

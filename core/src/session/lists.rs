@@ -301,7 +301,7 @@ impl Lists {
         let dirs = || {
             let turns = pending.iter().rev().flat_map(|&(next, end)| next..end).take(UPCOMING);
             let dirs = turns.filter_map(|turn| self.dir_in_turn(turn).and_then(|number| self.dir(number)));
-            dirs.filter(|d| d.entry().name() != b".")
+            dirs.filter(|d| !d.entry().is_root())
         };
         let (mut all, mut fresh, mut first) = (0, 0, 0);
         for dir in dirs() {
@@ -339,7 +339,7 @@ impl Lists {
                     None => self
                         .dir_in_turn(0)
                         .and_then(|number| self.dir(number))
-                        .filter(|d| d.entry().name() == b"."),
+                        .filter(|d| d.entry().is_root()),
                 };
                 dir.cloned().map(Found::Parent).ok_or_else(bad)
             }

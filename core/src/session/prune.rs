@@ -26,7 +26,7 @@ pub(super) fn prune_empty_dirs(list: &mut FileList, scope: &Scope) {
         let name = entry.name();
         while let Some(&top) = open.last().filter(|_| entry.entry.is_dir()) {
             let inside = list.get(top).is_some_and(|d| {
-                d.name() == b"." || name.strip_prefix(d.name()).is_some_and(|r| r.first() == Some(&b'/'))
+                d.is_root() || name.strip_prefix(d.name()).is_some_and(|r| r.first() == Some(&b'/'))
             });
             if inside {
                 break;
@@ -43,7 +43,7 @@ pub(super) fn prune_empty_dirs(list: &mut FileList, scope: &Scope) {
         }
     }
     for (i, keep) in keep.into_iter().enumerate() {
-        let prune = !keep && list.get(i).is_some_and(|e| e.entry.is_dir() && e.name() != b".");
+        let prune = !keep && list.get(i).is_some_and(|e| e.entry.is_dir() && !e.is_root());
         if let Some(e) = list.entries.get_mut(i).filter(|_| prune) {
             e.flags |= EntryFlags::CLEARED;
         }

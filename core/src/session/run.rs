@@ -480,7 +480,7 @@ pub(super) fn show_list<O: Observer>(shared: &Shared<'_, O>, list: &FileList, di
     let several = shared.agreed.inc_recurse();
     let implied = shared.options.select.implied_dirs;
     for entry in dir.into_iter().chain((0..list.len()).filter_map(|i| list.get(i))) {
-        let own = dir.is_some_and(|dir| dir.name() == entry.name()) || entry.name() == b".";
+        let own = dir.is_some_and(|dir| dir.name() == entry.name()) || entry.is_root();
         let shown = implied || !entry.entry.flags.contains(EntryFlags::IMPLIED_DIR);
         if shown && entry.entry.is_active() && (own || !several || !entry.entry.is_dir()) {
             shared.observer.listed(&entry);
@@ -605,7 +605,7 @@ pub(super) fn next_directory(pending: &mut Vec<(u32, u32)>, lists: &Lists) -> Op
         }
         let number = lists.dir_in_turn(top.0)?;
         top.0 += 1;
-        if lists.dir(number).is_some_and(|d| d.entry().name() != b".") {
+        if lists.dir(number).is_some_and(|d| !d.entry().is_root()) {
             break number;
         }
     };

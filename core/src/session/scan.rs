@@ -136,7 +136,9 @@ impl<'a, S: Source, O: Observer> Scanner<'a, S, O> {
     }
 
     fn is_excluded(&self, scope: &Scope, name: &[u8], dir: bool) -> bool {
-        rules::is_excluded(self.shared, Role::Sender, scope, name, dir, false)
+        let Some(decision) = scope.decision(below(name), dir, false) else { return false };
+        self.shared.report(Role::Sender, &Notice::Filtered { name, dir, decision });
+        !decision.include
     }
 
     /// Whether rules leave out an argument. Those around the argument before are still in force (stock binary).
@@ -208,8 +210,8 @@ impl<'a, S: Source, O: Observer> Scanner<'a, S, O> {
         let select = &options.select;
         let argument = match split_argument(arg, select.relative) {
             Ok(a) => a,
-            Err(_) => {
-                self.shared.report(Role::Sender, &Notice::DotDotInRelative(arg));
+            Err(name) => {
+                self.shared.report(Role::Sender, &Notice::DotDotInRelative(&name));
                 return Err(Error::Exit(ExitCode::SYNTAX));
             }
         };
@@ -217,7 +219,11 @@ impl<'a, S: Source, O: Observer> Scanner<'a, S, O> {
         let base = match self.source.enter(&dir).await {
             Ok(base) => base,
             Err(error) => {
-                let notice = Notice::Failed { op: Op::ChangeDir, name: &dir, base: None, other: &[], error };
+                let (base, name) = match base_dir {
+                    Some(base) => (self.source.enter(base).await.ok(), &argument.dir),
+                    None => (None, &dir),
+                };
+                let notice = Notice::Failed { op: Op::ChangeDir, name, base, other: &[], error };
                 self.shared.add_io_error(io_error::GENERAL);
                 self.shared.report(Role::Sender, &notice);
                 return Ok(());
@@ -229,9 +235,8 @@ impl<'a, S: Source, O: Observer> Scanner<'a, S, O> {
         if argument.dot_root {
             self.dot_root(base, list).await;
         }
-        let name = argument.name;
+        let (name, follow) = (argument.name, argument.kind != ArgKind::Plain || select.copy_links);
         let path = SourcePath { base, name: below(&name) };
-        let follow = argument.kind != ArgKind::Plain || select.copy_links;
         let mut found = self.source.stat(path, follow).await;
         if select.relative
             && argument.kind == ArgKind::Slash
@@ -265,7 +270,7 @@ impl<'a, S: Source, O: Observer> Scanner<'a, S, O> {
             self.failed(Op::LinkStat, path, PortError::NOT_FOUND);
             return Ok(());
         }
-        if !dot_dir && self.is_excluded_argument(&scope, below(&name), stat.is_dir()) {
+        if !dot_dir && self.is_excluded_argument(&scope, &name, stat.is_dir()) {
             return Ok(());
         }
         if stat.is_dir() && !select.recursive && !select.dirs {
@@ -413,7 +418,7 @@ impl<'a, S: Source, O: Observer> Scanner<'a, S, O> {
             self.on_the_way(base, end, argument, list).await;
         } else {
             let path = SourcePath { base, name: below(&name) };
-            if !self.is_excluded(scope, path.name, is_dir) {
+            if !self.is_excluded(scope, &name, is_dir) {
                 self.item(list, path, &name, argument.stat, argument.flags, scope, true).await?;
             }
         }
@@ -426,7 +431,7 @@ impl<'a, S: Source, O: Observer> Scanner<'a, S, O> {
     /// Filter state inside a directory whose contents an argument names. With several lists all of them that are the
     /// root of the transfer share the rule files of the first one, which hold for all later arguments too (stock binary).
     async fn enter_argument<E>(&mut self, outer: &Scope, base: u32, name: &[u8]) -> Result<Scope, Error<E>> {
-        if name != b"." {
+        if below(name) != b"." {
             return self.enter_scope(outer, base, name).await;
         }
         if !self.root_entered {
@@ -518,7 +523,7 @@ impl<'a, S: Source, O: Observer> Scanner<'a, S, O> {
             let stat = match child.stat {
                 Ok(stat) => stat,
                 Err(error) => {
-                    if !self.is_excluded_as_any(scope, path.name) {
+                    if !self.is_excluded_as_any(scope, &name) {
                         self.gone_or_failed(Op::ReadlinkStat, path, error);
                     }
                     continue;
@@ -631,7 +636,7 @@ impl<'a, S: Source, O: Observer> Scanner<'a, S, O> {
         let select = &self.shared.options.select;
         let mut target = None;
         if stat.kind() == FileKind::Symlink {
-            let left_out = || !is_argument && self.is_excluded_as_any(scope, path.name);
+            let left_out = || !is_argument && self.is_excluded_as_any(scope, name);
             let link = match self.source.read_link(path).await {
                 Ok(link) => link,
                 Err(error) => {
@@ -682,7 +687,7 @@ impl<'a, S: Source, O: Observer> Scanner<'a, S, O> {
         if FileKind::from_mode(stat.mode).is_none() {
             return Ok(None);
         }
-        if !is_argument && self.is_excluded(scope, path.name, stat.is_dir()) {
+        if !is_argument && self.is_excluded(scope, name, stat.is_dir()) {
             return Ok(None);
         }
         if stat.is_dir()

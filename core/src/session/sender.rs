@@ -324,7 +324,7 @@ where
         }
         let more = self.pending.iter().any(|&(next, end)| {
             let mut dirs = (next..end).filter_map(|turn| self.lists.dir_in_turn(turn));
-            dirs.any(|n| self.lists.dir(n).is_some_and(|d| d.entry().name() != b"."))
+            dirs.any(|n| self.lists.dir(n).is_some_and(|d| !d.entry().is_root()))
         });
         if !more {
             self.lists.complete = true;

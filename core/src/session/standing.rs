@@ -192,7 +192,9 @@ where
                 true => stat.mode,
                 false => decide::seen_after_chown(&mut flags, wanted_mode, stat, self.options()),
             };
-            self.side.acl_brings_mode(&mut flags, wanted_mode, seen);
+            if changed.is_some() {
+                self.side.acl_brings_mode(&mut flags, wanted_mode, seen);
+            }
         }
         if let Some(changed) = changed {
             self.report_unchanged(entry, changed);

@@ -30,7 +30,8 @@ use crate::{
 
 mod kept;
 
-use kept::{Backups, backups, batch_files, partials};
+pub(super) use kept::without_dot_slashes;
+use kept::{Backups, backups, batch_files, partials, without_slash};
 
 /// What a run is to do.
 #[derive(Debug)]
@@ -308,7 +309,7 @@ pub(crate) fn resolve(mut cli: Cli, world: &World<'_>) -> Result<Resolved, Stop>
         _ => deleting.then_some(DeleteWhen::Default),
     };
     let (alt_dest_kind, alt_dests) = match cli.alt_dest.clone() {
-        Some((kind, dirs)) => (Some(kind), dirs),
+        Some((kind, dirs)) => (Some(kind), dirs.iter().map(|dir| without_slash(dir).to_vec()).collect()),
         None => (None, Vec::new()),
     };
     let opts = SessionOptions {

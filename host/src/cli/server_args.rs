@@ -7,7 +7,7 @@ use super::{
     asked::{Dirs, StderrMode},
     operands::{Reach, Route},
     parse::alt_dest_name,
-    resolve::{NameList, Resolved},
+    resolve::{NameList, Resolved, without_dot_slashes},
 };
 use crate::output::format;
 
@@ -284,8 +284,8 @@ fn long_options(r: &Resolved, push: bool, new: bool, args: &mut Args) {
     if let Some(kib) = cli.bwlimit.filter(|kib| *kib > 0) {
         args.number("--bwlimit=", kib);
     }
-    if let Some(dir) = &transfer.backup_dir {
-        args.pair("--backup-dir", dir);
+    if let Some(dir) = transfer.backup_dir.as_ref().and(cli.backup_dir.as_deref()) {
+        args.pair("--backup-dir", &without_dot_slashes(dir));
     }
     let default_suffix: &[u8] = if transfer.backup_dir.is_some() { b"" } else { b"~" };
     if transfer.suffix != default_suffix {
@@ -375,7 +375,7 @@ fn long_options(r: &Resolved, push: bool, new: bool, args: &mut Args) {
         }
         args.flag("--fsync", transfer.fsync);
         if let Some(kind) = transfer.alt_dest_kind {
-            for dir in &transfer.alt_dests {
+            for dir in cli.alt_dest.iter().flat_map(|(_, dirs)| dirs) {
                 args.pair(alt_dest_name(kind), dir);
             }
         }

@@ -148,7 +148,8 @@ pub fn apply(
         let shows = Kept { mode: real.mode & mode::TYPE | perms, ..Kept::of(&real) };
         let stored = xattr::find(on, false, ATTRIBUTE).ok().flatten();
         let kept = if shows == wanted {
-            if stored.is_some() { xattr::remove(on, ATTRIBUTE) } else { Ok(()) }
+            // Of what belongs to another user that is tried in any case (stock binary).
+            if stored.is_some() || !is_ours(&real) { xattr::remove(on, ATTRIBUTE) } else { Ok(()) }
         } else {
             let text = wanted.format();
             if stored.as_ref() == Some(&text) { Ok(()) } else { xattr::set(on, ATTRIBUTE, &text) }
@@ -160,7 +161,8 @@ pub fn apply(
         changed |= between();
         changed |= times(on, &now, attrs)?;
         changed |= before_mode();
-        if real.mode & mode::PERMS != perms {
+        // What the attribute does not say, the inode does not show.
+        if kept.is_ok() && real.mode & mode::PERMS != perms {
             meta::set_mode(on, perms, real.kind()).map_err(|e| (AttrStep::Mode, e))?;
         }
         return Ok(changed);
@@ -169,6 +171,12 @@ pub fn apply(
     changed |= times(on, &real, attrs)?;
     changed |= before_mode();
     Ok(changed)
+}
+
+/// The attributes of an inode can be written.
+fn is_ours(real: &Stat) -> bool {
+    let euid = rustix::process::geteuid();
+    euid.is_root() || real.uid == euid.as_raw()
 }
 
 fn times(on: Handle<'_>, now: &Stat, attrs: &Attrs) -> Result<bool, (AttrStep, Errno)> {

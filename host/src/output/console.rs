@@ -472,10 +472,7 @@ impl Console {
             pid: std::process::id(),
             now: i64::try_from(now()).unwrap_or(i64::MAX),
             base: &base,
-            rooted: sender
-                && base == b"/"
-                && self.options.select.relative
-                && self.options.select.files_from == FilesFrom::None,
+            rooted: sender,
             daemon: daemon.as_ref(),
         };
         format::expand(format, event, &view)
@@ -580,7 +577,7 @@ impl Observer for Console {
         }
         let preserve = &self.options.preserve;
         let view = ListView { human: self.output.human, links: preserve.links, atimes: preserve.atimes > 0 };
-        let line = list::line(entry, entry.name(), view);
+        let line = list::line(entry, entry.rel_name().bytes(), view);
         if !self.server {
             self.log(&line);
         }

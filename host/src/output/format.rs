@@ -101,7 +101,7 @@ pub(crate) struct View<'a> {
     pub(crate) now: i64,
     /// Directory of the item, for `%f`: of a sender as typed by the user, of a daemon that receives below its module.
     pub(crate) base: &'a [u8],
-    /// The sender's names are kept from the root on, as an absolute argument of `-R` has them.
+    /// Names from an absolute argument of `-R` are shown with its slash: at the sender.
     pub(crate) rooted: bool,
     /// What only a daemon knows: address, host, module, path of the module, user.
     pub(crate) daemon: Option<&'a DaemonView<'a>>,
@@ -121,7 +121,7 @@ pub(crate) struct DaemonView<'a> {
 /// The name of an item as shown: a directory ends in a slash, and what an absolute argument of `-R` gave begins with
 /// one at the sender.
 fn shown_name(event: &ItemEvent<'_>, view: &View<'_>) -> Vec<u8> {
-    let rooted = view.rooted && event.entry.is_some() && event.name != b".";
+    let rooted = view.rooted && event.entry.is_some_and(|e| e.name().starts_with(b"/"));
     let mut name = if rooted { [b"/", event.name].concat() } else { event.name.to_vec() };
     if event.kind == FileKind::Dir && name.last() != Some(&b'/') {
         name.push(b'/');

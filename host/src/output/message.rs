@@ -5,6 +5,7 @@ use std::{cell::RefCell, rc::Rc};
 use arsync_core::{
     error::{ProtocolError, Role},
     flist::acl::Kind,
+    limits::MAX_PATH,
     ports::{Notice, Op, WriteMode},
     stats::Stats,
 };
@@ -61,6 +62,18 @@ impl Roots {
         [b"\"", &shown[..], b"\" (in ", module, b")"].concat()
     }
 
+    /// A directory that cannot be entered, as it was given.
+    fn quoted_as_given(&self, dir: &[u8]) -> Vec<u8> {
+        match &self.module {
+            None => [b"\"", &as_given(&self.start, dir)[..], b"\""].concat(),
+            Some((root, module)) if root == b"/" => {
+                [b"\"", &as_given(&self.start, dir)[..], b"\" (in ", module, b")"].concat()
+            }
+            // The paths of a client were cleaned.
+            Some(_) => self.quoted_below(&self.start, dir),
+        }
+    }
+
     /// The destination below the module that a daemon serves.
     pub(crate) fn dest_in_module(&self) -> Option<Vec<u8>> {
         let (root, _) = self.module.as_ref()?;
@@ -80,6 +93,14 @@ impl Roots {
             None => join(&self.dest, name),
         }
     }
+}
+
+/// A path as it was given, below `dir` if it is relative.
+pub(crate) fn as_given(dir: &[u8], path: &[u8]) -> Vec<u8> {
+    if path.starts_with(b"/") {
+        return path.to_vec();
+    }
+    [dir.strip_suffix(b"/").unwrap_or(dir), b"/", path].concat()
 }
 
 /// `DIR/NAME`, cleaned of `.` components and doubled slashes; an absolute name stands for itself.
@@ -141,7 +162,7 @@ pub(crate) fn text(from: Role, notice: &Notice<'_>, w: &Wording<'_>) -> Option<V
         Notice::Failed { op: Op::LinkAlternate, .. } if !info(Info::Name, 1) => None,
         Notice::Failed { op, name, base, other, error } => {
             let full = match op {
-                Op::ChangeDir => w.roots.quoted_below(&w.roots.start, name),
+                Op::ChangeDir if base.is_none() => w.roots.quoted_as_given(name),
                 _ => full(base, name),
             };
             let mut out = format!("rsync: [{from}] ").into_bytes();
@@ -300,7 +321,10 @@ pub(crate) fn text(from: Role, notice: &Notice<'_>, w: &Wording<'_>) -> Option<V
             plain(&[id, b" 4294967295 (-1) is impossible to set on ", &full(None, name)])
         }
         Notice::TooLargeForSums(name) => plain(&[b"WARNING: file is too large for checksum sending: ", name]),
-        Notice::TooLong(name) => plain(&[b"skipping overly long name: ", name]),
+        Notice::TooLong(name) => {
+            let over = name.len() + 1 - MAX_PATH;
+            plain(&[format!("filename overflows max-path len by {over}: ").as_bytes(), name])
+        }
         Notice::CannotConvertName { name, error } => {
             let head = format!("[{from}] cannot convert filename: ");
             let reason = format!(" ({})", strerror::text(error.0));
@@ -342,12 +366,7 @@ pub(crate) fn text(from: Role, notice: &Notice<'_>, w: &Wording<'_>) -> Option<V
             let role = if fault.names_role() { format!(" [{from}]") } else { String::new() };
             plain(&[fault.to_string().as_bytes(), link, name, role.as_bytes()])
         }
-        Notice::DotDotInRelative(path) => {
-            let root: &[u8] = if path.starts_with(b"/") { b"/" } else { b"" };
-            let parts = path.split(|&b| b == b'/').filter(|part| !part.is_empty() && *part != b".");
-            let cleaned = parts.collect::<Vec<_>>().join(&b'/');
-            plain(&[b"found \"..\" dir in relative path: ", root, &cleaned])
-        }
+        Notice::DotDotInRelative(path) => plain(&[b"found \"..\" dir in relative path: ", path]),
         Notice::NoDigests => plain(&[b"Invalid checksum-choice for --checksum: none (0)"]),
         Notice::FilterFault(fault) => Some(fault.message()),
         Notice::Internal(text) => plain(&[text.as_bytes()]),

@@ -24,7 +24,7 @@ use rustix::fs::OFlags;
 use crate::{
     cli::failure::Failure,
     engine::absolute,
-    output::strerror,
+    output::{message::as_given, strerror},
     vouched::{self, Trust},
 };
 
@@ -37,13 +37,9 @@ fn failed(path: &[u8], error: &io::Error, code: ExitCode) -> Failure {
     Failure::plain(text.concat(), code, Role::ReceiverSide)
 }
 
-/// The path from the root, with a slash at its end; an empty one is what is missing below the working directory.
+/// The path from the root, otherwise as it was given.
 fn full(path: &[u8]) -> Vec<u8> {
-    let mut full = absolute(path);
-    if (path.is_empty() || path.ends_with(b"/")) && !full.ends_with(b"/") {
-        full.push(b'/');
-    }
-    full
+    as_given(&absolute(b"."), path)
 }
 
 fn create(path: &[u8], mode: u32, trust: Trust) -> io::Result<File> {

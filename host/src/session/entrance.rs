@@ -13,7 +13,7 @@ use arsync_core::{
     flist::entry::FileKind,
     mux::MsgTag,
     options::SessionOptions,
-    ports::{Notice, Step},
+    ports::{Notice, PortError, Step},
     session::{Entered, Entrance, FirstList},
 };
 use rustix::{
@@ -25,7 +25,10 @@ use super::Speak;
 use crate::{
     ending,
     engine::{Confinement, IdNames, SetupError, TreeTarget, absolute},
-    output::{message::Roots, strerror},
+    output::{
+        message::{Roots, as_given},
+        strerror,
+    },
     vouched::{self, Trust},
 };
 
@@ -92,8 +95,7 @@ impl<O: Speak> DestEntrance<'_, O> {
         // Below a module the path is shown as it was asked for.
         text.extend(match roots.module {
             Some(_) => roots.quoted_below(&roots.start, path),
-            None if path.starts_with(b"/") => [b"\"", path, b"\""].concat(),
-            None => [b"\"", &absolute(b".")[..], b"/", path, b"\""].concat(),
+            None => [b"\"", &as_given(&absolute(b"."), path)[..], b"\""].concat(),
         });
         drop(roots);
         text.extend_from_slice(tail.as_bytes());
@@ -143,12 +145,7 @@ impl<O: Speak> DestEntrance<'_, O> {
         let mut target = TreeTarget::new(dir, self.options).map_err(|fault| {
             let SetupError::TempDir(error) = fault;
             let dir = self.options.transfer.temp_dir.clone().unwrap_or_default();
-            let (what, code) = match error.0 {
-                2 => ("The temp-dir does not exist: ", ExitCode::SYNTAX),
-                20 => ("The temp-dir is not a directory: ", ExitCode::SYNTAX),
-                _ => ("cannot use the temp-dir: ", ExitCode::FILE_IO),
-            };
-            self.error(code, &[what.as_bytes(), &dir].concat())
+            self.temp_dir_fault(path, &dir, error)
         })?;
         if missing {
             target = target.without_root(&absolute(path), self.options);
@@ -160,22 +157,34 @@ impl<O: Speak> DestEntrance<'_, O> {
                 _ => "--compare-dest",
             };
             let dir = self.options.transfer.alt_dests.get(number).cloned().unwrap_or_default();
+            let full = as_given(&absolute(path), &dir);
+            let exists = stat(&full[..]).is_ok();
             let what = match error.0 {
-                20 => "is not a dir",
+                20 if exists => "is not a dir",
                 // A symlink of somebody else is on the way, or it leads out of where it may lead.
-                40 => "is not to be used",
+                40 if exists => "is not to be used",
                 _ => "does not exist",
             };
             // Where a module lies is not shown to its clients.
             let in_module = self.roots.borrow().module.as_ref().is_some_and(|(root, _)| root.len() > 1);
-            let shown = match absolute(path) {
-                _ if in_module || dir.starts_with(b"/") => dir,
-                dest => [dest.strip_suffix(b"/").unwrap_or(&dest), b"/", &dir].concat(),
-            };
+            let shown = if in_module { dir } else { full };
             let text = [kind.as_bytes(), b" arg ", what.as_bytes(), b": ", &shown].concat();
             self.observer.say(MsgTag::Warning, Role::ReceiverSide, &text);
         }
         Ok(target.at_path(absolute(path)))
+    }
+
+    /// Why the temporary directory of a destination could not be opened.
+    fn temp_dir_fault(&self, dest: &[u8], dir: &[u8], error: PortError) -> ExitCode {
+        let (what, code, why) = match (error.0, stat(&as_given(&absolute(dest), dir)[..])) {
+            (2, _) => ("The temp-dir does not exist: ", ExitCode::SYNTAX, None),
+            _ if dir.is_empty() => ("The temp-dir does not exist: ", ExitCode::SYNTAX, None),
+            (_, Err(errno)) => ("Failed to stat temp-dir ", ExitCode::FILE_IO, Some(errno)),
+            (20, Ok(_)) => ("The temp-dir is not a directory: ", ExitCode::SYNTAX, None),
+            (_, Ok(_)) => ("cannot use the temp-dir: ", ExitCode::FILE_IO, None),
+        };
+        let why = why.map(|errno| format!(": {}", strerror::text(errno.raw_os_error())));
+        self.error(code, &[what.as_bytes(), dir, why.unwrap_or_default().as_bytes()].concat())
     }
 
     fn entered(&self, dir: OwnedFd, path: &[u8], created: bool) -> Result<Entered<TreeTarget>, ExitCode> {

@@ -59,6 +59,11 @@ pub(super) fn batch_files(cli: &Cli) -> Result<(BatchFiles, Vec<&'static str>), 
     Ok((files, warnings))
 }
 
+/// A directory without one slash at its end.
+pub(super) fn without_slash(dir: &[u8]) -> &[u8] {
+    dir.strip_suffix(b"/").filter(|rest| !rest.is_empty()).unwrap_or(dir)
+}
+
 /// Backups of what is replaced or deleted.
 pub(super) struct Backups {
     pub(super) on: bool,
@@ -68,7 +73,8 @@ pub(super) struct Backups {
 }
 
 pub(super) fn backups(cli: &Cli) -> Result<Backups, Stop> {
-    let dir = cli.backup_dir.as_deref().map(without_dot_slashes).filter(|dir| !is_here(dir));
+    let dir = cli.backup_dir.as_deref().map(|dir| without_dot_slashes(without_slash(dir)));
+    let dir = dir.filter(|dir| !is_here(dir));
     let suffix = match &cli.suffix {
         Some(suffix) => suffix.clone(),
         None if cli.backup_dir.is_some() => Vec::new(),
@@ -126,7 +132,7 @@ fn is_here(dir: &[u8]) -> bool {
 }
 
 /// Drops leading `./` pairs.
-fn without_dot_slashes(dir: &[u8]) -> Vec<u8> {
+pub(in crate::cli) fn without_dot_slashes(dir: &[u8]) -> Vec<u8> {
     let mut dir = dir;
     while let Some(rest) = dir.strip_prefix(b"./") {
         dir = rest;
