@@ -227,6 +227,7 @@ where
             return Ok(false);
         }
         if alt.is_complete() {
+            self.leader_copied(entry);
             self.mention_given(ndx, entry, flags, None).await?;
         } else {
             self.mention(ndx, entry, flags, None).await?;

@@ -156,7 +156,7 @@ where
                 self.report(&Notice::UpToDate(&[shown, b"/"].concat()));
             }
             if options.dry_run && options.preserve.xattrs > 0 && name != RelName::ROOT {
-                self.tell_lost_xattrs(shown, in_the_way);
+                self.tell_lost_xattrs(name, in_the_way).await;
             }
         }
         if self.names_later() {
@@ -212,13 +212,16 @@ where
 
     /// A dry run fails as the reference does, which begins with a copy of the alternate's attributes, dry run or not. What
     /// is in the way of the directory, but for a symlink, gets them there.
-    fn tell_lost_xattrs(&self, shown: &[u8], in_the_way: Option<FileKind>) {
-        let error = match in_the_way {
-            None => PortError::NOT_FOUND,
-            Some(FileKind::Symlink) => PortError::LOOP,
+    async fn tell_lost_xattrs(&self, name: RelName<'_>, in_the_way: Option<FileKind>) {
+        let (op, error) = match in_the_way {
+            None => match self.blocked_way(name.parent()).await {
+                None => (Op::CopyXattrs, PortError::NOT_FOUND),
+                Some(error) => (Op::ReachForXattrs, error),
+            },
+            Some(FileKind::Symlink) => (Op::CopyXattrs, PortError::LOOP),
             Some(_) => return,
         };
-        self.failed(Op::CopyXattrs, shown, error);
+        self.failed(op, name.bytes(), error);
     }
 
     /// The mask, or the default ACL of the directory around it, forbids some of the permissions to what is made there.
@@ -265,12 +268,13 @@ where
         };
         let time = keeps.then_some((entry.entry.mtime, entry.entry.nsec));
         // As the reference does: only the right to write is taken away again, or all where attributes come behind the item.
+        // The root, which the reference closes at once, gets exactly what it is to have.
         let pending = self.shared().extended.is_pending(entry.extra().xattrs);
         let complete = match pending && !options.preserve.perms {
             true => decide::mode_with_attributes(entry.entry.mode, stat),
             false => wanted_mode,
         };
-        let withdrawn = complete & 0o200 == 0 || pending;
+        let withdrawn = complete & 0o200 == 0 || pending || name == RelName::ROOT;
         let final_mode =
             (self.side.while_filled(complete) != complete && withdrawn && !stays).then_some(complete);
         let window = options.select.modify_window;
@@ -291,6 +295,19 @@ where
             self.failed(Op::ModifyPermissions, name.bytes(), error);
         }
         opened.is_ok()
+    }
+
+    /// Why a dry run finds no way into a directory; none: it is there, or is the root.
+    async fn blocked_way(&self, dir: RelName<'_>) -> Option<PortError> {
+        let target = self.side.target;
+        let found = target.stat(Place::Dest(dir), false).await;
+        if dir == RelName::ROOT || matches!(found, Ok(Some(stat)) if stat.is_dir()) {
+            return None;
+        }
+        match target.stat(Place::Dest(dir), true).await {
+            Ok(Some(_)) | Err(PortError::NOT_DIR | PortError::LOOP) => Some(PortError::LOOP),
+            _ => Some(PortError::NOT_FOUND),
+        }
     }
 
     /// Without implied directories the parents of a name may be missing.

@@ -37,6 +37,9 @@ pub(super) struct Group {
     /// The leader stood and gets other extended attributes. In the reference they come behind its item, when the others
     /// have been looked at.
     xattrs_come: bool,
+    /// The leader is a copy of an alternate file that is the same. In the reference those that were put off are told of
+    /// once more.
+    copied: bool,
     /// Name at the destination of the finished leader, and the name to show.
     pub(super) done: Option<(Vec<u8>, Vec<u8>)>,
     /// The alternate file that a dry run would link the leader to.
@@ -183,6 +186,13 @@ where
             group.xattrs_come = xattrs_come;
         }
         self.leader_done(entry).await
+    }
+
+    /// The leader was copied from an alternate file that is the same.
+    pub(super) fn leader_copied(&mut self, entry: EntryRef<'_>) {
+        if let Some(group) = self.groups.get_mut(&entry.extra().link_group) {
+            group.copied = true;
+        }
     }
 
     /// The leader was transferred.
@@ -332,6 +342,10 @@ where
                 error,
             });
             return Ok(());
+        }
+        let copied = self.groups.get(&entry.extra().link_group).is_some_and(|group| group.copied);
+        if copied && joins != Joins::AtOnce {
+            self.report(&Notice::LinkedToCopy { name: name.bytes(), leader: leader_shown });
         }
         // As the reference, which looks at ACL and attributes when the link is there: they are the leader's.
         let extended = match &alternate {

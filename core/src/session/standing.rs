@@ -220,6 +220,15 @@ where
         let same_extended = !flags.intersects(ItemFlags::REPORT_ACL | ItemFlags::REPORT_XATTR);
         // `-J` is also about a file that stands for a symlink.
         let times = !(entry.entry.is_symlink() && self.options().preserve.omit_link_times);
+        if self.options().preserve.atimes > 0
+            && self.options().select.checksum
+            && entry.entry.is_regular()
+            && decide::is_seen_again(flags, stat, self.options())
+            && let Ok(Some(read)) = self.side.target.stat(here, false).await
+        {
+            // By then it has the time at which it was digested.
+            flags.set(ItemFlags::REPORT_ATIME, read.atime != entry.extra().atime);
+        }
         let changed = self.set_attrs(entry, name, wanted_mode, stat, times, same_extended).await;
         if !self.options().dry_run {
             // An owner that could not be set takes no bits away.
