@@ -121,6 +121,12 @@ fn names_in_front_of_a_copied_leader_are_told_of_twice() {
             let told: Vec<_> = out.stdout.lines().filter(|line| line.contains(" => ")).collect();
             assert_eq!(told, lines, "{program:?} {options:?}");
         }
+        // A copied file that has no other names is in no group.
+        let dir = tree(&["src", "alt"], &["src/a=text", "alt/a=text", "src/m=more"]);
+        fs::hard_link(dir.path().join("src/m"), dir.path().join("src/n")).unwrap();
+        let out = run(program, dir.path(), &["-rtH", "--copy-dest=../alt", "--info=name2", "src/", "dst/"]);
+        let told = out.stdout.lines().filter(|line| line.contains(" => ")).count();
+        assert_eq!((out.code, told), (Some(0), 1), "{program:?}: {out:?}");
     }
 }
 

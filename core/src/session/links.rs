@@ -190,7 +190,9 @@ where
 
     /// The leader was copied from an alternate file that is the same.
     pub(super) fn leader_copied(&mut self, entry: EntryRef<'_>) {
-        if let Some(group) = self.groups.get_mut(&entry.extra().link_group) {
+        if entry.entry.flags.contains(EntryFlags::HLINKED)
+            && let Some(group) = self.groups.get_mut(&entry.extra().link_group)
+        {
             group.copied = true;
         }
     }
