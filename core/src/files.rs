@@ -18,6 +18,8 @@ pub struct PortError(pub i32);
 impl PortError {
     /// No such file or directory.
     pub const NOT_FOUND: Self = Self(2);
+    /// Permission denied.
+    pub const ACCESS: Self = Self(13);
     /// Not a directory.
     pub const NOT_DIR: Self = Self(20);
     /// A symlink where none is followed.
@@ -118,6 +120,13 @@ pub struct Attrs {
     pub atime: Option<i64>,
     /// What the file is (for fake-super and symlinks).
     pub rdev: Option<(u32, u32)>,
+}
+
+impl Attrs {
+    /// Nothing but times is to be set.
+    pub fn are_times(&self) -> bool {
+        *self == Self { mtime: self.mtime, atime: self.atime, ..Self::default() }
+    }
 }
 
 /// A change of one extended attribute.

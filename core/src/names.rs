@@ -112,6 +112,18 @@ fn is_clean(name: &[u8]) -> bool {
     !(dots && len <= 2) && name.len() < MAX_PATH
 }
 
+/// Makes of `out` the name of a child of a directory.
+#[cfg(feature = "alloc")]
+pub(crate) fn inside(out: &mut Vec<u8>, dir: &[u8], child: &[u8]) {
+    out.clear();
+    // Below `/.`, the root of the file system, names begin with the slash.
+    out.extend_from_slice(if matches!(dir, b"." | b"/.") { &dir[..dir.len() - 1] } else { dir });
+    if !out.is_empty() && !out.ends_with(b"/") {
+        out.push(b'/');
+    }
+    out.extend_from_slice(child);
+}
+
 /// True if following a symlink leaves the transfer tree (spec: unsafe symlinks).
 ///
 /// `path` is the name of the link below the transfer root.

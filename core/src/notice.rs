@@ -47,6 +47,8 @@ pub enum Op {
     GeneratorMkdir,
     /// `gen_entry_copy_xattrs: openat(FULL) failed`
     CopyXattrs,
+    /// `gen_entry_copy_xattrs: secure open of FULL failed`: there is no way to it.
+    ReachForXattrs,
     /// `failed to open FULL, continuing`
     OpenBasis,
     /// `symlink FULL -> "TARGET" failed`
@@ -219,6 +221,13 @@ pub enum Notice<'a> {
     UnderMinSize(&'a [u8]),
     /// `NAME is uptodate`
     UpToDate(&'a [u8]),
+    /// `NAME => LEADER`: a link to a file that was copied as it is from an alternate directory.
+    LinkedToCopy {
+        /// What is a link now.
+        name: &'a [u8],
+        /// What it is a link to.
+        leader: &'a [u8],
+    },
     /// `NAME`: only its attributes were changed.
     AttrsChanged(&'a [u8]),
     /// `*** Skipping any contents from this failed directory ***`

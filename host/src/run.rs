@@ -188,7 +188,9 @@ fn stopped(refused: &Refused, program: &str, now: i64) -> ExitCode {
             let speaker = if role == Role::Server { Role::Server } else { Role::Client };
             let (text, note) = log_file::unusable(speaker, path, error);
             ending::write_stderr(&[&text[..], b"\n"].concat());
-            let _ = std::io::stdout().lock().write_all(&[note, b"\n"].concat());
+            if !heard.quiet {
+                let _ = std::io::stdout().lock().write_all(&[note, b"\n"].concat());
+            }
         }
         opened.ok()
     });

@@ -226,6 +226,34 @@ fn new_directories_with_an_alternate() {
     }
 }
 
+/// A dry run with attributes and an alternate directory says what it cannot reach.
+#[test]
+fn ways_that_a_dry_run_has_not_made() {
+    const MISSING: &str = "No such file or directory (2)";
+    const LINK: &str = "Too many levels of symbolic links (40)";
+    for program in BOTH {
+        for (in_the_way, d, e) in
+            [(None, Some(MISSING), MISSING), (Some(false), None, LINK), (Some(true), Some(LINK), LINK)]
+        {
+            let dir = tree(&["src/d/e", "alt/d/e", "dst"], &[]);
+            let at = |name: &str| dir.path().join(name);
+            match in_the_way {
+                Some(true) => symlink("/", at("dst/d")).unwrap(),
+                Some(false) => fs::write(at("dst/d"), "").unwrap(),
+                None => {}
+            }
+            let out = run(program, dir.path(), &["-nrtX", "--copy-dest=../alt", "src/", "dst/"]);
+            let head = "rsync: [generator] gen_entry_copy_xattrs:";
+            let mut told = d.map_or_else(String::new, |why| {
+                format!("{head} openat(\"{}\") failed: {why}\n", at("dst/d").display())
+            });
+            told += &format!("{head} secure open of \"{}\" failed: {e}\n", at("dst/d/e").display());
+            assert_eq!(out.code, Some(23), "{program:?} {in_the_way:?}: {out:?}");
+            assert!(out.stderr.starts_with(&told), "{program:?} {in_the_way:?}: {out:?}");
+        }
+    }
+}
+
 #[test]
 fn deletions_afterwards_are_announced_for_new_directories_too() {
     for program in BOTH {

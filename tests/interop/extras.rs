@@ -130,7 +130,44 @@ fn a_log_that_cannot_be_opened_does_no_harm() {
     let out = run(Program::Arsync, dir.path(), &["-a", "--log-file=/nonexistent/log", "src/", "dst/"]);
     assert_eq!(out.code, Some(0));
     let text = "rsync: [client] failed to open log-file /nonexistent/log: No such file or directory (2)\n";
-    assert_eq!((out.stderr.as_str(), out.stdout.as_str()), (text, "Ignoring \"log file\" setting.\n"));
+    let note = "Ignoring \"log file\" setting.\n";
+    assert_eq!((out.stderr.as_str(), out.stdout.as_str()), (text, note));
+    for program in [Program::Stock, Program::Arsync] {
+        for (option, stdout) in [("-q", ""), ("-r", note)] {
+            let out = run(program, dir.path(), &[option, "--log-file=/nonexistent/log"]);
+            assert_eq!((out.code, out.stdout.as_str()), (Some(1), stdout), "{program:?} {option}");
+            assert!(out.stderr.starts_with(text), "{program:?} {option}: {out:?}");
+        }
+    }
+}
+
+/// A file that `--ignore-existing` protects in the place of a directory cannot say what is forbidden to new files; it
+/// keeps what `--fake-super` noted down.
+#[test]
+fn a_file_in_the_place_of_a_directory_stays_as_it_is() {
+    const NOTED: &[u8] = b"100644 0,0 7:8";
+    for program in [Program::Stock, Program::Arsync] {
+        for (options, warned) in [(&["-rt"][..], true), (&["-rtn"], true), (&["-rtp", "--fake-super"], false)]
+        {
+            let dir = tempfile::tempdir().unwrap();
+            fs::create_dir_all(dir.path().join("src/x")).unwrap();
+            fs::create_dir(dir.path().join("dst")).unwrap();
+            fs::write(dir.path().join("src/x/f"), "text").unwrap();
+            let there = dir.path().join("dst/x");
+            fs::write(&there, "old").unwrap();
+            rustix::fs::setxattr(&there, "user.rsync.%stat", NOTED, rustix::fs::XattrFlags::empty()).unwrap();
+            let words = [options, &["--ignore-existing", "src/", "dst/"]].concat();
+            let out = run(program, dir.path(), &words);
+            let warning = "default_perms_for_dir: sys_acl_get_file(x, ACL_TYPE_DEFAULT): Permission denied, \
+                           falling back on umask\n";
+            let reason = "rsync: [generator] recv_generator: failed to stat";
+            assert!(out.stderr.contains(reason), "{program:?} {options:?}: {out:?}");
+            assert_eq!(out.stderr.starts_with(warning), warned, "{program:?} {options:?}: {out:?}");
+            let mut value = [0; 100];
+            let len = rustix::fs::getxattr(&there, "user.rsync.%stat", &mut value).unwrap();
+            assert_eq!(&value[..len], NOTED, "{program:?} {options:?}");
+        }
+    }
 }
 
 #[test]

@@ -236,6 +236,51 @@ fn times_of_access_of_rule_files() {
     }
 }
 
+/// Files are listed before they are digested, also those that are digested while others are listed.
+#[test]
+fn times_of_access_beside_rule_files() {
+    const ACCESS: i64 = 1_000_000_000;
+    let files: Vec<_> = (0..40).map(|n| format!("src/{n}=text {n}")).collect();
+    let files: Vec<_> = ["src/.rules=- x\n"].into_iter().chain(files.iter().map(String::as_str)).collect();
+    for program in BOTH {
+        let dir = tree(&["src"], &files);
+        for n in 0..40 {
+            touch(&dir.path().join(format!("src/{n}")), &["-a", "-d", "@1000000000"]);
+        }
+        let out = run(program, dir.path(), &["-rtUc", "--filter=: .rules", "src/", "dst/"]);
+        assert_eq!(out.code, Some(0), "{program:?}: {out:?}");
+        let times = (0..40).map(|n| fs::metadata(dir.path().join(format!("dst/{n}"))).unwrap().atime());
+        assert_eq!(times.collect::<Vec<_>>(), [ACCESS; 40], "{program:?}");
+    }
+}
+
+/// A file with set-id bits that gets another group is looked at once more, when it has been read for its digest.
+#[test]
+fn the_time_at_which_a_set_id_file_was_read() {
+    if !needs_root("only root gives groups that it is not in") {
+        return;
+    }
+    for program in BOTH {
+        for (mode, options, item) in [
+            (0o2755, &["-c"][..], ".f...p..u.. f"),
+            (0o2755, &["-c", "-n"], ".f.....gu.. f"),
+            (0o2755, &[], ".f...p..... f"),
+            (0o755, &["-c"], ".f.....g... f"),
+        ] {
+            let dir = tree(&["src", "dst"], &["src/f=text", "dst/f=text"]);
+            for name in ["src/f", "dst/f"] {
+                let path = dir.path().join(name);
+                fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
+                touch(&path, &["-a", "-d", "@1000000000"]);
+            }
+            let words = [&["-rptgUi", "--groupmap=*:12345"], options, &["src/", "dst/"]].concat();
+            let out = run(program, dir.path(), &words);
+            let told = out.stdout.lines().find(|line| line.ends_with(" f"));
+            assert_eq!((out.code, told), (Some(0), Some(item)), "{program:?} {mode:o} {options:?}: {out:?}");
+        }
+    }
+}
+
 /// All names of a file are listed before it is read under one of them. What is listed for deletions has its symlinks read.
 #[test]
 fn times_of_access_before_reading() {

@@ -13,7 +13,7 @@ use std::{
 use rustix::fs::{CWD, FileType, Mode, makedev, mknodat};
 
 use crate::{
-    details::{set_xattr, xattr},
+    details::{set_xattr, tree, xattr},
     needs::{needs, needs_root},
     peers::{self, Outcome, Program, fake_shell},
     unprivileged,
@@ -95,6 +95,41 @@ fn a_copied_leader_shows_what_the_alternate_file_was() {
 }
 
 /// The attributes of a file that stands come behind its item: its other names are looked at before.
+/// Names that were missing in front of a leader that is copied as it is are told of twice, if items are not shown.
+#[test]
+fn names_in_front_of_a_copied_leader_are_told_of_twice() {
+    for program in BOTH {
+        for (options, lines) in [
+            (
+                &["--info=name2"][..],
+                ["z => s/f", "a => s/f", "z => s/f", "a => s/f", "s/g => s/f"].as_slice(),
+            ),
+            (&["-n", "--info=name2"], &["z => s/f", "a => s/f", "z => s/f", "a => s/f", "s/g => s/f"]),
+            (&["--info=name1"], &["z => s/f", "a => s/f", "s/g => s/f"]),
+            (
+                &["-i", "--info=name2"],
+                &["hf+++++++++ z => s/f", "hf+++++++++ a => s/f", "hf+++++++++ s/g => s/f"],
+            ),
+        ] {
+            let dir = tree(&["src/s", "alt/s"], &["src/s/f=text", "alt/s/f=text"]);
+            for name in ["a", "z", "s/g"] {
+                fs::hard_link(dir.path().join("src/s/f"), dir.path().join("src").join(name)).unwrap();
+            }
+            let words = [&["-rtH", "--copy-dest=../alt"], options, &["src/", "dst/"]].concat();
+            let out = run(program, dir.path(), &words);
+            assert_eq!(out.code, Some(0), "{program:?} {options:?}: {out:?}");
+            let told: Vec<_> = out.stdout.lines().filter(|line| line.contains(" => ")).collect();
+            assert_eq!(told, lines, "{program:?} {options:?}");
+        }
+        // A copied file that has no other names is in no group.
+        let dir = tree(&["src", "alt"], &["src/a=text", "alt/a=text", "src/m=more"]);
+        fs::hard_link(dir.path().join("src/m"), dir.path().join("src/n")).unwrap();
+        let out = run(program, dir.path(), &["-rtH", "--copy-dest=../alt", "--info=name2", "src/", "dst/"]);
+        let told = out.stdout.lines().filter(|line| line.contains(" => ")).count();
+        assert_eq!((out.code, told), (Some(0), 1), "{program:?}: {out:?}");
+    }
+}
+
 #[test]
 fn names_of_a_file_that_gets_attributes_are_shown_with_them() {
     for program in BOTH {

@@ -8,6 +8,9 @@ use crate::{
     ports::{Attrs, Rights, Stat},
 };
 
+/// An owner or a group that differs.
+const OWNED: ItemFlags = ItemFlags::REPORT_OWNER.union(ItemFlags::REPORT_GROUP);
+
 /// Modification times are the same under `--modify-window` (spec: quick check). Window 0 looks at whole
 /// seconds; a negative one at nanoseconds too.
 pub fn same_time(window: i32, a: (i64, u32), b: (i64, u32)) -> bool {
@@ -111,20 +114,23 @@ fn keeps_atime(kind: FileKind, options: &SessionOptions) -> bool {
     kind != FileKind::Dir && !(kind == FileKind::Symlink && options.preserve.omit_link_times)
 }
 
-/// What is shown of a file with set-id bits whose owner or group was set: the reference looks at it again after that,
+/// What is shown of a file with set-id bits whose owner or group is set: the reference looks at it again after that,
 /// when the kernel has taken the bits away (stock binary). An owner that is only noted down takes nothing away.
-/// Returns the mode that is seen.
+pub(super) const fn is_seen_again(flags: ItemFlags, stat: &Stat, options: &SessionOptions) -> bool {
+    !options.preserve.fake_super && stat.mode & 0o6000 != 0 && flags.intersects(OWNED)
+}
+
+/// The letters of what is seen again, and its mode.
 pub fn seen_after_chown(
     flags: &mut ItemFlags,
     wanted_mode: u32,
     stat: &Stat,
     options: &SessionOptions,
 ) -> u32 {
-    let owned = ItemFlags::REPORT_OWNER | ItemFlags::REPORT_GROUP;
-    if options.preserve.fake_super || stat.mode & 0o6000 == 0 || !flags.intersects(owned) {
+    if !is_seen_again(*flags, stat, options) {
         return stat.mode;
     }
-    flags.remove(owned);
+    flags.remove(OWNED);
     let lost = if stat.mode & 0o010 == 0 { 0o4000 } else { 0o6000 };
     let seen = stat.mode & !lost;
     if options.preserve.perms {
@@ -138,7 +144,7 @@ pub(super) fn group_allowed(gid: u32, rights: &Rights) -> bool {
     rights.super_user || rights.groups.contains(&gid)
 }
 
-/// Letters for an item that exists: which attributes differ. `mode`: as made by [`dest_mode`];
+/// Letters for an item that exists: which attributes differ. `wanted_mode`: as made by [`dest_mode`];
 /// `doing`: flags of what is done with it (transfer, local change), which decide about the time without `-t`.
 pub fn changes(
     entry: &Entry,
@@ -202,8 +208,8 @@ pub fn unchanged_attrs(
     )
 }
 
-/// The attributes to set. `standing`: what the name has now, if the item stays in place; `None` for something
-/// new. `times`: whether the mtime is to be set.
+/// The attributes to set. `wanted_mode`: as made by [`dest_mode`]. `times`: the time of modification and, with `-U`, that of
+/// access are set; not of what is incomplete, which a later run would take for up to date.
 pub fn wanted(
     entry: &Entry,
     extra: &Extra,

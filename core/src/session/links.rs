@@ -37,6 +37,9 @@ pub(super) struct Group {
     /// The leader stood and gets other extended attributes. In the reference they come behind its item, when the others
     /// have been looked at.
     xattrs_come: bool,
+    /// The leader is a copy of an alternate file that is the same. In the reference those that were put off are told of
+    /// once more.
+    copied: bool,
     /// Name at the destination of the finished leader, and the name to show.
     pub(super) done: Option<(Vec<u8>, Vec<u8>)>,
     /// The alternate file that a dry run would link the leader to.
@@ -183,6 +186,15 @@ where
             group.xattrs_come = xattrs_come;
         }
         self.leader_done(entry).await
+    }
+
+    /// The leader was copied from an alternate file that is the same.
+    pub(super) fn leader_copied(&mut self, entry: EntryRef<'_>) {
+        if entry.entry.flags.contains(EntryFlags::HLINKED)
+            && let Some(group) = self.groups.get_mut(&entry.extra().link_group)
+        {
+            group.copied = true;
+        }
     }
 
     /// The leader was transferred.
@@ -333,6 +345,10 @@ where
             });
             return Ok(());
         }
+        let copied = self.groups.get(&entry.extra().link_group).is_some_and(|group| group.copied);
+        if copied && joins != Joins::AtOnce {
+            self.report(&Notice::LinkedToCopy { name: name.bytes(), leader: leader_shown });
+        }
         // As the reference, which looks at ACL and attributes when the link is there: they are the leader's.
         let extended = match &alternate {
             Some(a) => self.side.extended_flags(entry, mode, Some(Place::Alt(a.number, name))).await,
@@ -417,7 +433,7 @@ where
     pub(super) fn leader_becomes(&mut self, segment: &Segment, entry: EntryRef<'_>, alternate: &Alternate) {
         let transfer = &self.options().transfer;
         let links = self.options().dry_run && transfer.alt_dest_kind == Some(AltDestKind::Link);
-        if !links || alternate.level < 3 {
+        if !links || !alternate.is_complete() {
             return;
         }
         let path = self.full_alternate_path(alternate.number, self.side.local_name(entry));
@@ -439,7 +455,7 @@ where
         let found = self.alternate(entry, name).await?;
         let same = match kind {
             AltDestKind::Link => leader == Some((found.stat.dev, found.stat.ino)),
-            AltDestKind::Copy | AltDestKind::Compare => found.level >= 2,
+            AltDestKind::Copy | AltDestKind::Compare => found.has_content(),
         };
         same.then_some(found)
     }

@@ -2,11 +2,11 @@
 
 use alloc::vec::Vec;
 
-use super::generator::DestSide;
+use super::dest_side::DestSide;
 use crate::{
     error::Role,
     names::RelName,
-    ports::{Notice, Observer, Target},
+    ports::{Notice, Observer, PortError, Target},
 };
 
 /// The creation mask inside the directory that a role asked for last.
@@ -39,6 +39,12 @@ impl<T: Target, O: Observer> DestSide<'_, T, O> {
         let mask = match self.target.inherited_acl(dir).await {
             Ok(Some(acl)) => !acl.permissions() & 0o777,
             Err(error) if error.is_not_found() && !self.shared.options.dry_run => {
+                self.shared.report(role, &Notice::NoDefaultAcl { dir: dir.bytes(), error });
+                umask
+            }
+            // What is no directory stays where it is.
+            Err(PortError::NOT_DIR) if self.shared.options.select.ignore_existing => {
+                let error = PortError::ACCESS;
                 self.shared.report(role, &Notice::NoDefaultAcl { dir: dir.bytes(), error });
                 umask
             }

@@ -20,7 +20,7 @@ use crate::{
     filter::{FilterList, FilterSide, Scope},
     flist::entry::{EntryFlags, FileKind, FileList, NewEntry, Original},
     limits::MAX_PATH,
-    names::is_unsafe_link,
+    names::{inside, is_unsafe_link},
     ports::{Child, Notice, Observer, Op, PortError, Source, SourcePath, Stat, Step},
 };
 
@@ -493,7 +493,7 @@ impl<'a, S: Source, O: Observer> Scanner<'a, S, O> {
         let slashed = if typed { [below(dir), b"/"].concat() } else { Vec::new() };
         let path = SourcePath { base, name: below(dir) };
         let read = if typed { SourcePath { base, name: &slashed } } else { path };
-        let (children, error) = match self.source.read_dir(read).await {
+        let (mut children, error) = match self.source.read_dir(read).await {
             Ok(read) => read,
             Err(error) => {
                 self.gone_or_failed(Op::OpenDir, path, error);
@@ -505,21 +505,15 @@ impl<'a, S: Source, O: Observer> Scanner<'a, S, O> {
             self.failed(Op::ReadDir, path, error);
         }
         let recursive = self.shared.options.select.recursive;
-        // A directory may have been read ahead of its rule files, whose time of access has changed since.
-        let looks_again = self.shared.options.preserve.atimes > 0 && !scope.is_constant();
+        if self.shared.options.preserve.atimes > 0 && !scope.is_constant() {
+            self.look_again(base, dir, &mut children).await;
+        }
         if self.shared.options.select.checksum && self.shared.agreed.list_sum != ChecksumKind::None {
-            self.announce_digests(path, &children, scope);
+            self.announce_digests(base, dir, &children, scope);
         }
         let mut name = Vec::new();
         for child in &children {
-            name.clear();
-            // Below `/.`, the root of the file system, names begin with the slash.
-            let inner = dir.strip_suffix(b".").filter(|_| below(dir) == b".").unwrap_or(dir);
-            name.extend_from_slice(inner);
-            if !inner.is_empty() && !inner.ends_with(b"/") {
-                name.push(b'/');
-            }
-            name.extend_from_slice(&child.name);
+            inside(&mut name, dir, &child.name);
             if name.len() >= MAX_PATH {
                 self.shared.add_io_error(io_error::GENERAL);
                 self.shared.report(Role::Sender, &Notice::TooLong(&name));
@@ -527,9 +521,6 @@ impl<'a, S: Source, O: Observer> Scanner<'a, S, O> {
             }
             let path = SourcePath { base, name: below(&name) };
             let stat = match child.stat {
-                Ok(stat) if looks_again && stat.is_regular() => {
-                    self.source.stat(path, false).await.unwrap_or(stat)
-                }
                 Ok(stat) => stat,
                 Err(error) => {
                     if !self.is_excluded_as_any(scope, &name) {
@@ -549,25 +540,33 @@ impl<'a, S: Source, O: Observer> Scanner<'a, S, O> {
         Ok(())
     }
 
+    /// A directory may have been read ahead of its rule files, whose time of access has changed since. None of its files
+    /// is digested yet.
+    async fn look_again(&self, base: u32, dir: &[u8], children: &mut [Child]) {
+        let mut name = Vec::new();
+        for child in children {
+            inside(&mut name, dir, &child.name);
+            if child.stat.as_ref().is_ok_and(Stat::is_regular)
+                && let Ok(stat) = self.source.stat(SourcePath { base, name: below(&name) }, false).await
+            {
+                child.stat = Ok(stat);
+            }
+        }
+    }
+
     /// Has the regular files of a directory digested that the filters let through.
-    fn announce_digests(&self, dir: SourcePath<'_>, children: &[Child], scope: &Scope) {
+    fn announce_digests(&self, base: u32, dir: &[u8], children: &[Child], scope: &Scope) {
         let mut files = Vec::new();
         for child in children {
             let Some(stat) = child.stat.ok().filter(Stat::is_regular) else { continue };
-            let name = match dir.name {
-                b"." | b"" => child.name.to_vec(),
-                dir => [dir, b"/", &child.name].concat(),
-            };
-            if !scope.check(&name, false, false).is_excluded() {
+            let mut name = Vec::new();
+            inside(&mut name, dir, &child.name);
+            if !scope.check(below(&name), false, false).is_excluded() {
                 files.push((name, stat.size));
             }
         }
         let kind = self.shared.agreed.list_sum;
-        self.source.will_digest(
-            dir.base,
-            &mut files.iter().map(|(name, size)| (name.as_slice(), *size)),
-            kind,
-        );
+        self.source.will_digest(base, &mut files.iter().map(|(name, size)| (below(name), *size)), kind);
     }
 
     /// Whether the strings of an entry have a counterpart in the charset of the wire; if not, that is reported.

@@ -66,6 +66,8 @@ pub(crate) struct Heard {
     pub(crate) log: Option<Vec<u8>>,
     /// All words were understood: that the log cannot be opened is told.
     pub(crate) all: bool,
+    /// `-q`
+    pub(crate) quiet: bool,
     /// A client's rules, the faults of which come first.
     pub(crate) rules: Vec<FilterArg>,
     /// This is a server, whose stdout belongs to the session.
@@ -80,6 +82,7 @@ impl Heard {
         Self {
             log: cli.log_file.clone().filter(|path| !path.is_empty()),
             all: false,
+            quiet: cli.quiet > 0,
             rules: if cli.server { Vec::new() } else { cli.filters.clone() },
             server: cli.server,
             insecure_links: cli.insecure_links,

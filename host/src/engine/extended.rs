@@ -55,7 +55,8 @@ impl Setter {
         attrs: &Attrs,
         extended: Option<&Extended>,
     ) -> Result<bool, (AttrStep, Errno)> {
-        if !self.fake && extended.is_none() {
+        // What `--fake-super` noted down stays as it is with another time.
+        if extended.is_none() && (!self.fake || attrs.are_times()) {
             return meta::apply(on, standing, attrs);
         }
         let nothing = Extended::default();

@@ -258,9 +258,11 @@ pub(crate) fn text(from: Role, notice: &Notice<'_>, w: &Wording<'_>) -> Option<V
         Notice::OverMaxSize(name) => at_level(Info::Skip, &[name, b" is over max-size"]),
         Notice::UnderMinSize(name) => at_level(Info::Skip, &[name, b" is under min-size"]),
         Notice::UpToDate(name) if info(Info::Name, 2) && !w.itemizes => plain(&[name, b" is uptodate"]),
-        Notice::UpToDate(_) => None,
+        Notice::LinkedToCopy { name, leader } if info(Info::Name, 2) && !w.itemizes => {
+            plain(&[name, b" => ", leader])
+        }
         Notice::AttrsChanged(name) if info(Info::Name, 2) && !w.itemizes => plain(&[name]),
-        Notice::AttrsChanged(_) => None,
+        Notice::UpToDate(_) | Notice::LinkedToCopy { .. } | Notice::AttrsChanged(_) => None,
         Notice::SkippingContents => plain(&[b"*** Skipping any contents from this failed directory ***"]),
         Notice::NoDefaultAcl { dir, error } => plain(&[
             b"default_perms_for_dir: sys_acl_get_file(",
@@ -400,6 +402,7 @@ fn failed(op: Op, name: &[u8], other: &[u8], full: &[u8], w: &Wording<'_>) -> Ve
         Op::Stat => around("stat ", " failed"),
         Op::GeneratorStat => around("recv_generator: failed to stat ", ""),
         Op::GeneratorMkdir => around("recv_generator: mkdir ", " failed"),
+        Op::ReachForXattrs => around("gen_entry_copy_xattrs: secure open of ", " failed"),
         Op::CopyXattrs => around("gen_entry_copy_xattrs: openat(", ") failed"),
         // In an alternate directory.
         Op::OpenBasis if name.starts_with(b"../") => {
