@@ -435,15 +435,4 @@ impl<E> Error<E> {
             Self::PeerExit(code) | Self::Exit(code) => *code,
         }
     }
-
-    /// Maps the transport's error.
-    pub fn map_io<F>(self, map: impl FnOnce(E) -> F) -> Error<F> {
-        match self {
-            Self::Io(e) => Error::Io(map(e)),
-            Self::Eof => Error::Eof,
-            Self::Protocol(p) => Error::Protocol(p),
-            Self::PeerExit(c) => Error::PeerExit(c),
-            Self::Exit(c) => Error::Exit(c),
-        }
-    }
 }

@@ -1,7 +1,7 @@
 //! Exit codes, the only place that knows their numbers (spec: exit codes).
 
 /// The outcome of a session as a process exit code. It travels as an i32 LE in
-/// [`ErrorExit`](crate::mux::MsgTag::ErrorExit) (protocol ≥ 31); what comes outside of 0 to 255 is taken for the nearer of the two.
+/// [`ErrorExit`](crate::mux::MsgTag::ErrorExit) (protocol ≥ 31).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct ExitCode(pub u8);
@@ -47,6 +47,12 @@ impl ExitCode {
     pub const TIMEOUT: Self = Self(30);
     /// 35: timeout waiting for daemon connection.
     pub const CONNECT_TIMEOUT: Self = Self(35);
+
+    /// The code that a process has which exits with the number of an `ErrorExit` message: its low byte, as the system takes it.
+    #[allow(clippy::cast_possible_truncation, reason = "an exit status is a byte")]
+    pub const fn from_wire(number: i32) -> Self {
+        Self(number as u8)
+    }
 
     /// The text that goes with the code in `rsync error: TEXT (code N)`; success has none of its own.
     pub const fn text(self) -> &'static str {

@@ -72,3 +72,21 @@ pub struct Stats {
     /// Matching: blocks found.
     pub matches: u64,
 }
+
+impl Stats {
+    /// Counts an entry of a file list. What has no data of its own has no part in the total size.
+    pub(crate) fn add_listed(&mut self, entry: &crate::flist::entry::Entry) {
+        use crate::flist::entry::FileKind;
+        let kind = entry.kind();
+        self.listed.add(kind);
+        if matches!(kind, FileKind::Regular | FileKind::Symlink) {
+            self.total_size += entry.size;
+        }
+    }
+
+    /// Counts a file whose data is sent. A repetition counts like the first attempt.
+    pub(crate) const fn add_transferred(&mut self, entry: &crate::flist::entry::Entry) {
+        self.transferred += 1;
+        self.transferred_size += entry.size;
+    }
+}

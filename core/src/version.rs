@@ -3,6 +3,8 @@
 //! It travels once, as an i32 LE at the start of either direction ([`crate::setup`]), or as decimal digits in a daemon's greeting.
 //! 32 changes nothing behind the handshake: it is 31, whose greeting must name digests.
 
+use core::ops::RangeInclusive;
+
 use crate::error::ProtocolError;
 
 /// A protocol version between 27 and 32, both included.
@@ -18,6 +20,10 @@ impl ProtocolVersion {
     /// Newest version spoken.
     pub const MAX: Self = Self(32);
 
+    /// What a peer may announce; anything else is no rsync. Versions that are newer than [`Self::MAX`] come down to it, those
+    /// below [`Self::MIN`] are not spoken here.
+    pub const PLAUSIBLE: RangeInclusive<i32> = 20..=40;
+
     /// A version from its number, if it is one that this crate speaks.
     pub const fn new(number: u8) -> Option<Self> {
         if number >= Self::MIN.0 && number <= Self::MAX.0 { Some(Self(number)) } else { None }
@@ -30,11 +36,13 @@ impl ProtocolVersion {
 
     /// The version that two sides speak, from the maximum of each (spec: version exchange).
     ///
-    /// Versions below 20 or above 40 are no rsync at all; 20..=26 are older than what is spoken here: both are
+    /// What is not [`PLAUSIBLE`](Self::PLAUSIBLE), or older than what is spoken here, is
     /// [`VersionMismatch`](ProtocolError::VersionMismatch).
     pub fn agree(own_max: Self, peer_max: i32) -> Result<Self, ProtocolError> {
         match u8::try_from(peer_max) {
-            Ok(peer @ 27..=40) => Ok(Self(peer.min(own_max.0))),
+            Ok(peer) if Self::PLAUSIBLE.contains(&peer_max) && peer >= Self::MIN.0 => {
+                Ok(Self(peer.min(own_max.0)))
+            }
             _ => Err(ProtocolError::VersionMismatch { got: peer_max }),
         }
     }

@@ -41,13 +41,16 @@ struct Recording {
 
 struct Lab {
     dir: tempfile::TempDir,
+    /// Times from here on are those of the test itself, however long it takes.
+    since: SystemTime,
 }
 
 impl Lab {
     fn new() -> Self {
+        let since = SystemTime::now();
         let dir = tempfile::Builder::new().prefix("arsync-bad-").tempdir().unwrap();
         tree::small(&dir.path().join("src"));
-        Self { dir }
+        Self { dir, since }
     }
 
     fn path(&self) -> &Path {
@@ -118,7 +121,7 @@ impl Lab {
 
     /// Everything but the destination and what the test itself writes.
     fn outside(&self) -> Snapshot {
-        let mut all = snapshot(self.path(), SystemTime::now());
+        let mut all = snapshot(self.path(), self.since);
         all.retain(|name, _| {
             !name.is_empty()
                 && !name.starts_with(b"dst")

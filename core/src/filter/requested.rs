@@ -6,6 +6,7 @@ use alloc::vec::Vec;
 use hashbrown::HashSet;
 
 use super::rule::{Name, Pattern};
+use crate::options::Select;
 
 /// How a name relates to what was asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,14 +37,10 @@ pub struct Requested {
 }
 
 impl Requested {
-    /// `args`: paths on the sender's machine, or names of a list below one directory. `relative`: `-R`, `recursive`:
-    /// `-r`, `dirs`: `-d`.
-    pub fn new<'a>(
-        args: impl IntoIterator<Item = &'a [u8]>,
-        relative: bool,
-        recursive: bool,
-        dirs: bool,
-    ) -> Self {
+    /// `args`: paths on the sender's machine, or names of a list below one directory. Of `select` counts which of `-R`, `-r`
+    /// and `-d` are in force.
+    pub fn new<'a>(args: impl IntoIterator<Item = &'a [u8]>, select: &Select) -> Self {
+        let Select { relative, recursive, dirs, .. } = *select;
         let mut out = Self::default();
         for arg in args {
             let name = clean(active_part(arg, relative));
@@ -183,7 +180,8 @@ mod tests {
 
     fn asked(args: &[&str], letters: &str) -> Requested {
         let has = |c| letters.contains(c);
-        Requested::new(args.iter().map(|a| a.as_bytes()), has('R'), has('r'), has('d'))
+        let select = Select { relative: has('R'), recursive: has('r'), dirs: has('d'), ..Select::default() };
+        Requested::new(args.iter().map(|a| a.as_bytes()), &select)
     }
 
     #[test]

@@ -25,7 +25,10 @@ use alloc::vec::Vec;
 use embedded_io_async::BufRead;
 use hashbrown::HashMap;
 
-use super::{decode::Decoder, encode::Encoder};
+use super::{
+    decode::Decoder,
+    encode::{Account, Encoder},
+};
 use crate::{
     error::{Error, Limit, ProtocolError},
     io::{MessageSink, WireReader},
@@ -266,7 +269,8 @@ impl Encoder {
             None => {
                 out.push(0);
                 if let Some(acl) = table.get(number) {
-                    encode_literal(acl, |entry| self.id_name(entry.id, entry.user, names), out);
+                    let account = |user| if user { Account::User } else { Account::Group };
+                    encode_literal(acl, |entry| self.id_name(entry.id, account(entry.user), names), out);
                 }
             }
         }
@@ -336,8 +340,8 @@ impl Decoder {
             let bits = bits.ok_or(out_of_range(Limit::AclAccess, xbits >> 2, 7))?;
             let entry = Named { id, user: bits & 2 != 0, perms: (bits >> 2) as u8 };
             if bits & 1 != 0 {
-                let len = r.u8().await?;
-                self.inline_name(r, usize::from(len), id, entry.user).await?;
+                let account = if entry.user { Account::User } else { Account::Group };
+                self.inline_name(r, id, account).await?;
             }
             acl.named.push(entry);
         }

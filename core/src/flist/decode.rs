@@ -10,8 +10,7 @@ use hashbrown::HashMap;
 use super::{
     Format, Tables,
     acl::Kind,
-    encode::IdNames,
-    encode::split_native_rdev,
+    encode::{Account, IdNames, split_native_rdev},
     entry::{EntryFlags, FileKind, FileList, NewEntry, mode},
     fields::{self, MAX_NUMBERS, MAX_START, Numbers, Running, Start, out_of_range},
     ids::IdTable,
@@ -269,6 +268,7 @@ impl Decoder {
         }
     }
 
+    /// Reads all fields of an entry, in their order, but ACLs and extended attributes.
     async fn entry<R: BufRead, S: MessageSink>(
         &mut self,
         r: &mut WireReader<R, S>,
@@ -309,19 +309,13 @@ impl Decoder {
         if f.owner && flags & xmit::SAME_UID == 0 {
             self.uid = r.varint30(p).await? as u32;
             if flags & xmit::USER_NAME != 0 && p.has_varints() {
-                self.scratch.clear();
-                let len = r.u8().await?;
-                r.append(usize::from(len), &mut self.scratch).await?;
-                self.users.insert(self.uid, &self.scratch);
+                self.inline_name(r, self.uid, Account::User).await?;
             }
         }
         if f.group && flags & xmit::SAME_GID == 0 {
             self.gid = r.varint30(p).await? as u32;
             if flags & xmit::GROUP_NAME != 0 && p.has_varints() {
-                self.scratch.clear();
-                let len = r.u8().await?;
-                r.append(usize::from(len), &mut self.scratch).await?;
-                self.group_names.insert(self.gid, &self.scratch);
+                self.inline_name(r, self.gid, Account::Group).await?;
             }
         }
         let mut rdev = (0, 0);
@@ -334,17 +328,9 @@ impl Decoder {
         } else if !p.has_extended_flags() {
             self.rdev = 0;
         }
-        self.scratch.clear();
-        let mut has_target = false;
-        if f.links && kind == FileKind::Symlink {
-            let len = r.varint30(p).await?;
-            let len = usize::try_from(len).ok().filter(|n| *n < MAX_PATH).ok_or(out_of_range(
-                Limit::LinkTarget,
-                i64::from(len),
-                MAX_PATH as i64 - 1,
-            ))?;
-            r.append(len, &mut self.scratch).await?;
-            has_target = true;
+        let mut has_target = f.links && kind == FileKind::Symlink;
+        if has_target {
+            self.link_target(r).await?;
         }
 
         let mut entry_flags = self.new_flags();
@@ -392,16 +378,7 @@ impl Decoder {
                 kind == FileKind::Regular
             };
             if has_id {
-                if flags & xmit::SAME_DEV_PRE30 == 0 || !p.has_extended_flags() {
-                    self.dev = r.longint().await?;
-                }
-                let ino = r.longint().await?;
-                let next = self.groups.len() as u32;
-                let known = self.groups.get(&(self.dev, ino)).copied();
-                let group = known.unwrap_or(next);
-                self.groups.insert((self.dev, ino), group);
-                self.mark_linked(list, position, group, known.is_none());
-                list.extra_mut(position).dev_ino = ((self.dev as u64).wrapping_sub(1), ino as u64);
+                self.device_and_inode(r, flags, list, position).await?;
             }
         }
         if let Some(len) = f.checksum_len
@@ -440,18 +417,58 @@ impl Decoder {
         Ok(())
     }
 
-    /// Reads the name behind an id of an ACL.
+    /// Reads the name behind an id.
     pub(super) async fn inline_name<R: BufRead, S: MessageSink>(
         &mut self,
         r: &mut WireReader<R, S>,
-        len: usize,
         id: u32,
-        user: bool,
+        account: Account,
     ) -> Result<(), Error<R::Error>> {
         self.scratch.clear();
-        r.append(len, &mut self.scratch).await?;
-        let table = if user { &mut self.users } else { &mut self.group_names };
+        let len = r.u8().await?;
+        r.append(usize::from(len), &mut self.scratch).await?;
+        let table = match account {
+            Account::User => &mut self.users,
+            Account::Group => &mut self.group_names,
+        };
         table.insert(id, &self.scratch);
+        Ok(())
+    }
+
+    /// Reads the target of a symlink into `scratch`.
+    async fn link_target<R: BufRead, S: MessageSink>(
+        &mut self,
+        r: &mut WireReader<R, S>,
+    ) -> Result<(), Error<R::Error>> {
+        let len = r.varint30(self.format.protocol).await?;
+        let len = usize::try_from(len).ok().filter(|n| *n < MAX_PATH).ok_or(out_of_range(
+            Limit::LinkTarget,
+            i64::from(len),
+            MAX_PATH as i64 - 1,
+        ))?;
+        self.scratch.clear();
+        r.append(len, &mut self.scratch).await?;
+        Ok(())
+    }
+
+    /// Below protocol 30: reads what makes the newest entry a member of a group of hard links.
+    async fn device_and_inode<R: BufRead, S: MessageSink>(
+        &mut self,
+        r: &mut WireReader<R, S>,
+        flags: u32,
+        list: &mut FileList,
+        position: usize,
+    ) -> Result<(), Error<R::Error>> {
+        if flags & xmit::SAME_DEV_PRE30 == 0 || !self.format.protocol.has_extended_flags() {
+            self.dev = r.longint().await?;
+        }
+        let ino = r.longint().await?;
+        let next = self.groups.len() as u32;
+        let known = self.groups.get(&(self.dev, ino)).copied();
+        let group = known.unwrap_or(next);
+        self.groups.insert((self.dev, ino), group);
+        self.mark_linked(list, position, group, known.is_none());
+        list.extra_mut(position).dev_ino = ((self.dev as u64).wrapping_sub(1), ino as u64);
         Ok(())
     }
 

@@ -7,7 +7,7 @@ use hashbrown::{HashMap, HashSet, hash_map::Entry as Slot};
 use super::{
     Format, Tables,
     acl::Kind,
-    entry::{EntryFlags, EntryRef, FileKind, mode},
+    entry::{Entry, EntryFlags, EntryRef, FileKind, mode},
     xmit,
 };
 use crate::{
@@ -49,6 +49,25 @@ pub struct Encoder {
     pub tables: Rc<Tables>,
     /// Names and targets are converted; those that cannot be were kept out of the lists.
     pub conversion: Option<Conversion>,
+}
+
+/// Whom an id belongs to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Account {
+    User,
+    Group,
+}
+
+/// What of an entry follows its flags and its name, beside what the flags say.
+struct Sent {
+    rdev: bool,
+    atime: bool,
+    /// The entry has several names.
+    linked: bool,
+    /// Index of the first of them, from protocol 30 on; `None`: it is the first.
+    first_link: Option<i32>,
+    user_name: Option<Vec<u8>>,
+    group_name: Option<Vec<u8>>,
 }
 
 fn put(out: &mut Vec<u8>, e: Encoded) {
@@ -100,6 +119,9 @@ impl Encoder {
 
     /// Appends one entry. `index`: its transmission index (`ndx_start` of its list plus the number of entries
     /// sent before it in the list); `list_start`: that `ndx_start`. `names`: for ids with inline names.
+    ///
+    /// The order on the wire: flags, name, group of hard links, numbers, ids, device, target of a symlink, device and inode of
+    /// a hard link, checksum, ACLs, extended attributes.
     pub fn entry(
         &mut self,
         e: EntryRef<'_>,
@@ -108,66 +130,64 @@ impl Encoder {
         names: &dyn IdNames,
         out: &mut Vec<u8>,
     ) {
-        let f = self.format;
-        let p = f.protocol;
-        let extra = e.extra();
-        let entry = e.entry;
-        let kind = entry.kind();
-        let is_dir = kind == FileKind::Dir;
-        let mut flags = 0u32;
-
-        if is_dir {
-            let top = entry.flags.contains(EntryFlags::TOP_DIR);
-            let implied = entry.flags.contains(EntryFlags::IMPLIED_DIR);
-            if top || (implied && p.has_no_content_dirs()) {
-                flags |= xmit::TOP_DIR;
-            }
-            if p.has_no_content_dirs() && (implied || !entry.flags.contains(EntryFlags::CONTENT_DIR)) {
-                flags |= xmit::NO_CONTENT_DIR;
+        let p = self.format.protocol;
+        let (flags, sent) = self.compare(e, index, names);
+        let flags = self.flags_and_name(e, flags, out);
+        if let Some(first) = sent.first_link {
+            put(out, varint::encode_varint(first));
+            if first >= list_start {
+                // All else is that of the first one, which is in this list.
+                self.extended(e, names, out);
+                return;
             }
         }
+        self.numbers(e, flags, &sent, out);
+        self.ids(e, flags, &sent, out);
+        if sent.rdev {
+            self.rdev(e, flags, out);
+        }
+        if self.format.links && e.entry.kind() == FileKind::Symlink {
+            self.link_target(e, out);
+        }
+        if sent.linked && !p.has_link_groups() {
+            let (dev, ino) = e.extra().dev_ino;
+            if flags & xmit::SAME_DEV_PRE30 == 0 || !p.has_extended_flags() {
+                put(out, encode_longint(dev.wrapping_add(1) as i64));
+            }
+            put(out, encode_longint(ino as i64));
+        }
+        if let Some(len) = self.format.checksum_len
+            && (e.entry.is_regular() || !p.has_extended_flags())
+        {
+            let sum = e.checksum();
+            out.extend_from_slice(sum);
+            out.resize(out.len() + len.saturating_sub(sum.len()), 0);
+        }
+        self.extended(e, names, out);
+    }
+
+    /// Compares an entry with the one before, whose place it takes: the flags that say what is the same, those of the name
+    /// left out, and which other fields follow.
+    fn compare(&mut self, e: EntryRef<'_>, index: i32, names: &dyn IdNames) -> (u32, Sent) {
+        let f = self.format;
+        let p = f.protocol;
+        let entry = e.entry;
+        let extra = e.extra();
+        let is_dir = entry.is_dir();
+        let mut flags = if is_dir { self.dir_flags(entry) } else { 0 };
         if entry.mode == self.mode {
             flags |= xmit::SAME_MODE;
         }
         self.mode = entry.mode;
-
-        let sends_rdev = (f.devices && kind.is_device())
-            || (f.specials && kind.is_special() && !p.specials_have_no_rdev());
-        let (major, minor) = if kind.is_device() { extra.rdev } else { (0, 0) };
-        if sends_rdev {
-            if !p.has_extended_flags() {
-                let word = native_rdev(major, minor);
-                if kind.is_special() || word == self.rdev {
-                    flags |= xmit::SAME_RDEV_PRE28;
-                } else {
-                    self.rdev = word;
-                }
-            } else {
-                if kind.is_special() || major == self.rdev_major {
-                    flags |= xmit::SAME_RDEV_MAJOR;
-                } else {
-                    self.rdev_major = major;
-                }
-                if !p.has_varints() && minor <= 0xff {
-                    flags |= xmit::RDEV_MINOR_8_PRE30;
-                }
-            }
-        } else if !p.has_extended_flags() {
-            self.rdev = 0;
-        }
+        let (rdev_flags, rdev) = self.compare_rdev(e);
+        flags |= rdev_flags;
 
         let mut user_name = None;
         if !f.owner || (entry.uid == self.uid && self.any_sent) {
             flags |= xmit::SAME_UID;
         } else {
             self.uid = entry.uid;
-            if !f.numeric_ids {
-                if f.inc_recurse {
-                    user_name = self.users_seen.insert(entry.uid).then(|| names.user(entry.uid)).flatten();
-                } else if self.users_seen.insert(entry.uid) {
-                    self.users.push(entry.uid);
-                }
-            }
+            user_name = self.id_name(entry.uid, Account::User, names);
             if user_name.is_some() {
                 flags |= xmit::USER_NAME;
             }
@@ -177,17 +197,13 @@ impl Encoder {
             flags |= xmit::SAME_GID;
         } else {
             self.gid = entry.gid;
-            if !f.numeric_ids {
-                if f.inc_recurse {
-                    group_name = self.groups_seen.insert(entry.gid).then(|| names.group(entry.gid)).flatten();
-                } else if self.groups_seen.insert(entry.gid) {
-                    self.groups.push(entry.gid);
-                }
-            }
+            group_name = self.id_name(entry.gid, Account::Group, names);
             if group_name.is_some() {
                 flags |= xmit::GROUP_NAME;
             }
         }
+        self.any_sent = true;
+
         if entry.mtime == self.mtime {
             flags |= xmit::SAME_TIME;
         }
@@ -195,8 +211,8 @@ impl Encoder {
         if p.has_nanoseconds() && entry.nsec != 0 {
             flags |= xmit::MOD_NSEC;
         }
-        let sends_atime = f.atimes && !is_dir;
-        if sends_atime {
+        let atime = f.atimes && !is_dir;
+        if atime {
             // The one flag byte of protocol 27 does not hold this flag.
             if extra.atime == self.atime && p.has_extended_flags() {
                 flags |= xmit::SAME_ATIME;
@@ -207,7 +223,6 @@ impl Encoder {
             flags |= xmit::CRTIME_EQ_MTIME;
         }
 
-        let mut first_link = None;
         let linked = f.hard_links
             && !is_dir
             && if p.has_extended_flags() {
@@ -215,6 +230,7 @@ impl Encoder {
             } else {
                 entry.is_regular()
             };
+        let mut first_link = None;
         if linked && p.has_extended_flags() {
             flags |= xmit::HLINKED;
             if p.has_link_groups() {
@@ -231,7 +247,58 @@ impl Encoder {
                 self.dev = extra.dev_ino.0;
             }
         }
+        (flags, Sent { rdev, atime, linked, first_link, user_name, group_name })
+    }
 
+    /// What the flags of a directory say about its contents.
+    fn dir_flags(&self, entry: &Entry) -> u32 {
+        let tells_contents = self.format.protocol.has_no_content_dirs();
+        let implied = entry.flags.contains(EntryFlags::IMPLIED_DIR);
+        let mut flags = 0;
+        if entry.flags.contains(EntryFlags::TOP_DIR) || (implied && tells_contents) {
+            flags |= xmit::TOP_DIR;
+        }
+        if tells_contents && (implied || !entry.flags.contains(EntryFlags::CONTENT_DIR)) {
+            flags |= xmit::NO_CONTENT_DIR;
+        }
+        flags
+    }
+
+    /// The flags of a device number, and whether an entry has one. Those of special files are sent without a meaning.
+    fn compare_rdev(&mut self, e: EntryRef<'_>) -> (u32, bool) {
+        let f = self.format;
+        let p = f.protocol;
+        let kind = e.entry.kind();
+        let sent = (f.devices && kind.is_device())
+            || (f.specials && kind.is_special() && !p.specials_have_no_rdev());
+        let (major, minor) = rdev_of(e);
+        let mut flags = 0;
+        if !p.has_extended_flags() {
+            let word = native_rdev(major, minor);
+            if !sent {
+                self.rdev = 0;
+            } else if kind.is_special() || word == self.rdev {
+                flags |= xmit::SAME_RDEV_PRE28;
+            } else {
+                self.rdev = word;
+            }
+        } else if sent {
+            if kind.is_special() || major == self.rdev_major {
+                flags |= xmit::SAME_RDEV_MAJOR;
+            } else {
+                self.rdev_major = major;
+            }
+            if !p.has_varints() && minor <= 0xff {
+                flags |= xmit::RDEV_MINOR_8_PRE30;
+            }
+        }
+        (flags, sent)
+    }
+
+    /// Appends the flags, in the form of the version, and the name behind what it has in common with the one before. Returns
+    /// the flags with those of the name.
+    fn flags_and_name(&mut self, e: EntryRef<'_>, mut flags: u32, out: &mut Vec<u8>) -> u32 {
+        let is_dir = e.entry.is_dir();
         let mut converted = core::mem::take(&mut self.wire_name);
         let name = if let Some(conversion) = &self.conversion {
             converted.clear();
@@ -249,11 +316,11 @@ impl Encoder {
         if rest.len() > 255 {
             flags |= xmit::LONG_NAME;
         }
-
-        if f.varint_flags {
+        // An entry without flags would be the end of the list: one that means nothing here is set.
+        if self.format.varint_flags {
             let word = if flags == 0 { xmit::EXTENDED } else { flags };
             put(out, varint::encode_varint(word as i32));
-        } else if p.has_extended_flags() {
+        } else if self.format.protocol.has_extended_flags() {
             if flags == 0 && !is_dir {
                 flags |= xmit::TOP_DIR;
             }
@@ -280,18 +347,16 @@ impl Encoder {
         self.name.truncate(shared);
         self.name.extend_from_slice(rest);
         self.wire_name = converted;
-        self.any_sent = true;
+        flags
+    }
 
-        if let Some(first) = first_link {
-            put(out, varint::encode_varint(first));
-            if first >= list_start {
-                self.extended(e, names, out);
-                return;
-            }
-        }
+    /// Appends size, times and mode.
+    fn numbers(&self, e: EntryRef<'_>, flags: u32, sent: &Sent, out: &mut Vec<u8>) {
+        let f = self.format;
+        let (entry, extra) = (e.entry, e.extra());
         self.varlong30(out, entry.size as i64, 3);
         if flags & xmit::SAME_TIME == 0 {
-            if p.has_varints() {
+            if f.protocol.has_varints() {
                 put(out, varint::encode_varlong(entry.mtime, 4));
             } else {
                 out.extend_from_slice(&(entry.mtime as u32).to_le_bytes());
@@ -306,65 +371,60 @@ impl Encoder {
         if flags & xmit::SAME_MODE == 0 {
             out.extend_from_slice(&entry.mode.to_le_bytes());
         }
-        if sends_atime && flags & xmit::SAME_ATIME == 0 {
+        if sent.atime && flags & xmit::SAME_ATIME == 0 {
             put(out, varint::encode_varlong(extra.atime, 4));
         }
-        if f.owner && flags & xmit::SAME_UID == 0 {
-            self.varint30(out, entry.uid);
-            if let Some(n) = user_name {
-                put_name(out, &n);
+    }
+
+    /// Appends owner and group.
+    fn ids(&self, e: EntryRef<'_>, flags: u32, sent: &Sent, out: &mut Vec<u8>) {
+        if self.format.owner && flags & xmit::SAME_UID == 0 {
+            self.varint30(out, e.entry.uid);
+            if let Some(name) = &sent.user_name {
+                put_name(out, name);
             }
         }
-        if f.group && flags & xmit::SAME_GID == 0 {
-            self.varint30(out, entry.gid);
-            if let Some(n) = group_name {
-                put_name(out, &n);
+        if self.format.group && flags & xmit::SAME_GID == 0 {
+            self.varint30(out, e.entry.gid);
+            if let Some(name) = &sent.group_name {
+                put_name(out, name);
             }
         }
-        if sends_rdev {
-            if !p.has_extended_flags() {
-                if flags & xmit::SAME_RDEV_PRE28 == 0 {
-                    out.extend_from_slice(&native_rdev(major, minor).to_le_bytes());
-                }
-            } else {
-                if flags & xmit::SAME_RDEV_MAJOR == 0 {
-                    self.varint30(out, major);
-                }
-                if p.has_varints() {
-                    put(out, varint::encode_varint(minor as i32));
-                } else if flags & xmit::RDEV_MINOR_8_PRE30 != 0 {
-                    out.push(minor as u8);
-                } else {
-                    out.extend_from_slice(&minor.to_le_bytes());
-                }
+    }
+
+    /// Appends a device number.
+    fn rdev(&self, e: EntryRef<'_>, flags: u32, out: &mut Vec<u8>) {
+        let p = self.format.protocol;
+        let (major, minor) = rdev_of(e);
+        if !p.has_extended_flags() {
+            if flags & xmit::SAME_RDEV_PRE28 == 0 {
+                out.extend_from_slice(&native_rdev(major, minor).to_le_bytes());
             }
+            return;
         }
-        if f.links && kind == FileKind::Symlink {
-            let converted = self.conversion.as_ref().map(|conversion| {
-                let mut target = Vec::new();
-                let fits = conversion.link_to_wire(e.link_target(), &mut target);
-                debug_assert!(fits.is_ok(), "a target that cannot travel");
-                target
-            });
-            let target = converted.as_deref().unwrap_or_else(|| e.link_target());
-            self.varint30(out, target.len() as u32);
-            out.extend_from_slice(target);
+        if flags & xmit::SAME_RDEV_MAJOR == 0 {
+            self.varint30(out, major);
         }
-        if linked && !p.has_link_groups() {
-            let (dev, ino) = extra.dev_ino;
-            if flags & xmit::SAME_DEV_PRE30 == 0 || !p.has_extended_flags() {
-                put(out, encode_longint(dev.wrapping_add(1) as i64));
-            }
-            put(out, encode_longint(ino as i64));
+        if p.has_varints() {
+            put(out, varint::encode_varint(minor as i32));
+        } else if flags & xmit::RDEV_MINOR_8_PRE30 != 0 {
+            out.push(minor as u8);
+        } else {
+            out.extend_from_slice(&minor.to_le_bytes());
         }
-        if let Some(len) = f.checksum_len
-            && (entry.is_regular() || !p.has_extended_flags())
-        {
-            let sum = e.checksum();
-            out.extend_from_slice(sum);
-            out.resize(out.len() + len.saturating_sub(sum.len()), 0);
-        }
-        self.extended(e, names, out);
+    }
+
+    /// Appends the target of a symlink.
+    fn link_target(&self, e: EntryRef<'_>, out: &mut Vec<u8>) {
+        let converted = self.conversion.as_ref().map(|conversion| {
+            let mut target = Vec::new();
+            let fits = conversion.link_to_wire(e.link_target(), &mut target);
+            debug_assert!(fits.is_ok(), "a target that cannot travel");
+            target
+        });
+        let target = converted.as_deref().unwrap_or_else(|| e.link_target());
+        self.varint30(out, target.len() as u32);
+        out.extend_from_slice(target);
     }
 
     /// The last fields: ACLs and extended attributes.
@@ -381,22 +441,23 @@ impl Encoder {
         }
     }
 
-    /// Notes an id of an ACL; gives the name that follows it.
-    pub(super) fn id_name(&mut self, id: u32, user: bool, names: &dyn IdNames) -> Option<Vec<u8>> {
-        let f = self.format;
-        let (seen, list) = if user {
-            (&mut self.users_seen, &mut self.users)
-        } else {
-            (&mut self.groups_seen, &mut self.groups)
+    /// Notes an id that is sent; gives the name that follows it, the first time in a session with several lists.
+    pub(super) fn id_name(&mut self, id: u32, account: Account, names: &dyn IdNames) -> Option<Vec<u8>> {
+        let (seen, list) = match account {
+            Account::User => (&mut self.users_seen, &mut self.users),
+            Account::Group => (&mut self.groups_seen, &mut self.groups),
         };
-        if f.numeric_ids || !seen.insert(id) {
+        if self.format.numeric_ids || !seen.insert(id) {
             return None;
         }
-        if f.inc_recurse {
-            return if user { names.user(id) } else { names.group(id) };
+        if !self.format.inc_recurse {
+            list.push(id);
+            return None;
         }
-        list.push(id);
-        None
+        match account {
+            Account::User => names.user(id),
+            Account::Group => names.group(id),
+        }
     }
 
     /// Appends the end of a list. `io_error`: the error bits to report with it, 0 for none. Returns the bits
@@ -450,6 +511,11 @@ pub(super) fn put_name(out: &mut Vec<u8>, name: &[u8]) {
     let name = name.get(..255).unwrap_or(name);
     out.push(name.len() as u8);
     out.extend_from_slice(name);
+}
+
+/// Major and minor of a device, zeros of a special file.
+fn rdev_of(e: EntryRef<'_>) -> (u32, u32) {
+    if e.entry.kind().is_device() { e.extra().rdev } else { (0, 0) }
 }
 
 /// The low 32 bits of Linux' encoding of a device number, as protocol 27 sends it.

@@ -1,6 +1,7 @@
 //! One entry of a file list, and the compact storage of a list.
 
 use alloc::vec::Vec;
+use core::ops::Range;
 
 use bitflags::bitflags;
 
@@ -43,11 +44,28 @@ bitflags! {
     }
 }
 
-/// Position of a byte string in the list's arena.
+/// Position of a byte string in the list's arena. The offset has 48 bits: the names of a few ten million files have more than
+/// 4 GiB, and no memory has more than 256 TiB.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Span {
-    offset: u32,
+    offset_low: u32,
+    offset_high: u16,
     len: u16,
+}
+
+impl Span {
+    #[allow(clippy::cast_possible_truncation, reason = "the two halves of an offset")]
+    fn new(offset: usize, len: usize) -> Self {
+        let offset = offset as u64;
+        let len = u16::try_from(len).expect("names are shorter than 64 KiB");
+        Self { offset_low: offset as u32, offset_high: (offset >> 32) as u16, len }
+    }
+
+    #[allow(clippy::cast_possible_truncation, reason = "it was a place in memory")]
+    const fn range(self) -> Range<usize> {
+        let start = ((self.offset_high as u64) << 32 | self.offset_low as u64) as usize;
+        start..start + self.len as usize
+    }
 }
 
 /// Index of an [`Extra`]; most entries have none.
@@ -259,18 +277,16 @@ impl FileList {
     /// Stores a byte string of at most 65535 bytes.
     ///
     /// # Panics
-    /// If the arena of one list exceeds 4 GiB or the string 64 KiB; the decoder's limits prevent both.
+    /// If the string is longer; the decoder's limits prevent that.
     pub fn store(&mut self, bytes: &[u8]) -> Span {
-        let offset = u32::try_from(self.bytes.len()).expect("names of one list fit 4 GiB");
-        let len = u16::try_from(bytes.len()).expect("names are shorter than 64 KiB");
+        let span = Span::new(self.bytes.len(), bytes.len());
         self.bytes.extend_from_slice(bytes);
-        Span { offset, len }
+        span
     }
 
     /// The bytes of a span of this list.
     pub fn bytes_of(&self, span: Span) -> &[u8] {
-        let start = span.offset as usize;
-        self.bytes.get(start..start + usize::from(span.len)).unwrap_or_default()
+        self.bytes.get(span.range()).unwrap_or_default()
     }
 
     /// Name of an entry of this list.
@@ -321,6 +337,16 @@ impl FileList {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    #[cfg(target_pointer_width = "64")]
+    fn names_may_lie_behind_four_gigabytes() {
+        assert_eq!(
+            Span::new(0x0000_1234_89ab_cdef, 255).range(),
+            0x0000_1234_89ab_cdef..0x0000_1234_89ab_ceee
+        );
+        assert_eq!(Span::new(7, 0).range(), 7..7);
+    }
 
     #[test]
     fn an_entry_stays_small() {

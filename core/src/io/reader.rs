@@ -213,11 +213,6 @@ impl<R: BufRead, S: MessageSink> WireReader<R, S> {
         self.sink.end().map_err(fault)
     }
 
-    /// Waits until the transport has bytes (or its end). Cancel-safe where the transport's `fill_buf` is.
-    pub async fn wait_input(&mut self) -> Result<(), Error<R::Error>> {
-        self.raw_fill().await.map(drop)
-    }
-
     /// Waits for stream data or for a message, whichever comes first: true if there is stream data, false if a message
     /// was taken. For roles that act on messages while no data is due.
     pub async fn event(&mut self) -> Result<bool, Error<R::Error>> {

@@ -7,8 +7,9 @@ use bytes::Bytes;
 
 use super::{
     decide,
+    dest_side::DestSide,
     fuzzy::{HOPELESS, LIMIT, distance, suffix},
-    generator::{DestSide, Generator, Outlet, Request},
+    generator::{Generator, Outlet, Request},
 };
 use crate::{
     copying::CopyStep,
@@ -30,8 +31,31 @@ pub(super) struct Alternate {
     pub number: u8,
     /// What it is.
     pub stat: Stat,
-    /// 1: of the same type; 2: of the same content; 3: of the same attributes too.
-    pub level: u8,
+    /// How far it is what is wanted.
+    pub likeness: Likeness,
+}
+
+/// How far an item of an alternate directory is what is wanted: each step has all of those before it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Likeness {
+    /// It has the same type.
+    Type,
+    /// The same content, or target, or device number.
+    Content,
+    /// The same attributes: nothing is left to do to it.
+    Complete,
+}
+
+impl Alternate {
+    /// It is what is wanted.
+    pub(super) fn is_complete(&self) -> bool {
+        self.likeness == Likeness::Complete
+    }
+
+    /// It has the content that is wanted, if not its attributes.
+    pub(super) fn has_content(&self) -> bool {
+        self.likeness >= Likeness::Content
+    }
 }
 
 /// Candidates for `--fuzzy` in the directories of one name.
@@ -110,17 +134,14 @@ where
             let number = u8::try_from(number).ok()?;
             let at = Place::Alt(number, name);
             let Ok(Some(stat)) = target.stat(at, false).await else { continue };
-            let same_kind = stat.kind() == kind || (kind.is_special() && stat.kind() == kind);
-            if !same_kind {
+            if stat.kind() != kind {
                 continue;
             }
             let same = match kind {
                 FileKind::Regular => self.is_same(entry, at, &stat).await,
-                FileKind::Symlink => target.read_link(at).await.is_ok_and(|link| link == entry.link_target()),
-                FileKind::Block | FileKind::Char => stat.rdev == entry.extra().rdev,
-                _ => true,
+                _ => self.side.is_same_thing(entry, at, &stat).await,
             };
-            let mut level = 1 + u8::from(same);
+            let mut likeness = if same { Likeness::Content } else { Likeness::Type };
             if same {
                 let unchanged = decide::unchanged_attrs(
                     entry.entry,
@@ -139,19 +160,21 @@ where
                         (stat.mtime, stat.nsec),
                     );
                 let unchanged = unchanged && same_dir_time;
-                level += u8::from(unchanged && self.side.same_extended(entry, wanted, at).await);
+                if unchanged && self.side.same_extended(entry, wanted, at).await {
+                    likeness = Likeness::Complete;
+                }
             }
-            if best.is_none_or(|b| level > b.level) {
-                best = Some(Alternate { number, stat, level });
+            if best.is_none_or(|b| likeness > b.likeness) {
+                best = Some(Alternate { number, stat, likeness });
             }
-            if level == 3 {
+            if likeness == Likeness::Complete {
                 break;
             }
         }
         // One that is not as it should be is looked at again, as in the reference: a digest that was made of it shows in
         // its time of access.
         let was_read = options.select.checksum && options.preserve.atimes > 0 && kind == FileKind::Regular;
-        if let Some(best) = best.as_mut().filter(|best| was_read && best.level < 3)
+        if let Some(best) = best.as_mut().filter(|best| was_read && !best.is_complete())
             && let Ok(Some(stat)) = target.stat(Place::Alt(best.number, name), false).await
         {
             best.stat = stat;
@@ -174,7 +197,7 @@ where
         let Some(kind) = options.transfer.alt_dest_kind else { return Ok(false) };
         let at = Place::Alt(alt.number, name);
         if let Some(standing) = standing {
-            if alt.level < 3 || kind == AltDestKind::Copy {
+            if !alt.is_complete() || kind == AltDestKind::Copy {
                 return Ok(false);
             }
             let linked = kind == AltDestKind::Link && !is_same_file(standing, alt);
@@ -184,18 +207,18 @@ where
                 return Ok(true);
             }
         }
-        if alt.level < 2 {
+        if !alt.has_content() {
             return Ok(false);
         }
-        if alt.level == 3 {
+        if alt.is_complete() {
             self.report_unchanged(entry, false);
         }
-        if alt.level == 3 && kind == AltDestKind::Compare {
+        if alt.is_complete() && kind == AltDestKind::Compare {
             self.matched(ndx, entry, name, alt, false).await?;
             return Ok(true);
         }
         if standing.is_none()
-            && alt.level == 3
+            && alt.is_complete()
             && kind == AltDestKind::Link
             && self.link_alternate(name, alt).await
         {
@@ -207,7 +230,7 @@ where
         if !options.dry_run && !self.copy_alternate(entry, name, new_mode, alt.number).await {
             return Ok(false);
         }
-        if alt.level == 3 {
+        if alt.is_complete() {
             self.leader_copied(entry);
             self.mention_given(ndx, entry, flags, None).await?;
         } else {
@@ -297,7 +320,7 @@ where
         standing: &Stat,
         alt: &Alternate,
     ) -> bool {
-        let stays = alt.level < 3 || self.options().transfer.alt_dest_kind == Some(AltDestKind::Copy);
+        let stays = !alt.is_complete() || self.options().transfer.alt_dest_kind == Some(AltDestKind::Copy);
         stays
             || is_same_file(standing, alt)
             || self.options().dry_run
@@ -336,8 +359,7 @@ where
                 return false;
             }
         };
-        let attrs =
-            decide::wanted(entry.entry, &entry.extra(), wanted_mode, options, &self.side.rights, true);
+        let attrs = self.side.attrs(entry, wanted_mode);
         self.side.attach(&mut output, entry, true).await;
         let committed = target.commit(output, &attrs, Destination::Final { backup: false }).await;
         self.side.report_failures(crate::error::Role::Generator);

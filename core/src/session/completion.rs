@@ -3,13 +3,15 @@
 
 use alloc::{collections::VecDeque, vec::Vec};
 
-use super::{Event, decide, generator::DestSide};
+use super::{Event, dest_side::DestSide};
 use crate::{
     error::Role,
     exit::ExitCode,
     flist::entry::EntryRef,
     names::RelName,
-    ports::{Attrs, CommitStep, Destination, Notice, Observer, Op, PortError, Target, WriteMode},
+    ports::{
+        Attrs, CommitStep, Create, Destination, Notice, Observer, Op, Place, PortError, Target, WriteMode,
+    },
 };
 
 /// Completions that may be under way at a time, and the bytes of their files.
@@ -19,14 +21,71 @@ const BYTES: u64 = 4 << 20;
 /// How a file got into its place.
 pub(super) type Committed = Result<(), (CommitStep, PortError)>;
 
-/// Reports the backup of what a file has replaced, unless that is what failed.
-pub(super) fn report_backup<T: Target, O: Observer>(
-    side: &DestSide<'_, T, O>,
-    name: RelName<'_>,
-    committed: &Committed,
-) {
-    if !matches!(committed, Err((CommitStep::Backup, _))) {
-        side.shared.report(Role::Receiver, &Notice::BackedUp(name.bytes()));
+/// A file whose data is complete and verified.
+#[derive(Clone, Copy)]
+pub(super) struct Complete<'n> {
+    /// Its name at the destination.
+    pub name: RelName<'n>,
+    /// Its attributes.
+    pub attrs: Attrs,
+    /// What it was made from.
+    pub basis: Place<'n>,
+    /// Something stood there before.
+    pub replaces: bool,
+}
+
+impl Complete<'_> {
+    /// Where the file goes: to its name, or to where it waits for it (`--delay-updates`).
+    pub(super) fn destination<T: Target, O: Observer>(&self, side: &DestSide<'_, T, O>) -> Destination {
+        let transfer = &side.shared.options.transfer;
+        if side.delays(self.name) {
+            Destination::Partial
+        } else {
+            Destination::Final { backup: transfer.backup && !transfer.inplace }
+        }
+    }
+
+    /// Puts the file there and removes what is left of its partial file; false: it is not there, which was reported.
+    pub(super) async fn put<T: Target, O: Observer>(
+        &self,
+        side: &DestSide<'_, T, O>,
+        output: T::Output,
+        to: Destination,
+    ) -> Result<bool, ExitCode> {
+        let target = side.target;
+        let committed = target.commit(output, &self.attrs, to).await;
+        let backed_up = self.replaces
+            && matches!(to, Destination::Final { backup: true })
+            && !matches!(committed, Err((CommitStep::Backup, _)));
+        if backed_up {
+            side.shared.report(Role::Receiver, &Notice::BackedUp(self.name.bytes()));
+        }
+        if !report_commit(side, self.name, committed)? {
+            return Ok(false);
+        }
+        if side.shared.options.transfer.partial_dir.is_some() && to != Destination::Partial {
+            if matches!(self.basis, Place::Partial(_)) {
+                let _ = target.remove_file(self.basis).await;
+            }
+            target.tidy_partial_dir(self.name).await;
+        }
+        Ok(true)
+    }
+}
+
+impl<T: Target, O: Observer> DestSide<'_, T, O> {
+    /// Starts a file; `None`: it cannot be written, which was reported.
+    pub(super) async fn create(&self, create: &Create<'_>) -> Option<T::Output> {
+        let (name, other) = (create.name.bytes(), &[][..]);
+        let op = if create.mode == WriteMode::Temporary { Op::Mkstemp } else { Op::OpenInPlace };
+        match self.target.create(create).await {
+            Ok(output) => Some(output),
+            Err(error) => {
+                let notice = Notice::Failed { op, name, base: None, other, error };
+                self.shared.report(Role::Receiver, &notice);
+                None
+            }
+        }
     }
 }
 
@@ -52,7 +111,7 @@ pub(super) async fn unverified<T: Target, O: Observer>(
     };
     let notice = Notice::FailedVerification { name: entry.rel_name().bytes(), kept, again: !redo };
     side.shared.report(Role::Receiver, &notice);
-    let attrs = decide::wanted(entry.entry, &entry.extra(), wanted_mode, options, &side.rights, false);
+    let attrs = side.attrs_without_times(entry, wanted_mode);
     side.attach(&mut output, entry, false).await;
     let to = if transfer.inplace {
         Destination::Final { backup: false }

@@ -144,7 +144,7 @@ pub(super) fn group_allowed(gid: u32, rights: &Rights) -> bool {
     rights.super_user || rights.groups.contains(&gid)
 }
 
-/// Letters for an item that exists: which attributes differ. `mode`: as made by [`dest_mode`];
+/// Letters for an item that exists: which attributes differ. `wanted_mode`: as made by [`dest_mode`];
 /// `doing`: flags of what is done with it (transfer, local change), which decide about the time without `-t`.
 pub fn changes(
     entry: &Entry,
@@ -208,8 +208,8 @@ pub fn unchanged_attrs(
     )
 }
 
-/// The attributes to set. `standing`: what the name has now, if the item stays in place; `None` for something
-/// new. `times`: whether the mtime is to be set.
+/// The attributes to set. `wanted_mode`: as made by [`dest_mode`]. `times`: the time of modification and, with `-U`, that of
+/// access are set; not of what is incomplete, which a later run would take for up to date.
 pub fn wanted(
     entry: &Entry,
     extra: &Extra,

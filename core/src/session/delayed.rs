@@ -5,7 +5,7 @@ use core::cell::RefCell;
 
 use hashbrown::HashMap;
 
-use super::generator::{DestSide, Request};
+use super::{dest_side::DestSide, generator::Request};
 use crate::{
     item::BasisType,
     names::RelName,

@@ -148,7 +148,7 @@ where
         let against = alternate.as_ref().map_or(Place::Dest(name), |a| Place::Alt(a.number, name));
         flags |= self.side.extended_flags(entry, wanted_mode, before.map(|_| against)).await;
         if let Some(alternate) = &alternate {
-            let complete = alternate.level == 3;
+            let complete = alternate.is_complete();
             if !decide::keeps_time(FileKind::Dir, options) {
                 flags.set(ItemFlags::REPORT_TIME, !complete);
             }
@@ -156,21 +156,12 @@ where
                 self.report(&Notice::UpToDate(&[shown, b"/"].concat()));
             }
             if options.dry_run && options.preserve.xattrs > 0 && name != RelName::ROOT {
-                // As the reference, which begins with a copy of the alternate's attributes, dry run or not. What is in the
-                // way has got them there.
-                match in_the_way {
-                    None => match self.blocked_way(name.parent()).await {
-                        None => self.failed(Op::CopyXattrs, shown, PortError::NOT_FOUND),
-                        Some(error) => self.failed(Op::ReachForXattrs, shown, error),
-                    },
-                    Some(FileKind::Symlink) => self.failed(Op::CopyXattrs, shown, PortError::LOOP),
-                    Some(_) => {}
-                }
+                self.tell_lost_xattrs(name, in_the_way).await;
             }
         }
         if self.names_later() {
             late = Some(flags | ItemFlags::LOCAL_CHANGE);
-        } else if alternate.is_none_or(|a| a.level < 3) || self.tells_given(flags) {
+        } else if alternate.is_none_or(|a| !a.is_complete()) || self.tells_given(flags) {
             self.mention(ndx, entry, flags, None).await?;
         }
         if missing {
@@ -178,19 +169,7 @@ where
                 self.fresh.insert(shown.to_vec());
                 return Ok(());
             }
-            // As the reference: the sticky bit is there from the beginning, unless the directory gets a time and its contents
-            // come in a list of their own. An ACL that comes in between depends on it.
-            let in_advance = decide::keeps_time(FileKind::Dir, options) && self.shared().agreed.inc_recurse();
-            let bits = if in_advance { 0o777 } else { 0o1777 };
-            let first_mode = self.side.while_filled(wanted_mode) & bits;
-            let mut made = self.side.target.make_dir(name, first_mode).await;
-            if options.select.relative
-                && made.is_err_and(PortError::is_not_found)
-                && self.make_parents(name).await.is_ok()
-            {
-                made = self.side.target.make_dir(name, first_mode).await;
-            }
-            if let Err(error) = made {
+            if let Err(error) = self.make(name, wanted_mode).await {
                 self.failed(Op::GeneratorMkdir, shown, error);
                 self.report(&Notice::SkippingContents);
                 self.skipped = Some(shown.to_vec());
@@ -211,6 +190,38 @@ where
             }
         }
         Ok(())
+    }
+
+    /// Makes a directory, under `-R` with what is missing on the way to it.
+    async fn make(&self, name: RelName<'_>, wanted_mode: u32) -> Result<(), PortError> {
+        let options = self.options();
+        // As the reference: the sticky bit is there from the beginning, unless the directory gets a time and its contents
+        // come in a list of their own. An ACL that comes in between depends on it.
+        let in_advance = decide::keeps_time(FileKind::Dir, options) && self.shared().agreed.inc_recurse();
+        let bits = if in_advance { 0o777 } else { 0o1777 };
+        let first_mode = self.side.while_filled(wanted_mode) & bits;
+        let made = self.side.target.make_dir(name, first_mode).await;
+        if options.select.relative
+            && made.is_err_and(PortError::is_not_found)
+            && self.make_parents(name).await.is_ok()
+        {
+            return self.side.target.make_dir(name, first_mode).await;
+        }
+        made
+    }
+
+    /// A dry run fails as the reference does, which begins with a copy of the alternate's attributes, dry run or not. What
+    /// is in the way of the directory, but for a symlink, gets them there.
+    async fn tell_lost_xattrs(&self, name: RelName<'_>, in_the_way: Option<FileKind>) {
+        let (op, error) = match in_the_way {
+            None => match self.blocked_way(name.parent()).await {
+                None => (Op::CopyXattrs, PortError::NOT_FOUND),
+                Some(error) => (Op::ReachForXattrs, error),
+            },
+            Some(FileKind::Symlink) => (Op::CopyXattrs, PortError::LOOP),
+            Some(_) => return,
+        };
+        self.failed(op, name.bytes(), error);
     }
 
     /// The mask, or the default ACL of the directory around it, forbids some of the permissions to what is made there.

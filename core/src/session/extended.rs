@@ -11,7 +11,7 @@ use embedded_io_async::BufRead;
 
 use super::{
     Inbox, Shared, decide,
-    generator::DestSide,
+    dest_side::DestSide,
     goodbye::ItemHeader,
     io_error,
     mask::KnownMask,
@@ -717,8 +717,7 @@ impl<T: Target, O: Observer> DestSide<'_, T, O> {
     /// The plain attributes that come with the extended ones. The generator has set them before, or tried to, unless the
     /// item of a batch comes first.
     fn attrs_with_xattrs(&self, entry: EntryRef<'_>, standing: &Stat) -> Attrs {
-        let options = self.shared.options;
-        let all = decide::wanted(entry.entry, &entry.extra(), entry.entry.mode, options, &self.rights, true);
+        let all = self.attrs(entry, entry.entry.mode);
         let uid = all.uid.filter(|&uid| uid != standing.uid);
         let gid = all.gid.filter(|&gid| gid != standing.gid);
         // A new owner takes set-id bits away.
@@ -755,8 +754,7 @@ impl<T: Target, O: Observer> DestSide<'_, T, O> {
         if (entry.entry.mtime, entry.entry.nsec) == (standing.mtime, standing.nsec) {
             return Attrs::default();
         }
-        let options = self.shared.options;
-        let all = decide::wanted(entry.entry, &entry.extra(), entry.entry.mode, options, &self.rights, true);
+        let all = self.attrs(entry, entry.entry.mode);
         Attrs { mtime: all.mtime, atime: all.atime.filter(|_| all.mtime.is_some()), ..Attrs::default() }
     }
 

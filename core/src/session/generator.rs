@@ -3,16 +3,16 @@
 //! It is the same in a remote and in a local run; the [`Outlet`] makes the difference.
 
 use alloc::{rc::Rc, vec::Vec};
-use core::cell::{Cell, RefCell};
 
 use hashbrown::{HashMap, HashSet};
 
 use super::{
     Event, Shared,
+    dest_side::DestSide,
     directories::Retouches,
     incoming_list::{is_refused_orphan, lacks_parent},
     links::{Group, Joins},
-    lists::{Found, Lists, Segment},
+    lists::{Found, Segment},
     special::Made,
 };
 use crate::{
@@ -23,37 +23,9 @@ use crate::{
     mux::MsgTag,
     names::{RelName, is_unsafe_link},
     options::{Append, DeleteWhen},
-    ports::{
-        BackupBy, DeleteWhy, ItemEvent, Notice, Observer, Op, Place, PortError, Rights, Stat, Step, Target,
-    },
+    ports::{BackupBy, DeleteWhy, ItemEvent, Notice, Observer, Op, Place, PortError, Stat, Step, Target},
     stats::Counts,
 };
-
-/// What the generator and the receiver of one side share.
-pub(super) struct DestSide<'a, T, O> {
-    pub shared: &'a Shared<'a, O>,
-    pub target: &'a T,
-    /// The rules of this side, at the transfer root.
-    pub scope: Scope,
-    pub rights: Rights,
-    pub lists: RefCell<Lists>,
-    /// Lists freed so far.
-    pub freed: Cell<u64>,
-    /// The one file takes this name at the destination.
-    pub single_name: Option<Vec<u8>>,
-    /// The destination directory does not exist (dry run): everything below it is new.
-    pub missing_root: bool,
-    /// The destination directory was made by this run and not itemized yet.
-    pub created_root: Cell<bool>,
-    pub delayed: super::delayed::Delayed,
-}
-
-impl<T, O> DestSide<'_, T, O> {
-    /// The name at the destination.
-    pub(super) fn local_name<'n>(&'n self, entry: EntryRef<'n>) -> RelName<'n> {
-        self.single_name.as_deref().and_then(RelName::new).unwrap_or_else(|| entry.rel_name())
-    }
-}
 
 /// Entries that must be known of the lists that are not done, the next one among them, before that is walked with `-H`.
 const LINK_LOOKAHEAD: usize = 500;

@@ -42,9 +42,7 @@ impl Guard {
         let names =
             args.iter().map(|a| if select.files_from == FilesFrom::None { a.clone() } else { clamp_name(a) });
         let names: Vec<Vec<u8>> = names.collect();
-        let requested = (!names.is_empty()).then(|| {
-            Requested::new(names.iter().map(Vec::as_slice), select.relative, select.recursive, select.dirs)
-        });
+        let requested = (!names.is_empty()).then(|| Requested::new(names.iter().map(Vec::as_slice), select));
         // What the sender's directories say is not known here. As in the reference, that also counts where a `!` has dropped
         // those rules.
         let known = !filters.has_named_dir_merges();

@@ -86,7 +86,7 @@ impl<O: Observer> MessageSink for Inbox<'_, O> {
         let value = self.int();
         let Some(shared) = self.shared else {
             return match self.header.tag {
-                T::ErrorExit => Err(MessageFault::PeerExit(exit_code(value))),
+                T::ErrorExit => Err(MessageFault::PeerExit(ExitCode::from_wire(value))),
                 _ => Ok(()),
             };
         };
@@ -132,7 +132,7 @@ impl<O: Observer> MessageSink for Inbox<'_, O> {
                 });
             }
             T::ErrorExit => {
-                let code = exit_code(value);
+                let code = ExitCode::from_wire(value);
                 shared.peer_exit.set(Some(code.0));
                 if code.0 != 0 {
                     // It has said why.
@@ -144,10 +144,4 @@ impl<O: Observer> MessageSink for Inbox<'_, O> {
         }
         Ok(())
     }
-}
-
-/// What a process that exits with this number ends with.
-#[allow(clippy::cast_possible_truncation, reason = "an exit status is a byte")]
-const fn exit_code(value: i32) -> ExitCode {
-    ExitCode(value as u8)
 }

@@ -168,14 +168,9 @@ pub(super) fn prepare<T: Target, O: Observer>(
     let protocol = shared.agreed.protocol;
     order::sort(list, protocol);
     drop_duplicates(shared, list, start);
-    let mut stats = shared.stats.borrow_mut();
     if !shared.local {
-        for e in &list.entries {
-            stats.listed.add(e.kind());
-            if matches!(e.kind(), FileKind::Regular | FileKind::Symlink) {
-                stats.total_size += e.size;
-            }
-        }
+        let mut stats = shared.stats.borrow_mut();
+        list.entries.iter().for_each(|entry| stats.add_listed(entry));
     }
 }
 
@@ -365,9 +360,7 @@ impl ListReader {
         self.decoder.id_lists(r).await?;
         let mut bits = errors;
         if !shared.agreed.protocol.has_varints() {
-            {
-                bits |= r.i32().await? as u32 & 7;
-            }
+            bits |= r.i32().await? as u32 & 7;
         }
         if !shared.options.delete.ignore_errors {
             shared.add_io_error(bits);

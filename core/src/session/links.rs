@@ -438,7 +438,7 @@ where
     pub(super) fn leader_becomes(&mut self, segment: &Segment, entry: EntryRef<'_>, alternate: &Alternate) {
         let transfer = &self.options().transfer;
         let links = self.options().dry_run && transfer.alt_dest_kind == Some(AltDestKind::Link);
-        if !links || alternate.level < 3 {
+        if !links || !alternate.is_complete() {
             return;
         }
         let path = self.full_alternate_path(alternate.number, self.side.local_name(entry));
@@ -461,7 +461,7 @@ where
         let found = self.alternate(entry, name, wanted).await?;
         let same = match kind {
             AltDestKind::Link => leader == Some((found.stat.dev, found.stat.ino)),
-            AltDestKind::Copy | AltDestKind::Compare => found.level >= 2,
+            AltDestKind::Copy | AltDestKind::Compare => found.has_content(),
         };
         same.then_some(found)
     }

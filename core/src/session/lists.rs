@@ -4,9 +4,11 @@
 use alloc::{collections::VecDeque, rc::Rc, vec::Vec};
 use core::cell::{Cell, RefCell};
 
+use super::scan::below;
 use crate::{
     error::ProtocolError,
     flist::entry::{EntryFlags, EntryRef, FileList, NewEntry},
+    ports::Source,
     wire::ndx::NDX_FLIST_OFFSET,
 };
 
@@ -399,6 +401,42 @@ impl Lists {
         }
         (self.total, self.complete)
     }
+}
+
+/// Tells the source which directories will be read soon.
+pub(super) fn announce_reads<S: Source>(source: &S, dirs: &[DirRecord]) {
+    // Each call puts its directories in front.
+    for same in dirs.chunk_by(|a, b| a.entry().entry.base == b.entry().entry.base).rev() {
+        if let Some(first) = same.first() {
+            let mut names = same.iter().map(|d| below(d.entry().name()));
+            source.will_read(first.entry().entry.base, &mut names);
+        }
+    }
+}
+
+/// The next directory to list, depth first, with those of the same name that follow it.
+pub(super) fn next_directory(pending: &mut Vec<(u32, u32)>, lists: &Lists) -> Option<(u32, Vec<DirRecord>)> {
+    let number = loop {
+        let top = pending.last_mut()?;
+        if top.0 >= top.1 {
+            pending.pop();
+            continue;
+        }
+        let number = lists.dir_in_turn(top.0)?;
+        top.0 += 1;
+        if lists.dir(number).is_some_and(|d| !d.entry().is_root()) {
+            break number;
+        }
+    };
+    let first = lists.dir(number)?.clone();
+    let mut same = Vec::from([first.clone()]);
+    while let Some(top) = pending.last_mut() {
+        let next = lists.dir_in_turn(top.0).filter(|_| top.0 < top.1).and_then(|number| lists.dir(number));
+        let Some(twin) = next.filter(|d| d.entry().name() == first.entry().name()) else { break };
+        same.push(twin.clone());
+        top.0 += 1;
+    }
+    Some((number, same))
 }
 
 #[cfg(test)]

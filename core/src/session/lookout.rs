@@ -5,7 +5,7 @@ use alloc::{rc::Rc, vec::Vec};
 use hashbrown::HashSet;
 
 use super::{
-    generator::DestSide,
+    dest_side::DestSide,
     lists::{DirRecord, Segment},
 };
 use crate::{

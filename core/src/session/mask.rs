@@ -2,7 +2,7 @@
 
 use alloc::vec::Vec;
 
-use super::generator::DestSide;
+use super::dest_side::DestSide;
 use crate::{
     error::Role,
     names::RelName,

@@ -184,6 +184,7 @@ mod copying;
 pub mod decide;
 mod delayed;
 mod deletion;
+mod dest_side;
 mod directories;
 mod extended;
 mod fuzzy;
@@ -195,6 +196,7 @@ mod incoming_list;
 mod item_lines;
 mod links;
 pub mod lists;
+mod local;
 mod lookout;
 mod mask;
 mod names;
@@ -220,18 +222,20 @@ use core::cell::{Cell, RefCell};
 pub use copying::InTurn;
 pub use inbox::Inbox;
 use lists::Numbering;
+pub use local::run_local;
 pub use rules::Rules;
-pub use run::{Entered, Entrance, FirstList, run_local, run_receiver, run_sender};
+pub use run::{Entered, Entrance, FirstList, run_receiver, run_sender};
 pub use scan::SourceArgs;
 
 use crate::{
     charset::{Conversion, Toward},
     error::{ProtocolError, Role},
-    flist::entry::{FileKind, mode},
+    flist::entry::{EntryRef, FileKind, mode},
     io::Tape,
+    item::ItemFlags,
     mux::MsgTag,
     options::SessionOptions,
-    ports::{Notice, Observer, Severity, Step},
+    ports::{ItemEvent, Notice, Observer, Severity, Step},
     rt::Notify,
     setup::{Agreed, Side},
     stats::Stats,
@@ -395,6 +399,20 @@ impl<'a, O: Observer> Shared<'a, O> {
     /// Tells of a step of the work.
     pub(crate) fn step(&self, role: Role, step: &Step<'_>) {
         self.observer.step(role, step);
+    }
+
+    /// Shows an item to who is meant to see it: the user of a client, or the log of a server.
+    pub(crate) fn show_item(&self, event: &ItemEvent<'_>) {
+        if self.is_client() || self.options.report.logs {
+            self.observer.item(event);
+        }
+    }
+
+    /// Counts an item that is new at the destination.
+    pub(crate) fn count_created(&self, entry: EntryRef<'_>, flags: ItemFlags) {
+        if flags.contains(ItemFlags::IS_NEW) {
+            self.stats.borrow_mut().created.add(entry.entry.kind());
+        }
     }
 
     /// Adds error bits.

@@ -10,14 +10,14 @@ use super::{
     Event,
     alike::{Alike, Opened},
     basis::basis_place,
-    completion::{report_backup, report_commit, unverified},
-    decide,
-    generator::{DestSide, Outlet, Request},
+    completion::{Complete, report_commit, unverified},
+    dest_side::DestSide,
+    generator::{Outlet, Request},
     io_error,
     item_lines::{is_worth_a_line, name_line},
     lists::{Found, LOOKAHEAD, Segment},
+    local::LocalLists,
     receiver::{promote_delayed, sibling_name},
-    run::LocalLists,
     scan::below,
     search::Search,
     sender::remove_source,
@@ -87,11 +87,6 @@ enum Job<B> {
 /// Jobs that may wait; then they are done before more are taken.
 const QUEUE: usize = 1024;
 
-/// Why a local copy of the data failed.
-enum CopyFault {
-    Write(PortError),
-}
-
 impl<'a, S: Source, T: Target, O: Observer, C: LocalCopy<S, T>> LocalOutlet<'a, S, T, O, C> {
     pub(super) fn new(
         side: &'a DestSide<'a, T, O>,
@@ -156,16 +151,8 @@ impl<'a, S: Source, T: Target, O: Observer, C: LocalCopy<S, T>> LocalOutlet<'a, 
         link: Option<&[u8]>,
         transfer: Option<FileTransfer>,
     ) {
-        self.side.shared.observer.item(&ItemEvent {
-            entry: Some(entry),
-            name: below(entry.name()),
-            flags,
-            link,
-            basis,
-            transfer,
-            kind: entry.entry.kind(),
-            perms: entry.entry.mode & crate::flist::entry::mode::PERMS,
-        });
+        let event = ItemEvent { link, basis, transfer, ..ItemEvent::of(entry, flags) };
+        self.side.shared.observer.item(&event);
     }
 
     fn step(&self, role: Role, step: &Step<'_>) {
@@ -186,15 +173,21 @@ impl<'a, S: Source, T: Target, O: Observer, C: LocalCopy<S, T>> LocalOutlet<'a, 
         self.step(Role::Receiver, &Step::Item { name: self.side.local_name(entry).bytes(), base, ndx });
     }
 
+    /// Tells why a file cannot be sent.
+    fn not_opened(&self, entry: EntryRef<'_>, error: PortError) {
+        let (name, base) = (below(entry.name()), entry.entry.base);
+        if error.is_not_found() {
+            self.sender_fault(io_error::VANISHED);
+            self.side.shared.report(Role::Sender, &Notice::Vanished { name, base, dir: false });
+        } else {
+            self.sender_fault(io_error::GENERAL);
+            self.failed(Role::Sender, Op::SendOpen, name, Some(base), error);
+        }
+    }
+
     /// The destination hears of what the sender could not read when everything was sent.
     fn sender_fault(&self, bits: u32) {
         self.sender_faults.set(self.sender_faults.get() | bits);
-    }
-
-    fn count_created(&self, flags: ItemFlags, entry: EntryRef<'_>) {
-        if flags.contains(ItemFlags::IS_NEW) {
-            self.side.shared.stats.borrow_mut().created.add(entry.entry.kind());
-        }
     }
 
     fn failed(&self, role: Role, op: Op, name: &[u8], base: Option<u32>, error: PortError) {
@@ -304,14 +297,7 @@ impl<'a, S: Source, T: Target, O: Observer, C: LocalCopy<S, T>> LocalOutlet<'a, 
         let (file, stat) = match self.source.open(path).await {
             Ok(opened) => opened,
             Err(error) => {
-                if error.is_not_found() {
-                    self.sender_fault(io_error::VANISHED);
-                    let notice = Notice::Vanished { name: path.name, base: path.base, dir: false };
-                    shared.report(Role::Sender, &notice);
-                } else {
-                    self.sender_fault(io_error::GENERAL);
-                    self.failed(Role::Sender, Op::SendOpen, path.name, Some(path.base), error);
-                }
+                self.not_opened(entry, error);
                 return Ok(Event::Failed(ndx));
             }
         };
@@ -333,29 +319,14 @@ impl<'a, S: Source, T: Target, O: Observer, C: LocalCopy<S, T>> LocalOutlet<'a, 
             target.make_backup_dirs(name).await;
         }
         let whole = transfer.whole_file.unwrap_or(true) || shared.agreed.transfer_sum == ChecksumKind::None;
-        // Without `-p` the file has the permissions of what it is made from.
         let sibling = sibling_name(name, request.xname.as_deref().unwrap_or_default());
-        let by_name = match request.basis {
-            BasisType::Name => true,
-            BasisType::Backup => whole,
-            _ => false,
+        let place = basis_place(request, name, &sibling);
+        let made_from = match request.basis {
+            BasisType::Name => None,
+            BasisType::Backup if whole => None,
+            _ => Some(place),
         };
-        let model = if by_name {
-            None
-        } else {
-            let from = basis_place(request, name, &sibling);
-            self.side.lends_mode(from, target.stat(from, false).await.ok().flatten()).await
-        };
-        let model = match model {
-            None => self.side.lends_mode(Place::Dest(name), standing).await,
-            other => other,
-        };
-        let wanted_mode = decide::dest_mode(
-            entry.entry.mode,
-            model.as_ref().filter(|s| decide::holds_data(s, options)),
-            options,
-            self.side.mask(Role::Receiver, name).await,
-        );
+        let wanted_mode = self.side.received_mode(entry, name, made_from, standing).await;
         let write_mode = match request.basis {
             _ if transfer.inplace => WriteMode::InPlace,
             BasisType::PartialDir => WriteMode::PartialInPlace,
@@ -366,33 +337,16 @@ impl<'a, S: Source, T: Target, O: Observer, C: LocalCopy<S, T>> LocalOutlet<'a, 
             (Append::Off, _) | (_, None) => 0,
             (_, Some(len)) => len.min(stat.size),
         };
-        let sibling = sibling_name(name, request.xname.as_deref().unwrap_or_default());
-        let place = basis_place(request, name, &sibling);
         let other_start =
             append == Append::Verify && start > 0 && !self.same_start(&file, place, start).await;
         let create =
             Create { name, mode: write_mode, file_mode: wanted_mode, size: stat.size, append_from: start };
-        let basis = match request.basis_len {
-            Some(len) if len > 0 && append == Append::Off && !self.copies_whole(request) => {
-                target.open_basis(place).await.ok()
-            }
-            _ => None,
+        let basis = self.open_basis(request, place, write_mode).await;
+        let Some(mut output) = self.side.create(&create).await else {
+            // A sender would have sent it.
+            shared.stats.borrow_mut().literal += stat.size.saturating_sub(start);
+            return Ok(Event::Failed(ndx));
         };
-        let mut output = match target.create(&create).await {
-            Ok(output) => output,
-            Err(error) => {
-                let op = if write_mode == WriteMode::Temporary { Op::Mkstemp } else { Op::OpenInPlace };
-                shared.stats.borrow_mut().literal += stat.size.saturating_sub(start);
-                self.failed(Role::Receiver, op, name.bytes(), None, error);
-                return Ok(Event::Failed(ndx));
-            }
-        };
-        // Only what is written to can hold blocks that stay where they are.
-        let in_place = write_mode != WriteMode::Temporary
-            && matches!(request.basis, BasisType::Name | BasisType::PartialDir | BasisType::Backup);
-        // A backup keeps what is written over.
-        let overwritten = in_place && request.basis != BasisType::Backup;
-        let basis = basis.map(|(file, len)| OpenBasis { file, len, in_place, overwritten });
         let copied = match basis {
             Some(basis) => {
                 // On the heap: few files are searched, and every local run would hold it.
@@ -407,7 +361,7 @@ impl<'a, S: Source, T: Target, O: Observer, C: LocalCopy<S, T>> LocalOutlet<'a, 
         context.progress(stat.size, start, true);
         let fault = match copied {
             Ok(fault) => fault,
-            Err(CopyFault::Write(error)) => {
+            Err(error) => {
                 target.discard(output).await;
                 self.failed(Role::Receiver, Op::Write, name.bytes(), None, error);
                 return Err(Error::Exit(ExitCode::FILE_IO));
@@ -432,36 +386,38 @@ impl<'a, S: Source, T: Target, O: Observer, C: LocalCopy<S, T>> LocalOutlet<'a, 
             self.leave(entry, wanted_mode, output).await;
             return Ok(Event::Redo(ndx));
         }
-        let attrs =
-            decide::wanted(entry.entry, &entry.extra(), wanted_mode, options, &self.side.rights, true);
-        let delayed = self.side.delays(name);
-        let to = if delayed {
-            Destination::Partial
-        } else {
-            Destination::Final { backup: transfer.backup && !transfer.inplace }
-        };
+        let attrs = self.side.attrs(entry, wanted_mode);
+        let complete = Complete { name, attrs, basis: place, replaces: standing.is_some() };
+        let to = complete.destination(self.side);
         self.side.attach(&mut output, entry, false).await;
-        let committed = target.commit(output, &attrs, to).await;
-        if standing.is_some() && matches!(to, Destination::Final { backup: true }) {
-            report_backup(self.side, name, &committed);
+        let placed = complete.put(self.side, output, to).await?;
+        Ok(if placed { Event::Success(ndx) } else { Event::Failed(ndx) })
+    }
+
+    /// Opens what the blocks of a file are looked for in, unless it is copied as a whole.
+    async fn open_basis(
+        &self,
+        request: &Request,
+        place: Place<'_>,
+        write_mode: WriteMode,
+    ) -> Option<OpenBasis<T::Basis>> {
+        let append = request.append.under(self.side.shared.agreed.protocol);
+        if request.basis_len.is_none_or(|len| len == 0) || append != Append::Off || self.copies_whole(request)
+        {
+            return None;
         }
-        if !report_commit(self.side, name, committed)? {
-            return Ok(Event::Failed(ndx));
-        }
-        if transfer.partial_dir.is_some() && !delayed {
-            if matches!(place, Place::Partial(_)) {
-                let _ = target.remove_file(place).await;
-            }
-            target.tidy_partial_dir(name).await;
-        }
-        Ok(Event::Success(ndx))
+        let (file, len) = self.side.target.open_basis(place).await.ok()?;
+        // Only what is written to can hold blocks that stay where they are.
+        let in_place = write_mode != WriteMode::Temporary
+            && matches!(request.basis, BasisType::Name | BasisType::PartialDir | BasisType::Backup);
+        // A backup keeps what is written over.
+        let overwritten = in_place && request.basis != BasisType::Backup;
+        Some(OpenBasis { file, len, in_place, overwritten })
     }
 
     /// Leaves what was written in place, without the time of what is complete.
     async fn leave(&self, entry: EntryRef<'_>, mode: u32, mut output: T::Output) {
-        let shared = self.side.shared;
-        let attrs =
-            decide::wanted(entry.entry, &entry.extra(), mode, shared.options, &self.side.rights, false);
+        let attrs = self.side.attrs_without_times(entry, mode);
         self.side.attach(&mut output, entry, false).await;
         let _ = self.side.target.commit(output, &attrs, Destination::Final { backup: false }).await;
         self.side.report_failures(Role::Receiver);
@@ -482,7 +438,7 @@ impl<'a, S: Source, T: Target, O: Observer, C: LocalCopy<S, T>> LocalOutlet<'a, 
         }
     }
 
-    /// The whole data from `start` on, and what of it could not be read.
+    /// The whole data from `start` on. Returns the first fault in reading; an error is one in writing.
     async fn whole(
         &mut self,
         file: &S::File,
@@ -490,7 +446,7 @@ impl<'a, S: Source, T: Target, O: Observer, C: LocalCopy<S, T>> LocalOutlet<'a, 
         size: u64,
         output: &mut T::Output,
         context: &FileContext<'_, '_, O>,
-    ) -> Result<Option<PortError>, CopyFault> {
+    ) -> Result<Option<PortError>, PortError> {
         let mut buf = core::mem::take(&mut self.buf);
         let mut fault = None;
         let mut offset = start;
@@ -502,7 +458,7 @@ impl<'a, S: Source, T: Target, O: Observer, C: LocalCopy<S, T>> LocalOutlet<'a, 
             }
             let piece = buf.get_mut(..n).unwrap_or_default();
             self.read(file, offset, piece, &mut fault).await;
-            self.side.target.write(output, piece).await.map_err(CopyFault::Write)?;
+            self.side.target.write(output, piece).await?;
             offset += n as u64;
             context.progress(offset, start, false);
         }
@@ -531,8 +487,8 @@ impl<'a, S: Source, T: Target, O: Observer, C: LocalCopy<S, T>> LocalOutlet<'a, 
         true
     }
 
-    /// The data by comparison with a basis (`--no-whole-file`); without an output the comparison alone. And
-    /// what could not be read.
+    /// The data by comparison with a basis (`--no-whole-file`); without an output the comparison alone. Returns the first
+    /// fault in reading; an error is one in writing.
     async fn delta(
         &mut self,
         file: &S::File,
@@ -540,7 +496,7 @@ impl<'a, S: Source, T: Target, O: Observer, C: LocalCopy<S, T>> LocalOutlet<'a, 
         basis: &OpenBasis<T::Basis>,
         mut output: Option<&mut T::Output>,
         context: &FileContext<'_, '_, O>,
-    ) -> Result<Option<PortError>, CopyFault> {
+    ) -> Result<Option<PortError>, PortError> {
         let shared = context.shared;
         let target = self.side.target;
         let agreed = &shared.agreed;
@@ -577,7 +533,7 @@ impl<'a, S: Source, T: Target, O: Observer, C: LocalCopy<S, T>> LocalOutlet<'a, 
                     continue;
                 };
                 if !found.literal.is_empty() {
-                    target.write(output, found.literal).await.map_err(CopyFault::Write)?;
+                    target.write(output, found.literal).await?;
                 }
                 let Some(block) = found.block else { break };
                 // Zeros that stay become holes with `--sparse`.
@@ -588,7 +544,7 @@ impl<'a, S: Source, T: Target, O: Observer, C: LocalCopy<S, T>> LocalOutlet<'a, 
                     // The bytes are at hand: they are those of the source.
                     target.write(output, block.data).await
                 };
-                put.map_err(CopyFault::Write)?;
+                put?;
             }
             if !search.goes_on() {
                 break;
@@ -619,7 +575,7 @@ impl<S: Source, T: Target, O: Observer, C: LocalCopy<S, T>> Outlet for LocalOutl
             }
             return Ok(());
         }
-        self.count_created(flags, entry);
+        self.side.shared.count_created(entry, flags);
         self.side.fetch_xattrs(self.source, entry, flags).await;
         let of = self.side.lists.borrow().find(ndx)?;
         self.queue.push_back(Job::Item { ndx, of, flags, xname: xname.map(<[u8]>::to_vec) });
@@ -637,13 +593,9 @@ impl<S: Source, T: Target, O: Observer, C: LocalCopy<S, T>> Outlet for LocalOutl
             request.flags = ItemFlags::TRANSFER | ItemFlags::MISSING_DATA;
         }
         self.list_ahead(segment.start).await?;
-        self.count_created(request.flags, entry);
+        self.side.shared.count_created(entry, request.flags);
         self.side.fetch_xattrs(self.source, entry, request.flags).await;
-        {
-            let mut stats = self.side.shared.stats.borrow_mut();
-            stats.transferred += 1;
-            stats.transferred_size += entry.entry.size;
-        }
+        self.side.shared.stats.borrow_mut().add_transferred(entry.entry);
         let started = self.start_early(ndx, segment, &request).await;
         self.queue.push_back(Job::Copy { ndx, segment: segment.clone(), request, started });
         self.turn().await

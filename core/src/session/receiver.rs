@@ -7,18 +7,19 @@ use embedded_io_async::BufRead;
 
 use super::{
     Event, Inbox, Shared,
-    completion::{Completions, report_backup, report_commit, unverified},
-    decide, extended,
-    generator::DestSide,
+    completion::{Complete, Completions, unverified},
+    dest_side::DestSide,
+    extended,
     goodbye::{ItemHeader, read_del_stats, read_stats},
     incoming_list::{ListReader, outside, prepare, received_names},
     lists::{DirRecord, Found, Segment},
     transfer::{FileContext, Incoming, Sink},
 };
 use crate::{
+    delta::SumHead,
     error::{Error, ProtocolError, Role},
     exit::ExitCode,
-    flist::entry::{EntryFlags, EntryRef, FileList},
+    flist::entry::{EntryFlags, EntryRef, FileList, mode},
     io::WireReader,
     item::{BasisType, ItemFlags},
     names::RelName,
@@ -28,9 +29,23 @@ use crate::{
         Target, WriteMode,
     },
     rt::poll_once,
+    setup::CompatFlags,
     trace::event,
     wire::ndx::{NDX_DEL_STATS, NDX_DONE, NDX_FLIST_EOF},
 };
+
+/// What is known of a file before its data comes.
+struct Opened<'a, 'n, T: Target> {
+    /// Where the file is that the sender matched against.
+    basis: Place<'n>,
+    /// Something stands at the name.
+    replaces: bool,
+    /// Type and permissions that the file will have.
+    wanted_mode: u32,
+    write_mode: WriteMode,
+    /// Where the data goes.
+    sink: Sink<'a, T>,
+}
 
 /// Takes lists and file data from the sender.
 pub(super) struct Receiver<'a, 'r, 'i, R, T, O> {
@@ -264,19 +279,8 @@ where
     }
 
     fn show(&self, entry: EntryRef<'_>, header: &ItemHeader, file_mode: u32, transfer: Option<FileTransfer>) {
-        if !self.shared().is_client() && !self.shared().options.report.logs {
-            return;
-        }
-        self.shared().observer.item(&ItemEvent {
-            entry: Some(entry),
-            name: super::scan::below(entry.name()),
-            flags: header.flags,
-            link: header.xname.as_deref().filter(|_| header.flags.contains(ItemFlags::LOCAL_CHANGE)),
-            basis: header.basis,
-            transfer,
-            kind: entry.entry.kind(),
-            perms: file_mode & crate::flist::entry::mode::PERMS,
-        });
+        let perms = file_mode & mode::PERMS;
+        self.shared().show_item(&ItemEvent { transfer, perms, ..ItemEvent::of_header(entry, header) });
     }
 
     async fn item(&mut self, ndx: i32, header: ItemHeader) -> Result<(), Error<R::Error>> {
@@ -293,7 +297,7 @@ where
                     self.shared().standing_for_answer(ndx).await;
                     self.side.set_xattrs(dir.entry(), Role::Receiver).await;
                 }
-                self.count_created(&header, dir.entry());
+                self.shared().count_created(dir.entry(), header.flags);
                 self.show(dir.entry(), &header, dir.entry().entry.mode, None);
                 return Ok(());
             }
@@ -305,7 +309,7 @@ where
         }
         self.takes_on(ndx, entry);
         let has_xattrs = extended::read_reply(self.r, self.shared(), entry, &header).await?;
-        self.count_created(&header, entry);
+        self.shared().count_created(entry, header.flags);
         if !is_transfer {
             if has_xattrs && !self.is_hidden(entry) {
                 self.shared().standing_for_answer(segment.turn(ndx)).await;
@@ -321,12 +325,7 @@ where
             return Err(ProtocolError::LatePhase { phase: self.phase }.into());
         }
         let redo = segment.marks(ndx).contains(EntryFlags::REDO);
-        {
-            // A repetition counts like the first attempt.
-            let mut stats = self.shared().stats.borrow_mut();
-            stats.transferred += 1;
-            stats.transferred_size += entry.entry.size;
-        }
+        self.shared().stats.borrow_mut().add_transferred(entry.entry);
         let options = self.shared().options;
         let resend = segment.marks(ndx).contains(EntryFlags::SENT);
         if options.read_batch && !options.dry_run {
@@ -363,12 +362,6 @@ where
     /// A daemon hides what stands at the entry's name.
     fn is_hidden(&self, entry: EntryRef<'_>) -> bool {
         self.side.scope.is_veiled(self.side.local_name(entry).bytes(), entry.entry.is_dir())
-    }
-
-    fn count_created(&self, header: &ItemHeader, entry: EntryRef<'_>) {
-        if header.flags.contains(ItemFlags::IS_NEW) {
-            self.shared().stats.borrow_mut().created.add(entry.entry.kind());
-        }
     }
 
     /// Which file the sender matched against.
@@ -430,24 +423,23 @@ where
         }
     }
 
-    async fn file(
-        &mut self,
-        ndx: i32,
-        segment: &Rc<Segment>,
-        entry: EntryRef<'_>,
+    /// Finds the basis, decides about the mode, and makes what is written to.
+    async fn open<'n>(
+        &self,
+        entry: EntryRef<'n>,
         header: &ItemHeader,
+        head: &SumHead,
+        sibling: &'n [u8],
         redo: bool,
-    ) -> Result<(), Error<R::Error>> {
+    ) -> Result<Opened<'a, 'n, T>, Error<R::Error>>
+    where
+        'a: 'n,
+    {
         let shared = self.shared();
-        let options = shared.options;
-        let transfer = &options.transfer;
+        let transfer = &shared.options.transfer;
         let target = self.side.target;
         let name = self.side.local_name(entry);
-        let after = options.report.after_transfer;
-        let count_before = self.r.data_count();
-        let head = self.incoming.head(self.r).await?;
-        let sibling = sibling_name(name, header.xname.as_deref().unwrap_or_default());
-        let place = self.basis_place(header, name, &sibling, redo).await?;
+        let place = self.basis_place(header, name, sibling, redo).await?;
         // Another file has come to wait there.
         let taken = matches!(place, Place::Partial(_)) && self.side.is_taken(name);
         let place = if taken { Place::Dest(name) } else { place };
@@ -471,28 +463,16 @@ where
         }
         // What resembled the file may have made way for something else since.
         let lost = basis.is_none() && (header.basis == BasisType::Fuzzy || taken);
-        let basis = basis.map(|(basis, _)| basis);
-        // Without `-p` the file has the permissions of what it is made from.
-        let model = match place {
+        let made_from = match place {
             Place::Dest(at) if at == name => None,
             Place::Backup(_) if head.count == 0 => None,
-            other => self.side.lends_mode(other, target.stat(other, false).await.ok().flatten()).await,
+            other => Some(other),
         };
-        let model = match model {
-            None if !(new && place == Place::Dest(name)) => {
-                self.side.lends_mode(Place::Dest(name), standing).await
-            }
-            other => other,
-        };
-        let wanted_mode = decide::dest_mode(
-            entry.entry.mode,
-            model.as_ref().filter(|s| decide::holds_data(s, options)),
-            options,
-            self.side.mask(Role::Receiver, name).await,
-        );
+        let replaced = standing.filter(|_| !(new && place == Place::Dest(name)));
+        let wanted_mode = self.side.received_mode(entry, name, made_from, replaced).await;
         let partial_in_place = header.basis == BasisType::PartialDir
             && !taken
-            && shared.agreed.flags.contains(crate::setup::CompatFlags::INPLACE_PARTIAL_DIR);
+            && shared.agreed.flags.contains(CompatFlags::INPLACE_PARTIAL_DIR);
         let write_mode = if transfer.inplace {
             WriteMode::InPlace
         } else if partial_in_place {
@@ -507,29 +487,38 @@ where
             size: entry.entry.size,
             append_from: if append == Append::Off { 0 } else { head.basis_len() },
         };
-        let output = if is_dir {
-            None
-        } else {
-            match target.create(&create).await {
-                Ok(output) => Some(output),
-                Err(error) => {
-                    let op = if write_mode == WriteMode::Temporary { Op::Mkstemp } else { Op::OpenInPlace };
-                    self.failed(op, name.bytes(), &[], error);
-                    None
-                }
-            }
-        };
-        if !after && output.is_some() {
+        let output = if is_dir { None } else { self.side.create(&create).await };
+        // Only what is written to can hold blocks that stay where they are. Zeros that stay become holes with `--sparse`:
+        // they are written like the rest.
+        let in_place = write_mode != WriteMode::Temporary
+            && (place == Place::Dest(name) || place == Place::Partial(name))
+            && !transfer.sparse;
+        // For what is thrown away nothing is read.
+        let basis = basis.map(|(basis, _)| basis).filter(|_| output.is_some());
+        let sink = Sink { target, output, basis, lost, in_place, append, literal: 0, torn: None };
+        Ok(Opened { basis: place, replaces: standing.is_some(), wanted_mode, write_mode, sink })
+    }
+
+    /// Receives the data of a file, compares its checksum, and puts it into its place.
+    async fn file(
+        &mut self,
+        ndx: i32,
+        segment: &Rc<Segment>,
+        entry: EntryRef<'_>,
+        header: &ItemHeader,
+        redo: bool,
+    ) -> Result<(), Error<R::Error>> {
+        let shared = self.shared();
+        let name = self.side.local_name(entry);
+        let after = shared.options.report.after_transfer;
+        let count_before = self.r.data_count();
+        let head = self.incoming.head(self.r).await?;
+        let sibling = sibling_name(name, header.xname.as_deref().unwrap_or_default());
+        let opened = self.open(entry, header, &head, &sibling, redo).await?;
+        let Opened { basis: place, replaces, wanted_mode, write_mode, mut sink } = opened;
+        if !after && sink.output.is_some() {
             self.show(entry, header, wanted_mode, None);
         }
-        // Only what is written to can hold blocks that stay where they are.
-        let in_place = write_mode != WriteMode::Temporary
-            && (place == Place::Dest(name) || place == Place::Partial(name));
-        // Zeros that stay where they are become holes with `--sparse`: they are written like the rest.
-        let in_place = in_place && !transfer.sparse;
-        // For what is thrown away nothing is read.
-        let basis = basis.filter(|_| output.is_some());
-        let mut sink = Sink { target, output, basis, lost, in_place, append, literal: 0, torn: None };
         let context = FileContext::new(shared, entry, ndx, segment, &self.side.lists.borrow());
         let received = match self.incoming.receive(self.r, head, &mut sink, &context).await {
             Ok(received) => received,
@@ -558,8 +547,9 @@ where
             return Ok(());
         };
         if received.matches_sum {
-            let replaces = standing.is_some();
-            return self.complete(ndx, segment, entry, name, wanted_mode, output, place, replaces).await;
+            let attrs = self.side.attrs(entry, wanted_mode);
+            let file = Complete { name, attrs, basis: place, replaces };
+            return self.complete(ndx, segment, entry, &file, output).await;
         }
         unverified(self.side, entry, name, wanted_mode, write_mode, output, redo).await?;
         event!("file {} failed its checksum, asked for again: {}", ndx, !redo);
@@ -572,60 +562,37 @@ where
         Ok(())
     }
 
-    #[allow(clippy::too_many_arguments, reason = "what is known of one file")]
+    /// Puts a verified file into its place, or begins to where that can go on by itself.
     async fn complete(
         &mut self,
         ndx: i32,
         segment: &Segment,
         entry: EntryRef<'_>,
-        name: RelName<'_>,
-        wanted_mode: u32,
+        file: &Complete<'_>,
         mut output: T::Output,
-        basis: Place<'_>,
-        replaces: bool,
     ) -> Result<(), Error<R::Error>> {
-        let shared = self.shared();
-        let options = shared.options;
-        let target = self.side.target;
-        let attrs =
-            decide::wanted(entry.entry, &entry.extra(), wanted_mode, options, &self.side.rights, true);
-        let delayed = self.side.delays(name);
-        let to = if delayed {
-            Destination::Partial
-        } else {
-            Destination::Final { backup: options.transfer.backup && !options.transfer.inplace }
-        };
+        let to = file.destination(self.side);
         self.side.attach(&mut output, entry, false).await;
-        if to == (Destination::Final { backup: false }) && options.transfer.partial_dir.is_none() {
-            match self.completions.begin(ndx, name, output, &attrs, entry.entry.size) {
+        let keeps_partials = self.shared().options.transfer.partial_dir.is_some();
+        if to == (Destination::Final { backup: false }) && !keeps_partials {
+            match self.completions.begin(ndx, file.name, output, &file.attrs, entry.entry.size) {
                 Ok(()) => return Ok(self.completions.make_room().await?),
                 Err(at_once) => output = at_once,
             }
         }
-        let result = target.commit(output, &attrs, to).await;
-        if replaces && matches!(to, Destination::Final { backup: true }) {
-            report_backup(self.side, name, &result);
-        }
-        let fine = report_commit(self.side, name, result)?;
-        if fine && delayed {
+        let placed = file.put(self.side, output, to).await?;
+        if placed && to == Destination::Partial {
             segment.mark(ndx, EntryFlags::DONE);
             return Ok(());
         }
-        if fine && options.transfer.partial_dir.is_some() {
-            if matches!(basis, Place::Partial(_)) {
-                let _ = target.remove_file(basis).await;
-            }
-            target.tidy_partial_dir(name).await;
-        }
-        shared.event(if fine { Event::Success(ndx) } else { Event::Failed(ndx) });
+        self.shared().event(if placed { Event::Success(ndx) } else { Event::Failed(ndx) });
         Ok(())
     }
 
     /// The session ends in the middle of a file: with `--partial` what has come of it is kept. Whatever fails here, the
     /// session has its reason already.
     async fn keep_interrupted(&self, entry: EntryRef<'_>, wanted_mode: u32, mut output: T::Output) {
-        let options = self.shared().options;
-        let transfer = &options.transfer;
+        let transfer = &self.shared().options.transfer;
         if !transfer.partial || transfer.inplace {
             return self.side.target.discard(output).await;
         }
@@ -633,8 +600,7 @@ where
             Some(_) => Destination::Partial,
             None => Destination::KeptPartial { backup: transfer.backup },
         };
-        let attrs =
-            decide::wanted(entry.entry, &entry.extra(), wanted_mode, options, &self.side.rights, false);
+        let attrs = self.side.attrs_without_times(entry, wanted_mode);
         self.side.attach(&mut output, entry, false).await;
         let _ = self.side.target.commit(output, &attrs, to).await;
     }

@@ -34,9 +34,7 @@ where
     ) -> Result<(), Error<L::Error>> {
         let Some(entry) = segment.get(ndx) else { return Ok(()) };
         let options = self.options();
-        let select = &options.select;
         let name = self.side.local_name(entry);
-        let shown = entry.rel_name();
         // What cannot be looked at may be elsewhere.
         let (mut stat, unseen) = match self.standing(name).await {
             Ok(stat) => (stat, None),
@@ -49,21 +47,8 @@ where
         if linked && !redo && !self.leads(ndx, segment, entry).await? {
             return Ok(());
         }
-        if !redo {
-            if select.max_size.is_some_and(|max| entry.entry.size > max) {
-                self.report(&Notice::OverMaxSize(shown.bytes()));
-                return self.no_leader(ndx, entry).await;
-            }
-            if select.min_size.is_some_and(|min| entry.entry.size < min) {
-                self.report(&Notice::UnderMinSize(shown.bytes()));
-                return self.no_leader(ndx, entry).await;
-            }
-            if let Some(s) = stat.as_ref().filter(|s| select.update && s.is_regular())
-                && decide::is_newer(entry.entry, s, select.modify_window)
-            {
-                self.report(&Notice::Newer(name.bytes()));
-                return self.no_leader(ndx, entry).await;
-            }
+        if !redo && self.is_unwanted(entry, name, stat.as_ref()) {
+            return self.no_leader(ndx, entry).await;
         }
         let mut like = stat;
         if let Some(other) = stat.filter(|s| !decide::holds_data(s, options)) {
@@ -95,7 +80,7 @@ where
         }
         if linked
             && options.transfer.alt_dest_kind == Some(AltDestKind::Compare)
-            && alternate.as_ref().is_some_and(|a| a.level == 3)
+            && alternate.as_ref().is_some_and(Alternate::is_complete)
         {
             return self.superfluous(ndx, segment, entry).await;
         }
@@ -111,13 +96,13 @@ where
             }
             return Ok(());
         }
-        if alternate.as_ref().is_some_and(|a| a.level == 3) {
+        if alternate.as_ref().is_some_and(Alternate::is_complete) {
             // What stood here has made way for the alternate file, which could neither be linked nor copied.
             stat = None;
         }
         let Some(standing) = stat else {
             // What could not be copied is no basis, either.
-            let alternate = alternate.as_ref().filter(|a| a.level < 2);
+            let alternate = alternate.as_ref().filter(|a| !a.has_content());
             return self.request_new(ndx, segment, alternate, unseen, redo).await;
         };
         if !redo && self.is_same(entry, Place::Dest(name), &standing).await {
@@ -127,6 +112,41 @@ where
             }
             return Ok(());
         }
+        self.request_update(ndx, segment, entry, &standing, wanted_mode, redo).await
+    }
+
+    /// `--max-size`, `--min-size` and `--update`: whether a file is left alone, which is told.
+    fn is_unwanted(&self, entry: EntryRef<'_>, name: RelName<'_>, standing: Option<&Stat>) -> bool {
+        let select = &self.options().select;
+        let shown = entry.rel_name().bytes();
+        let is_newer = |s: &Stat| {
+            select.update && s.is_regular() && decide::is_newer(entry.entry, s, select.modify_window)
+        };
+        let why = if select.max_size.is_some_and(|max| entry.entry.size > max) {
+            Notice::OverMaxSize(shown)
+        } else if select.min_size.is_some_and(|min| entry.entry.size < min) {
+            Notice::UnderMinSize(shown)
+        } else if standing.is_some_and(is_newer) {
+            Notice::Newer(name.bytes())
+        } else {
+            return false;
+        };
+        self.report(&why);
+        true
+    }
+
+    /// Requests a file that stands with other content: from the partial file, the backup of what stands, or that itself.
+    async fn request_update(
+        &mut self,
+        ndx: i32,
+        segment: &Rc<Segment>,
+        entry: EntryRef<'_>,
+        standing: &Stat,
+        wanted_mode: u32,
+        redo: bool,
+    ) -> Result<(), Error<L::Error>> {
+        let options = self.options();
+        let name = self.side.local_name(entry);
         let append = options.transfer.append != Append::Off && !redo;
         if append && standing.size >= entry.entry.size {
             return self.no_leader(ndx, entry).await;
@@ -149,7 +169,7 @@ where
             self.takes_fuzzy(name);
         }
         let doing = ItemFlags::TRANSFER | self.change_flag(redo);
-        let mut flags = self.flags_of(entry, wanted_mode, Some(&standing), doing);
+        let mut flags = self.flags_of(entry, wanted_mode, Some(standing), doing);
         flags |= self.side.extended_flags(entry, wanted_mode, Some(Place::Dest(name))).await;
         self.side.learn_values(entry, Place::Dest(name)).await;
         self.request(ndx, segment, flags, Some(basis), None, redo).await

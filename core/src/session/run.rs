@@ -1,34 +1,28 @@
-//! Whole sessions: a sender, a receiving side, or both in one process.
+//! Whole sessions over a transport: a sender, or a receiving side. Both in one process: [`super::local`].
 
 use alloc::vec::Vec;
-use core::{
-    cell::{Cell, RefCell},
-    convert::Infallible,
-};
 
 use embedded_io_async::BufRead;
-use hashbrown::HashMap;
 
 use super::{
     Inbox, Shared,
-    generator::{DestSide, Generator},
+    dest_side::DestSide,
+    generator::Generator,
     guard::Guard,
-    incoming_list::{ListReader, Mapping, drop_duplicates, prepare, prepare_first, received_names},
-    lists::{DirRecord, Lists, Numbering},
-    outlet::LocalOutlet,
+    incoming_list::{ListReader, Mapping, prepare_first},
+    lists::Lists,
     receiver::Receiver,
     rules::Rules,
-    scan::{Scanner, SourceArgs},
-    sender::{Names, Sender},
+    scan::SourceArgs,
+    sender::Sender,
     wire_outlet::WireOutlet,
 };
 use crate::{
     batch::opening_bytes,
     charset::Toward,
-    copying::LocalCopy,
     error::{Error, Limit, ProtocolError, Role},
     exit::ExitCode,
-    filter::{FilterError, FilterList, FilterSide, Scope},
+    filter::{FilterError, FilterList, FilterSide},
     flist::entry::{Entry, EntryFlags, EntryRef, FileKind, FileList},
     io::{ChunkWrite, WireReader, WireWriter},
     limits::MAX_TEXT,
@@ -37,7 +31,6 @@ use crate::{
     ports::{Notice, Observer, Source, Step, Target},
     rt::join2,
     setup::Side,
-    stats::Stats,
     trace,
 };
 
@@ -70,7 +63,7 @@ pub struct FirstList {
 }
 
 impl FirstList {
-    fn of<O>(list: &FileList, shared: &Shared<'_, O>, filters: &FilterList) -> Self {
+    pub(super) fn of<O>(list: &FileList, shared: &Shared<'_, O>, filters: &FilterList) -> Self {
         let first = list.entries.first().map(Entry::kind);
         let alone = list.len() == 1 && shared.options.select.prune_empty_dirs;
         let pruned = alone && {
@@ -210,7 +203,10 @@ async fn say_exit<W: ChunkWrite, O: Observer, E>(
     w.message(MsgTag::ErrorExit, &payload).await.is_ok() && w.flush().await.is_ok()
 }
 
-/// Runs the sender behind the handshake, as [`run_receiver`] the other side. Not cancel-safe.
+/// Runs the sender behind the handshake. `rules`: [`Rules::Own`] for a client, [`Rules::FromPeer`] for a server; `args`: what
+/// is sent. Framing, the exit code and what is asked of the transport: as for [`run_receiver`].
+///
+/// Not cancel-safe.
 pub async fn run_sender<'a, R, W, S, O>(
     shared: &'a Shared<'a, O>,
     source: &'a S,
@@ -260,7 +256,8 @@ where
     result
 }
 
-/// Runs the receiving side behind the handshake. `names`: the `--files-from` list that the sender waits for.
+/// Runs the receiving side, generator and receiver, behind the handshake. `rules`: as for [`run_sender`]; `names`: the
+/// `--files-from` list that the sender waits for ([`FilesFrom::Send`]), otherwise `None`.
 ///
 /// Framing is started here. The reader's sink, made with [`Inbox::unattached`], is attached to `shared` before. A session that ends well
 /// can still have had faults: its exit code is that of `Shared::partial_code`; that of an error is `Error::exit_code`. Reads
@@ -315,19 +312,7 @@ where
     O: Observer,
 {
     let options = shared.options;
-    let protocol = shared.agreed.protocol;
-    let cvs = options.select.cvs_exclude;
-    let filters = if shared.side == Side::Server {
-        let texts = if options.push_sends_filters(protocol) { receive_rules(r).await? } else { Vec::new() };
-        let list = rules.for_server(&texts, protocol, FilterSide::Receiver, cvs);
-        list.map_err(|fault| filter_fault(shared, &fault))?
-    } else {
-        let (list, texts) = rules.for_client(protocol, FilterSide::Receiver, cvs)?;
-        if !options.read_batch {
-            send_rules(w, &texts).await?;
-        }
-        list
-    };
+    let filters = exchange_rules(shared, rules, r, w).await?;
     w.flush().await?;
     if let Some(tape) = &shared.tape {
         tape.record(&opening_bytes(&shared.agreed));
@@ -337,20 +322,9 @@ where
     let incremental = shared.agreed.inc_recurse();
     let start = i32::from(incremental);
     let mut reader = ListReader::new(shared, Guard::new(shared, &filters));
-    let before = r.count_of_frames();
     shared.report(Role::ReceiverSide, &Notice::ListStart);
     reader.mapping = Mapping::new(shared, entrance).map_err(Error::Exit)?;
-    let mut list = if options.select.files_from == FilesFrom::Send {
-        let names = names.unwrap_or_default();
-        let (list, ()) = join2(reader.first(r, shared, start), send_names(w, names, shared)).await?;
-        list
-    } else {
-        reader.first(r, shared, start).await?
-    };
-    shared.stats.borrow_mut().flist_bytes = if options.read_batch { 0 } else { r.count_of_frames() - before };
-    if !list.is_empty() || (!incremental && shared.is_client()) {
-        shared.report(Role::ReceiverSide, &Notice::ListDone(list.len()));
-    }
+    let mut list = read_first_list(shared, &mut reader, names.unwrap_or_default(), r, w).await?;
     let first = FirstList::of(&list, shared, &filters);
     if list.is_empty() && shared.side == Side::Client {
         // The sender has nothing and leaves.
@@ -359,7 +333,7 @@ where
             stats.written = w.count();
             stats.read = r.count();
         }
-        return drain_to_end(r).await;
+        return r.drain().await;
     }
     let mut facts = first;
     // A list of one entry: the next one says whether there is more.
@@ -390,19 +364,63 @@ where
     if !incremental {
         shared.step(Role::ReceiverSide, &Step::ListsEnd);
     }
-    let side = DestSide {
-        shared,
-        target: &entered.target,
-        scope: scope.clone(),
-        rights: entered.target.rights(),
-        lists: RefCell::new(lists),
-        freed: Cell::new(0),
-        single_name: entered.single_name.clone(),
-        missing_root: entered.missing_root,
-        created_root: Cell::new(entered.created_root),
-        delayed: super::delayed::Delayed::new(shared.options),
+    talk(&DestSide::new(shared, &entered, scope, lists), reader, second, r, w).await
+}
+
+/// The rules of a receiving side: a client has its own and tells the server those that concern it, a server gets them.
+async fn exchange_rules<R, W, O>(
+    shared: &Shared<'_, O>,
+    rules: Rules,
+    r: &mut WireReader<R, Inbox<'_, O>>,
+    w: &mut WireWriter<W, Vec<u8>>,
+) -> Result<FilterList, Error<R::Error>>
+where
+    R: BufRead,
+    W: ChunkWrite<Error = R::Error>,
+    O: Observer,
+{
+    let options = shared.options;
+    let protocol = shared.agreed.protocol;
+    let cvs = options.select.cvs_exclude;
+    if shared.side == Side::Server {
+        let texts = if options.push_sends_filters(protocol) { receive_rules(r).await? } else { Vec::new() };
+        let list = rules.for_server(&texts, protocol, FilterSide::Receiver, cvs);
+        return list.map_err(|fault| filter_fault(shared, &fault));
+    }
+    let (list, texts) = rules.for_client(protocol, FilterSide::Receiver, cvs)?;
+    if !options.read_batch {
+        send_rules(w, &texts).await?;
+    }
+    Ok(list)
+}
+
+/// The first list of a session. Where the sender waits for `names`, they are sent meanwhile.
+async fn read_first_list<R, W, O>(
+    shared: &Shared<'_, O>,
+    reader: &mut ListReader,
+    names: &[Vec<u8>],
+    r: &mut WireReader<R, Inbox<'_, O>>,
+    w: &mut WireWriter<W, Vec<u8>>,
+) -> Result<FileList, Error<R::Error>>
+where
+    R: BufRead,
+    W: ChunkWrite<Error = R::Error>,
+    O: Observer,
+{
+    let options = shared.options;
+    let incremental = shared.agreed.inc_recurse();
+    let start = i32::from(incremental);
+    let before = r.count_of_frames();
+    let list = if options.select.files_from == FilesFrom::Send {
+        join2(reader.first(r, shared, start), send_names(w, names, shared)).await?.0
+    } else {
+        reader.first(r, shared, start).await?
     };
-    talk(&side, reader, second, r, w).await
+    shared.stats.borrow_mut().flist_bytes = if options.read_batch { 0 } else { r.count_of_frames() - before };
+    if !list.is_empty() || (!incremental && shared.is_client()) {
+        shared.report(Role::ReceiverSide, &Notice::ListDone(list.len()));
+    }
+    Ok(list)
 }
 
 /// Generator and receiver side by side.
@@ -434,12 +452,7 @@ where
         receiver.run().await?;
         receiver.goodbye().await
     };
-    let generate = async {
-        generator.run().await?;
-        // From here on nothing more is said by this side.
-        Ok(())
-    };
-    join2(generate, receive).await.map(drop)
+    join2(generator.run(), receive).await.map(drop)
 }
 
 /// Sends the names of `--files-from`, outside of frames below protocol 31.
@@ -468,12 +481,6 @@ async fn send_names<W: ChunkWrite, O>(
     Ok(())
 }
 
-async fn drain_to_end<R: BufRead, O: Observer>(
-    r: &mut WireReader<R, Inbox<'_, O>>,
-) -> Result<(), Error<R::Error>> {
-    r.drain().await
-}
-
 /// Hands each entry to the observer. Of several lists each is shown behind the directory whose contents it holds, so
 /// that what lies in a directory follows it; `dir`: that directory, where it stands in another list.
 pub(super) fn show_list<O: Observer>(shared: &Shared<'_, O>, list: &FileList, dir: Option<EntryRef<'_>>) {
@@ -486,315 +493,4 @@ pub(super) fn show_list<O: Observer>(shared: &Shared<'_, O>, list: &FileList, di
             shared.observer.listed(&entry);
         }
     }
-}
-
-/// Entries of lists that a local run makes ahead of the generator, for a destination that reads ahead.
-const LISTED_AHEAD: u64 = 512;
-
-/// The sender's lists of a local run, made on demand.
-pub(super) struct LocalLists<'a, S, O> {
-    shared: &'a Shared<'a, O>,
-    scanner: Scanner<'a, S, O>,
-    /// The second list, where the first alone did not tell what the destination is.
-    early: Option<(FileList, u32)>,
-    pending: Vec<(u32, u32)>,
-    mapping: Mapping,
-    links: LinkGroups,
-}
-
-impl<'a, S: Source, O: Observer> LocalLists<'a, S, O> {
-    /// Makes the next list, or as many as hold what the destination reads ahead; or notes the end of lists.
-    pub(super) async fn fill<T: Target>(
-        &mut self,
-        side: &DestSide<'_, T, O>,
-    ) -> Result<(), Error<Infallible>> {
-        let before = side.lists.borrow().total;
-        loop {
-            self.next(side).await?;
-            let lists = side.lists.borrow();
-            if lists.complete || !side.target.reads_ahead() || lists.total - before >= LISTED_AHEAD {
-                return Ok(());
-            }
-        }
-    }
-
-    /// The next list; or the end of lists is noted.
-    async fn next<T: Target>(&mut self, side: &DestSide<'_, T, O>) -> Result<(), Error<Infallible>> {
-        let (number, same) = {
-            match next_directory(&mut self.pending, &side.lists.borrow()) {
-                Some(next) => next,
-                None => return Ok(()),
-            }
-        };
-        let (mut list, errors) = match self.early.take() {
-            Some(early) => early,
-            None => list_apart(self.shared, &mut self.scanner, &same).await?,
-        };
-        let start = side.lists.borrow().next_start();
-        self.shared.step(Role::Receiver, &Step::ReceivingList(number));
-        received_names(self.shared, Role::Receiver, &list);
-        count_listed(self.shared, &list);
-        prepare(
-            self.shared,
-            Some(side.target),
-            &mut self.mapping,
-            &Names(self.scanner.source),
-            &mut list,
-            start,
-        );
-        self.links.number(&mut list);
-        let segment = side.lists.borrow_mut().push(list, Some(number));
-        self.shared.add_list_errors(&segment, errors);
-        self.pending.push((segment.first_dir, segment.first_dir + segment.dir_count));
-        self.announce(side);
-        self.end_if_done(side);
-        Ok(())
-    }
-
-    /// The end of lists is noted as soon as no directory is left.
-    pub(super) fn end_if_done<T: Target>(&self, side: &DestSide<'_, T, O>) {
-        let mut lists = side.lists.borrow_mut();
-        if next_directory(&mut self.pending.clone(), &lists).is_none() {
-            lists.complete = true;
-            self.shared.step(Role::Sender, &Step::ListsEnd);
-            self.shared.step(Role::Receiver, &Step::ListsEnd);
-        }
-    }
-
-    /// Tells the source which directories come soon.
-    fn announce<T: Target>(&self, side: &DestSide<'_, T, O>) {
-        announce_reads(self.scanner.source(), &side.lists.borrow().upcoming(&self.pending));
-    }
-}
-
-/// Numbers of link groups by device and inode, where no wire numbers them.
-#[derive(Debug, Default)]
-struct LinkGroups(HashMap<(u64, u64), u32>);
-
-impl LinkGroups {
-    fn number(&mut self, list: &mut FileList) {
-        for i in 0..list.len() {
-            let linked = list.entries.get(i).is_some_and(|e| e.flags.contains(EntryFlags::HLINKED));
-            if linked {
-                let next = u32::try_from(self.0.len()).unwrap_or(u32::MAX);
-                let extra = list.extra_mut(i);
-                extra.link_group = *self.0.entry(extra.dev_ino).or_insert(next);
-            }
-        }
-    }
-}
-
-/// Tells the source which directories will be read soon.
-pub(super) fn announce_reads<S: Source>(source: &S, dirs: &[DirRecord]) {
-    // Each call puts its directories in front.
-    for same in dirs.chunk_by(|a, b| a.entry().entry.base == b.entry().entry.base).rev() {
-        if let Some(first) = same.first() {
-            let mut names = same.iter().map(|d| super::scan::below(d.entry().name()));
-            source.will_read(first.entry().entry.base, &mut names);
-        }
-    }
-}
-
-/// The next directory to list, depth first, with those of the same name that follow it.
-pub(super) fn next_directory(pending: &mut Vec<(u32, u32)>, lists: &Lists) -> Option<(u32, Vec<DirRecord>)> {
-    let number = loop {
-        let top = pending.last_mut()?;
-        if top.0 >= top.1 {
-            pending.pop();
-            continue;
-        }
-        let number = lists.dir_in_turn(top.0)?;
-        top.0 += 1;
-        if lists.dir(number).is_some_and(|d| !d.entry().is_root()) {
-            break number;
-        }
-    };
-    let first = lists.dir(number)?.clone();
-    let mut same = Vec::from([first.clone()]);
-    while let Some(top) = pending.last_mut() {
-        let next = lists.dir_in_turn(top.0).filter(|_| top.0 < top.1).and_then(|number| lists.dir(number));
-        let Some(twin) = next.filter(|d| d.entry().name() == first.entry().name()) else { break };
-        same.push(twin.clone());
-        top.0 += 1;
-    }
-    Some((number, same))
-}
-
-fn count_listed<O>(shared: &Shared<'_, O>, list: &FileList) {
-    let mut stats = shared.stats.borrow_mut();
-    for entry in (0..list.len()).filter_map(|i| list.get(i)) {
-        let e = entry.entry;
-        stats.listed.add(e.kind());
-        if matches!(e.kind(), FileKind::Regular | FileKind::Symlink) {
-            stats.total_size += e.size;
-        }
-        let (_, base) = entry.rel_name().split();
-        stats.flist_bytes += base.len() as u64 + LISTED_BYTES;
-    }
-}
-
-/// About what an entry takes in a file list, beside its name.
-const LISTED_BYTES: u64 = 12;
-/// About what a transferred file takes beside its data: item, sum head, end of the tokens, checksum.
-const SENT_BYTES: u64 = 44;
-/// About what the request of a file takes: item and sum head.
-const REQUEST_BYTES: u64 = 19;
-
-/// Counts what two processes would have said to each other: who reads the numbers of a local run expects that order.
-fn count_as_sent(stats: &mut Stats) {
-    stats.written = stats.flist_bytes + stats.literal + SENT_BYTES * stats.transferred;
-    stats.read = REQUEST_BYTES * (stats.transferred + 1);
-}
-
-/// Runs both ends in this process: no wire, the same decisions.
-pub async fn run_local<'a, S, N, O, C>(
-    shared: &'a Shared<'a, O>,
-    source: &'a S,
-    entrance: &N,
-    filters: &FilterList,
-    dest_filters: &FilterList,
-    args: &SourceArgs,
-    copier: &C,
-) -> Result<(), Error<Infallible>>
-where
-    S: Source,
-    N: Entrance,
-    O: Observer,
-    C: LocalCopy<S, N::Target>,
-{
-    // The reference builds the rules for its server even when there is none.
-    if filters.wire_rules(shared.agreed.protocol, FilterSide::Sender).is_err() {
-        return Err(ProtocolError::FilterTooModern.into());
-    }
-    shared.report(Role::Sender, &Notice::ListStart);
-    let mut scanner = Scanner::new(shared, source, filters);
-    let mut list = FileList::new();
-    scanner.arguments(args, &mut list).await?;
-    let incremental = shared.agreed.inc_recurse();
-    let start = i32::from(incremental);
-    count_listed(shared, &list);
-    shared.report(Role::Sender, &Notice::ListDone(list.len()));
-    shared.step(Role::Sender, &Step::ListMade);
-    if !incremental {
-        shared.step(Role::Sender, &Step::ListsEnd);
-    }
-    shared.step(Role::Sender, &Step::ListSent);
-    let mut facts = FirstList::of(&list, shared, dest_filters);
-    let mut early = None;
-    if incremental && facts.count == 1 && !shared.options.list_only {
-        // A directory argument: its own list decides whether there is more than one entry.
-        let mut lists = Lists::new(incremental, Numbering::Sorted);
-        let first = lists.push(list.clone(), None);
-        let mut pending = Vec::from([(first.first_dir, first.first_dir + first.dir_count)]);
-        if let Some((_, same)) = next_directory(&mut pending, &lists) {
-            let (list, errors) = list_apart(shared, &mut scanner, &same).await?;
-            facts.count += list.len();
-            early = Some((list, errors));
-        }
-    }
-    if shared.options.list_only {
-        // Nothing is written, but what options name is looked at.
-        Mapping::new(shared, entrance).map_err(Error::Exit)?;
-        entrance.enter(&facts).await.map_err(Error::Exit)?;
-        super::generator::report_method(shared);
-        let scope = dest_filters.scope(FilterSide::Receiver, b"");
-        let listed = list_local(shared, scanner, list, &scope).await;
-        if listed.is_ok() {
-            shared.report(Role::Sender, &Notice::DeltaTotals(&shared.stats.borrow()));
-        }
-        count_as_sent(&mut shared.stats.borrow_mut());
-        return listed;
-    }
-    received_names(shared, Role::ReceiverSide, &list);
-    let mut mapping = Mapping::new(shared, entrance).map_err(Error::Exit)?;
-    shared.step(Role::ReceiverSide, &Step::Destination { count: facts.count });
-    let entered = match entrance.enter(&facts).await {
-        Ok(entered) => entered,
-        Err(code) => {
-            // A sender looks through its list whatever becomes of the destination.
-            crate::flist::order::sort(&mut list, shared.agreed.protocol);
-            drop_duplicates(shared, &mut list, start);
-            return Err(Error::Exit(code));
-        }
-    };
-    let scope = dest_filters.scope(FilterSide::Receiver, &entered.target.root_path());
-    shared.extended.receive(shared, &scope, entered.target.rights().super_user);
-    prepare(shared, Some(&entered.target), &mut mapping, &Names(source), &mut list, start);
-    let mut links = LinkGroups::default();
-    links.number(&mut list);
-    if shared.options.select.prune_empty_dirs {
-        super::prune::prune_empty_dirs(&mut list, &scope);
-    }
-    let mut lists = Lists::new(incremental, Numbering::Sorted);
-    let first = lists.push(list, None);
-    lists.complete = !incremental;
-    let side = DestSide {
-        shared,
-        target: &entered.target,
-        scope: scope.clone(),
-        rights: entered.target.rights(),
-        lists: RefCell::new(lists),
-        freed: Cell::new(0),
-        single_name: entered.single_name.clone(),
-        missing_root: entered.missing_root,
-        created_root: Cell::new(entered.created_root),
-        delayed: super::delayed::Delayed::new(shared.options),
-    };
-    let pending = Vec::from([(first.first_dir, first.first_dir + first.dir_count)]);
-    let mut local = LocalLists { shared, scanner, early, pending, mapping, links };
-    local.announce(&side);
-    if local.early.is_some() {
-        local.next(&side).await?;
-    } else if incremental {
-        local.end_if_done(&side);
-    }
-    let outlet = LocalOutlet::new(&side, source, copier, local);
-    let ended = Generator::new(&side, outlet).run().await;
-    count_as_sent(&mut shared.stats.borrow_mut());
-    ended
-}
-
-/// The list of a directory, and the error bits that the destination hears of with it.
-async fn list_apart<S: Source, O: Observer>(
-    shared: &Shared<'_, O>,
-    scanner: &mut Scanner<'_, S, O>,
-    dirs: &[DirRecord],
-) -> Result<(FileList, u32), Error<Infallible>> {
-    let known = shared.io_error.replace(0);
-    let list = scanner.directory(dirs).await;
-    let errors = shared.io_error.replace(known);
-    Ok((list?, errors))
-}
-
-async fn list_local<S: Source, O: Observer>(
-    shared: &Shared<'_, O>,
-    mut scanner: Scanner<'_, S, O>,
-    mut list: FileList,
-    scope: &Scope,
-) -> Result<(), Error<Infallible>> {
-    let incremental = shared.agreed.inc_recurse();
-    let protocol = shared.agreed.protocol;
-    let mut lists = Lists::new(incremental, Numbering::Sorted);
-    crate::flist::order::sort(&mut list, protocol);
-    drop_duplicates(shared, &mut list, lists.next_start());
-    if shared.options.select.prune_empty_dirs {
-        super::prune::prune_empty_dirs(&mut list, scope);
-    }
-    show_list(shared, &list, None);
-    let first = lists.push(list, None);
-    let mut pending = Vec::from([(first.first_dir, first.first_dir + first.dir_count)]);
-    if !incremental {
-        return Ok(());
-    }
-    while let Some((number, same)) = next_directory(&mut pending, &lists) {
-        let mut list = scanner.directory(&same).await?;
-        count_listed(shared, &list);
-        crate::flist::order::sort(&mut list, protocol);
-        drop_duplicates(shared, &mut list, lists.next_start());
-        show_list(shared, &list, same.first().map(DirRecord::entry));
-        let segment = lists.push(list, Some(number));
-        pending.push((segment.first_dir, segment.first_dir + segment.dir_count));
-        lists.free_oldest();
-    }
-    Ok(())
 }

@@ -1,11 +1,7 @@
 //! The sender: offers the lists, answers each request in the order of arrival.
 
 use alloc::{boxed::Box, rc::Rc, vec::Vec};
-use core::{
-    future::{Future, poll_fn},
-    pin::pin,
-    task::Poll,
-};
+use core::pin::pin;
 
 use embedded_io_async::BufRead;
 
@@ -15,8 +11,7 @@ use super::{
     extended,
     goodbye::{ItemHeader, read_del_stats, stats_bytes, write_del_stats, write_stats},
     io_error,
-    lists::{Found, LOOKAHEAD, Lists, Segment},
-    run::{announce_reads, next_directory},
+    lists::{Found, LOOKAHEAD, Lists, Segment, announce_reads, next_directory},
     scan::{Scanner, SourceArgs, below},
     transfer::{Outgoing, SendPlan},
 };
@@ -28,7 +23,7 @@ use crate::{
     flist::{
         Format,
         encode::{Encoder, IdNames},
-        entry::{EntryFlags, EntryRef, FileKind, FileList},
+        entry::{EntryFlags, EntryRef, FileList},
         order,
     },
     io::{ChunkWrite, WireReader, WireWriter},
@@ -37,7 +32,7 @@ use crate::{
     mux::MsgTag,
     options::Append,
     ports::{FileTransfer, ItemEvent, Notice, Observer, Op, Source, SourcePath, Step},
-    rt::{Either, select2},
+    rt::{Either, poll_once, select2},
     setup::Side,
     trace::event,
     wire::ndx::{NDX_DEL_STATS, NDX_DONE, NDX_FLIST_EOF, NDX_FLIST_OFFSET, NdxState},
@@ -180,13 +175,7 @@ where
         let Self { r, w, read_ndx, shared, .. } = self;
         let mut read = pin!(r.ndx(read_ndx));
         loop {
-            let now = poll_fn(|cx| {
-                Poll::Ready(match read.as_mut().poll(cx) {
-                    Poll::Ready(ndx) => Some(ndx),
-                    Poll::Pending => None,
-                })
-            });
-            if let Some(ndx) = now.await {
+            if let Some(ndx) = poll_once(read.as_mut()).await {
                 return ndx;
             }
             send_messages(shared, w).await?;
@@ -254,13 +243,7 @@ where
         out.clear();
         {
             let mut stats = self.shared.stats.borrow_mut();
-            for entry in &list.entries {
-                let kind = entry.kind();
-                stats.listed.add(kind);
-                if matches!(kind, FileKind::Regular | FileKind::Symlink) {
-                    stats.total_size += entry.size;
-                }
-            }
+            list.entries.iter().for_each(|entry| stats.add_listed(entry));
         }
         for (index, position) in (start..).zip(0..list.len()) {
             if let Some(entry) = list.get(position) {
@@ -415,19 +398,7 @@ where
     }
 
     fn show(&self, entry: EntryRef<'_>, header: &ItemHeader, transfer: Option<FileTransfer>) {
-        if !self.shared.is_client() && !self.shared.options.report.logs {
-            return;
-        }
-        self.shared.observer.item(&ItemEvent {
-            entry: Some(entry),
-            name: below(entry.name()),
-            flags: header.flags,
-            link: header.xname.as_deref().filter(|_| header.flags.contains(ItemFlags::LOCAL_CHANGE)),
-            basis: header.basis,
-            transfer,
-            kind: entry.entry.kind(),
-            perms: entry.entry.mode & crate::flist::entry::mode::PERMS,
-        });
+        self.shared.show_item(&ItemEvent { transfer, ..ItemEvent::of_header(entry, header) });
     }
 
     async fn echo(&mut self, ndx: i32, header: &ItemHeader) -> Result<(), Error<R::Error>> {
@@ -447,7 +418,7 @@ where
                 }
                 self.takes_on(ndx, dir.entry());
                 self.xattr_request(dir.entry(), &header).await?;
-                self.count_created(&header, dir.entry());
+                self.shared.count_created(dir.entry(), header.flags);
                 self.show(dir.entry(), &header, None);
                 return self.echo(ndx, &header).await;
             }
@@ -456,7 +427,7 @@ where
         let Some(entry) = segment.get(ndx) else { return Ok(()) };
         self.takes_on(ndx, entry);
         self.xattr_request(entry, &header).await?;
-        self.count_created(&header, entry);
+        self.shared.count_created(entry, header.flags);
         if !header.flags.contains(ItemFlags::TRANSFER) {
             self.show(entry, &header, None);
             return self.echo(ndx, &header).await;
@@ -468,12 +439,7 @@ where
             return Err(ProtocolError::LatePhase { phase }.into());
         }
         let again = segment.marks(ndx).contains(EntryFlags::SENT);
-        {
-            // A repetition counts like the first attempt.
-            let mut stats = self.shared.stats.borrow_mut();
-            stats.transferred += 1;
-            stats.transferred_size += entry.entry.size;
-        }
+        self.shared.stats.borrow_mut().add_transferred(entry.entry);
         if options.asks_for_nothing() {
             self.show(entry, &header, None);
             return self.echo(ndx, &header).await;
@@ -492,12 +458,6 @@ where
     ) -> Result<(), Error<R::Error>> {
         let answer = &mut self.xattrs;
         extended::read_request(&mut self.r, self.shared, self.source, entry, header, answer).await
-    }
-
-    fn count_created(&self, header: &ItemHeader, entry: EntryRef<'_>) {
-        if header.flags.contains(ItemFlags::IS_NEW) {
-            self.shared.stats.borrow_mut().created.add(entry.entry.kind());
-        }
     }
 
     fn append_mode(&self) -> Append {
@@ -681,8 +641,8 @@ where
     }
 }
 
-/// Writes what the observer queued for the peer.
-async fn send_messages<W: ChunkWrite, O>(
+/// Writes what waits in the outbox for the peer; where nothing is framed no message can travel, and it is dropped.
+pub(super) async fn send_messages<W: ChunkWrite, O>(
     shared: &Shared<'_, O>,
     w: &mut WireWriter<W, Vec<u8>>,
 ) -> Result<(), Error<W::Error>> {

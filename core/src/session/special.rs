@@ -41,7 +41,6 @@ where
         let options = self.options();
         let kind = entry.entry.kind();
         let target = self.side.target;
-        let extra = entry.extra();
         let what = match kind {
             FileKind::Symlink => "symlink",
             FileKind::Block | FileKind::Char => "device file",
@@ -53,16 +52,9 @@ where
             options,
             self.side.mask(Role::Generator, name).await,
         );
-        let same_kind = stat.filter(|s| s.kind() == kind);
-        let same = match (same_kind, kind) {
-            (None, _) => false,
-            (Some(_), FileKind::Symlink) => {
-                target.read_link(Place::Dest(name)).await.is_ok_and(|t| t == entry.link_target())
-            }
-            (Some(s), FileKind::Block | FileKind::Char) => s.rdev == extra.rdev,
-            (Some(_), _) => true,
-        };
-        if let (true, Some(stat)) = (same, stat) {
+        if let Some(stat) = stat.filter(|s| s.kind() == kind)
+            && self.side.is_same_thing(entry, Place::Dest(name), &stat).await
+        {
             self.stands(ndx, entry, name, wanted_mode, &stat).await?;
             return Ok(Made::There);
         }
@@ -71,7 +63,7 @@ where
         } else {
             None
         };
-        if let Some(alt) = alternate.as_ref().filter(|a| a.level == 3) {
+        if let Some(alt) = alternate.as_ref().filter(|a| a.is_complete()) {
             if options.transfer.alt_dest_kind == Some(AltDestKind::Compare) {
                 return Ok(Made::Superfluous);
             }
@@ -105,7 +97,7 @@ where
             .as_ref()
             .filter(|s| s.kind() == kind || (kind.is_special() && s.kind().is_special()))
             .or(alternate.as_ref().map(|a| &a.stat));
-        let changes = alternate.as_ref().is_none_or(|a| a.level < 3);
+        let changes = alternate.as_ref().is_none_or(|a| !a.is_complete());
         let mut doing = ItemFlags::LOCAL_CHANGE;
         doing.set(ItemFlags::REPORT_CHANGE, changes);
         let mut flags = self.flags_of(entry, wanted_mode, before, doing);
@@ -115,21 +107,7 @@ where
             flags.remove(ItemFlags::REPORT_TIME);
         }
         if !options.dry_run {
-            let made = if kind == FileKind::Symlink {
-                target.make_symlink(name, entry.link_target(), replace).await
-            } else {
-                self.step(&Step::MakingNode { name: name.bytes(), mode: wanted_mode, rdev: extra.rdev });
-                target.make_node(name, wanted_mode, extra.rdev, replace).await
-            };
-            if let Err(error) = made {
-                let op = if kind == FileKind::Symlink { Op::Symlink } else { Op::Mknod };
-                self.report(&Notice::Failed {
-                    op,
-                    name: name.bytes(),
-                    base: None,
-                    other: entry.link_target(),
-                    error,
-                });
+            if !self.put(entry, name, wanted_mode, replace).await {
                 return Ok(Made::Failed);
             }
             if let Ok(Some(now)) = target.stat(Place::Dest(name), false).await {
@@ -150,5 +128,21 @@ where
             self.outlet.success(ndx, entry).await?;
         }
         Ok(Made::There)
+    }
+
+    /// Makes the item, in place of what stands there where that is to be replaced. False: it cannot be made, which was reported.
+    async fn put(&self, entry: EntryRef<'_>, name: RelName<'_>, wanted_mode: u32, replace: bool) -> bool {
+        let (target, link) = (self.side.target, entry.link_target());
+        let (op, made) = if entry.entry.is_symlink() {
+            (Op::Symlink, target.make_symlink(name, link, replace).await)
+        } else {
+            let rdev = entry.extra().rdev;
+            self.step(&Step::MakingNode { name: name.bytes(), mode: wanted_mode, rdev });
+            (Op::Mknod, target.make_node(name, wanted_mode, rdev, replace).await)
+        };
+        if let Err(error) = made {
+            self.report(&Notice::Failed { op, name: name.bytes(), base: None, other: link, error });
+        }
+        made.is_ok()
     }
 }

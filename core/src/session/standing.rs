@@ -4,7 +4,8 @@
 use super::{
     Shared,
     decide::{self, Quick},
-    generator::{DestSide, Generator, Outlet},
+    dest_side::DestSide,
+    generator::{Generator, Outlet},
 };
 use crate::{
     error::{Error, Role},
@@ -31,6 +32,50 @@ impl<T: Target, O: Observer> DestSide<'_, T, O> {
             stat.mode = stat.mode & mode::TYPE | own & mode::PERMS;
         }
         (readable || self.target.open_basis(at).await.is_ok()).then_some(stat)
+    }
+
+    /// The mode that a file gets with its data. Without `-p` it has the permissions of what it is made from, or else of
+    /// what it replaces.
+    pub(super) async fn received_mode(
+        &self,
+        entry: EntryRef<'_>,
+        name: RelName<'_>,
+        made_from: Option<Place<'_>>,
+        replaced: Option<Stat>,
+    ) -> u32 {
+        let options = self.shared.options;
+        let mut model = match made_from {
+            Some(at) => self.lends_mode(at, self.target.stat(at, false).await.ok().flatten()).await,
+            None => None,
+        };
+        if model.is_none() {
+            model = self.lends_mode(Place::Dest(name), replaced).await;
+        }
+        let model = model.filter(|stat| decide::holds_data(stat, options));
+        let mask = self.mask(Role::Receiver, name).await;
+        decide::dest_mode(entry.entry.mode, model.as_ref(), options, mask)
+    }
+
+    /// Whether what stands somewhere, which has the type of an entry, is the same but for its attributes, as far as that can be
+    /// seen without data: the target of a symlink, the number of a device.
+    pub(super) async fn is_same_thing(&self, entry: EntryRef<'_>, at: Place<'_>, stat: &Stat) -> bool {
+        match stat.kind() {
+            FileKind::Symlink => {
+                self.target.read_link(at).await.is_ok_and(|link| link == entry.link_target())
+            }
+            FileKind::Block | FileKind::Char => stat.rdev == entry.extra().rdev,
+            _ => true,
+        }
+    }
+
+    /// All attributes that a complete item gets.
+    pub(super) fn attrs(&self, entry: EntryRef<'_>, wanted_mode: u32) -> Attrs {
+        decide::wanted(entry.entry, &entry.extra(), wanted_mode, self.shared.options, &self.rights, true)
+    }
+
+    /// The attributes of a file that is not complete: without times, by which a later run would take it for complete.
+    pub(super) fn attrs_without_times(&self, entry: EntryRef<'_>, wanted_mode: u32) -> Attrs {
+        decide::wanted(entry.entry, &entry.extra(), wanted_mode, self.shared.options, &self.rights, false)
     }
 }
 
@@ -114,8 +159,7 @@ where
         let theirs = (entry.entry.mtime, entry.entry.nsec);
         let times =
             times && (exact || !decide::same_time(select.modify_window, theirs, (stat.mtime, stat.nsec)));
-        let mut attrs =
-            decide::wanted(entry.entry, &entry.extra(), wanted_mode, self.options(), &self.side.rights, true);
+        let mut attrs = self.side.attrs(entry, wanted_mode);
         attrs.mtime = attrs.mtime.filter(|&time| times && time != (stat.mtime, stat.nsec));
         // It travels in whole seconds; an exact time comes with one that has none but these.
         let exact_too = exact && attrs.mtime.is_some();
@@ -265,14 +309,7 @@ where
             return if options.select.checksum { " (sum change)" } else { " (file change)" };
         }
         let at = Place::Dest(self.side.local_name(entry));
-        let same_thing = match stat.kind() {
-            FileKind::Symlink => {
-                self.side.target.read_link(at).await.is_ok_and(|link| link == entry.link_target())
-            }
-            FileKind::Block | FileKind::Char => stat.rdev == entry.extra().rdev,
-            _ => true,
-        };
-        if !same_thing {
+        if !self.side.is_same_thing(entry, at, stat).await {
             return " (file change)";
         }
         let wanted_mode = decide::dest_mode(entry.entry.mode, Some(stat), options, self.side.rights.umask);

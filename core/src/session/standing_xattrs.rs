@@ -2,7 +2,7 @@
 
 use alloc::vec::Vec;
 
-use super::{extended::value_sums, generator::DestSide};
+use super::{dest_side::DestSide, extended::value_sums};
 use crate::ports::{Observer, Op, Place, PortError, Target};
 
 impl<T: Target, O: Observer> DestSide<'_, T, O> {

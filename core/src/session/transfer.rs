@@ -398,7 +398,7 @@ pub(super) struct Received {
     pub sum: Digest,
     /// The first write error; everything behind it was dropped.
     pub write_error: Option<PortError>,
-    /// The basis could not be read where a block was wanted.
+    /// Of the file, bytes.
     pub size: u64,
 }
 

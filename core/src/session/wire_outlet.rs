@@ -5,14 +5,15 @@ use alloc::{rc::Rc, vec::Vec};
 use super::{
     Shared,
     basis::basis_place,
+    dest_side::DestSide,
     extended,
-    generator::{DestSide, Outlet, Request},
+    generator::{Outlet, Request},
     goodbye::{ItemHeader, write_del_stats},
     item_lines::{is_worth_a_line, name_line},
     lists::Segment,
     outlet::TURN,
     receiver::sibling_name,
-    scan::below,
+    sender::send_messages,
 };
 use crate::{
     delta::SumHead,
@@ -55,12 +56,7 @@ impl<'a, 'w, W: ChunkWrite, T: Target, O: Observer> WireOutlet<'a, 'w, W, T, O> 
     }
 
     async fn messages(&mut self) -> Result<(), Error<W::Error>> {
-        while let Some((tag, payload)) = self.shared().outbox.pop() {
-            if self.w.is_framed() {
-                self.w.message(tag, &payload).await?;
-            }
-        }
-        Ok(())
+        send_messages(self.shared(), self.w).await
     }
 
     /// Sends the sums of a basis file.
@@ -155,16 +151,7 @@ impl<W: ChunkWrite, T: Target, O: Observer> Outlet for WireOutlet<'_, '_, W, T, 
                 }
             }
             if itemizes && !options.read_batch {
-                shared.observer.item(&ItemEvent {
-                    entry: Some(entry),
-                    name: below(entry.name()),
-                    flags,
-                    link: xname,
-                    basis: BasisType::Name,
-                    transfer: None,
-                    kind: entry.entry.kind(),
-                    perms: entry.entry.mode & crate::flist::entry::mode::PERMS,
-                });
+                shared.observer.item(&ItemEvent { link: xname, ..ItemEvent::of(entry, flags) });
             }
             return Ok(());
         }

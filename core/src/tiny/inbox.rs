@@ -78,7 +78,7 @@ impl MessageSink for Inbox {
             MsgTag::IoError => self.io_error |= value as u32 & 7,
             MsgTag::NoSend => self.no_send = Some(value),
             MsgTag::ErrorExit => {
-                return Err(MessageFault::PeerExit(ExitCode(value.clamp(0, 255) as u8)));
+                return Err(MessageFault::PeerExit(ExitCode::from_wire(value)));
             }
             _ => {}
         }

@@ -201,7 +201,6 @@ pub(crate) struct Cli {
     pub(crate) compress: u32,
     pub(crate) compress_choice: Option<Vec<u8>>,
     pub(crate) compress_level: Option<i32>,
-    pub(crate) compress_threads: i32,
     pub(crate) skip_compress: Option<Vec<u8>>,
 
     pub(crate) filters: Vec<FilterArg>,
@@ -226,7 +225,6 @@ pub(crate) struct Cli {
 
     pub(crate) rsh: Option<Vec<u8>>,
     pub(crate) rsync_path: Option<Vec<u8>>,
-    pub(crate) blocking_io: Option<bool>,
     pub(crate) ip_version: Option<u8>,
     pub(crate) iconv: Option<Vec<u8>>,
     pub(crate) protocol: Option<i32>,

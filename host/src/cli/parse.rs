@@ -436,7 +436,8 @@ impl Cli {
             }
             O::CompressChoice => self.compress_choice = Some(text),
             O::CompressLevel => self.compress_level = Some(int),
-            O::CompressThreads => self.compress_threads = int,
+            // The output would be the same: one thread compresses.
+            O::CompressThreads => {}
             O::SkipCompress => self.skip_compress = Some(text),
 
             O::FilterShort => {
@@ -499,8 +500,8 @@ impl Cli {
 
             O::Rsh => self.rsh = Some(text),
             O::RsyncPath => self.rsync_path = Some(text),
-            O::BlockingIo => self.blocking_io = Some(true),
-            O::NoBlockingIo => self.blocking_io = Some(false),
+            // The transport decides by itself how it waits.
+            O::BlockingIo | O::NoBlockingIo => {}
             O::Ipv4 => self.ip_version = Some(4),
             O::Ipv6 => self.ip_version = Some(6),
             O::Iconv => self.iconv = Some(text),

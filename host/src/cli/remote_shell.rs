@@ -82,13 +82,6 @@ pub(crate) fn argv(
     Ok(argv)
 }
 
-/// True if the shell is one that wants blocking I/O unless told otherwise.
-#[allow(dead_code, reason = "the transport decides by itself")]
-pub(crate) fn wants_blocking_io(rsh: &[u8]) -> bool {
-    let program = rsh.split(|&b| b == b' ').find(|w| !w.is_empty()).unwrap_or_default();
-    matches!(program.rsplit(|&b| b == b'/').next(), Some(b"rsh" | b"remsh"))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -2,36 +2,36 @@
 //!
 //! The checks are made in the order of the reference, so that the first complaint is the same one.
 
-use std::{fs::File, ops::RangeInclusive, os::unix::ffi::OsStringExt};
+use std::{fs::File, os::unix::ffi::OsStringExt};
 
 use arsync_core::{
-    checksum::ChecksumKind,
-    chmod::Chmod,
     error::Role,
     exit::ExitCode,
-    options::{Compress, Delete, DeleteWhen, FilesFrom, Preserve, Report, Select, SessionOptions, Transfer},
-    token::CompressKind,
+    options::{FilesFrom, SessionOptions},
     version::ProtocolVersion,
 };
 
 use super::{
-    asked::{Cli, Dirs, During, FilterArg, OutBuf, Recurse, StderrMode, Super},
+    asked::{Cli, Dirs, FilterArg, OutBuf, Recurse, StderrMode, Super},
     failure::{Failure, Stop},
     help,
     number::SizeRule,
     operands::{self, Operand, Route, RouteOptions},
     parse::World,
-    words::{Debug, Info, Levels},
+    words::{Info, Levels},
 };
 use crate::{
     output::{format, strerror},
     vouched::{self, Trust},
 };
 
+mod algorithms;
+mod fields;
 mod kept;
 
+use algorithms::Algorithms;
 pub(super) use kept::without_dot_slashes;
-use kept::{Backups, backups, batch_files, partials, without_slash};
+use kept::{Backups, backups, batch_files, partials};
 
 /// What a run is to do.
 #[derive(Debug)]
@@ -138,13 +138,10 @@ const MAX_TEMP_DIR: usize = 4086;
 const MAX_ALLOC_RULE: SizeRule =
     SizeRule { name: "max-alloc", unit: b'B', min: 1 << 20, max: None, zero_is_unlimited: true };
 
-/// Versions that a peer may announce (spec: version numbers); a newer one than ours is brought down to ours.
-const PLAUSIBLE: RangeInclusive<i32> = 20..=40;
-
 /// The version asked for can be negotiated: with a peer, or, where both ends are this program, with itself.
 fn check_protocol(wanted: Option<i32>, local: bool) -> Result<(), Stop> {
     let Some(wanted) = wanted else { return Ok(()) };
-    let text = if !PLAUSIBLE.contains(&wanted) {
+    let text = if !ProtocolVersion::PLAUSIBLE.contains(&wanted) {
         "protocol version mismatch -- is your shell clean?\n(see the rsync manpage for an explanation)"
             .to_owned()
     } else if local && wanted > i32::from(ProtocolVersion::MAX.number()) {
@@ -163,82 +160,38 @@ fn refused(cli: &Cli, text: impl AsRef<[u8]>) -> Stop {
 /// Makes sense of a command line.
 pub(crate) fn resolve(mut cli: Cli, world: &World<'_>) -> Result<Resolved, Stop> {
     let role = if cli.server { Role::Server } else { Role::Client };
-    let fail = |text: &str| Stop::from(Failure::option(text, cli.server));
-    let unsupported = |text: Vec<u8>| Stop::from(Failure::plain(text, ExitCode::UNSUPPORTED, role));
-
     if cli.version > 0 {
         let json = cli.version > 1 && !cli.server;
         let text = if json { help::version_json(world.program) } else { help::version(world.program) };
         return Err(Stop::Print(text.into_bytes()));
     }
-
     let max_alloc_text = cli.max_alloc.clone().or_else(|| world.var("RSYNC_MAX_ALLOC"));
     let max_alloc = match &max_alloc_text {
-        Some(text) => MAX_ALLOC_RULE
-            .parse(text)
-            .map_err(|fault| Stop::from(Failure::option(MAX_ALLOC_RULE.message(text, &fault), cli.server)))?,
+        Some(text) => {
+            MAX_ALLOC_RULE.parse(text).map_err(|fault| refused(&cli, MAX_ALLOC_RULE.message(text, &fault)))?
+        }
         None => MAX_ALLOC,
     };
-
     let (old_args, secluded_args) = argument_protection(&cli, world);
     if old_args > 0 && secluded_args {
-        return Err(fail("--secluded-args conflicts with --old-args."));
+        return Err(refused(&cli, "--secluded-args conflicts with --old-args."));
     }
-
-    let checksum_choice = match &cli.checksum_choice {
-        Some(text) => checksum_choice(text)
-            .map_err(|name| unsupported([b"unknown checksum name: ", &name[..]].concat()))?,
-        None => None,
-    };
-    if matches!(checksum_choice, Some((Some(ChecksumKind::None), _))) {
+    let algorithms = Algorithms::new(&cli, world)?;
+    if algorithms.nothing_is_compared() {
         cli.whole_file = Some(true);
     }
-    let compress =
-        compress(&cli).map_err(|name| unsupported([b"unknown compress name: ", &name[..]].concat()))?;
-
     let outbuf = outbuf(&cli)?;
-
     if cli.xattrs > 1 && cli.super_user == Super::Fake {
-        return Err(fail("--fake-super conflicts with -XX"));
+        return Err(refused(&cli, "--fake-super conflicts with -XX"));
     }
-
     let (batch, warnings) = batch_files(&cli)?;
     if cli.temp_dir.as_ref().is_some_and(|dir| dir.len() >= MAX_TEMP_DIR) {
-        return Err(fail("the --temp-dir path is WAY too long."));
+        return Err(refused(&cli, "the --temp-dir path is WAY too long."));
     }
-
-    let timings =
-        [cli.delete_before, cli.delete_during.is_some(), cli.delete_after].iter().filter(|on| **on).count();
-    if timings > 1 {
-        return Err(fail("You may not combine multiple --delete-WHEN options."));
-    }
-    let list_only = cli.list_only || (!cli.server && batch.read.is_none() && cli.operands.len() <= 1);
-    let recursive = match (cli.recurse, cli.dirs) {
-        (_, Some(Dirs::Old)) | (Recurse::Explicit, _) => true,
-        (Recurse::Archive, _) => cli.files_from.is_none(),
-        (Recurse::Off, _) => false,
-    };
-    let dirs = match cli.dirs {
-        Some(Dirs::On | Dirs::Old) => true,
-        Some(Dirs::Off) => recursive,
-        None => recursive || list_only || cli.files_from.is_some(),
-    };
-    let deleting = cli.delete || cli.delete_excluded || timings > 0;
-    if deleting && !dirs {
-        return Err(fail("--delete does not work without --recursive (-r) or --dirs (-d)."));
-    }
-    if let Some(root) = &cli.confine_root {
-        if root.first() != Some(&b'/') {
-            return Err(fail("--confine-root must be an absolute path"));
-        }
-        if cli.insecure_links {
-            return Err(fail("--insecure-links cannot be combined with --confine-root"));
-        }
-    }
-
+    let walk = Walk::new(&cli, batch.read.is_some())?;
+    check_confinement(&cli)?;
     let backup = backups(&cli)?;
     let partial = partials(&cli, world)?;
-
     if cli.files_from.is_some() && !cli.server && cli.operands.len() != 2 {
         return Err(Stop::Usage(Role::Client));
     }
@@ -248,167 +201,37 @@ pub(crate) fn resolve(mut cli: Cli, world: &World<'_>) -> Result<Resolved, Stop>
         let text = "rsync: a receiving server has no list of names on its standard input";
         return Err(Failure::plain(text, ExitCode::PROTOCOL, role).into());
     }
-
-    let old_destination = old_args > 0;
     let operands: Vec<Vec<u8>> = cli.operands.drain(..).map(OsStringExt::into_vec).collect();
-    let route = if cli.server {
-        let role = if cli.sender { Role::Sender } else { Role::ReceiverSide };
-        let (start, args) = operands.split_first().ok_or(Stop::Usage(role))?;
-        Route::Server { sender: cli.sender, start: start.clone(), args: args.to_vec() }
-    } else {
-        let options = RouteOptions {
-            read_batch: batch.read.is_some(),
-            shell_given: cli.rsh.is_some(),
-            old_args: old_destination,
-            files_from: cli.files_from.as_deref(),
-        };
-        operands::route(&operands, &options)?
-    };
-    let route_role = route.role();
-    if !cli.server {
-        check_protocol(cli.protocol, matches!(route, Route::Local { .. }))?;
-        check_daemon_options(&cli, &route, route_role)?;
-        if let Some(machine) = route.machine() {
-            operands::check_host(machine, route_role)?;
-        }
-    }
+    let route = find_route(&cli, &operands, batch.read.is_some(), old_args > 0)?;
 
     let levels = Levels::new(cli.verbose, &implied_words(&cli), &cli.words);
-    let names = levels.info(Info::Name);
-    let implied_format = match (cli.itemize, names) {
-        (0, 0) => None,
-        (0, _) => Some(b"%n%L".to_vec()),
-        _ => Some(b"%i %n%L".to_vec()),
-    };
-    let output = Output {
-        format: cli.out_format.clone().or(implied_format),
-        human: cli.human_readable.0.min(3),
-        stderr: cli.stderr.unwrap_or_default(),
-        stderr_given: cli.stderr.is_some(),
-        outbuf,
-        eight_bit: cli.eight_bit,
-        quiet: cli.quiet > 0,
-    };
-
-    let filters = rules(&cli, deleting, &backup, partial.dir.as_deref());
-    let relative = cli.relative.unwrap_or(cli.files_from.is_some());
-    let receives =
-        matches!(route, Route::Pull { .. } | Route::Batch { .. } | Route::Server { sender: false, .. });
-    let local = matches!(route, Route::Local { .. });
+    let output = output(&cli, &levels, outbuf);
+    let filters = rules(&cli, walk.deleting, &backup, partial.dir.as_deref());
     let log_file = cli.log_file.clone().filter(|path| !path.is_empty());
     let log_format = log_file.as_ref().map(|_| match &cli.log_file_format {
         Some(format) => format.clone(),
         None => LOG_FORMAT.to_vec(),
     });
-    let report = report(&cli, &levels, output.format.as_deref(), log_format.as_deref());
-    let delete_when = match (cli.delete_before, cli.delete_during, cli.delete_after) {
-        (true, ..) => Some(DeleteWhen::Before),
-        (_, Some(During::During), _) => Some(DeleteWhen::During),
-        (_, Some(During::Delay), _) => Some(DeleteWhen::Delay),
-        (.., true) => Some(DeleteWhen::After),
-        _ => deleting.then_some(DeleteWhen::Default),
-    };
-    let (alt_dest_kind, alt_dests) = match cli.alt_dest.clone() {
-        Some((kind, dirs)) => (Some(kind), dirs.iter().map(|dir| without_slash(dir).to_vec()).collect()),
-        None => (None, Vec::new()),
-    };
+    let receives =
+        matches!(route, Route::Pull { .. } | Route::Batch { .. } | Route::Server { sender: false, .. });
+    let local = matches!(route, Route::Local { .. });
     let opts = SessionOptions {
         protocol: cli.protocol.map(|p| u8::try_from(p.max(0)).unwrap_or(u8::MAX)),
         checksum_seed: cli.checksum_seed,
-        preserve: preserve(&cli, &backup),
-        select: Select {
-            confine_root: cli.confine_root.clone(),
-            confine_all: false,
-            insecure_links: cli.insecure_links,
-            ignore_nonreadable: false,
-            recursive,
-            dirs,
-            relative,
-            implied_dirs: relative && !cli.no_implied_dirs,
-            one_file_system: level(cli.one_file_system),
-            copy_links: cli.copy_links,
-            copy_unsafe_links: cli.copy_unsafe_links,
-            copy_dirlinks: cli.copy_dirlinks,
-            safe_links: cli.safe_links,
-            munge_links: cli.munge_links,
-            sanitize_links: false,
-            keep_dirlinks: cli.keep_dirlinks,
-            prune_empty_dirs: cli.prune_empty_dirs,
-            existing: cli.existing,
-            ignore_existing: cli.ignore_existing,
-            update: cli.update,
-            size_only: cli.size_only,
-            ignore_times: cli.ignore_times,
-            checksum: cli.checksum,
-            modify_window: cli.modify_window.unwrap_or(0),
-            max_size: cli.max_size,
-            min_size: cli.min_size,
-            ignore_missing_args: cli.ignore_missing_args && !cli.delete_missing_args,
-            cvs_exclude: cli.cvs_exclude,
-            files_from: match (&files_from, receives) {
-                (NameList::None, _) => FilesFrom::None,
-                (NameList::Stdin | NameList::File(_), true) => FilesFrom::Send,
-                (NameList::Stdin, false) if cli.server => FilesFrom::Wire,
-                (NameList::Remote(_), false) => FilesFrom::Wire,
-                _ => FilesFrom::Local,
-            },
-            copy_devices: cli.copy_devices,
-            write_devices: cli.write_devices,
-            mkpath: cli.mkpath,
-            drop_devices: cli.drop_devices,
-        },
-        delete: Delete {
-            when: delete_when,
-            excluded: cli.delete_excluded,
-            missing_args: cli.delete_missing_args,
-            force: cli.force,
-            ignore_errors: cli.ignore_errors,
-            max_delete: cli.max_delete.map(|n| u32::try_from(n).unwrap_or(0)),
-        },
-        transfer: Transfer {
-            whole_file: cli.whole_file,
-            inplace: cli.writes_in_place(),
-            append: cli.append,
-            sparse: cli.sparse,
-            preallocate: cli.preallocate,
-            fsync: cli.fsync,
-            block_size: cli.block_size,
-            partial: partial.kept,
-            partial_dir: partial.dir,
-            temp_dir: cli.temp_dir.clone(),
-            delay_updates: cli.delay_updates,
-            backup: backup.on,
-            backup_dir: backup.dir,
-            suffix: backup.suffix,
-            fuzzy: level(cli.fuzzy),
-            alt_dest_kind,
-            alt_dests,
-            remove_source: cli.remove_source,
-            compress,
-            compress_level: cli.compress_level,
-            stored: false,
-            checksum_choice,
-            checksum_list: algorithm_list(world, "RSYNC_CHECKSUM_LIST", cli.server),
-            compress_list: algorithm_list(world, "RSYNC_COMPRESS_LIST", cli.server),
-        },
-        report,
+        preserve: fields::preserve(&cli, &backup),
+        select: fields::select(&cli, &walk, whose_list(&cli, &files_from, receives)),
+        delete: fields::delete(&cli, &walk),
+        report: fields::report(&cli, &levels, output.format.as_deref(), log_format.as_deref()),
+        transfer: fields::transfer(&cli, backup, partial, algorithms),
         no_inc_recursive: cli.no_inc_recursive || cli.qsort,
         dry_run: cli.dry_run || batch.only_write.is_some(),
-        list_only,
+        list_only: walk.list_only,
         timeout: u32::try_from(cli.timeout).unwrap_or(0),
         max_alloc,
         trust_sender: cli.trust_sender || local || cli.server || batch.read.is_some(),
         read_batch: batch.read.is_some(),
         batch_only: batch.only_write.is_some(),
     };
-
-    let iconv = match (&cli.iconv, cli.server) {
-        (Some(text), _) => Some(text.clone()),
-        (None, false) => world.var("RSYNC_ICONV").filter(|text| !text.is_empty()),
-        (None, true) => None,
-    }
-    .filter(|text| text != b"-");
-    let rsh = cli.rsh.clone().or_else(|| world.var("RSYNC_RSH")).unwrap_or_else(|| b"ssh".to_vec());
     Ok(Resolved {
         opts,
         route,
@@ -421,9 +244,9 @@ pub(crate) fn resolve(mut cli: Cli, world: &World<'_>) -> Result<Resolved, Stop>
         old_args,
         secluded_args,
         client_info: cli.rsh.clone().filter(|_| cli.server),
-        rsh,
+        rsh: cli.rsh.clone().or_else(|| world.var("RSYNC_RSH")).unwrap_or_else(|| b"ssh".to_vec()),
         rsync_path: cli.rsync_path.clone().unwrap_or_else(|| b"rsync".to_vec()),
-        iconv,
+        iconv: charsets(&cli, world),
         max_alloc_text: max_alloc_text.filter(|_| max_alloc != MAX_ALLOC),
         write_batch: batch.write,
         only_write_batch: batch.only_write,
@@ -432,6 +255,113 @@ pub(crate) fn resolve(mut cli: Cli, world: &World<'_>) -> Result<Resolved, Stop>
         warnings,
         cli,
     })
+}
+
+/// How far the walk through the source goes, and whether extra files are deleted at the destination.
+struct Walk {
+    recursive: bool,
+    dirs: bool,
+    list_only: bool,
+    deleting: bool,
+}
+
+impl Walk {
+    /// `replays`: a batch file is read, which has one operand.
+    fn new(cli: &Cli, replays: bool) -> Result<Self, Stop> {
+        let timings = [cli.delete_before, cli.delete_during.is_some(), cli.delete_after];
+        let timings = timings.iter().filter(|on| **on).count();
+        if timings > 1 {
+            return Err(refused(cli, "You may not combine multiple --delete-WHEN options."));
+        }
+        let list_only = cli.list_only || (!cli.server && !replays && cli.operands.len() <= 1);
+        let recursive = match (cli.recurse, cli.dirs) {
+            (_, Some(Dirs::Old)) | (Recurse::Explicit, _) => true,
+            (Recurse::Archive, _) => cli.files_from.is_none(),
+            (Recurse::Off, _) => false,
+        };
+        let dirs = match cli.dirs {
+            Some(Dirs::On | Dirs::Old) => true,
+            Some(Dirs::Off) => recursive,
+            None => recursive || list_only || cli.files_from.is_some(),
+        };
+        let deleting = cli.delete || cli.delete_excluded || timings > 0;
+        if deleting && !dirs {
+            return Err(refused(cli, "--delete does not work without --recursive (-r) or --dirs (-d)."));
+        }
+        Ok(Self { recursive, dirs, list_only, deleting })
+    }
+}
+
+fn check_confinement(cli: &Cli) -> Result<(), Stop> {
+    let Some(root) = &cli.confine_root else { return Ok(()) };
+    if root.first() != Some(&b'/') {
+        return Err(refused(cli, "--confine-root must be an absolute path"));
+    }
+    if cli.insecure_links {
+        return Err(refused(cli, "--insecure-links cannot be combined with --confine-root"));
+    }
+    Ok(())
+}
+
+/// From where to where. `replays`: a batch file takes the place of the source.
+fn find_route(cli: &Cli, operands: &[Vec<u8>], replays: bool, old_args: bool) -> Result<Route, Stop> {
+    if cli.server {
+        let role = if cli.sender { Role::Sender } else { Role::ReceiverSide };
+        let (start, args) = operands.split_first().ok_or(Stop::Usage(role))?;
+        return Ok(Route::Server { sender: cli.sender, start: start.clone(), args: args.to_vec() });
+    }
+    let options = RouteOptions {
+        read_batch: replays,
+        shell_given: cli.rsh.is_some(),
+        old_args,
+        files_from: cli.files_from.as_deref(),
+    };
+    let route = operands::route(operands, &options)?;
+    let role = route.role();
+    check_protocol(cli.protocol, matches!(route, Route::Local { .. }))?;
+    check_daemon_options(cli, &route, role)?;
+    if let Some(machine) = route.machine() {
+        operands::check_host(machine, role)?;
+    }
+    Ok(route)
+}
+
+/// Who reads the list of `--files-from`.
+fn whose_list(cli: &Cli, list: &NameList, receives: bool) -> FilesFrom {
+    match (list, receives) {
+        (NameList::None, _) => FilesFrom::None,
+        (NameList::Stdin | NameList::File(_), true) => FilesFrom::Send,
+        (NameList::Stdin, false) if cli.server => FilesFrom::Wire,
+        (NameList::Remote(_), false) => FilesFrom::Wire,
+        _ => FilesFrom::Local,
+    }
+}
+
+/// The text of `--iconv`, by default that of the environment; `None`: nothing is converted.
+fn charsets(cli: &Cli, world: &World<'_>) -> Option<Vec<u8>> {
+    let spec = match (&cli.iconv, cli.server) {
+        (Some(text), _) => Some(text.clone()),
+        (None, false) => world.var("RSYNC_ICONV").filter(|text| !text.is_empty()),
+        (None, true) => None,
+    };
+    spec.filter(|text| text != b"-")
+}
+
+fn output(cli: &Cli, levels: &Levels, outbuf: Option<OutBuf>) -> Output {
+    let implied_format = match (cli.itemize, levels.info(Info::Name)) {
+        (0, 0) => None,
+        (0, _) => Some(b"%n%L".to_vec()),
+        _ => Some(b"%i %n%L".to_vec()),
+    };
+    Output {
+        format: cli.out_format.clone().or(implied_format),
+        human: cli.human_readable.0.min(3),
+        stderr: cli.stderr.unwrap_or_default(),
+        stderr_given: cli.stderr.is_some(),
+        outbuf,
+        eight_bit: cli.eight_bit,
+        quiet: cli.quiet > 0,
+    }
 }
 
 /// How standard output is buffered. A server does not mind a word that is none.
@@ -483,66 +413,6 @@ fn rules(cli: &Cli, deleting: bool, backup: &Backups, partial_dir: Option<&[u8]>
     filters
 }
 
-/// What is told of items, by the formats of lines and of the log.
-fn report(cli: &Cli, levels: &Levels, format: Option<&[u8]>, log_format: Option<&[u8]>) -> Report {
-    let names = levels.info(Info::Name);
-    let has = |letters: &[u8]| format.is_some_and(|format| format::uses(format, letters));
-    let logged =
-        |letters: &[u8]| has(letters) || log_format.is_some_and(|format| format::uses(format, letters));
-    let itemize = has(b"i");
-    Report {
-        items: format.is_some(),
-        itemize,
-        unchanged: names >= 2 || (itemize && (cli.itemize > 1 || (cli.server && has(b"I")))),
-        operation: has(b"o"),
-        permissions: logged(b"B"),
-        after_transfer: logged(b"bcC"),
-        checksums: logged(b"C"),
-        logs: log_format.is_some(),
-        names: names > 0,
-        progress: !cli.server && levels.info(Info::Progress) > 0,
-        stats: levels.info(Info::Stats) > 0,
-        deltas: levels.debug(Debug::Deltasum) > 0,
-    }
-}
-
-/// An option that may be repeated, as core counts it.
-fn level(times: u32) -> u8 {
-    u8::try_from(times.min(2)).unwrap_or(2)
-}
-
-fn preserve(cli: &Cli, backup: &Backups) -> Preserve {
-    Preserve {
-        links: cli.links,
-        perms: cli.perms,
-        executability: cli.executability,
-        acls: cli.acls,
-        xattrs: level(cli.xattrs),
-        times: cli.times,
-        atimes: level(cli.atimes),
-        crtimes: false,
-        omit_dir_times: cli.omit_dir_times || (backup.on && backup.dir.is_none()),
-        omit_link_times: cli.omit_link_times,
-        owner: cli.owner,
-        group: cli.group,
-        devices: cli.devices,
-        specials: cli.specials,
-        hard_links: level(cli.hard_links),
-        numeric_ids: cli.numeric_ids,
-        nameless_ids: false,
-        super_user: match cli.super_user {
-            Super::On => Some(true),
-            Super::Off => Some(false),
-            Super::Auto | Super::Fake => None,
-        },
-        fake_super: cli.super_user == Super::Fake,
-        chmod: cli.chmod.as_deref().and_then(|list| Chmod::parse(list).ok()),
-        usermap: cli.usermap.as_ref().map(|(list, _)| list.clone()),
-        groupmap: cli.groupmap.as_ref().map(|(list, _)| list.clone()),
-        open_noatime: cli.open_noatime || cli.atimes > 1,
-    }
-}
-
 /// Levels of `--old-args` and `-s`, with the environment where the command line says nothing.
 fn argument_protection(cli: &Cli, world: &World<'_>) -> (u32, bool) {
     if cli.server {
@@ -579,61 +449,6 @@ fn atoi(text: &[u8]) -> i64 {
         .take_while(|c| c.is_ascii_digit())
         .fold(0i64, |n, c| (n * 10 + i64::from(c - b'0')).min(i64::from(i32::MAX)));
     sign * number
-}
-
-type ChecksumChoice = Option<(Option<ChecksumKind>, Option<ChecksumKind>)>;
-
-/// `--checksum-choice=TRANSFER[,PRETRANSFER]`; the error is the unknown name.
-fn checksum_choice(text: &[u8]) -> Result<ChecksumChoice, Vec<u8>> {
-    let (transfer, list) = match memchr::memchr(b',', text) {
-        Some(0) | None => (text, text),
-        Some(i) => (&text[..i], &text[i + 1..]),
-    };
-    // The first half is not told apart from what follows it.
-    let halves = (checksum_kind(transfer).map_err(|_| text.to_vec())?, checksum_kind(list)?);
-    Ok((halves != (None, None)).then_some(halves))
-}
-
-/// `None`: `auto`.
-fn checksum_kind(name: &[u8]) -> Result<Option<ChecksumKind>, Vec<u8>> {
-    if name.eq_ignore_ascii_case(b"auto") {
-        return Ok(None);
-    }
-    ChecksumKind::from_name(name).map(Some).ok_or_else(|| name.to_vec())
-}
-
-/// What the options of compression amount to; the error is the unknown name.
-fn compress(cli: &Cli) -> Result<Compress, Vec<u8>> {
-    let asked = cli.compress > 0 || cli.compress_level.is_some();
-    let negotiated = match (cli.compress, asked) {
-        (2.., _) => Compress::Explicit(CompressKind::Zlibx),
-        (_, true) => Compress::Negotiate,
-        (_, false) => Compress::Off,
-    };
-    let Some(name) = &cli.compress_choice else {
-        return Ok(negotiated);
-    };
-    if name.eq_ignore_ascii_case(b"auto") {
-        return Ok(negotiated);
-    }
-    match CompressKind::from_name(name) {
-        Some(CompressKind::None) => Ok(Compress::Off),
-        Some(kind) => Ok(Compress::Explicit(kind)),
-        None => Err(name.clone()),
-    }
-}
-
-/// `RSYNC_CHECKSUM_LIST` and its relative: the part of this side, as words. `None`: the default list.
-fn algorithm_list(world: &World<'_>, name: &str, server: bool) -> Option<Box<[String]>> {
-    let text = world.var(name)?;
-    let text = String::from_utf8_lossy(&text);
-    let part = match text.split_once('&') {
-        Some((_, part)) if server => part,
-        Some((part, _)) => part,
-        None => &text,
-    };
-    let words: Vec<String> = part.split_whitespace().map(str::to_ascii_lowercase).collect();
-    (!words.is_empty()).then(|| words.into_boxed_slice())
 }
 
 /// The charset of this side in the text of `--iconv`; `None`: no conversion is wanted.

@@ -105,7 +105,8 @@ pub(super) fn admit<'s>(
     // From here on the process has less and less.
     let place = step_in(server, values, &plan)?;
     dialogue.send(ADMITTED)?;
-    let protocol = u8::try_from(agreed).ok().and_then(ProtocolVersion::new).filter(|_| theirs.protocol <= 40);
+    let protocol = u8::try_from(agreed).ok().and_then(ProtocolVersion::new);
+    let protocol = protocol.filter(|_| ProtocolVersion::PLAUSIBLE.contains(&theirs.protocol));
     let Some(protocol) = protocol else { return Err(Gone::Closed.into()) };
     Ok(Guest {
         module,

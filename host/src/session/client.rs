@@ -139,10 +139,8 @@ async fn connected<O: Speak>(run: ClientRun<'_, O>) -> Result<Ended, ExitCode> {
     let timeout = run.timeout.clone();
     let outbox = run.outbox.clone();
     let socket = run.link.is_socket();
-    let stats = Cell::new(Stats::default());
-    let protocol = Cell::new(ProtocolVersion::MAX);
-    let read = Cell::new(0);
-    let conversation = converse(run, reader, writer, role, &stats, &protocol, &read);
+    let known = Known::default();
+    let conversation = converse(run, reader, writer, role, &known);
     let result = match select2(conversation, expire(&activity, &timeout, &outbox)).await {
         Either::A(result) => result,
         Either::B(()) => {
@@ -150,7 +148,17 @@ async fn connected<O: Speak>(run: ClientRun<'_, O>) -> Result<Ended, ExitCode> {
             return Ok(failed(ExitCode::TIMEOUT, text));
         }
     };
-    finish(result, child, socket, stats.get(), protocol.get(), read.get()).await
+    finish(result, child, socket, &known).await
+}
+
+/// What is known of a session, however it ends.
+#[derive(Default)]
+struct Known {
+    stats: Cell<Stats>,
+    /// Once it was agreed on.
+    protocol: Cell<Option<ProtocolVersion>>,
+    /// Bytes read from the peer.
+    read: Cell<u64>,
 }
 
 async fn converse<O: Speak>(
@@ -158,9 +166,7 @@ async fn converse<O: Speak>(
     reader: transport::ReadAhead,
     writer: transport::WriteQueue,
     role: Role,
-    stats: &Cell<Stats>,
-    protocol: &Cell<ProtocolVersion>,
-    read: &Cell<u64>,
+    known: &Known,
 ) -> Result<Option<ExitCode>, Fault> {
     let pushes = matches!(run.role, ClientRole::Push(_));
     let options = run.options;
@@ -187,13 +193,13 @@ async fn converse<O: Speak>(
         },
     };
     RemoteShell::restore_stderr();
-    read.set(r.count());
+    known.read.set(r.count());
     let agreed = shaken?;
     // The statistics of the session begin here.
     r.restart_count();
     w.restart_count();
-    read.set(0);
-    protocol.set(agreed.protocol);
+    known.read.set(0);
+    known.protocol.set(Some(agreed.protocol));
     (run.protocol_known)(agreed.protocol, agreed.inc_recurse());
     let mut state = wire::shared(options, agreed, run.observer, Side::Client, run.outbox);
     state.requested = run.requested;
@@ -212,8 +218,8 @@ async fn converse<O: Speak>(
             session::run_receiver(&shared, &entrance, run.rules, names.as_deref(), r, w).await
         }
     };
-    stats.set(*shared.stats.borrow());
-    read.set(shared.stats.borrow().read);
+    known.stats.set(*shared.stats.borrow());
+    known.read.set(shared.stats.borrow().read);
     result.map(|()| Some(shared.partial_code()))
 }
 
@@ -226,10 +232,10 @@ async fn finish(
     result: Result<Option<ExitCode>, Fault>,
     child: Option<RemoteShell>,
     socket: bool,
-    stats: Stats,
-    protocol: ProtocolVersion,
-    read: u64,
+    known: &Known,
 ) -> Result<Ended, ExitCode> {
+    let (stats, read) = (known.stats.get(), known.read.get());
+    let protocol = known.protocol.get().unwrap_or(ProtocolVersion::MAX);
     let role = ending::reading_role();
     let status = match child {
         // Whoever has interrupted the session does not wait for the other side.

@@ -12,8 +12,8 @@ use crate::{
     flist::entry::EntryRef,
     item::{BasisType, ItemFlags},
     options::Append,
-    ports::{Notice, Observer, Op, Place, Source, SourcePath, Step, Target},
-    session::{decide, generator::Request, io_error, lists::Segment, scan::below, transfer::FileContext},
+    ports::{Observer, Place, Source, SourcePath, Step, Target},
+    session::{generator::Request, lists::Segment, scan::below, transfer::FileContext},
 };
 
 /// Bases that may be open for copies under way.
@@ -92,18 +92,13 @@ impl<S: Source, T: Target, O: Observer, C: LocalCopy<S, T>> LocalOutlet<'_, S, T
         } else {
             None
         };
-        // Without `-p` the permissions are those of what is replaced.
-        let standing = if options.preserve.perms || request.flags.contains(ItemFlags::IS_NEW) {
+        let replaced = if options.preserve.perms || request.flags.contains(ItemFlags::IS_NEW) {
             None
         } else {
-            let at = Place::Dest(name);
-            self.side.lends_mode(at, self.side.target.stat(at, false).await.ok().flatten()).await
+            self.side.target.stat(Place::Dest(name), false).await.ok().flatten()
         };
-        let model = standing.as_ref().filter(|s| decide::holds_data(s, options));
-        let wanted_mode =
-            decide::dest_mode(entry.entry.mode, model, options, self.side.mask(Role::Receiver, name).await);
-        let attrs =
-            decide::wanted(entry.entry, &entry.extra(), wanted_mode, options, &self.side.rights, true);
+        let wanted_mode = self.side.received_mode(entry, name, None, replaced).await;
+        let attrs = self.side.attrs(entry, wanted_mode);
         let extended = self.side.extended(entry, name, None, true).await;
         let job = CopyJob {
             source: SourcePath { base: entry.entry.base, name: below(entry.name()) },
@@ -157,17 +152,8 @@ impl<S: Source, T: Target, O: Observer, C: LocalCopy<S, T>> LocalOutlet<'_, S, T
         let shared = self.side.shared;
         self.side.report_failures(Role::Receiver);
         let name = self.side.local_name(entry);
-        let base = Some(entry.entry.base);
         if let CopyEnd::Open(error) = end {
-            let path = below(entry.name());
-            if error.is_not_found() {
-                self.sender_fault(io_error::VANISHED);
-                let notice = Notice::Vanished { name: path, base: entry.entry.base, dir: false };
-                shared.report(Role::Sender, &notice);
-            } else {
-                self.sender_fault(io_error::GENERAL);
-                self.failed(Role::Sender, Op::SendOpen, path, base, error);
-            }
+            self.not_opened(entry, error);
             return Ok(false);
         }
         let after = shared.options.report.after_transfer;
