@@ -15,7 +15,7 @@ use crate::{
     details::{BOTH, children, run, touch, tree},
     links::PRIVATE,
     needs::needs_root,
-    peers::{Program, fake_shell},
+    peers::{self, Program, fake_shell},
 };
 
 /// Below version 30 a time of modification travels as an unsigned number of 32 bits, below 31 in whole seconds; a local copy
@@ -929,5 +929,36 @@ fn duplicates_keep_empty_directories() {
         assert_eq!(made(&["src/", "src/"]), "a/ a/b/ a/c/ z/ ", "{program:?}");
         assert_eq!(made(&["src/", "other/"]), "a/ ", "{program:?}");
         assert_eq!(made(&["-R", "src/./z", "src/./z/y"]), "z/ ", "{program:?}");
+    }
+}
+
+/// Without permissions to preserve, the ACL of an alternate file is compared with that of a new file, which the mask of the
+/// process is part of: what would give more is not linked.
+#[test]
+fn an_alternate_acl_that_the_mask_forbids() {
+    const ACCESS: &str = "system.posix_acl_access";
+    /// `user::rw- user:1000:rw- group::r-- mask::r-- other::r--`
+    const OPEN: &[u8] = b"\x02\0\0\0\
+        \x01\0\x06\0\xff\xff\xff\xff\x02\0\x06\0\xe8\x03\0\0\x04\0\x04\0\xff\xff\xff\xff\
+        \x10\0\x04\0\xff\xff\xff\xff\x20\0\x04\0\xff\xff\xff\xff";
+    for program in BOTH {
+        for (umask, item, mode) in [("022", "hf          f", 0o644), ("077", "cf..T....a. f", 0o600)] {
+            let dir = tempfile::tempdir().unwrap();
+            for name in ["src", "alt"] {
+                let file = dir.path().join(name).join("f");
+                fs::create_dir(dir.path().join(name)).unwrap();
+                fs::write(&file, "text").unwrap();
+                fs::set_permissions(&file, fs::Permissions::from_mode(0o644)).unwrap();
+                rustix::fs::setxattr(&file, ACCESS, OPEN, rustix::fs::XattrFlags::empty())
+                    .unwrap_or_else(|e| panic!("ACLs are needed in {}: {e}", dir.path().display()));
+            }
+            let words = ["-rA", "--no-perms", "--size-only", "-ii", "--link-dest=../alt", "src/", "dst/"];
+            let masked = ["-c", "umask $0; exec \"$@\"", umask, program.path()];
+            let out = peers::run(peers::command("/bin/sh", dir.path()).args(masked).args(words));
+            let told = out.stdout.lines().find(|line| line.ends_with(" f"));
+            assert_eq!((out.code, told), (Some(0), Some(item)), "{program:?} {umask}: {out:?}");
+            let made = fs::metadata(dir.path().join("dst/f")).unwrap().mode();
+            assert_eq!(made & 0o7777, mode, "{program:?} {umask}");
+        }
     }
 }

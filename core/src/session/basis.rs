@@ -118,8 +118,14 @@ where
     O: Observer,
     L: Outlet,
 {
-    /// The best item of that name in the alternate directories.
-    pub(super) async fn alternate(&self, entry: EntryRef<'_>, name: RelName<'_>) -> Option<Alternate> {
+    /// The best item of that name in the alternate directories. `wanted`: the mode that the item is to have, also
+    /// without `-p`.
+    pub(super) async fn alternate(
+        &self,
+        entry: EntryRef<'_>,
+        name: RelName<'_>,
+        wanted: u32,
+    ) -> Option<Alternate> {
         let options = self.options();
         let target = self.side.target;
         let kind = entry.entry.kind();
@@ -137,8 +143,6 @@ where
             };
             let mut likeness = if same { Likeness::Content } else { Likeness::Type };
             if same {
-                let wanted =
-                    decide::dest_mode(entry.entry.mode, Some(&stat), options, self.side.rights.umask);
                 let unchanged = decide::unchanged_attrs(
                     entry.entry,
                     &entry.extra(),

@@ -139,7 +139,7 @@ where
         let mut late = None;
         let doing = if created { ItemFlags::LOCAL_CHANGE } else { ItemFlags::empty() };
         let alternate = if created && options.transfer.alt_dest_kind.is_some() {
-            self.alternate(entry, name).await
+            self.alternate(entry, name, wanted_mode).await
         } else {
             None
         };

@@ -328,11 +328,16 @@ where
         // is linked in the alternate directory too.
         let to_link = options.transfer.alt_dest_kind == Some(AltDestKind::Link);
         let compares = stat.is_none() && joins == Joins::AtOnce && (to_link || entry.entry.is_regular());
-        let alternate = if compares { self.same_as_alternate(entry, name, leads).await } else { None };
+        let mask = self.side.mask(Role::Generator, name).await;
+        let as_standing = |stat: Option<&Stat>| decide::dest_mode(entry.entry.mode, stat, options, mask);
+        let alternate = if compares {
+            self.same_as_alternate(entry, name, as_standing(stat.as_ref()), leads).await
+        } else {
+            None
+        };
         // What stands in the way is shown as changed, whatever its kind.
         let before = stat.as_ref().or(alternate.as_ref().map(|a| &a.stat));
-        let mode =
-            decide::dest_mode(entry.entry.mode, before, options, self.side.mask(Role::Generator, name).await);
+        let mode = as_standing(before);
         if !options.dry_run
             && let Err(error) = target.hard_link(Place::Dest(leader), name, replace).await
         {
@@ -449,10 +454,11 @@ where
         &mut self,
         entry: EntryRef<'_>,
         name: RelName<'_>,
+        wanted: u32,
         leader: Option<(u64, u64)>,
     ) -> Option<Alternate> {
         let kind = self.options().transfer.alt_dest_kind?;
-        let found = self.alternate(entry, name).await?;
+        let found = self.alternate(entry, name, wanted).await?;
         let same = match kind {
             AltDestKind::Link => leader == Some((found.stat.dev, found.stat.ino)),
             AltDestKind::Copy | AltDestKind::Compare => found.has_content(),

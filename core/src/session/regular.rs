@@ -72,7 +72,7 @@ where
                 Some(AltDestKind::Copy) => stat.is_none(),
                 Some(_) => true,
             };
-        let mut alternate = if consults { self.alternate(entry, name).await } else { None };
+        let mut alternate = if consults { self.alternate(entry, name, wanted_mode).await } else { None };
         if let (Some(standing), Some(found)) = (&stat, &alternate)
             && !self.remove_superseded(name, standing, found).await
         {

@@ -59,7 +59,7 @@ where
             return Ok(Made::There);
         }
         let alternate = if stat.is_none() && options.transfer.alt_dest_kind.is_some() {
-            self.alternate(entry, name).await
+            self.alternate(entry, name, wanted_mode).await
         } else {
             None
         };
