@@ -427,6 +427,23 @@ fn files_that_are_written_anew_lose_what_was_kept_of_them() {
     }
 }
 
+/// A special file has no attribute to keep anything in, which is told; its permissions are its own.
+#[test]
+fn fake_super_sets_the_permissions_of_special_files() {
+    for program in [Program::Stock, Program::Arsync] {
+        let dir = tempfile::tempdir().unwrap();
+        for (name, mode) in [("src", 0o666), ("dst", 0o644)] {
+            fs::create_dir(dir.path().join(name)).unwrap();
+            let path = dir.path().join(name).join("p");
+            mknodat(CWD, &path, FileType::Fifo, Mode::RUSR, 0).unwrap();
+            fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+        }
+        let out = run(program, dir.path(), &["-a", "--usermap=*:7", "--fake-super", "src/", "dst/"]);
+        let mode = fs::symlink_metadata(dir.path().join("dst/p")).unwrap().mode();
+        assert_eq!((out.code, mode & 0o777), (Some(23), 0o666), "{program:?}: {out:?}");
+    }
+}
+
 /// A copy that becomes a backup has what `--fake-super` keeps, in its attribute.
 #[test]
 fn backups_of_files_in_place_keep_their_owners_in_an_attribute() {

@@ -161,9 +161,12 @@ pub fn apply(
         changed |= between();
         changed |= times(on, &now, attrs)?;
         changed |= before_mode();
-        // What the attribute does not say, the inode does not show.
-        if kept.is_ok() && real.mode & mode::PERMS != perms {
-            meta::set_mode(on, perms, real.kind()).map_err(|e| (AttrStep::Mode, e))?;
+        if real.mode & mode::PERMS != perms {
+            let set = meta::set_mode(on, perms, real.kind());
+            // Whoever may not write the attribute may not do this either, in all likelihood: that is not told too.
+            if kept.is_ok() {
+                set.map_err(|e| (AttrStep::Mode, e))?;
+            }
         }
         return Ok(changed);
     }
