@@ -84,6 +84,14 @@ impl Stats {
         }
     }
 
+    /// The same for a list that was received: a missing source counts among special files there (stock binary).
+    pub(crate) fn add_received(&mut self, entry: &crate::flist::entry::Entry) {
+        match entry.kind() {
+            crate::flist::entry::FileKind::Missing => self.listed.specials += 1,
+            _ => self.add_listed(entry),
+        }
+    }
+
     /// Counts a file whose data is sent. A repetition counts like the first attempt.
     pub(crate) const fn add_transferred(&mut self, entry: &crate::flist::entry::Entry) {
         self.transferred += 1;

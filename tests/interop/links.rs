@@ -152,6 +152,30 @@ fn names_of_a_file_that_gets_attributes_are_shown_with_them() {
     }
 }
 
+/// What a directory to compare with has is not needed in the source any more, with all of its names.
+#[test]
+fn sources_of_superfluous_links_are_removed() {
+    for program in BOTH {
+        let dir = source();
+        let at = |name: &str| dir.path().join(name);
+        run(program, dir.path(), &["-aH", "s/", "alt/"]);
+        let words = ["-aH", "--remove-source-files", "--compare-dest=../alt", "s/", "d/"];
+        run(program, dir.path(), &words);
+        for name in ["a", "b", "c"] {
+            assert!(!at("s").join(name).exists() && !at("d").join(name).exists(), "{program:?} {name}");
+        }
+    }
+    // Where one has to come after all, rsync waits for ever.
+    let dir = source();
+    let at = |name: &str| dir.path().join(name);
+    run(Program::Arsync, dir.path(), &["-aH", "s/", "alt/"]);
+    fs::remove_file(at("alt/b")).unwrap();
+    run(Program::Arsync, dir.path(), &["-aH", "--remove-source-files", "--compare-dest=../alt", "s/", "d/"]);
+    let inode = |name: &str| fs::metadata(at("d").join(name)).unwrap().ino();
+    assert_eq!([inode("a"), inode("b")], [inode("c"), inode("c")]);
+    assert!(fs::read_dir(at("s")).unwrap().next().is_none());
+}
+
 /// So are names in directories behind it that become links to it.
 #[test]
 fn names_that_are_linked_to_a_file_that_gets_attributes_are_shown_with_them() {

@@ -142,6 +142,26 @@ fn ignored_errors_do_not_hide_the_limit_of_deletions() {
     }
 }
 
+/// A source that is missing and to be deleted counts among the regular files of a sender, and the special ones of a receiver.
+#[test]
+fn missing_sources_are_counted() {
+    for program in BOTH {
+        let dir = tree(&["src", "dst"], &["src/f"]);
+        let shell = fake_shell(dir.path());
+        let path = format!("--rsync-path={}", program.path());
+        let words = ["-r", "--stats", "--delete-missing-args", "-e", shell.to_str().unwrap(), &path];
+        let remote = |name: &str| format!("h:{}/{name}", dir.path().display());
+        let (f, none, to) = (remote("src/f"), remote("src/none"), remote("dst/"));
+        for (operands, counts) in
+            [([&f, &none, "dst/"], "2 (reg: 1, special: 1)"), (["src/f", "src/none", &to], "2 (reg: 2)")]
+        {
+            let out = run(program, dir.path(), &[&words[..], &operands].concat());
+            let line = format!("Number of files: {counts}");
+            assert!(out.stdout.lines().any(|l| l == line), "{program:?} {operands:?}: {out:?}");
+        }
+    }
+}
+
 /// `-c` reads a file under its first name; under the others it was accessed just now.
 #[test]
 fn names_behind_the_one_that_was_read_show_it() {

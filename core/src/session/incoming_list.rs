@@ -170,7 +170,7 @@ pub(super) fn prepare<T: Target, O: Observer>(
     drop_duplicates(shared, list, start);
     if !shared.local {
         let mut stats = shared.stats.borrow_mut();
-        list.entries.iter().for_each(|entry| stats.add_listed(entry));
+        list.entries.iter().for_each(|entry| stats.add_received(entry));
     }
 }
 

@@ -378,7 +378,8 @@ where
         } else {
             self.mention(ndx, entry, flags, Some(leader_shown)).await?;
         }
-        self.linked(ndx, entry).await
+        // Of what was superfluous the source is gone already.
+        if joins == Joins::Superfluous { Ok(()) } else { self.linked(ndx, entry).await }
     }
 
     /// A member that is the same file as its leader. What could not be set on that, or not yet as in a dry run, is told
@@ -501,6 +502,9 @@ where
         }
         if !entry.entry.flags.contains(EntryFlags::HLINKED) {
             return Ok(());
+        }
+        if entry.entry.is_regular() {
+            self.linked(ndx, entry).await?;
         }
         let Some(group) = self.groups.get_mut(&entry.extra().link_group) else { return Ok(()) };
         group.put_off(ndx, segment, Missing::Superfluous);
