@@ -544,25 +544,6 @@ fn closed_directories_lose_what_was_handed_down() {
     }
 }
 
-/// The root of the transfer has exactly the permissions that it is to have when everything is in it.
-#[test]
-fn a_closed_root_is_closed_at_the_end() {
-    let bench = bench(Program::Arsync);
-    let dir = bench.path();
-    for name in ["src", "dst"] {
-        fs::create_dir(dir.join(name)).unwrap();
-    }
-    file(dir, "src/f");
-    for (option, bits) in [("--chmod=D640", 0o640), ("--chmod=D440", 0o440)] {
-        mode(dir, "dst", 0o755);
-        let out = run(Program::Arsync, dir, &["-rp", option, "src/", "dst/"]);
-        assert_eq!(out.code, Some(0), "{out:?}");
-        assert_eq!(fs::metadata(dir.join("dst")).unwrap().mode() & 0o7777, bits, "{option}");
-        mode(dir, "dst", 0o755);
-        assert!(dir.join("dst/f").exists(), "{option}");
-    }
-}
-
 /// What the transfer itself has done to the time of somebody else's directory is no failure; another time is.
 #[test]
 fn times_of_directories_of_others() {

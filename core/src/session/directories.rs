@@ -268,13 +268,12 @@ where
         };
         let time = keeps.then_some((entry.entry.mtime, entry.entry.nsec));
         // As the reference does: only the right to write is taken away again, or all where attributes come behind the item.
-        // The root, which the reference closes at once, gets exactly what it is to have.
         let pending = self.shared().extended.is_pending(entry.extra().xattrs);
         let complete = match pending && !options.preserve.perms {
             true => decide::mode_with_attributes(entry.entry.mode, stat),
             false => wanted_mode,
         };
-        let withdrawn = complete & 0o200 == 0 || pending || name == RelName::ROOT;
+        let withdrawn = complete & 0o200 == 0 || pending;
         let final_mode =
             (self.side.while_filled(complete) != complete && withdrawn && !stays).then_some(complete);
         let window = options.select.modify_window;
