@@ -518,9 +518,20 @@ impl Shared {
         // The data is at hand: no buffer is needed.
         let create = Create { size: 0, ..*create };
         let mut out = self.create(&create).map_err(|e| (CommitStep::Create, e))?;
+        out.extended = extended.cloned();
+        self.fill(out, data, attrs, to)
+    }
+
+    /// Writes all data of a file, and completes it.
+    fn fill(
+        &self,
+        mut out: Output,
+        data: &[u8],
+        attrs: &Attrs,
+        to: Destination,
+    ) -> Result<(), (CommitStep, Errno)> {
         write_at(&out.file, 0, data, out.holes).map_err(|e| (CommitStep::Write, e))?;
         out.offset = data.len() as u64;
-        out.extended = extended.cloned();
         self.commit(out, attrs, to)
     }
 
@@ -561,14 +572,12 @@ impl Shared {
         attrs: &Attrs,
     ) -> Result<(), (CommitStep, Errno)> {
         let create = Create { size: 0, ..*create };
-        let mut out = self.create(&create).map_err(|e| (CommitStep::Create, e))?;
+        let out = self.create(&create).map_err(|e| (CommitStep::Create, e))?;
         let st = fstat(&out.file).map_err(|e| (CommitStep::Create, e))?;
         if st.st_nlink != 1 || !to_stat(&st).is_regular() {
             return Err((CommitStep::Create, Errno::MLINK));
         }
-        write_at(&out.file, 0, data, out.holes).map_err(|e| (CommitStep::Write, e))?;
-        out.offset = data.len() as u64;
-        self.commit(out, attrs, Destination::Final { backup: false })
+        self.fill(out, data, attrs, Destination::Final { backup: false })
     }
 
     /// Device contents may be written (`--write-devices`).
