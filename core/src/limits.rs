@@ -27,6 +27,9 @@ pub const MAX_XATTR_SET: u64 = 512 << 20;
 pub const MAX_DELETED: i32 = 1 << 28;
 /// Memory is reserved in steps of at most this many bytes, never by an announced size.
 pub const RESERVE_STEP: usize = 64 << 10;
+/// Bytes of a file that are read and worked on at a time: together with what is made of them they stay in a second-level
+/// cache of 512 KiB. What falls out of it costs several times as much on a machine whose memory is busy.
+pub const FILE_PIECE: usize = 128 << 10;
 /// Largest literal that is taken in one piece, bytes.
 pub const LITERAL_PIECE: usize = 32 << 10;
 /// Largest record of compressed data, bytes: its length has 14 bits.

@@ -393,7 +393,7 @@ pub trait Target {
         first: u32,
         out: &mut Vec<u8>,
     ) -> u32 {
-        let end = first.saturating_add(blocks_at_a_time(head)).min(head.count);
+        let end = first.saturating_add(blocks_at_a_time(head, sums)).min(head.count);
         let (offset, len) = head.span(first, end);
         let mut data = vec![0; len];
         let got = self.read_basis(basis, offset, &mut data).await.unwrap_or(0);

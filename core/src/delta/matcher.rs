@@ -13,10 +13,13 @@ use super::{
     sift::{Candidate, Scan, Sifting},
     windows::Windows,
 };
-use crate::checksum::{Digest, LANES, TransferSums, weak};
+use crate::{
+    checksum::{Digest, LANES, TransferSums, weak},
+    limits::FILE_PIECE,
+};
 
-/// Bytes of a file that are looked at together, about: they stay in the second-level cache.
-const WINDOW: usize = 256 << 10;
+/// Bytes of a file that are looked at together, about.
+const WINDOW: usize = FILE_PIECE;
 /// After so many bytes without a block more of the file is looked at together, so that several can share the work.
 const WIDE_AFTER: u64 = 1 << 20;
 const WIDE: usize = 2 << 20;
@@ -134,10 +137,10 @@ impl InPlace {
 }
 
 /// How much of a file is best searched at a time for blocks of so many bytes.
-pub(crate) fn window_len(block_len: u32) -> usize {
+pub(crate) fn window_len(block_len: u32, sums: &TransferSums) -> usize {
     let len = block_len as usize;
-    // A group of the longest blocks of today's protocol, which fits the cache too.
-    let group = (LANES * len).min(4 * WINDOW);
+    // At most a group of the longest blocks of today's protocol.
+    let group = if sums.has_lanes() { (LANES * len).min(8 * WINDOW) } else { 0 };
     WINDOW.max(4 * len).max(group)
 }
 
@@ -182,7 +185,7 @@ impl Matcher {
 
     /// How much of the file is best shown at a time, bytes: several blocks.
     pub fn window_len(&self) -> usize {
-        let len = window_len(self.head.block_len);
+        let len = window_len(self.head.block_len, &self.sums);
         if self.unmatched >= WIDE_AFTER { len.max(WIDE) } else { len }
     }
 

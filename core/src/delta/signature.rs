@@ -5,12 +5,15 @@
 use alloc::vec::Vec;
 
 use super::SumHead;
-use crate::checksum::{Digest, LANES, TransferSums, weak};
+use crate::{
+    checksum::{Digest, LANES, TransferSums, weak},
+    limits::FILE_PIECE,
+};
 
-/// Bytes of a basis that are read and summed up at a time, about; they stay in the second-level cache.
-const PIECE: u32 = 256 << 10;
+/// Bytes of a basis that are read and summed up at a time, about.
+const PIECE: u32 = FILE_PIECE as u32;
 /// At most, if that takes a group of blocks.
-const LARGEST_PIECE: u32 = 4 * PIECE;
+const LARGEST_PIECE: u32 = 8 * PIECE;
 
 /// Appends the sums of consecutive blocks in wire form: for each the weak sum (u32 LE) and the first
 /// `s2length` bytes of the strong one.
@@ -48,9 +51,9 @@ pub fn append_block_sums(
 }
 
 /// How many blocks are best read and summed up together, where there are as many.
-pub fn blocks_at_a_time(head: &SumHead) -> u32 {
+pub fn blocks_at_a_time(head: &SumHead, sums: &TransferSums) -> u32 {
     let len = head.block_len.max(1);
-    let group = LANES as u32;
+    let group = if sums.has_lanes() { LANES as u32 } else { 1 };
     (PIECE / len / group * group).max(group.min(LARGEST_PIECE / len)).max(1)
 }
 
@@ -85,8 +88,15 @@ mod tests {
 
     #[test]
     fn as_many_blocks_are_taken_as_fit_the_cache() {
-        let at_a_time = |block_len| blocks_at_a_time(&SumHead { block_len, ..SumHead::EMPTY });
-        assert_eq!([700, 32 << 10, 48 << 10].map(at_a_time), [368, 8, 8]);
-        assert_eq!([128 << 10, 512 << 10, 1 << 29].map(at_a_time), [8, 2, 1]);
+        let at_a_time = |kind, block_len| {
+            let sums = TransferSums::new(kind, 0, false, true);
+            blocks_at_a_time(&SumHead { block_len, ..SumHead::EMPTY }, &sums)
+        };
+        let md5 = |block_len| at_a_time(ChecksumKind::Md5, block_len);
+        assert_eq!([700, 16 << 10, 32 << 10, 48 << 10].map(md5), [184, 8, 8, 8]);
+        assert_eq!([128 << 10, 512 << 10, 1 << 29].map(md5), [8, 2, 1]);
+        let xxh = |block_len| at_a_time(ChecksumKind::Xxh128, block_len);
+        assert_eq!([700, 16 << 10, 32 << 10, 48 << 10].map(xxh), [187, 8, 4, 2]);
+        assert_eq!([128 << 10, 512 << 10, 1 << 29].map(xxh), [1, 1, 1]);
     }
 }

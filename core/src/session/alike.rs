@@ -99,7 +99,7 @@ impl<B: Basis> Find for Alike<B> {
     }
 
     fn window_len(&self) -> usize {
-        window_len(self.basis.head.block_len)
+        window_len(self.basis.head.block_len, &self.sums)
     }
 
     async fn next(&mut self, buf: &[u8], offset: u64, last: bool) -> Step {

@@ -31,6 +31,7 @@ use crate::{
     exit::ExitCode,
     flist::entry::{EntryFlags, EntryRef},
     item::{BasisType, ItemFlags},
+    limits::FILE_PIECE,
     mux::MsgTag,
     options::Append,
     ports::{
@@ -41,7 +42,7 @@ use crate::{
 };
 
 /// Basis files are read in pieces of about this size.
-const CHUNK: usize = 256 << 10;
+const CHUNK: usize = FILE_PIECE;
 /// After this many items what was written is pushed out and the receiver gets its turn.
 pub(super) const TURN: u32 = 512;
 

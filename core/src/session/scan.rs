@@ -1,18 +1,15 @@
 //! From source arguments to file lists: what the sender offers (spec: building the list).
 
-use alloc::{boxed::Box, collections::VecDeque, vec::Vec};
+mod arguments;
+mod way;
 
-use hashbrown::HashMap;
+use alloc::vec::Vec;
 
-use super::{
-    Shared,
-    argument::{ArgKind, clamp_name, common_components, join, split_argument},
-    extended,
-    guard::MUNGE_PREFIX,
-    io_error,
-    lists::DirRecord,
-    rules,
-};
+use hashbrown::{HashMap, HashSet};
+
+use self::way::Relative;
+
+use super::{Shared, extended, guard::MUNGE_PREFIX, io_error, lists::DirRecord, rules};
 use crate::{
     checksum::{ChecksumKind, Digest},
     error::{Error, Role},
@@ -42,14 +39,13 @@ pub(super) fn below(name: &[u8]) -> &[u8] {
     name.strip_prefix(b"/").unwrap_or(name)
 }
 
-/// Where the first of several components of a name ends.
-fn end_of_first(name: &[u8]) -> Option<usize> {
-    let first = name.len() - below(name).len();
-    memchr::memchr(b'/', below(name)).map(|end| first + end)
+/// What a symlink is in the transfer.
+enum Link {
+    /// Itself, with its target.
+    Kept(Vec<u8>),
+    /// What it leads to.
+    Followed(Stat),
 }
-
-/// Arguments that one listing of a directory is for.
-type Arguments = Vec<Box<Named>>;
 
 /// Makes file lists from the sender's tree.
 pub(super) struct Scanner<'a, S, O> {
@@ -58,29 +54,13 @@ pub(super) struct Scanner<'a, S, O> {
     root_scope: Scope,
     /// Filter state around a directory that will be entered, where it is not the root's.
     scopes: HashMap<(u32, Vec<u8>), Scope>,
-    /// Of the argument before, under `-R`.
-    last_parent: (u32, Vec<u8>),
-    /// With `-R` and one list: the directories on the way to the last argument, and the rules inside each.
-    way: Vec<(Vec<u8>, Scope)>,
     /// Device of each argument that is a directory, by base and name, for `-x`.
     devices: HashMap<(u32, Vec<u8>), u64>,
-    /// Directories that were named with a slash under `-R`.
-    slashed: hashbrown::HashSet<Vec<u8>>,
-    dot_root_sent: bool,
+    relative: Relative,
     /// The rule files of the root of the transfer were read.
     root_entered: bool,
-    /// With `-R` and several lists: the arguments inside a directory, by base and directory, for each time that it is
-    /// listed for their sake.
-    inside: HashMap<(u32, Vec<u8>), VecDeque<Arguments>>,
     /// Files of several names that were read for `-cU`, by device and inode.
-    digested: hashbrown::HashSet<(u64, u64)>,
-}
-
-/// An argument of `-R`, for the lists of the directories on the way to it.
-struct Named {
-    name: Vec<u8>,
-    stat: Stat,
-    flags: EntryFlags,
+    digested: HashSet<(u64, u64)>,
 }
 
 impl<'a, S: Source, O: Observer> Scanner<'a, S, O> {
@@ -90,14 +70,10 @@ impl<'a, S: Source, O: Observer> Scanner<'a, S, O> {
             source,
             root_scope: filters.scope(FilterSide::Sender, b""),
             scopes: HashMap::new(),
-            last_parent: (0, Vec::new()),
-            way: Vec::new(),
             devices: HashMap::new(),
-            slashed: hashbrown::HashSet::new(),
-            dot_root_sent: false,
+            relative: Relative::default(),
             root_entered: false,
-            inside: HashMap::new(),
-            digested: hashbrown::HashSet::new(),
+            digested: HashSet::new(),
         }
     }
 
@@ -141,230 +117,9 @@ impl<'a, S: Source, O: Observer> Scanner<'a, S, O> {
         !decision.include
     }
 
-    /// Whether rules leave out an argument. Those around the argument before are still in force (stock binary).
-    fn is_excluded_argument(&self, scope: &Scope, name: &[u8], dir: bool) -> bool {
-        match self.way.last() {
-            Some((_, around)) => self.is_excluded(&around.with_cwd(scope.cwd()), name, dir),
-            None => self.is_excluded(scope, name, dir),
-        }
-    }
-
     /// Whether rules leave out what cannot be looked at, as a file or as a directory.
     fn is_excluded_as_any(&self, scope: &Scope, name: &[u8]) -> bool {
         self.is_excluded(scope, name, false) || self.is_excluded(scope, name, true)
-    }
-
-    /// The entries of all arguments that are known from the start. The names of a `--files-from` list stay below
-    /// the one directory that was named, which must be there.
-    pub(super) async fn arguments<E>(
-        &mut self,
-        args: &SourceArgs,
-        list: &mut FileList,
-    ) -> Result<(), Error<E>> {
-        let Some(base) = args.base.as_deref() else {
-            for name in &args.names {
-                self.argument(name, None, list).await?;
-            }
-            return Ok(());
-        };
-        if let Err(error) = self.source.enter(base).await {
-            let notice = Notice::Failed { op: Op::ChangeDir, name: base, base: None, other: &[], error };
-            self.shared.report(Role::Sender, &notice);
-            return Err(Error::Exit(ExitCode::FILE_SELECT));
-        }
-        for name in &args.names {
-            self.argument(&clamp_name(name), Some(base), list).await?;
-        }
-        Ok(())
-    }
-
-    /// The directory in front of the names that begin with `./`, once, whatever becomes of these.
-    async fn dot_root(&mut self, base: u32, list: &mut FileList) {
-        if core::mem::replace(&mut self.dot_root_sent, true) {
-            return;
-        }
-        let select = &self.shared.options.select;
-        if !select.recursive && !select.dirs {
-            if select.implied_dirs {
-                self.shared.report(Role::Sender, &Notice::SkippingDirectory(b"."));
-            }
-            return;
-        }
-        let scope = self.root_scope.with_cwd(&self.source.base_path(base));
-        if let Ok(root) = self.source.stat(SourcePath { base, name: b"." }, true).await
-            && !self.is_excluded(&scope, b".", true)
-        {
-            self.implied(list, base, b".", &root).await;
-        }
-    }
-
-    /// The entries of one argument, appended to `list`. With incremental recursion directories are not
-    /// entered, but for the contents of a `dir/` argument.
-    pub(super) async fn argument<E>(
-        &mut self,
-        arg: &[u8],
-        base_dir: Option<&[u8]>,
-        list: &mut FileList,
-    ) -> Result<(), Error<E>> {
-        let options = self.shared.options;
-        let select = &options.select;
-        let argument = match split_argument(arg, select.relative) {
-            Ok(a) => a,
-            Err(name) => {
-                self.shared.report(Role::Sender, &Notice::DotDotInRelative(&name));
-                return Err(Error::Exit(ExitCode::SYNTAX));
-            }
-        };
-        let dir = base_dir.map_or_else(|| argument.dir.clone(), |base| join(base, &argument.dir));
-        let base = match self.source.enter(&dir).await {
-            Ok(base) => base,
-            Err(error) => {
-                let (base, name) = match base_dir {
-                    Some(base) => (self.source.enter(base).await.ok(), &argument.dir),
-                    None => (None, &dir),
-                };
-                let notice = Notice::Failed { op: Op::ChangeDir, name, base, other: &[], error };
-                self.shared.add_io_error(io_error::GENERAL);
-                self.shared.report(Role::Sender, &notice);
-                return Ok(());
-            }
-        };
-        if !dir.is_empty() && list.entries.last().is_none_or(|last| last.base != base) {
-            self.shared.step(Role::Sender, &Step::WorksIn { base: Some(base) });
-        }
-        if argument.dot_root {
-            self.dot_root(base, list).await;
-        }
-        let (name, follow) = (argument.name, argument.kind != ArgKind::Plain || select.copy_links);
-        let path = SourcePath { base, name: below(&name) };
-        let mut found = self.source.stat(path, follow).await;
-        if select.relative
-            && argument.kind == ArgKind::Slash
-            && !select.copy_links
-            && found.map_or_else(
-                |error| base_dir.is_none() || select.copy_dirlinks || error.leads_nowhere(),
-                |stat| !stat.is_dir(),
-            )
-        {
-            // Only a directory is meant by the slash.
-            found = self.source.stat(path, false).await;
-        }
-        let stat = match found {
-            Ok(stat) => stat,
-            Err(error) if error.is_not_found() && options.delete.missing_args => {
-                self.missing(base, name, list).await;
-                return Ok(());
-            }
-            Err(error) if error.is_not_found() && select.ignore_missing_args => return Ok(()),
-            Err(error) => {
-                if !error.is_not_found() {
-                    self.shared.add_io_error(io_error::GENERAL);
-                }
-                self.failed(Op::LinkStat, path, error);
-                return Ok(());
-            }
-        };
-        let dot_dir = argument.kind == ArgKind::DotDir;
-        let mut scope = self.root_scope.with_cwd(&self.source.base_path(base));
-        if scope.is_veiled(below(&name), stat.is_dir()) {
-            self.failed(Op::LinkStat, path, PortError::NOT_FOUND);
-            return Ok(());
-        }
-        if !dot_dir && self.is_excluded_argument(&scope, &name, stat.is_dir()) {
-            return Ok(());
-        }
-        if stat.is_dir() && !select.recursive && !select.dirs {
-            self.shared.report(Role::Sender, &Notice::SkippingDirectory(&name));
-            return Ok(());
-        }
-        if select.one_file_system > 0 && stat.is_dir() {
-            let top = Some(below(&name)).filter(|&name| name != b".").unwrap_or_default();
-            self.devices.insert((base, top.to_vec()), stat.dev);
-        }
-        if select.relative && argument.kind == ArgKind::Slash {
-            self.slashed.insert(name.clone());
-        }
-        let enters = select.recursive || (select.dirs && argument.kind != ArgKind::Plain);
-        let flags = if enters { EntryFlags::TOP_DIR | EntryFlags::CONTENT_DIR } else { EntryFlags::empty() };
-        if select.relative
-            && self.shared.agreed.inc_recurse()
-            && let Some(end) = end_of_first(&name)
-        {
-            self.on_the_way(base, end, Box::new(Named { name, stat, flags }), list).await;
-            return Ok(());
-        }
-        if select.relative {
-            self.implied_dirs(base, &name, list).await;
-            self.enter_way(&mut scope, base, &name).await?;
-        }
-        let Some(position) = self.item(list, path, &name, stat, flags, &scope, true).await? else {
-            return Ok(());
-        };
-        let Some(entry) = list.entries.get(position).copied() else { return Ok(()) };
-        if !entry.is_dir() || !enters {
-            return Ok(());
-        }
-        if self.shared.agreed.inc_recurse() {
-            if dot_dir {
-                let scope = self.enter_argument(&scope, base, &name).await?;
-                self.children(base, &name, &scope, list).await?;
-            }
-            return Ok(());
-        }
-        // Depth first: all children of a directory, then the contents of each of its directories.
-        let mut stack = Vec::from([(name, scope, 0u32)]);
-        while let Some((dir, scope, depth)) = stack.pop() {
-            if depth > 0 && !select.recursive {
-                continue;
-            }
-            let scope = self.enter_scope(&scope, base, &dir).await?;
-            let from = list.len();
-            self.children(base, &dir, &scope, list).await?;
-            let dirs: Vec<_> = (from..list.len())
-                .rev()
-                .filter_map(|i| list.get(i))
-                .filter(|e| e.entry.is_dir() && e.entry.flags.contains(EntryFlags::CONTENT_DIR))
-                .map(|e| (e.name().to_vec(), scope.clone(), depth + 1))
-                .collect();
-            self.source.will_read(base, &mut dirs.iter().rev().map(|(name, ..)| below(name)));
-            stack.extend(dirs);
-        }
-        Ok(())
-    }
-
-    /// An argument that is not there, which is to be deleted at the destination. Under `-R` the directories on the way to it
-    /// may be missing too, which is told.
-    async fn missing(&mut self, base: u32, name: Vec<u8>, list: &mut FileList) {
-        if self.shared.options.select.relative {
-            if self.shared.agreed.inc_recurse()
-                && let Some(end) = end_of_first(&name)
-            {
-                let (stat, flags) = (Stat::default(), EntryFlags::empty());
-                return self.on_the_way(base, end, Box::new(Named { name, stat, flags }), list).await;
-            }
-            self.implied_dirs(base, &name, list).await;
-        }
-        if self.can_travel(base, &name, None) {
-            list.push(&NewEntry { name: &name, base, ..NewEntry::default() });
-        }
-    }
-
-    /// Lists the directory that is the first `end` bytes of an argument's name, unless it was the last one that was
-    /// listed so, and keeps the argument for the list of that directory.
-    async fn on_the_way(&mut self, base: u32, end: usize, named: Box<Named>, list: &mut FileList) {
-        let way = (base, named.name.get(..end).unwrap_or_default().to_vec());
-        if self.last_parent != way {
-            let path = SourcePath { base, name: below(&way.1) };
-            match self.source.stat(path, true).await {
-                Ok(stat) => self.implied(list, base, &way.1, &stat).await,
-                Err(error) => return self.gone_or_failed(Op::ReadlinkStat, path, error),
-            }
-            self.inside.entry(way.clone()).or_default().push_back(Vec::new());
-            self.last_parent = way.clone();
-        }
-        if let Some(arguments) = self.inside.get_mut(&way).and_then(VecDeque::back_mut) {
-            arguments.push(named);
-        }
     }
 
     /// The contents of directories of equal name (one, or several arguments' directories merged).
@@ -375,7 +130,7 @@ impl<'a, S: Source, O: Observer> Scanner<'a, S, O> {
             let entry = dir.entry();
             let key = (entry.entry.base, entry.name().to_vec());
             let (base, own) = (key.0, entry.entry.flags.contains(EntryFlags::OWN_CONTENTS));
-            let named = match self.inside.get_mut(&key) {
+            let named = match self.relative.inside.get_mut(&key) {
                 Some(arguments) if !own => arguments.pop_front().unwrap_or_default(),
                 _ => Vec::new(),
             };
@@ -399,68 +154,6 @@ impl<'a, S: Source, O: Observer> Scanner<'a, S, O> {
             self.scopes.remove(&(dir.entry().entry.base, dir.entry().name().to_vec()));
         }
         Ok(list)
-    }
-
-    /// An argument of `-R`, or the next directory on the way to it, for the list of the directory `dir`.
-    async fn argument_inside<E>(
-        &mut self,
-        base: u32,
-        dir: &[u8],
-        argument: Box<Named>,
-        scope: &Scope,
-        list: &mut FileList,
-    ) -> Result<(), Error<E>> {
-        let rest = dir.len() + 1;
-        let next = argument.name.get(rest..).and_then(|name| memchr::memchr(b'/', name)).map(|i| rest + i);
-        let is_dir = next.is_some() || argument.stat.is_dir();
-        let name = argument.name.get(..next.unwrap_or(argument.name.len())).unwrap_or_default().to_vec();
-        if let Some(end) = next {
-            self.on_the_way(base, end, argument, list).await;
-        } else {
-            let path = SourcePath { base, name: below(&name) };
-            if !self.is_excluded(scope, &name, is_dir) {
-                self.item(list, path, &name, argument.stat, argument.flags, scope, true).await?;
-            }
-        }
-        if !scope.is_constant() && is_dir {
-            self.scopes.insert((base, name), scope.clone());
-        }
-        Ok(())
-    }
-
-    /// Filter state inside a directory whose contents an argument names. With several lists all of them that are the
-    /// root of the transfer share the rule files of the first one, which hold for all later arguments too (stock binary).
-    async fn enter_argument<E>(&mut self, outer: &Scope, base: u32, name: &[u8]) -> Result<Scope, Error<E>> {
-        if below(name) != b"." {
-            return self.enter_scope(outer, base, name).await;
-        }
-        if !self.root_entered {
-            self.root_scope = self.enter_scope(outer, base, name).await?;
-            self.root_entered = true;
-        }
-        Ok(self.root_scope.with_cwd(&self.source.base_path(base)))
-    }
-
-    /// Filter state around an argument of `-R`: the rule files of all directories on the way to it are read, those that it
-    /// has in common with the argument before only once.
-    async fn enter_way<E>(&mut self, outer: &mut Scope, base: u32, name: &[u8]) -> Result<(), Error<E>> {
-        // A name without a way leaves that of the argument before (stock binary).
-        if let Some(parent) = memchr::memrchr(b'/', name).and_then(|end| name.get(..end)) {
-            let leads_on = |rest: &[u8]| matches!(rest, [] | [b'/', ..]);
-            let is_on_it = |dir: &[u8]| parent.strip_prefix(dir).is_some_and(leads_on);
-            self.way.truncate(self.way.iter().take_while(|(dir, _)| is_on_it(dir)).count());
-        }
-        let mut entered = 0;
-        if let Some((dir, around)) = self.way.last() {
-            (entered, *outer) = (dir.len(), around.with_cwd(outer.cwd()));
-        }
-        while let Some(next) = name.get(entered + 1..).and_then(|rest| memchr::memchr(b'/', rest)) {
-            entered += 1 + next;
-            let dir = name.get(..entered).unwrap_or_default();
-            *outer = self.enter_scope(outer, base, dir).await?;
-            self.way.push((dir.to_vec(), outer.clone()));
-        }
-        Ok(())
     }
 
     /// Filter state inside a directory: its per-directory rule files are read. Those above the first directory that is
@@ -489,7 +182,7 @@ impl<'a, S: Source, O: Observer> Scanner<'a, S, O> {
         list: &mut FileList,
     ) -> Result<(), Error<E>> {
         // A name that was given with a slash may be a symlink to the directory.
-        let typed = self.slashed.contains(dir);
+        let typed = self.relative.slashed.contains(dir);
         let slashed = if typed { [below(dir), b"/"].concat() } else { Vec::new() };
         let path = SourcePath { base, name: below(dir) };
         let read = if typed { SourcePath { base, name: &slashed } } else { path };
@@ -585,40 +278,65 @@ impl<'a, S: Source, O: Observer> Scanner<'a, S, O> {
         false
     }
 
-    /// Appends a directory that is in the transfer for the sake of what is in it.
-    async fn implied(&self, list: &mut FileList, base: u32, dir: &[u8], stat: &Stat) {
-        if !self.can_travel(base, dir, None) {
-            return;
-        }
-        self.shared.step(Role::Sender, &Step::MakeFile { name: dir, inside: true });
-        self.push(list, base, dir, stat, EntryFlags::IMPLIED_DIR, None);
-        let path = SourcePath { base, name: below(dir) };
-        extended::attach(self.shared, self.source, list, path, &self.root_scope).await;
-    }
-
-    /// The parents of a name under `-R`, each once in a row of arguments.
-    async fn implied_dirs(&mut self, base: u32, name: &[u8], list: &mut FileList) {
-        let options = self.shared.options;
-        if !options.select.implied_dirs && !self.shared.agreed.protocol.has_no_content_dirs() {
-            return;
-        }
-        let Some(end) = memchr::memrchr(b'/', name).filter(|&i| i > 0) else { return };
-        let parent = name.get(..end).unwrap_or_default().to_vec();
-        let shared_len = common_components(&parent, &self.last_parent.1);
-        if shared_len == parent.len() {
-            return;
-        }
-        let ends =
-            memchr::memchr_iter(b'/', &parent).chain([parent.len()]).filter(|&i| i > 0 && i > shared_len);
-        for end in ends.collect::<Vec<_>>() {
-            let dir = parent.get(..end).unwrap_or_default();
-            let path = SourcePath { base, name: below(dir) };
-            match self.source.stat(path, true).await {
-                Ok(stat) => self.implied(list, base, dir, &stat).await,
-                Err(error) => self.gone_or_failed(Op::ReadlinkStat, path, error),
+    /// What becomes of a symlink, as the options want it. `None`: it is left out, which was reported.
+    async fn link(
+        &self,
+        path: SourcePath<'_>,
+        name: &[u8],
+        scope: &Scope,
+        is_argument: bool,
+    ) -> Option<Link> {
+        let select = &self.shared.options.select;
+        let left_out = || !is_argument && self.is_excluded_as_any(scope, name);
+        let link = match self.source.read_link(path).await {
+            Ok(link) => link,
+            Err(error) => {
+                if !left_out() {
+                    self.shared.add_io_error(io_error::GENERAL);
+                    self.failed(Op::ReadlinkStat, path, error);
+                }
+                return None;
             }
+        };
+        let link = match link.strip_prefix(MUNGE_PREFIX).filter(|rest| !rest.is_empty()) {
+            Some(rest) if select.munge_links => rest.to_vec(),
+            _ => link,
+        };
+        let unsafe_link = select.copy_unsafe_links && is_unsafe_link(&link, name);
+        let followed = match select.copy_links || unsafe_link || select.copy_dirlinks {
+            true => Some(self.source.stat(path, true).await),
+            false => None,
+        };
+        let is_dir = matches!(&followed, Some(Ok(found)) if found.is_dir());
+        // Before any rule is asked: whatever a symlink leads to decides which rules it meets.
+        if unsafe_link && !select.copy_links && !(select.copy_dirlinks && is_dir) {
+            self.shared.report(Role::Sender, &Notice::CopyingUnsafe { name: path.name, target: &link });
         }
-        self.last_parent = (base, parent);
+        match followed {
+            Some(Ok(found)) if select.copy_links || unsafe_link || is_dir => {
+                return Some(Link::Followed(found));
+            }
+            Some(Err(error)) if select.copy_links || unsafe_link => {
+                if left_out() {
+                    return None;
+                }
+                self.shared.add_io_error(io_error::GENERAL);
+                if error.is_not_found() {
+                    let notice = Notice::NoReferent { name: path.name, base: path.base };
+                    self.shared.report(Role::Sender, &notice);
+                } else {
+                    self.failed(Op::ReadlinkStat, path, error);
+                }
+                return None;
+            }
+            _ => {}
+        }
+        if link.is_empty() {
+            self.shared.add_io_error(io_error::GENERAL);
+            self.shared.report(Role::Sender, &Notice::EmptyLink { name: path.name, base: path.base });
+            return None;
+        }
+        Some(Link::Kept(link))
     }
 
     /// One found file: links followed where asked for, filtered, digested, appended. Returns its position.
@@ -636,52 +354,10 @@ impl<'a, S: Source, O: Observer> Scanner<'a, S, O> {
         let select = &self.shared.options.select;
         let mut target = None;
         if stat.kind() == FileKind::Symlink {
-            let left_out = || !is_argument && self.is_excluded_as_any(scope, name);
-            let link = match self.source.read_link(path).await {
-                Ok(link) => link,
-                Err(error) => {
-                    if !left_out() {
-                        self.shared.add_io_error(io_error::GENERAL);
-                        self.failed(Op::ReadlinkStat, path, error);
-                    }
-                    return Ok(None);
-                }
-            };
-            let link = match link.strip_prefix(MUNGE_PREFIX).filter(|rest| !rest.is_empty()) {
-                Some(rest) if select.munge_links => rest.to_vec(),
-                _ => link,
-            };
-            let unsafe_link = select.copy_unsafe_links && is_unsafe_link(&link, name);
-            let followed = match select.copy_links || unsafe_link || select.copy_dirlinks {
-                true => Some(self.source.stat(path, true).await),
-                false => None,
-            };
-            let is_dir = matches!(&followed, Some(Ok(found)) if found.is_dir());
-            // Before any rule is asked: whatever a symlink leads to decides which rules it meets.
-            if unsafe_link && !select.copy_links && !(select.copy_dirlinks && is_dir) {
-                self.shared.report(Role::Sender, &Notice::CopyingUnsafe { name: path.name, target: &link });
-            }
-            match followed {
-                Some(Ok(found)) if select.copy_links || unsafe_link || is_dir => stat = found,
-                Some(Err(error)) if select.copy_links || unsafe_link => {
-                    if left_out() {
-                        return Ok(None);
-                    }
-                    self.shared.add_io_error(io_error::GENERAL);
-                    if error.is_not_found() {
-                        let notice = Notice::NoReferent { name: path.name, base: path.base };
-                        self.shared.report(Role::Sender, &notice);
-                    } else {
-                        self.failed(Op::ReadlinkStat, path, error);
-                    }
-                    return Ok(None);
-                }
-                _ => target = Some(link),
-            }
-            if target.as_ref().is_some_and(Vec::is_empty) {
-                self.shared.add_io_error(io_error::GENERAL);
-                self.shared.report(Role::Sender, &Notice::EmptyLink { name: path.name, base: path.base });
-                return Ok(None);
+            match self.link(path, name, scope, is_argument).await {
+                Some(Link::Kept(link)) => target = Some(link),
+                Some(Link::Followed(found)) => stat = found,
+                None => return Ok(None),
             }
         }
         if FileKind::from_mode(stat.mode).is_none() {

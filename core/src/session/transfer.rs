@@ -16,7 +16,7 @@ use crate::{
     error::{Error, ProtocolError, Role},
     flist::entry::EntryRef,
     io::{ChunkWrite, WireReader, WireWriter},
-    limits::LITERAL_PIECE,
+    limits::{FILE_PIECE, LITERAL_PIECE},
     options::{Append, SessionOptions},
     ports::{FileProgress, Notice, Observer, Op, PortError, Source, Step, Target},
     rt::yield_now,
@@ -25,7 +25,7 @@ use crate::{
 };
 
 /// File data is read and handed over in pieces of this size; it stays in the second-level cache.
-const CHUNK: usize = 256 << 10;
+const CHUNK: usize = FILE_PIECE;
 /// Files up to this size are copied into the frame buffer instead of being handed over.
 const COPIED: u64 = 64 << 10;
 

@@ -93,7 +93,7 @@ impl Blocks<'_> {
     /// On so many threads at most.
     fn spread(self, threads: usize, first: u32, out: &mut Vec<u8>) -> u32 {
         let (blocks, head) = (self, self.head);
-        let piece = blocks_at_a_time(head);
+        let piece = blocks_at_a_time(head, self.sums);
         let pieces = SHARE.div_ceil(u64::from(piece) * u64::from(head.block_len.max(1)));
         let share = piece.saturating_mul(u32::try_from(pieces).unwrap_or(1));
         let threads = if head.block_len > LARGE_BLOCK { 1 } else { threads };
@@ -130,7 +130,7 @@ impl Blocks<'_> {
         let mut next = first;
         while next < end {
             let start = next;
-            next = start.saturating_add(blocks_at_a_time(self.head)).min(end);
+            next = start.saturating_add(blocks_at_a_time(self.head, self.sums)).min(end);
             let (offset, len) = self.head.span(start, next);
             if data.len() < len {
                 data.resize(len, 0);

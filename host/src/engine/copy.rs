@@ -7,14 +7,15 @@ use std::{
     time::{Duration, Instant},
 };
 
+use arsync_core::limits::FILE_PIECE;
 use rustix::{
     buffer::spare_capacity,
     fs::{FallocateFlags, copy_file_range, fallocate, ftruncate, ioctl_ficlone},
     io::{self, Errno, pread, pwrite},
 };
 
-/// Bytes per read and write: more falls out of the L2 cache.
-pub const PIECE: usize = 256 << 10;
+/// Bytes per read and write.
+pub const PIECE: usize = FILE_PIECE;
 /// Bytes per `copy_file_range`, so that the call can be interrupted.
 const RANGE: usize = 64 << 20;
 /// Files below this size are read and written: cloning tiny extents costs more than copying them.

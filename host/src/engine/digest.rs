@@ -15,7 +15,7 @@ use super::{
 };
 
 /// Bytes read at a time.
-const PIECE: usize = 256 << 10;
+const PIECE: usize = 64 << 10;
 /// Bytes read at a time in each lane: all of them stay in the second-level cache.
 const LANE_PIECE: usize = 64 << 10;
 /// Bytes that are hashed at a time in a lane.
