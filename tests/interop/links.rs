@@ -774,3 +774,21 @@ fn groups_of_an_alternate_directory_that_are_no_files() {
         );
     }
 }
+
+/// Of several directories to link to, the one counts that has a name as a link to what its leader was linked to.
+#[test]
+fn a_link_that_a_later_alternate_directory_has() {
+    for program in BOTH {
+        let dir = tempfile::tempdir().unwrap();
+        let at = |name: &str| dir.path().join(name);
+        fs::create_dir(at("s")).unwrap();
+        fs::write(at("s/alpha"), "x").unwrap();
+        fs::hard_link(at("s/alpha"), at("s/log")).unwrap();
+        run(Program::Stock, dir.path(), &["-aH", "s/", "second"]);
+        run(Program::Stock, dir.path(), &["-a", "s/log", "first/"]);
+        let words = ["-aiiH", "--link-dest=../first", "--link-dest=../second", "s/", "d"];
+        let out = run(program, dir.path(), &words);
+        let lines: Vec<_> = out.stdout.lines().filter(|line| line.starts_with('h')).collect();
+        assert_eq!(lines, ["hf          alpha", "hf          log => alpha"], "{program:?}");
+    }
+}

@@ -4,7 +4,7 @@ use alloc::{rc::Rc, vec::Vec};
 
 use super::{
     Event,
-    basis::Alternate,
+    basis::{Alternate, Likeness},
     decide,
     generator::{Generator, Outlet},
     lists::{Found, Segment},
@@ -458,13 +458,20 @@ where
         wanted: u32,
         leader: Option<(u64, u64)>,
     ) -> Option<Alternate> {
-        let kind = self.options().transfer.alt_dest_kind?;
-        let found = self.alternate(entry, name, wanted).await?;
-        let same = match kind {
-            AltDestKind::Link => leader == Some((found.stat.dev, found.stat.ino)),
-            AltDestKind::Copy | AltDestKind::Compare => found.has_content(),
-        };
-        same.then_some(found)
+        let transfer = &self.options().transfer;
+        if transfer.alt_dest_kind? != AltDestKind::Link {
+            return self.alternate(entry, name, wanted).await.filter(Alternate::has_content);
+        }
+        for number in 0..transfer.alt_dests.len() {
+            let number = u8::try_from(number).ok()?;
+            let Ok(Some(stat)) = self.side.target.stat(Place::Alt(number, name), false).await else {
+                continue;
+            };
+            if leader == Some((stat.dev, stat.ino)) {
+                return Some(Alternate { number, stat, likeness: Likeness::Content });
+            }
+        }
+        None
     }
 
     /// A member that would have led cannot have its place.
