@@ -23,6 +23,13 @@ impl<'a> RelName<'a> {
         clean.then_some(Self(name))
     }
 
+    /// Wraps a name that [`RelName::new`] has accepted before.
+    #[cfg(feature = "alloc")]
+    pub(crate) fn checked(name: &'a [u8]) -> Self {
+        debug_assert!(Self::new(name).is_some());
+        Self(name)
+    }
+
     /// The bytes.
     pub const fn bytes(self) -> &'a [u8] {
         self.0
@@ -45,6 +52,12 @@ impl<'a> RelName<'a> {
     pub fn parent(self) -> Self {
         self.split().0.map_or(RelName::ROOT, RelName)
     }
+}
+
+/// A name as it counts from the root of the transfer: those of absolute arguments of `-R` begin with a slash.
+#[cfg(feature = "alloc")]
+pub(crate) fn below(name: &[u8]) -> &[u8] {
+    name.strip_prefix(b"/").unwrap_or(name)
 }
 
 /// Cleans a name from the wire in place of copying it when it is clean already (spec: checks per entry).

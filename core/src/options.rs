@@ -402,6 +402,12 @@ impl SessionOptions {
         self.delete.when.is_some()
     }
 
+    /// True if the other side hears how much was deleted, and a user of it. Missing arguments alone
+    /// (`--delete-missing-args`) are not counted.
+    pub fn counts_deletions(&self) -> bool {
+        self.deleting() || self.delete.force || self.read_batch
+    }
+
     /// True if this side must not offer incremental recursion (spec: capability letter `i`).
     pub fn forbids_inc_recursion(&self, receiving_side: bool) -> bool {
         !self.select.recursive

@@ -162,6 +162,21 @@ fn missing_sources_are_counted() {
     }
 }
 
+/// What a missing source takes along counts as deleted only where something else may be.
+#[test]
+fn deletions_of_missing_sources_are_counted_with_others() {
+    for program in BOTH {
+        for (option, count) in [("--times", "0"), ("--force", "1 (reg: 1)"), ("--delete", "1 (reg: 1)")] {
+            let dir = tree(&["src", "dst"], &["src/f", "dst/none"]);
+            let words = ["-r", "--stats", "--delete-missing-args", option, "src/f", "src/none", "dst/"];
+            let out = run(program, dir.path(), &words);
+            assert!(!dir.path().join("dst/none").exists(), "{program:?} {option}");
+            let line = format!("Number of deleted files: {count}");
+            assert!(out.stdout.lines().any(|l| l == line), "{program:?} {option}: {out:?}");
+        }
+    }
+}
+
 /// `-c` reads a file under its first name; under the others it was accessed just now.
 #[test]
 fn names_behind_the_one_that_was_read_show_it() {

@@ -5,7 +5,7 @@ use core::ops::Range;
 
 use bitflags::bitflags;
 
-use crate::names::RelName;
+use crate::names::{RelName, below};
 
 pub use super::kind::{FileKind, mode};
 
@@ -41,6 +41,8 @@ bitflags! {
         const SKIP_GROUP = 0x1000;
         /// Sender: a directory whose contents are listed for its own sake, whatever others of its name add to its flags.
         const OWN_CONTENTS = 0x2000;
+        /// Its name is one below the root of the transfer ([`RelName`]): the list has checked it.
+        const CLEAN_NAME = 0x4000;
     }
 }
 
@@ -212,8 +214,10 @@ impl<'a> EntryRef<'a> {
     }
     /// Full name, as checked by the decoder or made by the scan.
     pub fn rel_name(&self) -> RelName<'a> {
-        let name = self.name();
-        RelName::new(name.strip_prefix(b"/").unwrap_or(name)).unwrap_or(RelName::ROOT)
+        match self.entry.flags.contains(EntryFlags::CLEAN_NAME) {
+            true => RelName::checked(below(self.name())),
+            false => RelName::ROOT,
+        }
     }
     /// The root of the transfer; `/.` where `-R` was asked for `/`.
     pub fn is_root(&self) -> bool {
@@ -252,12 +256,14 @@ impl FileList {
     /// Appends an entry and returns its position.
     pub fn push(&mut self, new: &NewEntry<'_>) -> usize {
         let name = self.store(new.name);
+        let mut flags = new.flags;
+        flags.set(EntryFlags::CLEAN_NAME, RelName::new(below(new.name)).is_some());
         let place = u32::try_from(self.entries.len()).unwrap_or(u32::MAX);
         self.entries.push(Entry {
             size: new.size,
             mtime: new.mtime,
             name,
-            flags: new.flags,
+            flags,
             nsec: new.nsec,
             mode: new.mode,
             uid: new.uid,
@@ -299,6 +305,7 @@ impl FileList {
         let span = self.store(name);
         if let Some(e) = self.entries.get_mut(position) {
             e.name = span;
+            e.flags.set(EntryFlags::CLEAN_NAME, RelName::new(below(name)).is_some());
         }
     }
 

@@ -417,7 +417,10 @@ where
 
     fn count_deleted(&mut self, name: &[u8], mode: u32) {
         self.deleting.removed += 1;
-        self.shared().stats.borrow_mut().deleted.add(FileKind::from_mode(mode).unwrap_or(FileKind::Missing));
+        if self.shared().options.counts_deletions() {
+            let kind = FileKind::from_mode(mode).unwrap_or(FileKind::Missing);
+            self.shared().stats.borrow_mut().deleted.add(kind);
+        }
         self.show_deletion(name, mode);
     }
 

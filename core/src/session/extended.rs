@@ -16,7 +16,6 @@ use super::{
     io_error,
     mask::KnownMask,
     names::{NameRules, stored_names},
-    scan::below,
     standing::report_attrs,
 };
 use crate::{
@@ -30,7 +29,7 @@ use crate::{
     },
     io::{ChunkWrite, WireReader, WireWriter},
     item::ItemFlags,
-    names::RelName,
+    names::{RelName, below},
     ports::{
         Attrs, Extended, Notice, Observer, Op, Place, PortError, Source, SourcePath, Stat, Target,
         XattrChange,

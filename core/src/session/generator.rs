@@ -279,8 +279,7 @@ where
     }
 
     async fn send_del_stats(&mut self) -> Result<(), Error<L::Error>> {
-        let options = self.options();
-        if options.deleting() || options.delete.force || options.read_batch {
+        if self.options().counts_deletions() {
             let deleted = self.shared().stats.borrow().deleted;
             self.outlet.del_stats(&deleted).await?;
         }

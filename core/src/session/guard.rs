@@ -2,11 +2,12 @@
 
 use alloc::vec::Vec;
 
-use super::{Shared, argument::clamp_name, rules, scan::below};
+use super::{Shared, argument::clamp_name, rules};
 use crate::{
     error::{NameFault, ProtocolError, Role},
     filter::{FilterList, FilterSide, Request, Requested, Scope},
     flist::entry::{EntryFlags, FileList},
+    names::below,
     options::FilesFrom,
     ports::Observer,
 };

@@ -3,11 +3,11 @@
 
 use alloc::vec::Vec;
 
-use super::{goodbye::ItemHeader, scan::below};
+use super::goodbye::ItemHeader;
 use crate::{
     flist::entry::{EntryRef, mode},
     item::{BasisType, ItemFlags},
-    names::RelName,
+    names::{RelName, below},
     options::SessionOptions,
     ports::ItemEvent,
 };

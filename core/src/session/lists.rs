@@ -4,10 +4,10 @@
 use alloc::{collections::VecDeque, rc::Rc, vec::Vec};
 use core::cell::{Cell, RefCell};
 
-use super::scan::below;
 use crate::{
     error::ProtocolError,
     flist::entry::{EntryFlags, EntryRef, FileList, NewEntry},
+    names::below,
     ports::Source,
     wire::ndx::NDX_FLIST_OFFSET,
 };

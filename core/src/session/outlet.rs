@@ -18,7 +18,6 @@ use super::{
     lists::{Found, LOOKAHEAD, Segment},
     local::LocalLists,
     receiver::{promote_delayed, sibling_name},
-    scan::below,
     search::Search,
     sender::remove_source,
     transfer::FileContext,
@@ -33,6 +32,7 @@ use crate::{
     item::{BasisType, ItemFlags},
     limits::FILE_PIECE,
     mux::MsgTag,
+    names::below,
     options::Append,
     ports::{
         Create, Destination, FileTransfer, ItemEvent, Notice, Observer, Op, Place, PortError, Source,

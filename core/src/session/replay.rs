@@ -165,7 +165,7 @@ impl<O: Observer> Shared<'_, O> {
                 replay.wanted.borrow_mut().remove(&ndx);
                 if let Some(entry) = segment.get(ndx) {
                     let resend = segment.marks(ndx).contains(crate::flist::entry::EntryFlags::REDO);
-                    let name = super::scan::below(entry.name());
+                    let name = crate::names::below(entry.name());
                     self.report(Role::Receiver, &Notice::NotInBatch { name, resend });
                 }
                 self.event(Event::Failed(ndx));

@@ -17,7 +17,7 @@ use crate::{
     filter::{FilterList, FilterSide, Scope},
     flist::entry::{EntryFlags, FileKind, FileList, NewEntry, Original},
     limits::MAX_PATH,
-    names::{inside, is_unsafe_link},
+    names::{below, inside, is_unsafe_link},
     ports::{Child, Notice, Observer, Op, PortError, Source, SourcePath, Stat, Step},
 };
 
@@ -32,11 +32,6 @@ pub struct SourceArgs {
     pub names: Vec<Vec<u8>>,
     /// The one source argument of a `--files-from` run; otherwise `None`.
     pub base: Option<Vec<u8>>,
-}
-
-/// Name below the base directory: a leading slash of `-R` is not part of it.
-pub(super) fn below(name: &[u8]) -> &[u8] {
-    name.strip_prefix(b"/").unwrap_or(name)
 }
 
 /// What a symlink is in the transfer.

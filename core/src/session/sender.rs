@@ -12,7 +12,7 @@ use super::{
     goodbye::{ItemHeader, read_del_stats, stats_bytes, write_del_stats, write_stats},
     io_error,
     lists::{Found, LOOKAHEAD, Lists, Segment, announce_reads, next_directory},
-    scan::{Scanner, SourceArgs, below},
+    scan::{Scanner, SourceArgs},
     transfer::{Outgoing, SendPlan},
 };
 use crate::{
@@ -30,6 +30,7 @@ use crate::{
     item::{BasisType, ItemFlags},
     limits::MAX_PATH,
     mux::MsgTag,
+    names::below,
     options::Append,
     ports::{FileTransfer, ItemEvent, Notice, Observer, Op, Source, SourcePath, Step},
     rt::{Either, poll_once, select2},

@@ -102,7 +102,7 @@ impl<O: Observer> FileContext<'_, '_, O> {
     pub(super) fn progress(&self, done: u64, start: u64, finished: bool) {
         if self.shared.options.report.progress && self.shared.is_client() {
             self.shared.observer.progress(&FileProgress {
-                name: super::scan::below(self.entry.name()),
+                name: crate::names::below(self.entry.name()),
                 size: self.entry.entry.size,
                 done,
                 start,
@@ -182,7 +182,7 @@ impl<S: Source, O: Observer> Reading<'_, '_, S, O> {
                 Role::Sender,
                 &Notice::Failed {
                     op: Op::ReadErrors,
-                    name: super::scan::below(entry.name()),
+                    name: crate::names::below(entry.name()),
                     base: Some(entry.entry.base),
                     other: &[],
                     error,

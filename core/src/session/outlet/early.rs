@@ -11,9 +11,10 @@ use crate::{
     error::{Error, Role},
     flist::entry::EntryRef,
     item::{BasisType, ItemFlags},
+    names::below,
     options::Append,
     ports::{Observer, Place, Source, SourcePath, Step, Target},
-    session::{generator::Request, lists::Segment, scan::below, transfer::FileContext},
+    session::{generator::Request, lists::Segment, transfer::FileContext},
 };
 
 /// Bases that may be open for copies under way.

@@ -2,12 +2,16 @@
 
 use alloc::{boxed::Box, vec::Vec};
 
-use super::{Scanner, SourceArgs, below, way::Named, way::end_of_first};
+use super::{
+    Scanner, SourceArgs,
+    way::{Named, end_of_first},
+};
 use crate::{
     error::{Error, Role},
     exit::ExitCode,
     filter::Scope,
     flist::entry::{Entry, EntryFlags, FileList, NewEntry},
+    names::below,
     ports::{Notice, Observer, Op, PortError, Source, SourcePath, Stat, Step},
     session::{
         argument::{ArgKind, Argument, clamp_name, join, split_argument},

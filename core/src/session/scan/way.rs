@@ -4,11 +4,12 @@ use alloc::{boxed::Box, collections::VecDeque, vec::Vec};
 
 use hashbrown::{HashMap, HashSet};
 
-use super::{Scanner, below};
+use super::Scanner;
 use crate::{
     error::{Error, Role},
     filter::Scope,
     flist::entry::{EntryFlags, FileList},
+    names::below,
     ports::{Notice, Observer, Op, Source, SourcePath, Stat, Step},
     session::{argument::common_components, extended},
 };
