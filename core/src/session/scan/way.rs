@@ -147,7 +147,7 @@ impl<S: Source, O: Observer> Scanner<'_, S, O> {
     }
 
     /// Appends a directory that is in the transfer for the sake of what is in it.
-    pub(super) async fn implied(&self, list: &mut FileList, base: u32, dir: &[u8], stat: &Stat) {
+    async fn implied(&self, list: &mut FileList, base: u32, dir: &[u8], stat: &Stat) {
         if !self.can_travel(base, dir, None) {
             return;
         }
