@@ -18,8 +18,6 @@ use crate::{
     limits::FILE_PIECE,
 };
 
-/// Bytes of a file that are looked at together, about.
-const WINDOW: usize = FILE_PIECE;
 /// After so many bytes without a block more of the file is looked at together, so that several can share the work.
 const WIDE_AFTER: u64 = 1 << 20;
 const WIDE: usize = 2 << 20;
@@ -140,8 +138,8 @@ impl InPlace {
 pub(crate) fn window_len(block_len: u32, sums: &TransferSums) -> usize {
     let len = block_len as usize;
     // At most a group of the longest blocks of today's protocol.
-    let group = if sums.has_lanes() { (LANES * len).min(8 * WINDOW) } else { 0 };
-    WINDOW.max(4 * len).max(group)
+    let group = if sums.has_lanes() { (LANES * len).min(8 * FILE_PIECE) } else { 0 };
+    FILE_PIECE.max(4 * len).max(group)
 }
 
 impl Matcher {

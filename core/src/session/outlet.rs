@@ -41,8 +41,6 @@ use crate::{
     stats::Counts,
 };
 
-/// Basis files are read in pieces of about this size.
-const CHUNK: usize = FILE_PIECE;
 /// After this many items what was written is pushed out and the receiver gets its turn.
 pub(super) const TURN: u32 = 512;
 
@@ -453,7 +451,7 @@ impl<'a, S: Source, T: Target, O: Observer, C: LocalCopy<S, T>> LocalOutlet<'a, 
         let mut offset = start;
         context.first_progress(start, size);
         while offset < size {
-            let n = usize::try_from(size - offset).unwrap_or(CHUNK).min(CHUNK);
+            let n = usize::try_from(size - offset).unwrap_or(FILE_PIECE).min(FILE_PIECE);
             if buf.len() < n {
                 buf.resize(n, 0);
             }
@@ -474,7 +472,7 @@ impl<'a, S: Source, T: Target, O: Observer, C: LocalCopy<S, T>> LocalOutlet<'a, 
         let mut old = Vec::new();
         let mut offset = 0;
         while offset < len {
-            let n = usize::try_from(len - offset).unwrap_or(CHUNK).min(CHUNK);
+            let n = usize::try_from(len - offset).unwrap_or(FILE_PIECE).min(FILE_PIECE);
             old.resize(n, 0);
             self.buf.resize(self.buf.len().max(n), 0);
             let new = self.buf.get_mut(..n).unwrap_or_default();

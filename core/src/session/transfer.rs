@@ -24,8 +24,6 @@ use crate::{
     token::{Token, TokenDecoder, TokenEncoder},
 };
 
-/// File data is read and handed over in pieces of this size; it stays in the second-level cache.
-const CHUNK: usize = FILE_PIECE;
 /// Files up to this size are copied into the frame buffer instead of being handed over.
 const COPIED: u64 = 64 << 10;
 
@@ -132,7 +130,7 @@ impl ChunkPool {
     fn take(&mut self, len: usize) -> BytesMut {
         let reuse = self.0.front().is_some_and(Bytes::is_unique);
         let free = if reuse { self.0.pop_front().and_then(|b| b.try_into_mut().ok()) } else { None };
-        let mut buf = free.unwrap_or_else(|| BytesMut::with_capacity(CHUNK));
+        let mut buf = free.unwrap_or_else(|| BytesMut::with_capacity(FILE_PIECE));
         buf.resize(len, 0);
         buf
     }
@@ -270,7 +268,7 @@ impl Outgoing {
     ) {
         let mut offset = 0;
         while offset < end {
-            let n = usize::try_from(end - offset).unwrap_or(CHUNK).min(CHUNK);
+            let n = usize::try_from(end - offset).unwrap_or(FILE_PIECE).min(FILE_PIECE);
             self.window.resize(n, 0);
             reading.fill(offset, &mut self.window).await;
             hasher.update(&self.window);
@@ -289,7 +287,7 @@ impl Outgoing {
         let mut offset = start;
         reading.context.first_progress(start, size);
         while offset < size {
-            let n = usize::try_from(size - offset).unwrap_or(CHUNK).min(CHUNK);
+            let n = usize::try_from(size - offset).unwrap_or(FILE_PIECE).min(FILE_PIECE);
             if self.tokens.is_plain() && size > COPIED {
                 let mut buf = self.pool.take(n);
                 reading.fill(offset, &mut buf).await;
@@ -450,7 +448,7 @@ impl Incoming {
         let mut write_error = None;
         let mut offset = 0u64;
         let mut matched = 0u64;
-        let mut turn = CHUNK as u64;
+        let mut turn = FILE_PIECE as u64;
         let start = if sink.append == Append::Off { 0 } else { head.basis_len() };
         if start > 0 {
             if sink.append == Append::Verify {
@@ -485,7 +483,7 @@ impl Incoming {
                         return Err(ProtocolError::NoBasis.into());
                     }
                     if let Some(basis) = &sink.basis {
-                        let piece = if self.feeds_history { head.block_len as usize } else { CHUNK };
+                        let piece = if self.feeds_history { head.block_len as usize } else { FILE_PIECE };
                         let copied = copy_basis(
                             sink.target,
                             basis,
@@ -515,7 +513,7 @@ impl Incoming {
                     matched += len;
                     offset += len;
                     if matched >= turn {
-                        turn = matched + CHUNK as u64;
+                        turn = matched + FILE_PIECE as u64;
                         yield_now().await;
                     }
                     continue;
@@ -545,7 +543,7 @@ impl Incoming {
         let Some(basis) = &sink.basis else { return };
         let mut offset = 0;
         while offset < end {
-            let n = usize::try_from(end - offset).unwrap_or(CHUNK).min(CHUNK);
+            let n = usize::try_from(end - offset).unwrap_or(FILE_PIECE).min(FILE_PIECE);
             self.copy.resize(n, 0);
             let got = sink.target.read_basis(basis, offset, &mut self.copy).await.unwrap_or(0);
             if got == 0 {

@@ -11,9 +11,10 @@ use std::{
     thread::JoinHandle,
 };
 
+use arsync_core::limits::FILE_PIECE;
 use rustix::io::{self, Errno};
 
-use super::copy::{Holes, PIECE, write_at};
+use super::copy::{Holes, write_at};
 
 /// Buffers in circulation, the one being filled included.
 const BUFFERS: usize = 4;
@@ -39,7 +40,7 @@ impl Behind {
         let (pieces, queued) = sync_channel::<Piece>(BUFFERS);
         let (give_back, empty) = sync_channel(BUFFERS);
         for _ in 1..BUFFERS {
-            let _ = give_back.send(Vec::with_capacity(PIECE));
+            let _ = give_back.send(Vec::with_capacity(FILE_PIECE));
         }
         let error = Arc::new(OnceLock::new());
         let kept = error.clone();

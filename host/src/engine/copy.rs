@@ -14,8 +14,6 @@ use rustix::{
     io::{self, Errno, pread, pwrite},
 };
 
-/// Bytes per read and write.
-pub const PIECE: usize = FILE_PIECE;
 /// Bytes per `copy_file_range`, so that the call can be interrupted.
 const RANGE: usize = 64 << 20;
 /// Files below this size are read and written: cloning tiny extents costs more than copying them.
@@ -52,7 +50,7 @@ impl Pace {
 
     /// What is copied at a time, bytes.
     fn piece(&self) -> usize {
-        usize::try_from(self.rate / 8).unwrap_or(PIECE).clamp(512, PIECE)
+        usize::try_from(self.rate / 8).unwrap_or(FILE_PIECE).clamp(512, FILE_PIECE)
     }
 
     /// Waits until it is time for what follows these bytes.
@@ -106,8 +104,8 @@ pub fn copy_paced(
         }
     }
     // Also what `copy_file_range` has left.
-    let piece = pace.map_or(PIECE, Pace::piece);
-    let mut buf = vec![0; piece.min(usize::try_from(size - done).unwrap_or(PIECE))];
+    let piece = pace.map_or(FILE_PIECE, Pace::piece);
+    let mut buf = vec![0; piece.min(usize::try_from(size - done).unwrap_or(FILE_PIECE))];
     while done < size {
         let len = usize::try_from(size - done).unwrap_or(piece).min(buf.len());
         let n = read_full(from, done, &mut buf[..len])?;

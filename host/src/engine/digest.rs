@@ -6,7 +6,10 @@ use core::{
 };
 use std::os::fd::OwnedFd;
 
-use arsync_core::checksum::{ChecksumKind, Digest, Hasher, LANES, Md5Lanes};
+use arsync_core::{
+    checksum::{ChecksumKind, Digest, Hasher, LANES, Md5Lanes},
+    limits::FILE_PIECE,
+};
 use rustix::io;
 
 use super::{
@@ -16,8 +19,8 @@ use super::{
 
 /// Bytes read at a time.
 const PIECE: usize = 64 << 10;
-/// Bytes read at a time in each lane: all of them stay in the second-level cache.
-const LANE_PIECE: usize = 64 << 10;
+/// Bytes read at a time in each lane.
+const LANE_PIECE: usize = FILE_PIECE / LANES;
 /// Bytes that are hashed at a time in a lane.
 const CHUNK: usize = 64;
 /// Streams that make all lanes worth their time.

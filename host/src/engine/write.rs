@@ -13,6 +13,7 @@ use std::{
 
 use arsync_core::{
     flist::entry::mode,
+    limits::FILE_PIECE,
     names::RelName,
     options::SessionOptions,
     ports::{AttrStep, Attrs, BackupBy, CommitStep, Create, Destination, Extended, PortError, WriteMode},
@@ -30,7 +31,7 @@ use super::{
     behind::Behind,
     beneath::Tree,
     confine::Confinement,
-    copy::{Holes, PIECE, Pace, append_from, copy_contents, copy_paced, write_at},
+    copy::{Holes, Pace, append_from, copy_contents, copy_paced, write_at},
     extended::Setter,
     fake,
     meta::{Handle, chmod_at},
@@ -149,7 +150,7 @@ pub struct Output {
 const BEHIND_FROM: u64 = 4 << 20;
 
 /// Files up to this size are read and written in one piece, bytes.
-pub const SMALL: usize = PIECE;
+pub const SMALL: usize = FILE_PIECE;
 
 impl Shared {
     /// For a destination tree. A temporary directory that cannot be opened is an error.
@@ -329,7 +330,7 @@ impl Shared {
         if self.preallocate && create.size > 0 {
             self.reserve(&mut out, create.size);
         }
-        let expected = PIECE.min(usize::try_from(create.size).unwrap_or(PIECE));
+        let expected = FILE_PIECE.min(usize::try_from(create.size).unwrap_or(FILE_PIECE));
         out.buf = self.spare_buffer();
         out.buf.reserve_exact(expected);
         Ok(out)
@@ -604,9 +605,9 @@ impl Output {
 
     /// Appends data.
     pub fn write(&mut self, data: &[u8]) -> io::Result<()> {
-        if self.buf.len() + data.len() > PIECE {
+        if self.buf.len() + data.len() > FILE_PIECE {
             self.flush()?;
-            if data.len() >= PIECE && self.behind.is_none() {
+            if data.len() >= FILE_PIECE && self.behind.is_none() {
                 let written = write_at(&self.file, self.offset, data, self.holes);
                 self.noting(written)?;
                 self.offset += data.len() as u64;
@@ -626,10 +627,10 @@ impl Output {
     ) -> io::Result<()> {
         let mut offset = range.start;
         while offset < range.end {
-            if self.buf.len() >= PIECE {
+            if self.buf.len() >= FILE_PIECE {
                 self.flush()?;
             }
-            let room = PIECE - self.buf.len();
+            let room = FILE_PIECE - self.buf.len();
             let len = usize::try_from(range.end - offset).unwrap_or(room).min(room);
             seen(append_from(from, offset, len, &mut self.buf));
             offset += len as u64;

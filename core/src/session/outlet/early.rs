@@ -4,13 +4,14 @@
 use alloc::boxed::Box;
 use core::convert::Infallible;
 
-use super::{CHUNK, LocalOutlet, OpenBasis, report_commit};
+use super::{LocalOutlet, OpenBasis, report_commit};
 use crate::{
     checksum::ChecksumKind,
     copying::{CopyEnd, CopyJob, LocalCopy},
     error::{Error, Role},
     flist::entry::EntryRef,
     item::{BasisType, ItemFlags},
+    limits::FILE_PIECE,
     names::below,
     options::Append,
     ports::{Observer, Place, Source, SourcePath, Step, Target},
@@ -68,7 +69,7 @@ impl<S: Source, T: Target, O: Observer, C: LocalCopy<S, T>> LocalOutlet<'_, S, T
             && (new || !transfer.backup)
             && shared.agreed.protocol.has_item_flags()
             // A longer file is shown while it comes, and seen by others.
-            && (entry.entry.size <= CHUNK as u64 || !(options.report.progress || transfer.inplace))
+            && (entry.entry.size <= FILE_PIECE as u64 || !(options.report.progress || transfer.inplace))
     }
 
     /// Starts the copy of a file that needs nothing but its data; others are copied when their turn comes.
