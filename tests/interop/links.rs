@@ -792,3 +792,32 @@ fn a_link_that_a_later_alternate_directory_has() {
         assert_eq!(lines, ["hf          alpha", "hf          log => alpha"], "{program:?}");
     }
 }
+
+/// A dry run links nothing: a name is shown with the attributes that it has itself.
+#[test]
+fn a_dry_run_compares_the_attributes_of_each_name() {
+    for program in BOTH {
+        for (leader, name, told) in [
+            (&b"1"[..], &b"1"[..], &["hf          b => a"][..]),
+            (b"2", b"1", &[".f........x a", "hf          b => a"]),
+            (b"1", b"2", &["hf........x b => a"]),
+            (b"2", b"2", &[".f........x a", "hf........x b => a"]),
+        ] {
+            let dir = tempfile::tempdir().unwrap();
+            let at = |name: &str| dir.path().join(name);
+            for side in ["s", "d"] {
+                fs::create_dir(at(side)).unwrap();
+                fs::write(dir.path().join(side).join("a"), "text").unwrap();
+            }
+            fs::hard_link(at("s/a"), at("s/b")).unwrap();
+            fs::write(at("d/b"), "text").unwrap();
+            for (path, value) in [("s/a", &b"1"[..]), ("d/a", leader), ("d/b", name)] {
+                set_xattr(&at(path), value);
+                old(&at(path));
+            }
+            let out = run(program, dir.path(), &["-rtHXin", "s/", "d/"]);
+            let shown: Vec<_> = files(&out).into_iter().filter(|line| !line.contains(" ./")).collect();
+            assert_eq!(shown, told, "{program:?}");
+        }
+    }
+}

@@ -633,3 +633,81 @@ fn executability_that_nobody_can_have_is_no_change() {
         assert_eq!(modes, [0o222, 0o522, 0], "{program:?}");
     }
 }
+
+/// `%C` is the checksum of the list where there is one, of the kind that both ends settled on: chosen, or the first of a list.
+#[test]
+fn sums_are_shown_of_the_kind_in_use() {
+    const MD5: &str = "764efa883dda1e11db47671c4a3bbd9e";
+    const MD4: &str = "7291db6af45a90d1f945751cb095f193";
+    const XXH64: &str = "d50463dd92503d34";
+    for (list, words, sum) in [
+        ("", &["--checksum-choice=xxh64,md4"][..], XXH64),
+        ("", &["-c", "--checksum-choice=xxh64,md4"], MD4),
+        ("", &["-nc", "--checksum-choice=md4,xxh64"], XXH64),
+        ("", &["-c", "--checksum-choice=none,md5"], MD5),
+        ("", &["--checksum-choice=auto,xxh64"], MD5),
+        ("", &["--checksum-choice=md5,xxh64", "-n"], "00000000000000000000000000000000"),
+        ("md5", &[], MD5),
+        ("other md4 md5", &["-c"], MD4),
+        ("XXH64", &[], XXH64),
+        ("none md5", &[], "  "),
+    ] {
+        for program in BOTH {
+            let dir = tree(&["src", "dst"], &[]);
+            fs::write(dir.path().join("src/f"), "hi\n").unwrap();
+            let shell = fake_shell(dir.path());
+            let path = format!("--rsync-path={}", program.path());
+            let (from, to) =
+                (format!("h:{}/src/f", dir.path().display()), format!("h:{}/dst/", dir.path().display()));
+            for ends in [["src/f", "dst/"], ["src/f", &to], [&from, "dst/"]] {
+                let mut command = peers::command(program.path(), dir.path());
+                command
+                    .args(["--out-format=%C", "-e", shell.to_str().unwrap(), &path])
+                    .args(words)
+                    .args(ends);
+                if !list.is_empty() {
+                    command.env("RSYNC_CHECKSUM_LIST", list);
+                }
+                let out = peers::run(&mut command);
+                assert_eq!(
+                    (out.code, &*out.stdout),
+                    (Some(0), &*format!("{sum}\n")),
+                    "{program:?} {list} {words:?} {ends:?}"
+                );
+                let _ = fs::remove_file(dir.path().join("dst/f"));
+            }
+        }
+    }
+}
+
+/// A list without a known name leaves nothing to use, on one machine too.
+#[test]
+fn a_list_of_unknown_checksums_ends_a_local_copy() {
+    for program in BOTH {
+        let dir = tree(&["src", "dst"], &["src/f"]);
+        let mut command = peers::command(program.path(), dir.path());
+        command.args(["-a", "src/", "dst/"]).env("RSYNC_CHECKSUM_LIST", "other");
+        let out = peers::run(&mut command);
+        assert_eq!(out.code, Some(4), "{program:?}: {out:?}");
+        assert!(out.stderr.contains("Failed to negotiate a checksum choice."), "{program:?}: {out:?}");
+        assert!(!dir.path().join("dst/f").exists(), "{program:?}");
+    }
+}
+
+/// Without a destination `--existing` names what would be in it where lists follow one another, and else the directory alone.
+#[test]
+fn what_a_missing_destination_would_have_is_named_of_several_lists() {
+    for program in BOTH {
+        for (words, names) in [
+            (&["-avvn", "--existing"][..], &["directory \".\"", "file \"f\"", "directory \"d\""][..]),
+            (&["-avvn", "--existing", "--no-i-r"], &["directory \".\""]),
+            (&["-avvn", "--existing", "--protocol=29"], &["directory \".\""]),
+        ] {
+            let dir = tree(&["src/d"], &["src/f", "src/d/g"]);
+            let out = run(program, dir.path(), &[words, &["src/", "dst/"]].concat());
+            let told: Vec<_> =
+                out.stdout.lines().filter_map(|line| line.strip_prefix("not creating new ")).collect();
+            assert_eq!(told, names, "{program:?} {words:?}: {out:?}");
+        }
+    }
+}

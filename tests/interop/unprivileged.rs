@@ -857,3 +857,29 @@ fn foreign(program: Program, bits: u32, group: u32) -> (tempfile::TempDir, std::
     chown(dir.join("dst/f"), Some(NOBODY - 1), Some(group)).unwrap();
     (bench, dir)
 }
+
+/// Below protocol 29 a directory is named whose permissions change, also to such as are taken away at the end.
+#[test]
+fn directories_that_are_closed_at_the_end_are_named_by_old_protocols() {
+    for program in BOTH {
+        for (before, named) in [(0o755, true), (0o555, false)] {
+            let bench = bench(program);
+            let dir = bench.path();
+            file(dir, "src/f");
+            file(dir, "dst/f");
+            mode(dir, "src", 0o555);
+            mode(dir, "dst", before);
+            let time = std::time::SystemTime::UNIX_EPOCH + std::time::Duration::from_secs(1_000_000_000);
+            for name in ["src", "dst"] {
+                fs::File::open(dir.join(name)).unwrap().set_modified(time).unwrap();
+            }
+            let words = ["-rptIv", "--protocol=28", "--inplace", "src/", "dst/"];
+            let out = run(program, dir, &words);
+            let is_named = out.stdout.lines().any(|line| line == "./");
+            assert_eq!((out.code, is_named), (Some(0), named), "{program:?} {before:o}: {out:?}");
+            assert_eq!(fs::metadata(dir.join("dst")).unwrap().mode() & 0o777, 0o555, "{program:?}");
+            mode(dir, "src", 0o755);
+            mode(dir, "dst", 0o755);
+        }
+    }
+}

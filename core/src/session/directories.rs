@@ -89,8 +89,8 @@ where
         }
         if options.select.existing && stat.is_none() && !unseen {
             self.report(&Notice::NotCreating { name: shown, dir: true });
-            // What would be in the destination itself is told of by name.
-            if name != RelName::ROOT {
+            // With lists that follow, what would be in the destination itself is told of by name.
+            if name != RelName::ROOT || !self.shared().agreed.inc_recurse() {
                 self.skipped = Some(shown.to_vec());
             }
             return Ok(());
@@ -282,8 +282,10 @@ where
             let number = self.side.lists.borrow().dir_number(ndx);
             self.retouch.push(name.bytes(), number, time, final_mode, differs && created);
         }
+        // Permissions that are taken away at the end count as well.
+        let closes = first != wanted_mode && (stat.mode ^ wanted_mode) & 0o7777 != 0;
         // Behind a failure nothing more is set.
-        set.is_some_and(|changed| changed || differs)
+        set.is_some_and(|changed| changed || differs || closes)
     }
 
     /// Gives a directory the permissions that it has while it is filled; false: it cannot get them, which was reported.

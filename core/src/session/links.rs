@@ -366,7 +366,8 @@ where
         if stat.is_some_and(|s| s.kind() == FileKind::Symlink) {
             flags |= self.side.acl_instead_of_none(entry);
         }
-        if stat.is_some() {
+        // A dry run has looked at what stands there and stays.
+        if stat.is_some() && !options.dry_run {
             flags |= self.xattrs_on_the_way(entry);
         }
         if stat.is_none() && to_link && alternate.is_some() && !flags.is_significant() {

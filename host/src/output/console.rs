@@ -20,7 +20,7 @@ use arsync_core::{
     options::{FilesFrom, SessionOptions},
     ports::{FileProgress, ItemEvent, Notice, Observer, Severity, Step},
     session::Outbox,
-    setup::Side,
+    setup::{Agreed, Side},
     version::ProtocolVersion,
 };
 
@@ -76,6 +76,8 @@ pub(crate) struct Console {
     list_ms: Cell<u64>,
     protocol: Cell<Option<ProtocolVersion>>,
     incremental: Cell<bool>,
+    /// The checksum that `%C` shows.
+    shown_sum: Cell<ChecksumKind>,
     /// What `%f` leaves out of absolute paths.
     here: Vec<u8>,
     started: Instant,
@@ -94,8 +96,6 @@ pub(crate) struct Console {
     visitor: Option<Visitor>,
     /// Steps are shown.
     steps: bool,
-    /// A batch file is written or read.
-    batch: bool,
     /// Texts travel in UTF-8 and come from this (`--iconv`).
     iconv: Option<Rc<dyn charset::Charset>>,
 }
@@ -155,6 +155,7 @@ impl Console {
             list_ms: Cell::new(0),
             protocol: Cell::new(None),
             incremental: Cell::new(false),
+            shown_sum: Cell::new(ChecksumKind::None),
             here,
             started: Instant::now(),
             started_at: now(),
@@ -166,7 +167,6 @@ impl Console {
             log_format,
             visitor,
             steps: steps::followed(&resolved.levels),
-            batch: resolved.read_batch.is_some() || resolved.batch_to_write().is_some(),
             iconv,
             output,
         };
@@ -186,9 +186,11 @@ impl Console {
     }
 
     /// Takes the outcome of the handshake.
-    pub(crate) fn protocol_known(&self, protocol: ProtocolVersion, incremental: bool) {
-        self.protocol.set(Some(protocol));
-        self.incremental.set(incremental);
+    pub(crate) fn agreement_known(&self, agreed: &Agreed) {
+        self.protocol.set(Some(agreed.protocol));
+        self.incremental.set(agreed.inc_recurse());
+        // The checksum that a file of the list has is shown where there is one, and else that of its data.
+        self.shown_sum.set(if self.options.select.checksum { agreed.list_sum } else { agreed.transfer_sum });
         if self.visitor.as_ref().is_some_and(|visitor| visitor.refused) {
             return;
         }
@@ -445,12 +447,7 @@ impl Console {
         let preserve = &self.options.preserve;
         let sums = self.options.transfer.checksum_choice.and_then(|(transfer, _)| transfer);
         let modern = self.protocol.get().is_none_or(ProtocolVersion::has_varints);
-        let kind = sums.unwrap_or(match modern {
-            // A batch file leaves no choice.
-            true if self.batch => ChecksumKind::Md5,
-            true => ChecksumKind::Xxh128,
-            false => ChecksumKind::Md4,
-        });
+        let kind = self.shown_sum.get();
         let sender = self.route.role() == Role::Sender;
         let daemon = self.visitor.as_ref().map(Visitor::view);
         let view = View {

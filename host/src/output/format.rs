@@ -165,9 +165,11 @@ fn checksum(event: &ItemEvent<'_>, view: &View<'_>) -> Vec<u8> {
         return vec![b' '; view.digest_len * 2];
     }
     let transferred = event.transfer.map(|t| t.sum);
-    let sum: &[u8] = match &transferred {
-        Some(digest) if !digest.as_bytes().is_empty() => digest.as_bytes(),
-        _ if event.kind == FileKind::Regular => event.entry.map(|e| e.checksum()).unwrap_or_default(),
+    // That of the list is another kind where the two were chosen apart.
+    let listed = event.entry.filter(|_| event.kind == FileKind::Regular).map(|e| e.checksum());
+    let sum: &[u8] = match (listed, &transferred) {
+        (Some(sum), _) if !sum.is_empty() => sum,
+        (_, Some(digest)) => digest.as_bytes(),
         _ => &[],
     };
     if sum.is_empty() {

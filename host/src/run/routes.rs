@@ -99,7 +99,7 @@ impl Start<'_> {
             shows: self.shows(),
             bwlimit: self.bwlimit(),
             conversion: self.conversion(),
-            protocol_known: &|protocol, incremental| self.console.protocol_known(protocol, incremental),
+            agreement_known: &|agreed| self.console.agreement_known(agreed),
         }))
     }
 
@@ -170,10 +170,10 @@ impl Start<'_> {
             shows: self.shows(),
             timeout: Rc::new(Cell::new(self.options.timeout)),
             conversion: self.conversion(),
-            protocol_known: &|protocol, incremental| {
-                console.protocol_known(protocol, incremental);
+            agreement_known: &|agreed| {
+                console.agreement_known(agreed);
                 if let (Some(recording), Some(script)) = (recording, &script) {
-                    recording.write_script(&script.text(protocol));
+                    recording.write_script(&script.text(agreed.protocol));
                 }
             },
         })?;
@@ -270,7 +270,7 @@ impl Start<'_> {
             outbox: self.outbox.clone(),
             shows: self.shows(),
             conversion: self.conversion(),
-            protocol_known: &|protocol, incremental| console.protocol_known(protocol, incremental),
+            agreement_known: &|agreed| console.agreement_known(agreed),
         }))
     }
 
@@ -280,7 +280,7 @@ impl Start<'_> {
             self.console.changed_option(text);
         }
         self.tell_charset();
-        self.console.protocol_known(batch.agreed.protocol, batch.agreed.inc_recurse());
+        self.console.agreement_known(&batch.agreed);
         Ok(run_replay(ReplayRun {
             options: self.options,
             batch,

@@ -15,7 +15,7 @@ use arsync_core::{
     options::SessionOptions,
     rt::{Either, select2},
     session::{self, Inbox, Outbox, Rules, SourceArgs},
-    setup::{Capabilities, CompatFlags, Side},
+    setup::{Agreed, Capabilities, CompatFlags, Side},
     stats::Stats,
     version::ProtocolVersion,
 };
@@ -75,7 +75,7 @@ pub(crate) struct ClientRun<'a, O> {
     /// Names are converted.
     pub(crate) conversion: Option<Conversion>,
     /// Told the version once it is known.
-    pub(crate) protocol_known: &'a dyn Fn(ProtocolVersion, bool),
+    pub(crate) agreement_known: &'a dyn Fn(&Agreed),
 }
 
 /// What the client does.
@@ -200,7 +200,7 @@ async fn converse<O: Speak>(
     w.restart_count();
     known.read.set(0);
     known.protocol.set(Some(agreed.protocol));
-    (run.protocol_known)(agreed.protocol, agreed.inc_recurse());
+    (run.agreement_known)(&agreed);
     let mut state = wire::shared(options, agreed, run.observer, Side::Client, run.outbox);
     state.requested = run.requested;
     let links = agreed.flags.contains(CompatFlags::SYMLINK_ICONV);

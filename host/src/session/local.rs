@@ -6,13 +6,13 @@ use std::{cell::RefCell, rc::Rc};
 use arsync_core::{
     charset::Conversion,
     checksum::ChecksumKind,
-    error::Error,
+    error::{Error, ProtocolError},
     exit::ExitCode,
     filter::FilterList,
     options::SessionOptions,
     rt::block_on_ready,
     session::{self, Outbox, SourceArgs},
-    setup::{Agreed, CompatFlags, Side},
+    setup::{Agreed, CompatFlags, Side, negotiate},
     stats::Stats,
     version::ProtocolVersion,
 };
@@ -58,20 +58,27 @@ pub(crate) struct LocalRun<'a, O> {
     /// A listing leaves out names that cannot be converted.
     pub(crate) conversion: Option<Conversion>,
     /// Told the version before anything is shown.
-    pub(crate) protocol_known: &'a dyn Fn(ProtocolVersion, bool),
+    pub(crate) agreement_known: &'a dyn Fn(&Agreed),
 }
 
 /// What two ends of this build agree on.
-fn agreement(options: &SessionOptions) -> Agreed {
+fn agreement(options: &SessionOptions) -> Result<Agreed, ProtocolError> {
     let protocol = options.max_protocol();
     let handshake = wire::handshake(Side::Client, options, arsync_core::setup::Capabilities::empty(), true);
-    let sum = if protocol.has_varints() { ChecksumKind::Xxh128 } else { ChecksumKind::Md4 };
-    let (transfer, list) = options.transfer.checksum_choice.unwrap_or((Some(sum), Some(sum)));
     let implied = if protocol.has_varints() { ChecksumKind::Md5 } else { ChecksumKind::Md4 };
+    let (transfer, list) = match options.transfer.checksum_choice {
+        Some(halves) => halves,
+        None if !protocol.has_varints() => (None, None),
+        None => {
+            let names = &handshake.checksum_names;
+            let sum = negotiate::choose(names, names, ChecksumKind::from_name, "checksum")?;
+            (Some(sum), Some(sum))
+        }
+    };
     let mut flags = CompatFlags::all();
     let incremental = handshake.allow_inc_recurse && protocol.has_varints();
     flags.set(CompatFlags::INC_RECURSE, incremental);
-    Agreed {
+    Ok(Agreed {
         protocol,
         flags,
         transfer_sum: transfer.unwrap_or(implied),
@@ -79,7 +86,7 @@ fn agreement(options: &SessionOptions) -> Agreed {
         implied_sum: false,
         compress: None,
         seed: handshake.seed,
-    }
+    })
 }
 
 /// As in a session with a peer: nothing was negotiated, and it is known nevertheless.
@@ -96,14 +103,20 @@ fn tell_agreement<O: Speak>(observer: &O, agreed: &Agreed) {
 
 /// Runs it.
 pub(crate) fn run_local<O: Speak>(run: LocalRun<'_, O>) -> Ended {
-    let agreed = agreement(run.options);
-    if let Err(fault) = super::check_protocol::<Infallible>(run.options, agreed.protocol, OtherEnd::Twin) {
-        let reason = Some(fault.to_string());
+    let protocol = run.options.max_protocol();
+    let unbegun = |code, reason: String| {
         let stats = Stats::default();
-        return Ended { code: ExitCode::PROTOCOL, reason, complete: false, stats, protocol: agreed.protocol };
+        Ended { code, reason: Some(reason), complete: false, stats, protocol }
+    };
+    if let Err(fault) = super::check_protocol::<Infallible>(run.options, protocol, OtherEnd::Twin) {
+        return unbegun(ExitCode::PROTOCOL, fault.to_string());
     }
+    let agreed = match agreement(run.options) {
+        Ok(agreed) => agreed,
+        Err(fault) => return unbegun(fault.exit_code(), fault.to_string()),
+    };
     tell_agreement(run.observer, &agreed);
-    (run.protocol_known)(agreed.protocol, agreed.inc_recurse());
+    (run.agreement_known)(&agreed);
     let mut shared = wire::shared(run.options, agreed, run.observer, Side::Client, Rc::new(Outbox::new()));
     shared.local = true;
     shared.conversion = run.conversion.map(|conversion| conversion.with_links(true));

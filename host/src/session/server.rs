@@ -14,7 +14,7 @@ use arsync_core::{
     options::SessionOptions,
     rt::{Either, select2},
     session::{self, Inbox, Outbox, Rules, SourceArgs},
-    setup::{Capabilities, Side},
+    setup::{Agreed, Capabilities, Side},
     stats::Stats,
     version::ProtocolVersion,
 };
@@ -56,7 +56,7 @@ pub(crate) struct ServerRun<'a, O> {
     /// Names are converted.
     pub(crate) conversion: Option<Conversion>,
     /// Told the version once it is known.
-    pub(crate) protocol_known: &'a dyn Fn(ProtocolVersion, bool),
+    pub(crate) agreement_known: &'a dyn Fn(&Agreed),
     /// The connection.
     pub(crate) opening: Opening,
 }
@@ -208,7 +208,7 @@ async fn converse<O: Speak>(
     w.restart_count();
     read.set(0);
     protocol.set(agreed.protocol);
-    (run.protocol_known)(agreed.protocol, agreed.inc_recurse());
+    (run.agreement_known)(&agreed);
     if let Some((_, seconds)) = greeted
         && seconds > 0
         && agreed.protocol.has_extended_goodbye()
