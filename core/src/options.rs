@@ -402,6 +402,11 @@ impl SessionOptions {
         self.delete.when.is_some()
     }
 
+    /// A directory is deleted with what is in it, where something else is to have its place or its source is missing.
+    pub fn may_empty_dirs(&self) -> bool {
+        self.delete.force || self.deleting()
+    }
+
     /// True if the other side hears how much was deleted, and a user of it. Missing arguments alone
     /// (`--delete-missing-args`) are not counted.
     pub fn counts_deletions(&self) -> bool {

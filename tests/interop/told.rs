@@ -711,3 +711,62 @@ fn what_a_missing_destination_would_have_is_named_of_several_lists() {
         }
     }
 }
+
+/// A directory of a missing argument goes with what is in it only where something was said about that.
+#[test]
+fn directories_of_missing_arguments_are_emptied_on_demand() {
+    for program in BOTH {
+        for (words, told, kept) in [
+            (
+                &["-di"][..],
+                &["cannot delete non-empty directory: full", "*deleting   empty/", "*deleting   f"][..],
+                true,
+            ),
+            (
+                &["-dib"],
+                &["cannot delete non-empty directory: full", "*deleting   empty/", "*deleting   f"],
+                true,
+            ),
+            (
+                &["-di", "--max-delete=1"],
+                &["cannot delete non-empty directory: full", "*deleting   empty/"],
+                true,
+            ),
+            (
+                &["-di", "--force"],
+                &["*deleting   full/d/", "*deleting   full/", "*deleting   empty/", "*deleting   f"],
+                false,
+            ),
+            (
+                &["-ri", "--delete"],
+                &["*deleting   full/d/", "*deleting   full/", "*deleting   empty/", "*deleting   f"],
+                false,
+            ),
+        ] {
+            let dir = tree(&["src", "dst/full/d", "dst/empty"], &["dst/f"]);
+            fs::write(dir.path().join("list"), "full\nempty\nf\n").unwrap();
+            let shell = fake_shell(dir.path());
+            let path = format!("--rsync-path={}", program.path());
+            let (from, to) =
+                (format!("h:{}/src/", dir.path().display()), format!("h:{}/dst/", dir.path().display()));
+            for ends in [["src/", "dst/"], ["src/", &to], [&from, "dst/"]] {
+                let _ = fs::create_dir_all(dir.path().join("dst/full/d"));
+                let _ = fs::create_dir_all(dir.path().join("dst/empty"));
+                fs::write(dir.path().join("dst/f"), "f").unwrap();
+                let more =
+                    ["--files-from=list", "--delete-missing-args", "-e", shell.to_str().unwrap(), &path];
+                let out = run(program, dir.path(), &[words, &more, &ends].concat());
+                // Those of the top come from another process than what is printed of it.
+                let mut shown: Vec<_> = out.stdout.lines().filter(|line| line.contains("delet")).collect();
+                let mut told = told.to_vec();
+                shown.sort_unstable();
+                told.sort_unstable();
+                shown.retain(|line| !line.starts_with("Deletions stopped"));
+                assert_eq!(shown, told, "{program:?} {words:?} {ends:?}: {out:?}");
+                assert_eq!(dir.path().join("dst/full/d").exists(), kept, "{program:?} {words:?} {ends:?}");
+                let code = if words.contains(&"--max-delete=1") { 25 } else { 0 };
+                assert_eq!(out.code, Some(code), "{program:?} {words:?} {ends:?}");
+            }
+        }
+    }
+}

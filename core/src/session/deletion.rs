@@ -251,7 +251,26 @@ where
         if rules::is_excluded(self.side.shared, Role::Generator, &scope, name.bytes(), stat.is_dir(), false) {
             return Ok(());
         }
+        if stat.is_dir() && !self.options().may_empty_dirs() && self.holds_something(name, &stat).await? {
+            return Ok(());
+        }
         self.delete_tree(name.bytes().to_vec(), stat, &scope, Top::Deleted).await.map(drop)
+    }
+
+    /// There is something in a directory that goes only if it is empty, which is reported.
+    async fn holds_something(&mut self, name: RelName<'_>, stat: &Stat) -> Result<bool, Error<L::Error>> {
+        self.open_to_writing(name, stat).await;
+        // What cannot be looked at does not count: the removal itself says what is wrong.
+        let found = self.side.target.list(name).await.unwrap_or_default();
+        let found: Vec<_> = found.into_iter().map(|child| Doomed { child, removed: None }).collect();
+        if found.iter().all(|found| found.child.stat.is_err()) {
+            return Ok(false);
+        }
+        // Rules are asked for those who follow what they decide.
+        let inside = self.dest_scope(name).await?;
+        self.sorted_out(name, found, &inside, true);
+        self.report(&Notice::NotEmpty(name.bytes()));
+        Ok(true)
     }
 
     /// Removes a directory that is in the way. `with_contents`: it need not be empty.
@@ -265,15 +284,7 @@ where
         if with_contents {
             return self.delete_tree(name.bytes().to_vec(), *stat, &scope, Top::Room).await;
         }
-        self.open_to_writing(name, stat).await;
-        // What cannot be looked at does not count: the removal itself says what is wrong.
-        let found = self.side.target.list(name).await.unwrap_or_default();
-        let found: Vec<_> = found.into_iter().map(|child| Doomed { child, removed: None }).collect();
-        if found.iter().any(|found| found.child.stat.is_ok()) {
-            // Rules are asked for those who follow what they decide.
-            let inside = self.dest_scope(name).await?;
-            self.sorted_out(name, found, &inside, true);
-            self.report(&Notice::NotEmpty(name.bytes()));
+        if self.holds_something(name, stat).await? {
             return Ok(false);
         }
         if self.shared().options.dry_run {

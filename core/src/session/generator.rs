@@ -705,7 +705,7 @@ where
         kind: &'static str,
     ) -> Result<bool, Error<L::Error>> {
         let options = self.options();
-        let may_empty = options.delete.force || options.deleting();
+        let may_empty = options.may_empty_dirs();
         let why = DeleteWhy::InTheWay { of: kind, with_contents: may_empty };
         self.step(&Step::DeleteItem { name: name.bytes(), mode: stat.mode, why });
         if stat.is_dir() {
