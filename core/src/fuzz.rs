@@ -14,7 +14,7 @@ use crate::{
     chmod::Chmod,
     delta::SumHead,
     error::{Error, ProtocolError},
-    filter::{FilterConfig, FilterList, FilterSide, Syntax, Verdict, wildmatch},
+    filter::{FilterConfig, FilterList, FilterSide, Perishable, Syntax, Verdict, wildmatch},
     flist::{Format, decode::Decoder, order},
     io::{MessageFault, MessageSink, WireReader, WireWriter},
     limits::MAX_TEXT,
@@ -322,14 +322,14 @@ pub fn rule_files(data: &[u8]) {
             let mut scope = list.scope(side, b"/top/src");
             for dir in [&b""[..], b"d", b"d/e"] {
                 let Ok(inner) = scope.enter(dir, &mut read) else { break };
-                let _ = inner.check(b"d/e/f", false, true);
+                let _ = inner.check(b"d/e/f", false, Perishable::Ignored);
                 let _ = inner.check_xattr(b"user.x");
                 scope = inner;
             }
         }
         let Ok(scope) = typed.scope(side, b"/top/src").enter(b"d", &mut read) else { continue };
-        assert_eq!(scope.check(b"d/hidden", false, false), Verdict::Exclude);
-        assert_eq!(scope.check(b"d/shown", false, false), Verdict::Include);
+        assert_eq!(scope.check(b"d/hidden", false, Perishable::Counts), Verdict::Exclude);
+        assert_eq!(scope.check(b"d/shown", false, Perishable::Counts), Verdict::Include);
     }
 }
 

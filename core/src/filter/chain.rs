@@ -8,7 +8,7 @@ use super::{
     list::Shared,
     load::{Context, DirMerge, Directory, Item, Loader, Wanted},
     parse::{FilterError, FilterWarning},
-    rule::{FilterSide, Name},
+    rule::{FilterSide, Name, Perishable},
 };
 use crate::ports::PortError;
 
@@ -100,17 +100,16 @@ impl Scope {
         &self.cwd
     }
 
-    /// What the rules say about a name below the transfer root. With `ignore_perishable`, perishable rules do not
-    /// count: for the contents of a directory that is being deleted.
-    pub fn check(&self, name: &[u8], is_dir: bool, ignore_perishable: bool) -> Verdict {
+    /// What the rules say about a name below the transfer root.
+    pub fn check(&self, name: &[u8], is_dir: bool, perishable: Perishable) -> Verdict {
         if self.is_veiled(name, is_dir) {
             return Verdict::Exclude;
         }
-        self.evaluate(Name::new(name, is_dir, false, &self.cwd), ignore_perishable)
+        self.evaluate(Name::new(name, is_dir, false, &self.cwd), perishable)
     }
 
     /// As [`Self::check`], with the rule that decided.
-    pub fn decision(&self, name: &[u8], is_dir: bool, ignore_perishable: bool) -> Option<Decision<'_>> {
+    pub fn decision(&self, name: &[u8], is_dir: bool, perishable: Perishable) -> Option<Decision<'_>> {
         if self.is_veiled(name, is_dir) {
             return Some(Decision {
                 include: false,
@@ -121,7 +120,7 @@ impl Scope {
             });
         }
         let name = Name::new(name, is_dir, false, &self.cwd)?;
-        self.decide(&self.items, &name, ignore_perishable)
+        self.decide(&self.items, &name, perishable)
     }
 
     /// True if a daemon hides the name, or a directory on the way to it.
@@ -132,18 +131,18 @@ impl Scope {
 
     /// What the rules with modifier `x` say about the name of an extended attribute.
     pub fn check_xattr(&self, name: &[u8]) -> Verdict {
-        self.evaluate(Name::new(name, false, true, &self.cwd), false)
+        self.evaluate(Name::new(name, false, true, &self.cwd), Perishable::Counts)
     }
 
     /// As [`Self::check`] for a name and all directories in front of it: the first exclusion wins. For a daemon's list,
     /// which must hide what an argument reaches inside a hidden directory.
     pub fn check_path(&self, name: &[u8], is_dir: bool) -> Verdict {
         for at in memchr::memchr_iter(b'/', name) {
-            if self.check(&name[..at], true, false).is_excluded() {
+            if self.check(&name[..at], true, Perishable::Counts).is_excluded() {
                 return Verdict::Exclude;
             }
         }
-        self.check(name, is_dir, false)
+        self.check(name, is_dir, Perishable::Counts)
     }
 
     /// True if a rule for names of extended attributes was read so far.
@@ -205,8 +204,8 @@ impl Scope {
         Entering::new(self, first_dir, true)
     }
 
-    fn evaluate(&self, name: Option<Name<'_>>, ignore_perishable: bool) -> Verdict {
-        match name.and_then(|name| self.decide(&self.items, &name, ignore_perishable)) {
+    fn evaluate(&self, name: Option<Name<'_>>, perishable: Perishable) -> Verdict {
+        match name.and_then(|name| self.decide(&self.items, &name, perishable)) {
             Some(decision) if decision.include => Verdict::Include,
             Some(_) => Verdict::Exclude,
             None => Verdict::None,
@@ -217,22 +216,22 @@ impl Scope {
         &'a self,
         items: &'a [Item],
         name: &Name<'_>,
-        ignore_perishable: bool,
+        perishable: Perishable,
     ) -> Option<Decision<'a>> {
-        self.decide_in(items, name, ignore_perishable, None)
+        self.decide_in(items, name, perishable, None)
     }
 
     fn decide_in<'a>(
         &'a self,
         items: &'a [Item],
         name: &Name<'_>,
-        ignore_perishable: bool,
+        perishable: Perishable,
         file: Option<&'a DirMerge>,
     ) -> Option<Decision<'a>> {
         for item in items {
             match item {
                 Item::Rule(rule) => {
-                    if !rule.sides.elided(self.side) && rule.matches(name, ignore_perishable) {
+                    if !rule.sides.elided(self.side) && rule.matches(name, perishable) {
                         return Some(Decision {
                             include: rule.include,
                             pattern: (!rule.from_file && file.is_none()).then_some(&*rule.pattern.text),
@@ -248,7 +247,7 @@ impl Scope {
                     }
                     let mut node = self.slots.get(*slot).and_then(|slot| slot.rules.as_deref());
                     while let Some(rules) = node {
-                        let decided = self.decide_in(&rules.items, name, ignore_perishable, Some(merge));
+                        let decided = self.decide_in(&rules.items, name, perishable, Some(merge));
                         if decided.is_some() {
                             return decided;
                         }

@@ -26,7 +26,7 @@ pub use list::{CvsRules, FilterConfig, FilterList, Veil};
 pub use load::Wanted;
 pub use parse::{FilterError, FilterWarning, RuleSource, Syntax};
 pub use requested::{Request, Requested};
-pub use rule::FilterSide;
+pub use rule::{FilterSide, Perishable};
 pub use wild::wildmatch;
 
 #[cfg(test)]

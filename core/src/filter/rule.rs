@@ -15,6 +15,16 @@ pub enum FilterSide {
     Receiver,
 }
 
+/// Whether rules with the modifier `p` have a say.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub enum Perishable {
+    /// They count as any other.
+    Counts,
+    /// They protect nothing: the name is in a directory that is being deleted.
+    Ignored,
+}
+
 /// The sides that a rule was limited to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(super) enum Sides {
@@ -195,8 +205,9 @@ fn tail(text: &[u8], count: usize) -> Option<&[u8]> {
 
 impl Rule {
     /// True if the rule decides about the name.
-    pub(super) fn matches(&self, name: &Name<'_>, ignore_perishable: bool) -> bool {
-        if self.xattr != name.is_xattr || ignore_perishable && self.perishable {
+    pub(super) fn matches(&self, name: &Name<'_>, perishable: Perishable) -> bool {
+        let counts = !self.perishable || perishable == Perishable::Counts;
+        if self.xattr != name.is_xattr || !counts {
             return false;
         }
         self.pattern.matches(name) != self.negate

@@ -47,7 +47,7 @@ fn descend(scope: &Scope, dir: &str, files: &Files) -> Result<Option<Scope>, Fil
             path.push(b'/');
         }
         path.extend_from_slice(component.as_bytes());
-        if inside.check(&path, true, false).is_excluded() {
+        if inside.check(&path, true, Perishable::Counts).is_excluded() {
             return Ok(None);
         }
         inside = inside.enter(&path, &mut read)?;
@@ -66,7 +66,7 @@ fn verdict(
     let scope = list.scope(side, TOP.as_bytes());
     Ok(match descend(&scope, dir, files)? {
         None => "parent excluded",
-        Some(scope) => match scope.check(path.as_bytes(), is_dir, false) {
+        Some(scope) => match scope.check(path.as_bytes(), is_dir, Perishable::Counts) {
             Verdict::Include => "included",
             Verdict::Exclude => "excluded",
             Verdict::None => "no match",
@@ -316,10 +316,10 @@ fn perishable_rules_can_be_ignored() {
     let scope = list.scope(FilterSide::Receiver, b"/dst");
     let scope = scope.enter(b"", &mut |_| Some(b"- bar".to_vec())).unwrap();
     for name in [&b"foo"[..], b"bar"] {
-        assert_eq!(scope.check(name, false, false), Verdict::Exclude);
-        assert_eq!(scope.check(name, false, true), Verdict::None);
+        assert_eq!(scope.check(name, false, Perishable::Counts), Verdict::Exclude);
+        assert_eq!(scope.check(name, false, Perishable::Ignored), Verdict::None);
     }
-    assert_eq!(scope.check(b"foo2", false, true), Verdict::Exclude);
+    assert_eq!(scope.check(b"foo2", false, Perishable::Ignored), Verdict::Exclude);
 }
 
 #[test]
@@ -329,7 +329,7 @@ fn xattr_rules_and_name_rules_do_not_meet() {
     let scope = list.scope(FilterSide::Sender, b"/");
     assert_eq!(scope.check_xattr(b"user.long"), Verdict::Exclude);
     assert_eq!(scope.check_xattr(b"foo"), Verdict::Include);
-    assert_eq!(scope.check(b"user.long", false, false), Verdict::None);
+    assert_eq!(scope.check(b"user.long", false, Perishable::Counts), Verdict::None);
 }
 
 #[test]
@@ -346,18 +346,18 @@ fn a_path_in_front_is_searched_from_the_top_once() {
     };
     let scope = list(&[": ../.pf"], config()).unwrap().scope(FilterSide::Sender, b"/home/src");
     let base = scope.settle(b"", &mut read).unwrap();
-    assert_eq!(base.check(b"foo", false, false), Verdict::Exclude);
+    assert_eq!(base.check(b"foo", false, Perishable::Counts), Verdict::Exclude);
     let top = base.enter(b"", &mut read).unwrap();
     let inside = top.enter(b"d", &mut read).unwrap();
-    assert_eq!(inside.check(b"d/foo", false, false), Verdict::Exclude);
-    assert_eq!(inside.check(b"d/bar", false, false), Verdict::Exclude);
-    assert_eq!(inside.check(b"d/two", false, false), Verdict::Exclude);
-    assert_eq!(top.check(b"d", true, false), Verdict::Exclude);
-    assert_eq!(top.check(b"two", false, false), Verdict::None);
+    assert_eq!(inside.check(b"d/foo", false, Perishable::Counts), Verdict::Exclude);
+    assert_eq!(inside.check(b"d/bar", false, Perishable::Counts), Verdict::Exclude);
+    assert_eq!(inside.check(b"d/two", false, Perishable::Counts), Verdict::Exclude);
+    assert_eq!(top.check(b"d", true, Perishable::Counts), Verdict::Exclude);
+    assert_eq!(top.check(b"two", false, Perishable::Counts), Verdict::None);
     // For a later argument with another parent.
     let other = base.with_cwd(b"/other").enter(b"x", &mut read).unwrap();
-    assert_eq!(other.check(b"x/foo", false, false), Verdict::Exclude);
-    assert_eq!(other.check(b"d/bar", false, false), Verdict::None);
+    assert_eq!(other.check(b"x/foo", false, Perishable::Counts), Verdict::Exclude);
+    assert_eq!(other.check(b"d/bar", false, Perishable::Counts), Verdict::None);
     let asked: Vec<_> = asked.iter().map(|p| core::str::from_utf8(p).unwrap()).collect();
     assert_eq!(asked, ["/home/.pf", ".pf", "d/.pf", "x/.pf"]);
 }
@@ -388,11 +388,11 @@ fn merge_files_of_a_directory_are_found_by_their_kind_of_name() {
     let scope = list(&[": .r"], config()).unwrap().scope(FilterSide::Sender, b"/t");
     let inside = descend(&scope, "d/e", &tree).unwrap().unwrap();
     for name in ["d/e/p", "d/e/s", "d/e/a", "d/e/m"] {
-        assert_eq!(inside.check(name.as_bytes(), false, false), Verdict::Exclude, "{name}");
+        assert_eq!(inside.check(name.as_bytes(), false, Perishable::Counts), Verdict::Exclude, "{name}");
     }
-    assert_eq!(inside.check(b"d/e/n", false, false), Verdict::None);
+    assert_eq!(inside.check(b"d/e/n", false, Perishable::Counts), Verdict::None);
     let outside = descend(&scope, "", &tree).unwrap().unwrap();
-    assert_eq!(outside.check(b"p", false, false), Verdict::None);
+    assert_eq!(outside.check(b"p", false, Perishable::Counts), Verdict::None);
 }
 
 #[test]
@@ -519,7 +519,10 @@ fn over_long_rules_are_left_out() {
     let mut read = |_: &[u8]| Ok([&long[..], b"\nfoo"].concat());
     list.add_from(b"f", false, &mut read).unwrap();
     assert_eq!(list.take_warnings()[0].message(), b"discarding over-long filter: <rule from f line 1>");
-    assert_eq!(list.scope(FilterSide::Sender, b"").check(b"foo", false, false), Verdict::Exclude);
+    assert_eq!(
+        list.scope(FilterSide::Sender, b"").check(b"foo", false, Perishable::Counts),
+        Verdict::Exclude
+    );
 }
 
 #[test]
@@ -528,7 +531,7 @@ fn files_of_old_rules_are_read_by_lines_or_nuls() {
     let mut list = FilterList::new(config());
     list.add_from(b"f", false, &mut |_| Ok(text.to_vec())).unwrap();
     let scope = list.scope(FilterSide::Sender, b"/t");
-    let check = |name: &str| scope.check(name.as_bytes(), false, false);
+    let check = |name: &str| scope.check(name.as_bytes(), false, Perishable::Counts);
     assert_eq!(check("e/foo"), Verdict::Exclude);
     assert_eq!(check("bar"), Verdict::Include);
     assert_eq!(check("baz"), Verdict::Exclude);
@@ -537,8 +540,8 @@ fn files_of_old_rules_are_read_by_lines_or_nuls() {
     let mut list = FilterList::new(FilterConfig { from0: true, ..config() });
     list.add_from(b"f", false, &mut |_| Ok(b"a\nb\0;c\0d".to_vec())).unwrap();
     let scope = list.scope(FilterSide::Sender, b"/t");
-    assert_eq!(scope.check(b"a\nb", false, false), Verdict::Exclude);
-    assert_eq!(scope.check(b"d", false, false), Verdict::Exclude);
+    assert_eq!(scope.check(b"a\nb", false, Perishable::Counts), Verdict::Exclude);
+    assert_eq!(scope.check(b"d", false, Perishable::Counts), Verdict::Exclude);
 }
 
 #[test]
@@ -550,7 +553,7 @@ fn a_nul_ends_a_rule_of_a_line_and_the_option_for_nuls_holds_from_where_it_stand
     list.set_from0(true);
     list.add_from(b"f", false, &mut |_| Ok(b"h\0i\nj".to_vec())).unwrap();
     let scope = list.scope(FilterSide::Sender, b"/t");
-    let excluded = |name: &&str| scope.check(name.as_bytes(), false, false) == Verdict::Exclude;
+    let excluded = |name: &&str| scope.check(name.as_bytes(), false, Perishable::Counts) == Verdict::Exclude;
     let names = ["a", "b", "c", "d", "e", "f", "g", "h", "i", "j", "i\nj"];
     assert_eq!(names.into_iter().filter(excluded).collect::<Vec<_>>(), ["a", "c", "e", "g", "h", "i\nj"]);
 }
@@ -728,8 +731,8 @@ fn the_server_understands_what_the_client_sends() {
     let old = ProtocolVersion::new(28).unwrap();
     let list = FilterList::from_wire([&b"-foo"[..], b"+ a", b"- b"], old, config()).unwrap();
     let scope = list.scope(FilterSide::Sender, b"");
-    assert_eq!(scope.check(b"-foo", false, false), Verdict::Exclude);
-    assert_eq!(scope.check(b"a", false, false), Verdict::Include);
+    assert_eq!(scope.check(b"-foo", false, Perishable::Counts), Verdict::Exclude);
+    assert_eq!(scope.check(b"a", false, Perishable::Counts), Verdict::Include);
 }
 
 #[test]
@@ -744,14 +747,17 @@ fn the_cvs_list_takes_words_of_home_and_environment() {
     list.add_cvs(CvsRules::AllForBothSides).unwrap();
     let scope = list.scope(FilterSide::Receiver, b"");
     for name in [&b"hw"[..], b"ew", b"x~"] {
-        assert_eq!(scope.check(name, false, false), Verdict::Exclude);
+        assert_eq!(scope.check(name, false, Perishable::Counts), Verdict::Exclude);
     }
-    assert_eq!(scope.check(b"x~", false, true), Verdict::None);
-    assert_eq!(scope.check(b"ew", false, true), Verdict::Exclude);
+    assert_eq!(scope.check(b"x~", false, Perishable::Ignored), Verdict::None);
+    assert_eq!(scope.check(b"ew", false, Perishable::Ignored), Verdict::Exclude);
     let mut list = FilterList::new(config);
     list.add_filter(b"-C", &mut no_files).unwrap();
-    assert_eq!(list.scope(FilterSide::Receiver, b"").check(b"last", false, false), Verdict::None);
+    assert_eq!(
+        list.scope(FilterSide::Receiver, b"").check(b"last", false, Perishable::Counts),
+        Verdict::None
+    );
     let scope = list.scope(FilterSide::Sender, b"");
-    assert_eq!(scope.check(b"last", false, false), Verdict::Exclude);
-    assert_eq!(scope.check(b"x~", false, false), Verdict::None);
+    assert_eq!(scope.check(b"last", false, Perishable::Counts), Verdict::Exclude);
+    assert_eq!(scope.check(b"x~", false, Perishable::Counts), Verdict::None);
 }

@@ -356,6 +356,32 @@ mod tests {
     }
 
     #[test]
+    fn names_are_checked_when_they_are_given_and_whatever_the_flags_claim() {
+        let flags = EntryFlags::CLEAN_NAME;
+        let mut list = FileList::new();
+        for (name, known_as) in [
+            (&b"a/b"[..], &b"a/b"[..]),
+            (b"/a", b"a"),
+            (b"a/../b", b"."),
+            (b"..", b"."),
+            (b"//a", b"."),
+            (b"a\0b", b"."),
+            (b"", b"."),
+        ] {
+            let at = list.push(&NewEntry { name, flags, ..NewEntry::default() });
+            let entry = list.get(at).unwrap();
+            assert_eq!((entry.name(), entry.rel_name().bytes()), (name, known_as));
+            assert_eq!(entry.entry.flags.contains(flags), name == b"a/b" || name == b"/a");
+        }
+        for (name, known_as) in [(&b"../x"[..], &b"."[..]), (b"x", b"x"), (b"x/.", b".")] {
+            list.rename(0, name);
+            let entry = list.get(0).unwrap();
+            assert_eq!((entry.name(), entry.rel_name().bytes()), (name, known_as));
+            assert_eq!(entry.entry.flags.contains(flags), name == b"x");
+        }
+    }
+
+    #[test]
     fn an_entry_stays_small() {
         assert!(size_of::<Entry>() <= 56);
     }

@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{
     error::{Error, Role},
-    filter::Scope,
+    filter::{Perishable, Scope},
     flist::{
         entry::{EntryFlags, EntryRef, FileKind, FileList},
         order,
@@ -157,7 +157,7 @@ where
             return Ok(());
         }
         let scope = self.dest_scope(name).await?;
-        let Some(children) = self.children(name, &scope, false).await else { return Ok(()) };
+        let Some(children) = self.children(name, &scope).await else { return Ok(()) };
         self.tell_scanned(children.len());
         self.read_links(&children).await;
         let (protocol, relative) = (shared.agreed.protocol, shared.options.select.relative);
@@ -248,7 +248,14 @@ where
     pub(super) async fn delete_missing(&mut self, name: RelName<'_>) -> Result<(), Error<L::Error>> {
         let Ok(Some(stat)) = self.side.target.stat(Place::Dest(name), false).await else { return Ok(()) };
         let scope = self.dest_scope(name.parent()).await?;
-        if rules::is_excluded(self.side.shared, Role::Generator, &scope, name.bytes(), stat.is_dir(), false) {
+        if rules::is_excluded(
+            self.side.shared,
+            Role::Generator,
+            &scope,
+            name.bytes(),
+            stat.is_dir(),
+            Perishable::Counts,
+        ) {
             return Ok(());
         }
         if stat.is_dir() && !self.options().may_empty_dirs() && self.holds_something(name, &stat).await? {
@@ -268,7 +275,7 @@ where
         }
         // Rules are asked for those who follow what they decide.
         let inside = self.dest_scope(name).await?;
-        self.sorted_out(name, found, &inside, true);
+        self.sorted_out(name, found, &inside, Perishable::Ignored);
         self.report(&Notice::NotEmpty(name.bytes()));
         Ok(true)
     }
@@ -349,11 +356,10 @@ where
         Ok(self.scopes.last().map_or(root, |(_, s)| s.clone()))
     }
 
-    /// Children of a destination directory that the filters do not protect, in list order. `inside`: the
-    /// directory itself is being removed, so perishable rules do not count.
-    async fn children(&self, dir: RelName<'_>, scope: &Scope, inside: bool) -> Option<Vec<(Vec<u8>, Stat)>> {
+    /// Children of a destination directory that the filters do not protect, in list order.
+    async fn children(&self, dir: RelName<'_>, scope: &Scope) -> Option<Vec<(Vec<u8>, Stat)>> {
         let found = self.found_in(dir).await?;
-        let (children, _) = self.sorted_out(dir, found, scope, inside);
+        let (children, _) = self.sorted_out(dir, found, scope, Perishable::Counts);
         Some(children.into_iter().map(|(name, stat, _)| (name, stat)).collect())
     }
 
@@ -384,7 +390,7 @@ where
         dir: RelName<'_>,
         found: Vec<Doomed>,
         scope: &Scope,
-        inside: bool,
+        perishable: Perishable,
     ) -> (Vec<Extra>, bool) {
         let mut protected = false;
         let mut out = Vec::with_capacity(found.len());
@@ -403,7 +409,8 @@ where
                     continue;
                 }
             };
-            if rules::is_excluded(self.side.shared, Role::Generator, scope, &name, stat.is_dir(), inside) {
+            if rules::is_excluded(self.side.shared, Role::Generator, scope, &name, stat.is_dir(), perishable)
+            {
                 protected = true;
                 continue;
             }
@@ -511,9 +518,9 @@ where
         self.step(&Step::Entering { dir: &name, base: None });
         let scope = if scope.is_constant() { scope.clone() } else { self.dest_scope(rel).await? };
         let (left, protected) = if let Some(found) = self.side.target.removed_in(rel) {
-            self.sorted_out(rel, found, &scope, true)
+            self.sorted_out(rel, found, &scope, Perishable::Ignored)
         } else {
-            self.sorted_out(rel, self.found_in(rel).await.unwrap_or_default(), &scope, true)
+            self.sorted_out(rel, self.found_in(rel).await.unwrap_or_default(), &scope, Perishable::Ignored)
         };
         self.tell_scanned(left.len());
         self.announce_removal(left.iter().rev().filter(|c| c.1.is_dir()).map(|c| (&*c.0, &c.1)), &scope);
@@ -547,7 +554,7 @@ where
         let open = |stat: &Stat| rights.super_user || stat.uid != rights.euid || stat.mode & 0o200 != 0;
         let mut names = dirs.filter(|(_, stat)| open(stat)).filter_map(|(name, _)| RelName::new(name));
         let scope = scope.clone();
-        let may_go = move |name: &[u8]| !scope.check(name, false, true).is_excluded();
+        let may_go = move |name: &[u8]| !scope.check(name, false, Perishable::Ignored).is_excluded();
         self.side.target.will_remove(&mut names, Box::new(may_go));
     }
 

@@ -5,7 +5,7 @@ use alloc::vec::Vec;
 use super::{Shared, argument::clamp_name, rules};
 use crate::{
     error::{NameFault, ProtocolError, Role},
-    filter::{FilterList, FilterSide, Request, Requested, Scope},
+    filter::{FilterList, FilterSide, Perishable, Request, Requested, Scope},
     flist::entry::{EntryFlags, FileList},
     names::below,
     options::FilesFrom,
@@ -85,8 +85,15 @@ impl Guard {
             let (name, is_dir) = (entry.name(), entry.entry.is_dir());
             let root = matches!(name, b"." | b"/.");
             let excluded = self.rules.as_ref().filter(|_| !root).is_some_and(|rules| match later {
-                true => rules::is_excluded(shared, Role::Generator, rules, below(name), is_dir, false),
-                false => rules.check(below(name), is_dir, false).is_excluded(),
+                true => rules::is_excluded(
+                    shared,
+                    Role::Generator,
+                    rules,
+                    below(name),
+                    is_dir,
+                    Perishable::Counts,
+                ),
+                false => rules.check(below(name), is_dir, Perishable::Counts).is_excluded(),
             });
             if excluded {
                 return Err(shared.refuse(role, ProtocolError::Name(NameFault::Excluded), name));

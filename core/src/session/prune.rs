@@ -3,7 +3,7 @@
 use alloc::vec::Vec;
 
 use crate::{
-    filter::Scope,
+    filter::{Perishable, Scope},
     flist::entry::{Entry, EntryFlags, FileList},
 };
 
@@ -33,7 +33,11 @@ pub(super) fn prune_empty_dirs(list: &mut FileList, scope: &Scope) {
             }
             open.pop();
         }
-        let holds = if entry.entry.is_dir() { scope.check(name, true, false).is_excluded() } else { true };
+        let holds = if entry.entry.is_dir() {
+            scope.check(name, true, Perishable::Counts).is_excluded()
+        } else {
+            true
+        };
         if holds {
             mark(&mut keep, &open);
             mark(&mut keep, &[i]);

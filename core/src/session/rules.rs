@@ -4,7 +4,7 @@ use alloc::vec::Vec;
 
 use crate::{
     error::Error,
-    filter::{CvsRules, Entering, FilterError, FilterList, FilterSide, Scope},
+    filter::{CvsRules, Entering, FilterError, FilterList, FilterSide, Perishable, Scope},
     ports::{Notice, Observer, PortError},
     version::ProtocolVersion,
 };
@@ -77,9 +77,9 @@ pub(super) fn is_excluded<O: Observer>(
     scope: &Scope,
     name: &[u8],
     dir: bool,
-    ignore_perishable: bool,
+    perishable: Perishable,
 ) -> bool {
-    let Some(decision) = scope.decision(name, dir, ignore_perishable) else { return false };
+    let Some(decision) = scope.decision(name, dir, perishable) else { return false };
     shared.report(role, &Notice::Filtered { name, dir, decision });
     !decision.include
 }

@@ -14,7 +14,7 @@ use crate::{
     checksum::{ChecksumKind, Digest},
     error::{Error, Role},
     exit::ExitCode,
-    filter::{FilterList, FilterSide, Scope},
+    filter::{FilterList, FilterSide, Perishable, Scope},
     flist::entry::{EntryFlags, FileKind, FileList, NewEntry, Original},
     limits::MAX_PATH,
     names::{below, inside, is_unsafe_link},
@@ -107,7 +107,7 @@ impl<'a, S: Source, O: Observer> Scanner<'a, S, O> {
     }
 
     fn is_excluded(&self, scope: &Scope, name: &[u8], dir: bool) -> bool {
-        let Some(decision) = scope.decision(below(name), dir, false) else { return false };
+        let Some(decision) = scope.decision(below(name), dir, Perishable::Counts) else { return false };
         self.shared.report(Role::Sender, &Notice::Filtered { name, dir, decision });
         !decision.include
     }
@@ -249,7 +249,7 @@ impl<'a, S: Source, O: Observer> Scanner<'a, S, O> {
             let Some(stat) = child.stat.ok().filter(Stat::is_regular) else { continue };
             let mut name = Vec::new();
             inside(&mut name, dir, &child.name);
-            if !scope.check(below(&name), false, false).is_excluded() {
+            if !scope.check(below(&name), false, Perishable::Counts).is_excluded() {
                 files.push((name, stat.size));
             }
         }
