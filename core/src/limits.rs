@@ -34,3 +34,10 @@ pub const FILE_PIECE: usize = 128 << 10;
 pub const LITERAL_PIECE: usize = 32 << 10;
 /// Largest record of compressed data, bytes: its length has 14 bits.
 pub const MAX_COMPRESSED_RECORD: usize = 16_383;
+
+/// Most answers and refusals of a sender that wait for the generator at once, by the number of entries listed so far. An entry
+/// is asked for once at a time, and may take over the lead of its link group meanwhile; a few marks of phases come on top.
+#[cfg(feature = "alloc")]
+pub(crate) const fn unseen_answers(entries: u64) -> u64 {
+    entries.saturating_mul(2).saturating_add(8)
+}

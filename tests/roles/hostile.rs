@@ -313,6 +313,12 @@ fn a_file_that_will_not_come_must_be_in_a_list() {
 }
 
 #[test]
+fn refusals_without_end_are_a_fault() {
+    let bad = ProtocolError::BadMessage { tag: MsgTag::NoSend, len: 4 };
+    assert_eq!(refusing(&[1; 100]).0, Err(bad.into()));
+}
+
+#[test]
 fn a_wrong_checksum_twice_leaves_the_old_file() {
     // Both answers carry the literal "new" and a checksum of zeros; then the three marks of the phases.
     let mut once = vec![2, 0, 0x80];

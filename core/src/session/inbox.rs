@@ -41,6 +41,12 @@ impl<'a, O: Observer> Inbox<'a, O> {
         (self.shared, self.sender) = (Some(shared), sender);
     }
 
+    /// A message more than there can be.
+    fn superfluous(&self) -> Result<(), MessageFault> {
+        let Header { tag, len } = self.header;
+        Err(ProtocolError::BadMessage { tag, len }.into())
+    }
+
     fn int(&self) -> i32 {
         self.payload.first_chunk().map_or(0, |b| i32::from_le_bytes(*b))
     }
@@ -105,12 +111,12 @@ impl<O: Observer> MessageSink for Inbox<'_, O> {
                 if shared.options.transfer.remove_source.is_none() {
                     // Nobody asked.
                 } else if waiting.len() as u64 > most {
-                    let Header { tag, len } = self.header;
-                    return Err(ProtocolError::BadMessage { tag, len }.into());
+                    return self.superfluous();
                 } else {
                     waiting.push_back(value);
                 }
             }
+            T::NoSend if !shared.takes_refusals() => return self.superfluous(),
             T::NoSend => shared.event(Event::Failed(value)),
             T::IoTimeout if (1..=86_400).contains(&value) => shared.observer.lower_timeout(value as u32),
             T::Deleted if shared.is_client() => {

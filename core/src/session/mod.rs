@@ -233,6 +233,7 @@ use crate::{
     flist::entry::{EntryRef, FileKind, mode},
     io::Tape,
     item::ItemFlags,
+    limits::unseen_answers,
     mux::MsgTag,
     options::SessionOptions,
     ports::{ItemEvent, Notice, Observer, Severity, Step},
@@ -440,6 +441,12 @@ impl<'a, O: Observer> Shared<'a, O> {
             Some(conversion) => conversion.text(Toward::Wire, &text),
             None => text,
         }
+    }
+
+    /// One refusal more may wait for the generator, which hears of nothing while its own peer does not read.
+    fn takes_refusals(&self) -> bool {
+        let waiting = self.events.borrow().len() as u64;
+        waiting < unseen_answers(self.stats.borrow().listed.total())
     }
 
     pub(crate) fn event(&self, event: Event) {
