@@ -270,6 +270,10 @@ fn hostile_lists_and_data_end_the_session_with_their_reason() {
         list.push(0);
         assert_eq!(feed(&framed(PUSH, &list)).0, Err(name(fault)), "{bad:?}");
     }
+    // The root as one more name of a file, whatever options say about hard links.
+    let mut linked = entry(b"f");
+    linked.extend_from_slice(&[0x1c, 0x02, 1, b'.', 0, 0]);
+    assert_eq!(feed(&framed(PUSH, &linked)).0, Err(name(NameFault::RootNotDir)));
     // A name of 300 bytes is legal, but longer than what this store takes; one of 5000 is not legal.
     let mut long = vec![0x58, 0x81, 0x2c];
     long.extend_from_slice(&[b'n'; 300]);

@@ -408,7 +408,7 @@ impl List<'_> {
             let from = usize::try_from(first).ok().and_then(|i| self.entries.get(i).copied());
             let from = from.ok_or(out_of_range(Limit::HardLink, first.into(), count as i64))?;
             (before.mode, before.mtime) = (from.mode, from.mtime);
-            return self.close(name_at, Listed { state: State::Open, ..from }).map_err(Fault::Full);
+            return self.close_checked(name_at, Listed { state: State::Open, ..from });
         }
         let size = r.varlong30(p, 3).await?;
         let size = u64::try_from(size).map_err(|_| out_of_range(Limit::FileLength, size, i64::MAX))?;
@@ -442,10 +442,14 @@ impl List<'_> {
             }
         }
         self.skip_special(r, f, flags, kind).await?;
-        if self.names.get(name_at..) == Some(b".") && kind != FileKind::Dir {
+        self.close_checked(name_at, Listed::new(0, size, before.mtime, before.mode))
+    }
+
+    /// Appends an entry of the peer, whose name lies behind the arena: the root is a directory.
+    fn close_checked<E>(&mut self, name_at: usize, entry: Listed) -> Result<(), Fault<E>> {
+        if self.names.get(name_at..) == Some(b".") && !entry.is_dir() {
             return Err(ProtocolError::Name(NameFault::RootNotDir).into());
         }
-        let entry = Listed::new(0, size, before.mtime, before.mode);
         self.close(name_at, entry).map_err(Fault::Full)
     }
 
