@@ -1,4 +1,4 @@
-//! Open files: by what the kernel shows of them in `/proc/self/fd`, also for a process that has changed its root; and how
+//! Open files: by what the kernel shows of them below `/proc`, also for a process that has changed its root; and how
 //! many may be kept.
 
 use core::sync::atomic::{AtomicBool, Ordering};
@@ -36,29 +36,30 @@ fn share(wanted: usize, limit: u64) -> usize {
 
 /// Has the process change its root, and keeps what will be needed of `/proc`.
 pub fn enter_jail(change_root: impl FnOnce() -> io::Result<()>) -> io::Result<()> {
-    all()?;
+    proc()?;
     change_root()?;
     JAILED.store(true, Ordering::Relaxed);
     Ok(())
 }
 
-/// The directory of the open files of this process.
-pub fn all() -> io::Result<&'static OwnedFd> {
-    static FILES: OnceLock<Option<OwnedFd>> = OnceLock::new();
+/// The directory `/proc`, in which [`link`] has a meaning. What is in it for this process is looked up each time: a daemon
+/// divides after it was opened, and the new process has files of its own.
+pub fn proc() -> io::Result<&'static OwnedFd> {
+    static PROC: OnceLock<Option<OwnedFd>> = OnceLock::new();
     let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
-    let open = || openat(CWD, "/proc/self/fd", flags, Mode::empty()).ok();
-    FILES.get_or_init(open).as_ref().ok_or(Errno::NOENT)
+    let open = || openat(CWD, "/proc", flags, Mode::empty()).ok();
+    PROC.get_or_init(open).as_ref().ok_or(Errno::NOENT)
 }
 
 /// Where an open file is.
 pub fn path_of(file: impl AsFd) -> io::Result<Vec<u8>> {
     // It stays open until the kernel has answered.
-    Ok(readlinkat(all()?, number(&file), Vec::new())?.into_bytes())
+    Ok(readlinkat(proc()?, link(&file), Vec::new())?.into_bytes())
 }
 
-/// The name of an open file in [`all`]. It stands for the file itself.
-pub fn number(file: impl AsFd) -> String {
-    file.as_fd().as_raw_fd().to_string()
+/// The name of an open file below [`proc`]. It stands for the file itself.
+pub fn link(file: impl AsFd) -> String {
+    format!("self/fd/{}", file.as_fd().as_raw_fd())
 }
 
 /// A path to a name in an open directory, which also works for directories opened with `O_PATH`. None of its components
@@ -67,7 +68,7 @@ pub fn path_in(dir: &OwnedFd, name: &[u8]) -> io::Result<Vec<u8>> {
     if JAILED.load(Ordering::Relaxed) {
         return Ok([&path_of(dir)?[..], b"/", name].concat());
     }
-    Ok([format!("/proc/self/fd/{}/", dir.as_raw_fd()).as_bytes(), name].concat())
+    Ok([format!("/proc/{}/", link(dir)).as_bytes(), name].concat())
 }
 
 #[cfg(test)]

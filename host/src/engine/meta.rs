@@ -133,7 +133,7 @@ pub fn chmod_at(dir: &OwnedFd, name: &[u8], bits: u32, kind: FileKind) -> io::Re
         }
     }
     let file = openat(dir, name, base | OFlags::PATH, Mode::empty())?;
-    chmodat(fds::all()?, fds::number(&file), bits, AtFlags::empty())
+    chmodat(fds::proc()?, fds::link(&file), bits, AtFlags::empty())
 }
 
 #[cfg(test)]
