@@ -26,6 +26,8 @@ pub enum Draft {
         file_mode: u32,
         /// What it holds so far.
         data: Vec<u8>,
+        /// What is set when it is complete; with this it takes the usual course.
+        extended: Option<Box<Extended>>,
     },
     /// On disk.
     File(Box<Output>),
@@ -44,18 +46,26 @@ impl Draft {
         }
         let mut data = shared.spare_buffer();
         data.reserve(usize::try_from(create.size).unwrap_or(SMALL).min(SMALL));
-        Ok(Self::Small { name: create.name.bytes().into(), file_mode: create.file_mode, data })
+        Ok(Self::Small {
+            name: create.name.bytes().into(),
+            file_mode: create.file_mode,
+            data,
+            extended: None,
+        })
     }
 
     /// The file on disk, made now if it was not yet.
     fn file(&mut self, shared: &Shared) -> io::Result<&mut Output> {
-        if let Self::Small { name, file_mode, data } = self {
+        if let Self::Small { name, file_mode, data, extended } = self {
             let rel = RelName::new(name).ok_or(Errno::INVAL)?;
             let size = data.len() as u64;
             let mode = WriteMode::Temporary;
             let create = Create { name: rel, mode, file_mode: *file_mode, size, append_from: 0 };
             let mut output = shared.create(&create)?;
             output.write(data)?;
+            if let Some(extended) = extended.take() {
+                output.attach(*extended);
+            }
             shared.give_back(core::mem::take(data));
             *self = Self::File(Box::new(output));
         }
@@ -99,10 +109,11 @@ impl Draft {
         self.file(shared)?.keep(len)
     }
 
-    /// Has this set when the file is complete. A failure to make the file shows at the end.
-    pub fn attach(&mut self, shared: &Shared, extended: Extended) {
-        if let Ok(file) = self.file(shared) {
-            file.attach(extended);
+    /// Has this set when the file is complete.
+    pub fn attach(&mut self, new: Extended) {
+        match self {
+            Self::Small { extended, .. } => *extended = Some(Box::new(new)),
+            Self::File(output) => output.attach(new),
         }
     }
 
@@ -121,7 +132,8 @@ impl Draft {
         attrs: &Attrs,
         to: Destination,
     ) -> Result<(), (CommitStep, Errno)> {
-        if let (Self::Small { name, file_mode, data }, Destination::Final { .. }) = (&mut self, to)
+        if let (Self::Small { name, file_mode, data, extended: None }, Destination::Final { .. }) =
+            (&mut self, to)
             && let Some(rel) = RelName::new(name)
         {
             let create = Create {
@@ -156,10 +168,17 @@ mod tests {
         path::Path,
     };
 
-    use arsync_core::options::SessionOptions;
+    use arsync_core::{options::SessionOptions, ports::XattrChange};
 
     use super::*;
-    use crate::engine::beneath::{Links, Tree};
+    use crate::{
+        engine::{
+            beneath::{Links, Tree},
+            meta::Handle,
+            xattr,
+        },
+        needs::needs,
+    };
 
     fn shared(dir: &Path) -> Shared {
         let tree = Tree::new(fs::File::open(dir).unwrap().into(), Links::Never);
@@ -220,6 +239,27 @@ mod tests {
         draft.commit(&shared, &Attrs::default(), FINAL).unwrap();
         assert_eq!(fs::read(tmp.path().join("there")).unwrap(), b"new");
         assert_eq!(names(tmp.path()), ["large", "there"]);
+    }
+
+    /// Whatever stood in the way of the file when it got them.
+    #[test]
+    fn extended_attributes_are_not_lost_where_a_file_cannot_be_made_at_first() {
+        let tmp = tempfile::tempdir().unwrap();
+        let shared = shared(tmp.path());
+        let mut draft = Draft::start(&shared, &create("d/f", 3), true).unwrap();
+        draft.write(&shared, b"abc").unwrap();
+        let value = Some(b"v".to_vec());
+        let xattrs = vec![XattrChange { name: b"user.x".to_vec(), value }];
+        draft.attach(Extended { xattrs, ..Extended::default() });
+        fs::create_dir(tmp.path().join("d")).unwrap();
+        draft.commit(&shared, &Attrs::default(), FINAL).unwrap();
+        let file = fs::File::open(tmp.path().join("d/f")).unwrap().into();
+        let got = xattr::find(Handle::File(&file), false, b"user.x");
+        let able = shared.setter().take_failures().is_empty();
+        if needs("extended attributes", able) {
+            assert_eq!(got, Ok(Some(b"v".to_vec())));
+        }
+        assert_eq!(names(&tmp.path().join("d")), ["f"]);
     }
 
     #[test]

@@ -597,7 +597,7 @@ impl Target for TreeTarget {
     }
 
     fn attach(&self, out: &mut Draft, extended: Extended) {
-        out.attach(&self.shared, extended);
+        out.attach(extended);
     }
 
     fn take_failures(&self) -> Vec<ExtendedFailure> {
