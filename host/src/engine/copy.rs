@@ -178,6 +178,8 @@ pub fn write_at(file: &OwnedFd, offset: u64, data: &[u8], holes: Holes) -> io::R
 fn write_all(file: &OwnedFd, mut offset: u64, mut data: &[u8]) -> io::Result<()> {
     while !data.is_empty() {
         match pwrite(file, data, offset) {
+            // A device that takes nothing would be asked for ever.
+            Ok(0) => return Err(Errno::IO),
             Ok(n) => {
                 data = &data[n..];
                 offset += n as u64;

@@ -351,7 +351,11 @@ impl Shared {
 
     /// Opens a target for writing; a file that forbids its owner to write is opened nevertheless.
     fn open_in_place(&self, dir: &OwnedFd, name: &[u8]) -> io::Result<OwnedFd> {
-        let flags = OFlags::WRONLY | OFlags::NOFOLLOW | OFlags::NOCTTY | OFlags::CLOEXEC;
+        let mut flags = OFlags::WRONLY | OFlags::NOFOLLOW | OFlags::NOCTTY | OFlags::CLOEXEC;
+        if !self.write_devices {
+            // A fifo that somebody puts there after it was looked at would be waited for.
+            flags |= OFlags::NONBLOCK;
+        }
         let private = Mode::from_raw_mode(0o600);
         match openat(dir, name, flags | OFlags::CREATE, private) {
             Err(Errno::ACCESS) => {}

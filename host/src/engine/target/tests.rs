@@ -480,3 +480,12 @@ fn without_a_destination_everything_is_missing() {
     assert_eq!(block_on(target.list(RelName::ROOT)).unwrap_err(), PortError::NOT_FOUND);
     assert!(target.rights().groups.contains(&getegid().as_raw()));
 }
+
+#[test]
+fn a_fifo_that_is_written_in_place_is_not_waited_for() {
+    let f = fixture(|_, _| ());
+    let root: OwnedFd = File::open(f.path("")).unwrap().into();
+    special::node(&Arc::new(root), b"p", 0o010_600, (0, 0), Put::New).unwrap();
+    let create = Create { mode: WriteMode::InPlace, ..plain("p") };
+    assert_eq!(block_on(f.target.create(&create)).err(), Some(port(Errno::NXIO)));
+}
