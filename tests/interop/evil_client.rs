@@ -393,8 +393,7 @@ fn floods_cost_no_memory() {
     let (to, from) = (["-rlte.LsfxC", ".", "dst/"], ["--sender", "-rlte.LsfxC", ".", "dst/"]);
     let wrong = data(&[&[0xfe, 0, 0], &abc(0, [0; 16])[1..]]);
     for (what, words, begin, unit) in [
-        ("files that will not come", &to[..], &receives, frame(102, &one)),
-        ("nothing", &to, &receives, frame(42, b"")),
+        ("nothing", &to[..], &receives, frame(42, b"")),
         ("empty data", &to, &receives, frame(0, b"")),
         ("texts", &to, &receives, frame(2, b"text\n")),
         ("wrong sums", &to, &[&receives[..], &data(&[&abc(2, [0; 16])])].concat(), wrong),
@@ -410,12 +409,14 @@ fn floods_cost_no_memory() {
         assert!(drained.code.is_some(), "{what}: {drained:?}");
         assert!(place.is_untouched(), "{what}");
     }
-    // Of files that are gone, more than there are.
-    let place = Place::new();
-    let words = ["--sender", "--remove-source-files", "-rlte.LsfxC", ".", "dst/"];
-    let drained = Flood::new(&place, &words, true).drain(&sends, &frame(100, &one), MANY);
-    assert_eq!(drained.code, Some(12), "{drained:?}");
-    assert!(drained.taken < MANY / 8, "{drained:?}");
+    // Of files that are gone or will not come, more than there are.
+    let removes = ["--sender", "--remove-source-files", "-rlte.LsfxC", ".", "dst/"];
+    for (words, begin, tag) in [(&removes[..], &sends, 100), (&to, &receives, 102)] {
+        let place = Place::new();
+        let drained = Flood::new(&place, words, true).drain(begin, &frame(tag, &one), MANY);
+        assert_eq!(drained.code, Some(12), "{tag}: {drained:?}");
+        assert!(drained.taken < MANY / 8, "{tag}: {drained:?}");
+    }
 }
 
 /// A client that writes and does not read: requests and answers fill both directions, and then the time is up.
