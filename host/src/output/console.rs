@@ -445,7 +445,7 @@ impl Console {
     fn item_line(&self, format: &[u8], event: &ItemEvent<'_>) -> Vec<u8> {
         let base = self.typed_base(event);
         let preserve = &self.options.preserve;
-        let sums = self.options.transfer.checksum_choice.and_then(|(transfer, _)| transfer);
+        let chosen = self.options.transfer.checksum_choice.and_then(|(transfer, _)| transfer);
         let modern = self.protocol.get().is_none_or(ProtocolVersion::has_varints);
         let kind = self.shown_sum.get();
         let sender = self.route.role() == Role::Sender;
@@ -464,7 +464,7 @@ impl Console {
             links: preserve.links,
             digest_len: kind.digest_len(),
             // Not the one that protocols before 30 have unasked (stock binary).
-            shows_sum: kind != ChecksumKind::None && (modern || sums.is_some()),
+            shows_sum: kind != ChecksumKind::None && (modern || chosen.is_some()),
             xxh: matches!(kind, ChecksumKind::Xxh128 | ChecksumKind::Xxh3 | ChecksumKind::Xxh64),
             pid: std::process::id(),
             now: i64::try_from(now()).unwrap_or(i64::MAX),

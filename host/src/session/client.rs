@@ -74,7 +74,7 @@ pub(crate) struct ClientRun<'a, O> {
     pub(crate) recording: Option<&'a Recording>,
     /// Names are converted.
     pub(crate) conversion: Option<Conversion>,
-    /// Told the version once it is known.
+    /// Told what was agreed on, once it is known.
     pub(crate) agreement_known: &'a dyn Fn(&Agreed),
 }
 

@@ -57,7 +57,7 @@ pub(crate) struct LocalRun<'a, O> {
     pub(crate) bwlimit: u64,
     /// A listing leaves out names that cannot be converted.
     pub(crate) conversion: Option<Conversion>,
-    /// Told the version before anything is shown.
+    /// Told what was agreed on, before anything is shown.
     pub(crate) agreement_known: &'a dyn Fn(&Agreed),
 }
 

@@ -55,7 +55,7 @@ pub(crate) struct ServerRun<'a, O> {
     pub(crate) shows: bool,
     /// Names are converted.
     pub(crate) conversion: Option<Conversion>,
-    /// Told the version once it is known.
+    /// Told what was agreed on, once it is known.
     pub(crate) agreement_known: &'a dyn Fn(&Agreed),
     /// The connection.
     pub(crate) opening: Opening,
